@@ -1,0 +1,1 @@
+"""The two networks of SLAM3R in plain PyTorch: tensors in, tensors out."""

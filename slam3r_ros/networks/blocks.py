@@ -1,0 +1,165 @@
+"""Transformer blocks of the encoder and of the multi-view decoder.
+
+Attribute names are those of the published state dicts (``attn.qkv``, ``cross_attn.projq`` ...), so weights load strictly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slam3r_ros.networks.attention import AttentionFunction, attention_function
+from slam3r_ros.networks.rotary import RotaryEmbedding
+
+NORM_EPSILON = 1e-6
+
+
+def _to_heads(x: Tensor, heads: int) -> Tensor:
+    """(..., tokens, width) to (..., heads, tokens, width / heads)."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
+def _from_heads(x: Tensor) -> Tensor:
+    """(..., heads, tokens, head_width) to (..., tokens, width)."""
+    return x.transpose(-3, -2).flatten(-2)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with the exact GELU between them."""
+
+    def __init__(self, width: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(functional.gelu(self.fc1(x)))
+
+
+class SelfAttention(nn.Module):
+    """Self-attention of every view by itself, with rotary positions."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention: AttentionFunction = attention_function("sdpa", torch.device("cpu"))
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
+        """(..., tokens, width) to the same shape."""
+        queries, keys, values = (_to_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
+        flat = [t.flatten(0, -4) for t in (rotary(queries), rotary(keys), values)]
+        return self.proj(_from_heads(self.attention(*flat)).view_as(x))
+
+
+class CrossAttention(nn.Module):
+    """Attention from each view of one side to each view of the other side, merged by maximum."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention: AttentionFunction = attention_function("sdpa", torch.device("cpu"))
+        self.projq = nn.Linear(width, width)
+        self.projk = nn.Linear(width, width)
+        self.projv = nn.Linear(width, width)
+        self.proj = nn.Linear(width, width)
+
+    def queries(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
+        """Queries (..., heads, tokens, head_width) of views (..., tokens, width)."""
+        return rotary(_to_heads(self.projq(x), self.heads))
+
+    def keys_values(self, y: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
+        """Keys and values, each (..., heads, tokens, head_width), of views (..., tokens, width)."""
+        return rotary(_to_heads(self.projk(y), self.heads)), _to_heads(self.projv(y), self.heads)
+
+    def merge(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Element-wise maximum over the other side's views of what each of them answers.
+
+        queries: (batch, views, heads, tokens, head_width); keys, values: (batch, others, heads, tokens, head_width);
+        returns (batch, views, tokens, width).
+        """
+        batch, views, others = queries.shape[0], queries.shape[1], keys.shape[1]
+        pair = (batch, views, others)
+        flat = (
+            queries[:, :, None].expand(*pair, *queries.shape[2:]).flatten(0, 2),
+            keys[:, None].expand(*pair, *keys.shape[2:]).flatten(0, 2),
+            values[:, None].expand(*pair, *values.shape[2:]).flatten(0, 2),
+        )
+        answers = self.proj(_from_heads(self.attention(*flat)))
+        return answers.unflatten(0, pair).amax(dim=2)
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm transformer block of the image encoder."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.attn = SelfAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.mlp = Mlp(width, int(width * mlp_ratio), width)
+
+    def forward(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
+        """(..., tokens, width) to the same shape."""
+        x = x + self.attn(self.norm1(x), rotary)
+        return x + self.mlp(self.norm2(x))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerInput:
+    """What one decoder layer takes of some views of one side; in layer 0 it depends on each view alone.
+
+    The leading axes of all four are the same: (views, ...) when kept with a frame, (batch, views, ...) in the decoder.
+    """
+
+    features: Tensor
+    """(..., tokens, width): the layer's input after this side's self-attention."""
+    queries: Tensor
+    """(..., heads, tokens, head_width): this side's queries to the other side."""
+    keys: Tensor
+    """(..., heads, tokens, head_width): keys that the other side's block makes of these views."""
+    values: Tensor
+    """(..., heads, tokens, head_width): values that the other side's block makes of these views."""
+
+    def __getitem__(self, index: int | slice | Tensor | None) -> LayerInput:
+        return LayerInput(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    @staticmethod
+    def concatenate(parts: Sequence[LayerInput], dim: int = 0) -> LayerInput:
+        """Join along an axis that all four tensors share."""
+        return LayerInput(*(torch.cat([getattr(p, f.name) for p in parts], dim=dim) for f in fields(LayerInput)))
+
+    @staticmethod
+    def stack(parts: Sequence[LayerInput]) -> LayerInput:
+        """Join along a new first axis."""
+        return LayerInput(*(torch.stack([getattr(p, f.name) for p in parts]) for f in fields(LayerInput)))
+
+
+class DecoderBlock(nn.Module):
+    """One layer of one side: self-attention, cross-attention to every view of the other side, MLP."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.attn = SelfAttention(width, heads)
+        self.cross_attn = CrossAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.norm3 = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.mlp = Mlp(width, int(width * mlp_ratio), width)
+        self.norm_y = nn.LayerNorm(width, eps=NORM_EPSILON)
+
+    def prepare(self, x: Tensor, rotary: RotaryEmbedding, other: DecoderBlock) -> LayerInput:
+        """What this layer takes of views (..., tokens, width), each by itself; ``other`` is the other side's block."""
+        features = x + self.attn(self.norm1(x), rotary)
+        queries = self.cross_attn.queries(self.norm2(features), rotary)
+        return LayerInput(features, queries, *other.cross_attn.keys_values(other.norm_y(x), rotary))
+
+    def forward(self, own: LayerInput, others: LayerInput) -> Tensor:
+        """Output (batch, views, tokens, width) of this side's views after looking at every view of the other side."""
+        x = own.features + self.cross_attn.merge(own.queries, others.keys, others.values)
+        return x + self.mlp(self.norm3(x))

@@ -1,0 +1,150 @@
+"""The multi-view decoder that I2P and L2W share: two stacks that look at each other, a norm and two heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slam3r_ros.networks.attention import attention_function
+from slam3r_ros.networks.blocks import (
+    NORM_EPSILON,
+    CrossAttention,
+    DecoderBlock,
+    EncoderBlock,
+    LayerInput,
+    SelfAttention,
+)
+from slam3r_ros.networks.config import NetworkConfig
+from slam3r_ros.networks.rotary import RotaryEmbedding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pointmaps:
+    """Points and confidences of some views, as a network gives them."""
+
+    points: Tensor
+    """(batch, views, height, width, 3) float32."""
+    confidence: Tensor
+    """(batch, views, height, width) float32, above 1."""
+
+
+class PointHead(nn.Module):
+    """Linear head: each token to its patch of points and confidences; always in float32."""
+
+    def __init__(self, width: int, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Linear(width, 4 * patch_size**2)
+
+    def forward(self, x: Tensor, grid_size: tuple[int, int]) -> Pointmaps:
+        """(batch, views, tokens, width) to Pointmaps; points = v/|v| (exp|v| - 1), confidence = 1 + exp(c)."""
+        with torch.autocast(x.device.type, enabled=False):
+            raw = functional.linear(x.float(), self.proj.weight.float(), self.proj.bias.float())
+            by_patch = raw.flatten(0, 1).transpose(-2, -1).unflatten(-1, grid_size)
+            image = functional.pixel_shuffle(by_patch, self.patch_size).permute(0, 2, 3, 1)
+            image = image.unflatten(0, x.shape[:2])
+            vector, raw_confidence = image[..., :3], image[..., 3]
+            distance = vector.norm(dim=-1, keepdim=True)
+            return Pointmaps(vector / distance.clamp(min=1e-8) * torch.expm1(distance), 1 + raw_confidence.exp())
+
+
+class PatchEmbedding(nn.Module):
+    """Convolution that turns each patch of an image (batch, channels, height, width) into a token."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, config.encoder_width, config.patch_size, config.patch_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, 3, height, width) to (batch, tokens, width)."""
+        return self.proj(images).flatten(2).transpose(1, 2)
+
+
+class MultiviewNetwork(nn.Module):
+    """Encoder (where the config asks for it), decoder and heads; the parts I2P and L2W have in common."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, heads, ratio = config.decoder_width, config.decoder_heads, config.mlp_ratio
+        self.patch_embed = PatchEmbedding(config)  # in L2W's file too, where nothing uses it
+        if config.need_encoder:
+            self.enc_blocks = nn.ModuleList(
+                EncoderBlock(config.encoder_width, config.encoder_heads, ratio) for _ in range(config.encoder_depth)
+            )
+            self.encoder_rotary = RotaryEmbedding(
+                config.grid_size, config.encoder_width // config.encoder_heads, config.rotary_base
+            )
+        self.enc_norm = nn.LayerNorm(config.encoder_width, eps=NORM_EPSILON)
+        self.decoder_embed = nn.Linear(config.encoder_width, width)
+        self.mv_dec_blocks1 = nn.ModuleList(DecoderBlock(width, heads, ratio) for _ in range(config.decoder_depth))
+        self.mv_dec_blocks2 = nn.ModuleList(DecoderBlock(width, heads, ratio) for _ in range(config.decoder_depth))
+        self.dec_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.downstream_head1 = PointHead(width, config.patch_size)
+        self.downstream_head2 = PointHead(width, config.patch_size)
+        self.decoder_rotary = RotaryEmbedding(config.grid_size, width // heads, config.rotary_base)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision the network computes in (heads are float32 whatever it is)."""
+        return self.decoder_embed.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return self.decoder_embed.weight.device
+
+    def use_attention(self, backend: str) -> None:
+        """Compute every attention with ``backend``; raises BackendError naming the valid choices."""
+        function = attention_function(backend, self.device)
+        for module in self.modules():
+            if isinstance(module, (SelfAttention, CrossAttention)):
+                module.attention = function
+
+    def decoder_tokens(self, tokens: Tensor) -> Tensor:
+        """The decoder's input (..., tokens, decoder width) from the encoder's tokens before its norm."""
+        return self.decoder_embed(self.enc_norm(tokens.to(self.dtype)))
+
+    def first_reference(self, x: Tensor) -> LayerInput:
+        """Layer 0's share of reference views (..., tokens, decoder width): depends on each view alone."""
+        return self.mv_dec_blocks1[0].prepare(x, self.decoder_rotary, self.mv_dec_blocks2[0])
+
+    def first_source(self, x: Tensor) -> LayerInput:
+        """Layer 0's share of source views (..., tokens, decoder width): depends on each view alone."""
+        return self.mv_dec_blocks2[0].prepare(x, self.decoder_rotary, self.mv_dec_blocks1[0])
+
+    def run_decoder(
+        self,
+        references: LayerInput,
+        sources: LayerInput,
+        *,
+        reference_embedding: Tensor | None = None,
+        source_embedding: Tensor | None = None,
+        need_references: bool = True,
+        need_sources: bool = True,
+    ) -> tuple[Pointmaps | None, Pointmaps | None]:
+        """Run the decoder from layer 0's shares (batch, views, ...) of both sides to (references', sources') pointmaps.
+
+        The embeddings (batch, views, tokens, width), where given, are added to every later layer's input (layer 0's
+        shares hold them already). A side that is not needed is None: its last layer and its head are not run.
+        """
+        reference_x, source_x = references.features, sources.features
+        last = len(self.mv_dec_blocks1) - 1
+        for layer, (block1, block2) in enumerate(zip(self.mv_dec_blocks1, self.mv_dec_blocks2, strict=True)):
+            if layer > 0:
+                reference_x = reference_x if reference_embedding is None else reference_x + reference_embedding
+                source_x = source_x if source_embedding is None else source_x + source_embedding
+                references = block1.prepare(reference_x, self.decoder_rotary, block2)
+                sources = block2.prepare(source_x, self.decoder_rotary, block1)
+            if layer < last or need_references:
+                reference_x = block1(references, sources)
+            if layer < last or need_sources:
+                source_x = block2(sources, references)
+        grid = self.config.grid_size
+        return (
+            self.downstream_head1(self.dec_norm(reference_x), grid) if need_references else None,
+            self.downstream_head2(self.dec_norm(source_x), grid) if need_sources else None,
+        )
