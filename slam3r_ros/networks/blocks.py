@@ -1,12 +1,10 @@
-"""Transformer blocks of the encoder and of the multi-view decoder.
-
-Attribute names are those of the published state dicts (``attn.qkv``, ``cross_attn.projq`` ...), so weights load strictly.
-"""
+"""Transformer blocks of the encoder and of the multi-view decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,18 +62,18 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention: AttentionFunction = attention_function("sdpa", torch.device("cpu"))
-        self.projq = nn.Linear(width, width)
-        self.projk = nn.Linear(width, width)
-        self.projv = nn.Linear(width, width)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
         self.proj = nn.Linear(width, width)
 
     def queries(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
         """Queries (..., heads, tokens, head_width) of views (..., tokens, width)."""
-        return rotary(_to_heads(self.projq(x), self.heads))
+        return rotary(_to_heads(self.query(x), self.heads))
 
     def keys_values(self, y: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
         """Keys and values, each (..., heads, tokens, head_width), of views (..., tokens, width)."""
-        return rotary(_to_heads(self.projk(y), self.heads)), _to_heads(self.projv(y), self.heads)
+        return rotary(_to_heads(self.key(y), self.heads)), _to_heads(self.value(y), self.heads)
 
     def merge(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Element-wise maximum over the other side's views of what each of them answers.
@@ -100,13 +98,13 @@ class EncoderBlock(nn.Module):
     def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.attn = SelfAttention(width, heads)
+        self.self_attention = SelfAttention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.mlp = Mlp(width, int(width * mlp_ratio), width)
 
     def forward(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
         """(..., tokens, width) to the same shape."""
-        x = x + self.attn(self.norm1(x), rotary)
+        x = x + self.self_attention(self.norm1(x), rotary)
         return x + self.mlp(self.norm2(x))
 
 
@@ -126,8 +124,13 @@ class LayerInput:
     values: Tensor
     """(..., heads, tokens, head_width): values that the other side's block makes of these views."""
 
-    def __getitem__(self, index: int | slice | Tensor | None) -> LayerInput:
+    def __getitem__(self, index: Any) -> LayerInput:
+        """Index the leading axes of all four tensors alike."""
         return LayerInput(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def expand_batch(self, batch: int) -> LayerInput:
+        """A view with the first axis, of length 1, repeated ``batch`` times without copying."""
+        return LayerInput(*(t.expand(batch, *t.shape[1:]) for t in (getattr(self, f.name) for f in fields(self))))
 
     @staticmethod
     def concatenate(parts: Sequence[LayerInput], dim: int = 0) -> LayerInput:
@@ -146,8 +149,8 @@ class DecoderBlock(nn.Module):
     def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.attn = SelfAttention(width, heads)
-        self.cross_attn = CrossAttention(width, heads)
+        self.self_attention = SelfAttention(width, heads)
+        self.cross_attention = CrossAttention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.norm3 = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.mlp = Mlp(width, int(width * mlp_ratio), width)
@@ -155,11 +158,11 @@ class DecoderBlock(nn.Module):
 
     def prepare(self, x: Tensor, rotary: RotaryEmbedding, other: DecoderBlock) -> LayerInput:
         """What this layer takes of views (..., tokens, width), each by itself; ``other`` is the other side's block."""
-        features = x + self.attn(self.norm1(x), rotary)
-        queries = self.cross_attn.queries(self.norm2(features), rotary)
-        return LayerInput(features, queries, *other.cross_attn.keys_values(other.norm_y(x), rotary))
+        features = x + self.self_attention(self.norm1(x), rotary)
+        queries = self.cross_attention.queries(self.norm2(features), rotary)
+        return LayerInput(features, queries, *other.cross_attention.keys_values(other.norm_y(x), rotary))
 
     def forward(self, own: LayerInput, others: LayerInput) -> Tensor:
         """Output (batch, views, tokens, width) of this side's views after looking at every view of the other side."""
-        x = own.features + self.cross_attn.merge(own.queries, others.keys, others.values)
+        x = own.features + self.cross_attention.merge(own.queries, others.keys, others.values)
         return x + self.mlp(self.norm3(x))

@@ -70,32 +70,47 @@ class MultiviewNetwork(nn.Module):
         super().__init__()
         self.config = config
         width, heads, ratio = config.decoder_width, config.decoder_heads, config.mlp_ratio
-        self.patch_embed = PatchEmbedding(config)  # in L2W's file too, where nothing uses it
+        self.patch_embedding = PatchEmbedding(config)  # in L2W's file too, where nothing uses it
         if config.need_encoder:
-            self.enc_blocks = nn.ModuleList(
+            self.encoder_blocks = nn.ModuleList(
                 EncoderBlock(config.encoder_width, config.encoder_heads, ratio) for _ in range(config.encoder_depth)
             )
-            self.encoder_rotary = RotaryEmbedding(
-                config.grid_size, config.encoder_width // config.encoder_heads, config.rotary_base
-            )
-        self.enc_norm = nn.LayerNorm(config.encoder_width, eps=NORM_EPSILON)
-        self.decoder_embed = nn.Linear(config.encoder_width, width)
-        self.mv_dec_blocks1 = nn.ModuleList(DecoderBlock(width, heads, ratio) for _ in range(config.decoder_depth))
-        self.mv_dec_blocks2 = nn.ModuleList(DecoderBlock(width, heads, ratio) for _ in range(config.decoder_depth))
-        self.dec_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.downstream_head1 = PointHead(width, config.patch_size)
-        self.downstream_head2 = PointHead(width, config.patch_size)
-        self.decoder_rotary = RotaryEmbedding(config.grid_size, width // heads, config.rotary_base)
+        self.encoder_norm = nn.LayerNorm(config.encoder_width, eps=NORM_EPSILON)
+        self.decoder_embedding = nn.Linear(config.encoder_width, width)
+        self.reference_blocks = nn.ModuleList(DecoderBlock(width, heads, ratio) for _ in range(config.decoder_depth))
+        self.source_blocks = nn.ModuleList(DecoderBlock(width, heads, ratio) for _ in range(config.decoder_depth))
+        self.decoder_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.reference_head = PointHead(width, config.patch_size)
+        self.source_head = PointHead(width, config.patch_size)
+        self.make_rotary()
+
+    def make_rotary(self) -> None:
+        """Compute the rotary tables, which no file holds, on the weights' device."""
+        config = self.config
+        for part, width, heads in (
+            ("encoder", config.encoder_width, config.encoder_heads),
+            ("decoder", config.decoder_width, config.decoder_heads),
+        ):
+            if part == "decoder" or config.need_encoder:
+                rotary = RotaryEmbedding(config.grid_size, width // heads, config.rotary_base)
+                setattr(self, f"{part}_rotary", rotary.to(self.device))
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision the network computes in (heads are float32 whatever it is)."""
-        return self.decoder_embed.weight.dtype
+        return self.decoder_embedding.weight.dtype
+
+    def use_precision(self, dtype: torch.dtype) -> None:
+        """Compute in ``dtype``, but keep in float32 what turns tokens to points and points to tokens."""
+        self.to(dtype)
+        for name, part in self.named_children():
+            if name in ("reference_head", "source_head", "point_embedding"):
+                part.float()
 
     @property
     def device(self) -> torch.device:
         """Where the network's weights are."""
-        return self.decoder_embed.weight.device
+        return self.decoder_embedding.weight.device
 
     def use_attention(self, backend: str) -> None:
         """Compute every attention with ``backend``; raises BackendError naming the valid choices."""
@@ -106,15 +121,15 @@ class MultiviewNetwork(nn.Module):
 
     def decoder_tokens(self, tokens: Tensor) -> Tensor:
         """The decoder's input (..., tokens, decoder width) from the encoder's tokens before its norm."""
-        return self.decoder_embed(self.enc_norm(tokens.to(self.dtype)))
+        return self.decoder_embedding(self.encoder_norm(tokens.to(self.dtype)))
 
     def first_reference(self, x: Tensor) -> LayerInput:
         """Layer 0's share of reference views (..., tokens, decoder width): depends on each view alone."""
-        return self.mv_dec_blocks1[0].prepare(x, self.decoder_rotary, self.mv_dec_blocks2[0])
+        return self.reference_blocks[0].prepare(x, self.decoder_rotary, self.source_blocks[0])
 
     def first_source(self, x: Tensor) -> LayerInput:
         """Layer 0's share of source views (..., tokens, decoder width): depends on each view alone."""
-        return self.mv_dec_blocks2[0].prepare(x, self.decoder_rotary, self.mv_dec_blocks1[0])
+        return self.source_blocks[0].prepare(x, self.decoder_rotary, self.reference_blocks[0])
 
     def run_decoder(
         self,
@@ -132,8 +147,8 @@ class MultiviewNetwork(nn.Module):
         shares hold them already). A side that is not needed is None: its last layer and its head are not run.
         """
         reference_x, source_x = references.features, sources.features
-        last = len(self.mv_dec_blocks1) - 1
-        for layer, (block1, block2) in enumerate(zip(self.mv_dec_blocks1, self.mv_dec_blocks2, strict=True)):
+        last = len(self.reference_blocks) - 1
+        for layer, (block1, block2) in enumerate(zip(self.reference_blocks, self.source_blocks, strict=True)):
             if layer > 0:
                 reference_x = reference_x if reference_embedding is None else reference_x + reference_embedding
                 source_x = source_x if source_embedding is None else source_x + source_embedding
@@ -145,6 +160,6 @@ class MultiviewNetwork(nn.Module):
                 source_x = block2(sources, references)
         grid = self.config.grid_size
         return (
-            self.downstream_head1(self.dec_norm(reference_x), grid) if need_references else None,
-            self.downstream_head2(self.dec_norm(source_x), grid) if need_sources else None,
+            self.reference_head(self.decoder_norm(reference_x), grid) if need_references else None,
+            self.source_head(self.decoder_norm(source_x), grid) if need_sources else None,
         )

@@ -18,16 +18,16 @@ class ImageToPoints(MultiviewNetwork):
             raise ConfigError("network config: I2P needs its encoder; need_encoder is false: is this L2W's config.json?")
         super().__init__(config)
         width = config.decoder_width
-        self.corr_score_norm = nn.LayerNorm(width, eps=1e-5)
-        self.corr_score_proj = Mlp(width, width, 1)
+        self.correlation_norm = nn.LayerNorm(width, eps=1e-5)
+        self.correlation_head = Mlp(width, width, 1)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (batch, 3, height, width) in [-1, 1] to tokens (batch, tokens, encoder width), before the encoder's norm."""
         expected = (3, *self.config.image_size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise ValueError(f"encode: expected images (batch, {', '.join(map(str, expected))}), got {tuple(images.shape)}")
-        x = self.patch_embed(images.to(self.dtype))
-        for block in self.enc_blocks:
+        x = self.patch_embedding(images.to(self.dtype))
+        for block in self.encoder_blocks:
             x = block(x, self.encoder_rotary)
         return x
 
@@ -67,16 +67,14 @@ class ImageToPoints(MultiviewNetwork):
         """
         batch = queries.features.shape[0]
         if candidates.features.shape[0] != batch:
-            candidates = LayerInput(
-                *(t.expand(batch, *t.shape[1:]) for t in (candidates.features, candidates.queries, candidates.keys, candidates.values))
-            )
+            candidates = candidates.expand_batch(batch)
         depth = self.config.correlation_depth
         for layer in range(depth):
-            block1, block2 = self.mv_dec_blocks1[layer], self.mv_dec_blocks2[layer]
+            block1, block2 = self.reference_blocks[layer], self.source_blocks[layer]
             source_x = block2(candidates, queries)
             if layer < depth - 1:
                 reference_x = block1(queries, candidates)
-                following1, following2 = self.mv_dec_blocks1[layer + 1], self.mv_dec_blocks2[layer + 1]
+                following1, following2 = self.reference_blocks[layer + 1], self.source_blocks[layer + 1]
                 queries = following1.prepare(reference_x, self.decoder_rotary, following2)
                 candidates = following2.prepare(source_x, self.decoder_rotary, following1)
-        return 1 + self.corr_score_proj(self.corr_score_norm(source_x))[..., 0].float().exp()
+        return 1 + self.correlation_head(self.correlation_norm(source_x))[..., 0].float().exp()

@@ -16,13 +16,14 @@ class LocalToWorld(MultiviewNetwork):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         width, patch = config.decoder_width, config.patch_size
-        self.ponit_embedder = nn.Conv2d(3, width, patch, patch)  # the spelling is part of the weights' format
-        self.void_pe_token = nn.Parameter(torch.zeros(1, 1, width))  # stands for masked patches in training
+        self.point_embedding = nn.Conv2d(3, width, patch, patch)
+        self.void_token = nn.Parameter(torch.zeros(1, 1, width))  # stands for masked patches in training
 
     def embed_points(self, points: Tensor) -> Tensor:
         """Pointmaps (..., height, width, 3) to the embedding (..., tokens, width) that is added in every layer."""
-        images = points.to(self.dtype).flatten(0, -4).movedim(-1, 1)
-        return self.ponit_embedder(images).flatten(2).transpose(1, 2).unflatten(0, points.shape[:-3])
+        images = points.flatten(0, -4).movedim(-1, 1)
+        tokens = self.point_embedding(images.to(self.point_embedding.weight.dtype)).to(self.dtype)
+        return tokens.flatten(2).transpose(1, 2).unflatten(0, points.shape[:-3])
 
     def decode(
         self,

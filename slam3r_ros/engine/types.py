@@ -1,0 +1,211 @@
+"""The values that pass between the engine's stages.
+
+The type says what has happened to a frame: Frame -> EncodedFrame -> Window -> LocalPointmap -> Keyframe -> MapUpdate.
+Tensors stay on the networks' device until a MapUpdate leaves the engine as NumPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slam3r_ros.engine.camera import Camera
+from slam3r_ros.networks.blocks import LayerInput
+
+
+class InputError(ValueError):
+    """A value given to the engine cannot be used; the message says what was expected and what came."""
+
+
+class State(Enum):
+    """What the engine is doing."""
+
+    WAITING_FOR_IMAGES = 0
+    INITIALIZING = 1
+    TRACKING = 2
+    LOST = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One image as it came from a camera."""
+
+    stamp_ns: int
+    """Time the image was taken, integer nanoseconds."""
+    image: NDArray[np.uint8]
+    """(height, width, 3) RGB."""
+    camera: Camera | None = None
+    """Intrinsics of this image where they are known."""
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise InputError(f"Frame.image: expected uint8 (height, width, 3) RGB, got {got}")
+        if min(image.shape[:2]) < 2:
+            raise InputError(f"Frame.image: expected at least 2 x 2 pixels, got {image.shape[1]} x {image.shape[0]}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedFrame:
+    """A frame after the encoder, with what every later use of it shares."""
+
+    index: int
+    """Number of the frame among those the engine has processed since its start, from 0."""
+    stamp_ns: int
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB: the centre crop at the networks' size; its pixels are those of the pointmaps."""
+    camera: Camera | None
+    """Pinhole intrinsics of the crop where the frame's were known."""
+    tokens: Tensor
+    """(tokens, encoder width), before the encoder's norm."""
+    as_reference: LayerInput
+    """I2P decoder layer 0's share of this frame as a reference: (tokens, width), (heads, tokens, head width)."""
+    as_source: LayerInput
+    """The same as a source."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A frame and its neighbours in the stream: what one I2P call sees."""
+
+    reference: EncodedFrame
+    sources: tuple[EncodedFrame, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalPointmap:
+    """A frame's own points, from its window."""
+
+    frame: EncodedFrame
+    points_camera: Tensor
+    """(H, W, 3) float32 in the frame's camera, mean distance of valid points 1; points of low confidence are zero."""
+    confidence: Tensor
+    """(H, W) float32, I2P's."""
+    mean_confidence: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneInput:
+    """What L2W takes of a keyframe as a scene frame; depends on that keyframe alone."""
+
+    embedding: Tensor
+    """(tokens, width): the embedding of its world points."""
+    layer: LayerInput
+    """Decoder layer 0's share as a reference."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Registration:
+    """One L2W call, by frame index."""
+
+    registered: tuple[int, ...]
+    scene_frames: tuple[int, ...]
+    candidates: tuple[int, ...]
+    """The buffer's frames that retrieval chose from."""
+    candidate_scores: tuple[float, ...]
+    """Mean retrieval score of each candidate; empty where all of the buffer was taken."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keyframe:
+    """A frame registered in the world."""
+
+    local: LocalPointmap
+    points_world: Tensor
+    """(H, W, 3) float32, scene units, world = the camera of the initial window's reference."""
+    confidence: Tensor
+    """(H, W) float32, L2W's."""
+    mean_confidence: float
+    registration: Registration | None
+    """None for the initial frames, which set up the world."""
+
+    @property
+    def index(self) -> int:
+        return self.local.frame.index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseEstimate:
+    """A camera's pose and how far to trust it."""
+
+    T_world_camera: NDArray[np.float64]
+    """(4, 4): takes camera points (x right, y down, z forward) to the world, scene units."""
+    focal_px: float
+    """Focal length used, pixels of the crop."""
+    inlier_fraction: float
+    """Share of the tested points whose reprojection error is below the threshold."""
+    reprojection_error_px: float
+    """Median reprojection error of the inliers, pixels of the crop."""
+    scale: float
+    """World length of one unit of this frame's own pointmap, from the similarity between the two."""
+    similarity_error: float
+    """Distance between this position and the similarity's, as a fraction of the points' mean depth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapPoints:
+    """Coloured points of the map."""
+
+    points_world: NDArray[np.float32]
+    """(N, 3) scene units."""
+    colours: NDArray[np.uint8]
+    """(N, 3) RGB."""
+    confidence: NDArray[np.float32]
+    """(N,) L2W's."""
+
+    def __len__(self) -> int:
+        return len(self.points_world)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapUpdate:
+    """What one registered frame changed; the only value that leaves the engine for each frame."""
+
+    index: int
+    stamp_ns: int
+    state: State
+    pose: PoseEstimate | None
+    """None where no pose could be computed."""
+    added: MapPoints
+    """Points that this frame added to the map."""
+    points_world: NDArray[np.float32]
+    """(H, W, 3) the frame's whole world pointmap."""
+    confidence: NDArray[np.float32]
+    """(H, W) L2W's."""
+    points_camera: NDArray[np.float32]
+    """(H, W, 3) the frame's own pointmap, normalised, zero where invalid."""
+    confidence_camera: NDArray[np.float32]
+    """(H, W) I2P's."""
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB crop."""
+    keyframe_id: int | None
+    """Number of the keyframe if the frame entered the buffering set at once (the initial frames); see also `Slam.keyframes`."""
+    registration: Registration | None
+
+
+@dataclass(slots=True)
+class SlamStatus:
+    """Counters and state of the engine; a snapshot, safe to keep."""
+
+    state: State = State.WAITING_FOR_IMAGES
+    reason: str = "no image yet"
+    """Why the state is what it is, one sentence."""
+    processed: int = 0
+    """Frames encoded."""
+    registered: int = 0
+    """Frames with a world pointmap."""
+    lost_frames: int = 0
+    """Registered frames whose pose was bad."""
+    initialisations_failed: int = 0
+    keyframes: int = 0
+    """Keyframes in the buffering set now."""
+    map_points: int = 0
+    voxel_size: float = 0.0
+    """Present side of a voxel, scene units."""
+    stage_ms: dict[str, float] = field(default_factory=dict)
+    """Milliseconds of each stage, a moving average."""
