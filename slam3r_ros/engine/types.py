@@ -48,6 +48,11 @@ class Frame:
             raise InputError(f"Frame.image: expected uint8 (height, width, 3) RGB, got {got}")
         if min(image.shape[:2]) < 2:
             raise InputError(f"Frame.image: expected at least 2 x 2 pixels, got {image.shape[1]} x {image.shape[0]}")
+        if self.camera is not None and (self.camera.height, self.camera.width) != image.shape[:2]:
+            raise InputError(
+                f"Frame.camera: expected intrinsics of {image.shape[1]} x {image.shape[0]} pixels, "
+                f"got {self.camera.width} x {self.camera.height}"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,9 +88,13 @@ class LocalPointmap:
 
     frame: EncodedFrame
     points_camera: Tensor
-    """(H, W, 3) float32 in the frame's camera, mean distance of valid points 1; points of low confidence are zero."""
+    """(H, W, 3) float32 in the frame's camera, at I2P's own scale."""
     confidence: Tensor
     """(H, W) float32, I2P's."""
+    valid: Tensor
+    """(H, W) bool: confident enough for registration."""
+    points_normalised: Tensor
+    """(H, W, 3) float32: the valid points with mean distance 1, the others zero; L2W's input."""
     mean_confidence: float
 
 
@@ -112,24 +121,6 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Keyframe:
-    """A frame registered in the world."""
-
-    local: LocalPointmap
-    points_world: Tensor
-    """(H, W, 3) float32, scene units, world = the camera of the initial window's reference."""
-    confidence: Tensor
-    """(H, W) float32, L2W's."""
-    mean_confidence: float
-    registration: Registration | None
-    """None for the initial frames, which set up the world."""
-
-    @property
-    def index(self) -> int:
-        return self.local.frame.index
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class PoseEstimate:
     """A camera's pose and how far to trust it."""
 
@@ -145,6 +136,50 @@ class PoseEstimate:
     """World length of one unit of this frame's own pointmap, from the similarity between the two."""
     similarity_error: float
     """Distance between this position and the similarity's, as a fraction of the points' mean depth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keyframe:
+    """A frame registered in the world."""
+
+    local: LocalPointmap
+    points_world: Tensor
+    """(H, W, 3) float32, scene units, world = the camera of the initial window's reference."""
+    confidence: Tensor
+    """(H, W) float32, L2W's."""
+    mean_confidence: float
+    registration: Registration | None
+    """None for the initial frames, which set up the world."""
+    pose: PoseEstimate | None = None
+    """None until it is estimated, and where it cannot be."""
+    state: State = State.TRACKING
+    """TRACKING or LOST."""
+
+    @property
+    def index(self) -> int:
+        return self.local.frame.index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyframeRecord:
+    """What is kept for ever of a frame that entered the buffering set."""
+
+    id: int
+    """Counted from 0 in the order of entering."""
+    index: int
+    stamp_ns: int
+    pose: PoseEstimate | None
+    mean_confidence: float
+    """L2W's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StampedPose:
+    """One pose of the trajectory."""
+
+    stamp_ns: int
+    T_world_camera: NDArray[np.float64]
+    """(4, 4) scene units."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,14 +213,15 @@ class MapUpdate:
     confidence: NDArray[np.float32]
     """(H, W) L2W's."""
     points_camera: NDArray[np.float32]
-    """(H, W, 3) the frame's own pointmap, normalised, zero where invalid."""
+    """(H, W, 3) the frame's own pointmap at I2P's scale; `PoseEstimate.scale` takes its lengths to the world's."""
     confidence_camera: NDArray[np.float32]
     """(H, W) I2P's."""
     image: NDArray[np.uint8]
     """(H, W, 3) RGB crop."""
-    keyframe_id: int | None
-    """Number of the keyframe if the frame entered the buffering set at once (the initial frames); see also `Slam.keyframes`."""
+    new_keyframes: tuple[KeyframeRecord, ...]
+    """Keyframes that entered the buffering set with this update: this frame or one shortly before it."""
     registration: Registration | None
+    """The L2W call that gave this frame; None for the initial frames."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,78 @@
+"""Local pointmaps: I2P over windows (SLAM3R section 3.2)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from slam3r_ros.engine.types import EncodedFrame, LocalPointmap, Window
+from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.decoder import Pointmaps
+from slam3r_ros.networks.image_to_points import ImageToPoints
+
+
+def mean_distance(points: Tensor, valid: Tensor) -> Tensor:
+    """Mean distance to the origin of the valid points (..., 3): one number, 1 where nothing is valid."""
+    distances = points.norm(dim=-1)[valid]
+    return distances.mean().clamp(min=1e-8) if distances.numel() else torch.ones((), device=points.device)
+
+
+def normalise(points: Tensor, valid: Tensor) -> Tensor:
+    """Points (..., 3) over the mean distance of the valid ones, the others zero."""
+    return torch.where(valid[..., None], points / mean_distance(points, valid), 0.0)
+
+
+class LocalPoints:
+    """Runs I2P on windows that are ready together."""
+
+    def __init__(self, network: ImageToPoints, point_confidence: float) -> None:
+        self._network = network
+        self._point_confidence = point_confidence
+
+    def estimate(self, windows: Sequence[Window]) -> list[LocalPointmap]:
+        """Each window's reference's own pointmap, normalised; windows of one length are one batch."""
+        batches: dict[int, list[int]] = defaultdict(list)
+        for position, window in enumerate(windows):
+            batches[len(window.sources)].append(position)
+        results: dict[int, LocalPointmap] = {}
+        for positions in batches.values():
+            batch = [windows[position] for position in positions]
+            for position, window, result in zip(positions, batch, self._reference_points(batch), strict=True):
+                results[position] = self._local_pointmap(window.reference, *result)
+        return [results[position] for position in range(len(windows))]
+
+    def mean_confidences(self, windows: Sequence[Window]) -> list[float]:
+        """Mean confidence over all views of each window; all of one length."""
+        references, sources = self._network.decode(*_layer_inputs(windows))
+        assert sources is not None
+        return torch.cat([references.confidence, sources.confidence], dim=1).mean(dim=(1, 2, 3)).tolist()
+
+    def every_reference(self, frames: Sequence[EncodedFrame]) -> Pointmaps:
+        """The window of all ``frames`` with each as the reference in turn: (references, views, ...) in frame order."""
+        windows = [Window(frame, tuple(other for other in frames if other is not frame)) for frame in frames]
+        references, sources = self._network.decode(*_layer_inputs(windows))
+        assert sources is not None
+        views = len(frames)
+        order = torch.tensor([[0 if v == r else v + 1 - (v > r) for v in range(views)] for r in range(views)])
+        rows = torch.arange(views)[:, None]
+        points = torch.cat([references.points, sources.points], dim=1)
+        confidence = torch.cat([references.confidence, sources.confidence], dim=1)
+        return Pointmaps(points[rows, order], confidence[rows, order])
+
+    def _reference_points(self, windows: Sequence[Window]) -> list[tuple[Tensor, Tensor]]:
+        references, _ = self._network.decode(*_layer_inputs(windows), need_sources=False)
+        return list(zip(references.points[:, 0], references.confidence[:, 0], strict=True))
+
+    def _local_pointmap(self, frame: EncodedFrame, points: Tensor, confidence: Tensor) -> LocalPointmap:
+        valid = confidence >= self._point_confidence
+        return LocalPointmap(frame, points, confidence, valid, normalise(points, valid), float(confidence.mean()))
+
+
+def _layer_inputs(windows: Sequence[Window]) -> tuple[LayerInput, LayerInput]:
+    """Layer 0's shares of windows of one length: references (windows, 1, ...), sources (windows, views - 1, ...)."""
+    references = LayerInput.stack([window.reference.as_reference for window in windows])[:, None]
+    sources = LayerInput.stack([LayerInput.stack([s.as_source for s in window.sources]) for window in windows])
+    return references, sources

@@ -1,0 +1,333 @@
+"""The engine's one door: frames in, map updates out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from slam3r_ros.engine.encode import Encoder
+from slam3r_ros.engine.i2p import LocalPoints
+from slam3r_ros.engine.initialize import Initializer, NotInitialized, World
+from slam3r_ros.engine.keyframes import BufferingSet
+from slam3r_ros.engine.l2w import Registrar, select_scene
+from slam3r_ros.engine.pose import PoseEstimator
+from slam3r_ros.engine.retrieval import Retrieval, Retrieved
+from slam3r_ros.engine.ring_buffer import RingBuffer
+from slam3r_ros.engine.settings import SlamSettings
+from slam3r_ros.engine.stage_clock import StageClock
+from slam3r_ros.engine.stride import choose_stride
+from slam3r_ros.engine.types import (
+    Frame,
+    Keyframe,
+    KeyframeRecord,
+    LocalPointmap,
+    MapPoints,
+    MapUpdate,
+    PoseEstimate,
+    Registration,
+    SlamStatus,
+    StampedPose,
+    State,
+)
+from slam3r_ros.engine.window import Round, Rounds, build_window
+from slam3r_ros.engine.world_map import WorldMap
+from slam3r_ros.networks.weights import Networks, WeightSettings
+
+
+def with_recommended(settings: SlamSettings, recommended: WeightSettings) -> SlamSettings:
+    """``settings`` with every confidence threshold of -1 replaced by what the weights recommend."""
+    defaults = {
+        "register.point_confidence": recommended.point_confidence,
+        "initialize.shrink_below": recommended.shrink_below,
+        "initialize.minimum_confidence": recommended.initialize_confidence,
+        "pose.minimum_confidence": recommended.tracking_confidence,
+        "map.point_confidence": recommended.map_confidence,
+    }
+    return settings.with_values({name: value for name, value in defaults.items() if settings.value(name) == -1})
+
+
+class Slam:
+    """Streaming SLAM: push frames in the order they were taken, take what each of them changed.
+
+    Work and memory for one frame are bounded whatever came before it, but for the trajectory and the keyframes'
+    records (under 200 bytes a frame). To be used by one thread; `status` may be called from another.
+    """
+
+    def __init__(self, networks: Networks, settings: SlamSettings | None = None) -> None:
+        self.settings = settings = with_recommended(settings or SlamSettings(), networks.recommended)
+        self._encoder = Encoder(networks.i2p)
+        self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
+        self._initializer = Initializer(self._local_points, settings.initialize, settings.register.point_confidence)
+        self._retrieval = Retrieval(networks.i2p, settings.register.scene_frames)
+        self._registrar = Registrar(networks.l2w, normalise_input=settings.register.normalise_input)
+        self._clock = StageClock()
+        self._frame_count = 0
+        self._forget()
+
+    # ---- what goes in ------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def push(self, frame: Frame) -> list[MapUpdate]:
+        """Process one frame; returns what can be answered now, oldest first, often nothing or one update."""
+        with self._clock.stage("total"):
+            with self._clock.stage("encode"):
+                self._ring.append(self._encoder.encode(frame, self._frame_count))
+            self._frame_count += 1
+            self._status.processed += 1
+            return self._advance(ended=False)
+
+    @torch.inference_mode()
+    def flush(self) -> list[MapUpdate]:
+        """End of the stream: answer every frame that still waited for later ones."""
+        return self._advance(ended=True) if len(self._ring) else []
+
+    def reset(self, reason: str) -> None:
+        """Forget world, map and trajectory and start again with the next frame; ``reason`` appears in the status."""
+        self._forget()
+        self._status.reason = reason
+
+    # ---- what comes out ----------------------------------------------------------------------------------------
+
+    def status(self) -> SlamStatus:
+        """State and counters now; safe from any thread."""
+        return replace(self._status, stage_ms=self._clock.average_ms())
+
+    def trajectory(self) -> list[StampedPose]:
+        """The pose of every tracked frame, in order."""
+        return list(self._trajectory)
+
+    def keyframes(self) -> list[KeyframeRecord]:
+        """Every keyframe that ever entered the buffering set, in order of entering."""
+        return list(self._records)
+
+    def map_points(self) -> MapPoints:
+        """The whole voxel-filtered map."""
+        return self._map.points()
+
+    # ---- how -----------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        settings = self.settings
+        self._ring = RingBuffer()
+        self._stride = settings.window.stride if settings.window.stride > 0 else None
+        self._rounds: Rounds | None = None
+        self._buffer: BufferingSet | None = None
+        self._initial: list[Keyframe] = []
+        self._head: list[Keyframe] = []
+        self._poses = PoseEstimator(settings.pose)
+        self._map = WorldMap(settings.map)
+        self._trajectory: list[StampedPose] = []
+        self._records: list[KeyframeRecord] = []
+        self._status = SlamStatus(voxel_size=settings.map.voxel_size)
+
+    def _advance(self, *, ended: bool) -> list[MapUpdate]:
+        """Set up the world if there is none, then register every round that is ready."""
+        updates: list[MapUpdate] = []
+        if self._rounds is None:
+            updates += self._set_up(ended)
+        if self._rounds is not None:
+            for ready in self._rounds.ready(self._ring.newest, ended):
+                updates += self._register(ready)
+            self._ring.discard_before(self._rounds.oldest_pending - self.settings.window.radius * self._known_stride)
+        return updates
+
+    @property
+    def _known_stride(self) -> int:
+        assert self._stride is not None
+        return self._stride
+
+    def _set_up(self, ended: bool) -> list[MapUpdate]:
+        """Try to make a world of the oldest frames in the ring; frames that cannot be part of one leave it."""
+        self._status.state = State.INITIALIZING
+        wanted = self.settings.initialize.window_size
+        while (stride := self._choose_stride(ended)) is not None:
+            indices = range(self._ring.oldest, self._ring.newest + 1, stride)[:wanted]
+            if len(indices) < (2 if ended else wanted):
+                break
+            with self._clock.stage("initialize"):
+                result = self._initializer.attempt([self._ring[index] for index in indices])
+            if isinstance(result, World):
+                return self._begin(result)
+            assert isinstance(result, NotInitialized)
+            self._status.initialisations_failed += 1
+            self._status.reason = f"initialisation failed, trying newer frames: {result.reason}"
+            self._ring.discard_before(self._ring.oldest + stride)
+            if not len(self._ring):
+                break
+        if not self._status.initialisations_failed and stride is not None:
+            self._status.reason = self._filling_reason(len(self._ring), (wanted - 1) * stride + 1, ended)
+        return []
+
+    @staticmethod
+    def _filling_reason(have: int, wanted: int, ended: bool) -> str:
+        if ended and have < 2:
+            return "the stream ended after one image: at least two images are needed to set up a map"
+        return f"filling the initial window: {have} of {wanted} frames"
+
+    def _choose_stride(self, ended: bool) -> int | None:
+        """The stride of windows, or None while the frames that decide it are still coming."""
+        have = len(self._ring)
+        if self._stride is None:
+            if have < self.settings.window.adapt_frames and not ended:
+                self._status.reason = f"choosing the stride: {have} of {self.settings.window.adapt_frames} frames"
+                return None
+            with self._clock.stage("choose_stride"):
+                self._stride = choose_stride(self._local_points, self._ring, self.settings.keyframes.seed)
+        if ended and 1 < have <= self._stride:
+            self._stride = have - 1
+        return self._stride
+
+    def _begin(self, world: World) -> list[MapUpdate]:
+        """Start tracking in a new world."""
+        window = self.settings.window
+        self._initial = list(world.keyframes)
+        indices = tuple(keyframe.index for keyframe in world.keyframes)
+        self._rounds = Rounds(indices, self._known_stride, window.lookahead, self.settings.register.together_max)
+        self._buffer = BufferingSet(self._initial, self._known_stride, self.settings.keyframes, self._registrar)
+        return self._emit_initial() if self._rounds.head_is_done else []
+
+    def _register(self, ready: Round) -> list[MapUpdate]:
+        """I2P, retrieval and L2W for one round, then what follows from its world pointmaps."""
+        assert self._buffer is not None and self._rounds is not None
+        window = self.settings.window
+        with self._clock.stage("i2p"):
+            windows = [build_window(self._ring, index, self._known_stride, window.radius) for index in ready.frames]
+            locals_ = self._local_points.estimate(windows)
+        with self._clock.stage("retrieval"):
+            retrieved = self._retrieve(ready, locals_)
+        with self._clock.stage("l2w"):
+            registered = self._localise(locals_, retrieved)
+        if not ready.is_head:
+            return self._emit(registered)
+        self._head += registered
+        return self._emit_initial() if self._rounds.head_is_done else []
+
+    def _retrieve(self, ready: Round, locals_: Sequence[LocalPointmap]) -> Retrieved:
+        """Scene frames of a round; every second of its frames asks. Head frames take all initial frames."""
+        assert self._buffer is not None
+        if ready.is_head or len(self._buffer) <= self.settings.register.scene_frames:
+            return Retrieved(tuple(range(len(self._buffer))), ())
+        queries = [local.frame for local in locals_[::2]]
+        return self._retrieval.choose(queries, len(self._buffer), self._buffer.candidates)
+
+    def _localise(self, locals_: Sequence[LocalPointmap], retrieved: Retrieved) -> list[Keyframe]:
+        """One L2W call: the frames' world pointmaps."""
+        assert self._buffer is not None
+        scene = [self._buffer[position] for position in retrieved.chosen]
+        result = self._registrar.register(locals_, scene, select_scene(self._buffer.scene, retrieved.chosen))
+        registration = Registration(
+            registered=tuple(local.frame.index for local in locals_),
+            scene_frames=tuple(keyframe.index for keyframe in scene),
+            candidates=self._buffer.indices,
+            candidate_scores=retrieved.scores,
+        )
+        means = result.confidence.mean(dim=(1, 2)).tolist()
+        return [
+            Keyframe(local, points, confidence, mean, registration)
+            for local, points, confidence, mean in zip(locals_, result.points, result.confidence, means, strict=True)
+        ]
+
+    def _emit_initial(self) -> list[MapUpdate]:
+        """Updates of the initial frames and those between them, in order.
+
+        The initial frames' confidence is I2P's: it is scaled so that its highest mean is that of the frames between.
+        """
+        initial, head = self._initial, self._head
+        self._initial, self._head = [], []
+        if head:
+            factor = max(k.mean_confidence for k in head) / max(k.mean_confidence for k in initial)
+            initial = [_with_scaled_confidence(keyframe, factor) for keyframe in initial]
+        updates = []
+        for keyframe in sorted([*initial, *head], key=lambda k: k.index):
+            located = self._locate(keyframe)
+            updates.append(self._update(located, [] if located.registration else [self._record(located)]))
+        return updates
+
+    def _emit(self, registered: Sequence[Keyframe]) -> list[MapUpdate]:
+        """Poses, buffer and map of one round; what entered the buffer is told with the round's last frame."""
+        assert self._buffer is not None
+        located = [self._locate(keyframe) for keyframe in registered]
+        with self._clock.stage("keyframes"):
+            entered = self._buffer.offer(located, [not self._is_held(keyframe) for keyframe in located])
+        records = [self._record(keyframe) for keyframe in entered]
+        return [self._update(keyframe, records if keyframe is located[-1] else []) for keyframe in located]
+
+    def _is_held(self, keyframe: Keyframe) -> bool:
+        """Whether the frame is kept from map and buffer because it is lost."""
+        return keyframe.state is State.LOST and self.settings.pose.hold_map_when_lost
+
+    def _locate(self, keyframe: Keyframe) -> Keyframe:
+        """The frame with its pose, and whether it counts as tracked."""
+        local = keyframe.local
+        with self._clock.stage("pose"):
+            pose = self._poses.estimate(
+                keyframe.points_world.cpu().numpy(),
+                keyframe.confidence.cpu().numpy(),
+                torch.where(local.valid[..., None], local.points_camera, 0.0).cpu().numpy(),
+                local.confidence.cpu().numpy(),
+                local.frame.camera,
+            )
+        self._status.registered += 1
+        if reason := self._why_lost(pose, keyframe.mean_confidence):
+            self._status.lost_frames += 1
+            self._status.state, self._status.reason = State.LOST, reason
+            return replace(keyframe, pose=pose, state=State.LOST)
+        assert pose is not None
+        self._status.state, self._status.reason = State.TRACKING, f"{pose.inlier_fraction:.0%} of the points fit the pose"
+        self._trajectory.append(StampedPose(local.frame.stamp_ns, pose.T_world_camera))
+        return replace(keyframe, pose=pose)
+
+    def _why_lost(self, pose: PoseEstimate | None, mean_confidence: float) -> str:
+        """Why a frame counts as lost; empty if it does not."""
+        settings = self.settings.pose
+        if pose is None:
+            return "no pose fits the frame's points"
+        if pose.inlier_fraction < settings.minimum_inliers:
+            return f"only {pose.inlier_fraction:.0%} of the points fit the pose, needed {settings.minimum_inliers:.0%}"
+        if mean_confidence < settings.minimum_confidence:
+            return f"confidence {mean_confidence:.2f}, needed {settings.minimum_confidence:.2f}"
+        return ""
+
+    def _record(self, keyframe: Keyframe) -> KeyframeRecord:
+        frame = keyframe.local.frame
+        record = KeyframeRecord(
+            len(self._records), frame.index, frame.stamp_ns, keyframe.pose, keyframe.mean_confidence
+        )
+        self._records.append(record)
+        return record
+
+    def _update(self, keyframe: Keyframe, records: Sequence[KeyframeRecord]) -> MapUpdate:
+        """Add the frame's confident points to the map and make the value that leaves the engine."""
+        frame, points, confidence = keyframe.local.frame, keyframe.points_world, keyframe.confidence
+        points_world, confidence_world = points.cpu().numpy(), confidence.cpu().numpy()
+        with self._clock.stage("map"):
+            kept = confidence_world >= self.settings.map.point_confidence
+            if self._is_held(keyframe):
+                kept = np.zeros_like(kept)
+            added = self._map.add(points_world[kept], frame.image[kept], confidence_world[kept])
+        assert self._buffer is not None
+        self._status.map_points, self._status.voxel_size = len(self._map), self._map.voxel_size
+        self._status.keyframes = len(self._buffer)
+        return MapUpdate(
+            index=frame.index,
+            stamp_ns=frame.stamp_ns,
+            state=keyframe.state,
+            pose=keyframe.pose,
+            added=added,
+            points_world=points_world,
+            confidence=confidence_world,
+            points_camera=keyframe.local.points_camera.cpu().numpy(),
+            confidence_camera=keyframe.local.confidence.cpu().numpy(),
+            image=frame.image,
+            new_keyframes=tuple(records),
+            registration=keyframe.registration,
+        )
+
+
+def _with_scaled_confidence(keyframe: Keyframe, factor: float) -> Keyframe:
+    confidence, mean = keyframe.confidence * factor, keyframe.mean_confidence * factor
+    local = replace(keyframe.local, confidence=confidence, mean_confidence=mean)
+    return replace(keyframe, local=local, confidence=confidence, mean_confidence=mean)
