@@ -12,13 +12,13 @@ Array = NDArray[np.float64]
 
 RANK_TOLERANCE = 1e-9
 """Second singular value, relative to the first, below which points count as lying on one line."""
-ROBUST_ITERATIONS = 12
+ROBUST_ITERATIONS = 10
 """Most re-weightings of `robust_similarity`; it stops earlier when nothing changes any more."""
 ROBUST_CUTOFF = 2.5
 """Residual, in robust standard deviations, at which a point's weight has fallen to a quarter."""
 FOCAL_ITERATIONS = 10
 """Weiszfeld iterations of `fit_focal`; DUSt3R's paper (section 3.3) finds that few are enough."""
-FOCAL_SAMPLES = 4096
+FOCAL_SAMPLES = 2048
 """Most pixels that `fit_focal` looks at, taken on a regular grid."""
 FIELD_OF_VIEW_DEFAULT = math.radians(60)
 """Field of view over the longer side, assumed where a pointmap says nothing."""
@@ -127,9 +127,10 @@ def robust_similarity(source: ArrayLike, target: ArrayLike, weights: ArrayLike) 
     size = float(np.sqrt(np.average(np.sum((y - np.median(y, axis=0)) ** 2, axis=1), weights=w)))
     previous = math.inf
     for _ in range(ROBUST_ITERATIONS):
-        residuals = np.linalg.norm(y - best.apply(x), axis=1)
+        offsets = y - best.apply(x)
+        residuals = np.sqrt(np.einsum("ij,ij->i", offsets, offsets))
         spread = weighted_median(residuals, w)
-        if spread <= 1e-12 * size or abs(previous - spread) <= 1e-3 * spread:
+        if spread <= 1e-12 * size or abs(previous - spread) <= 2e-3 * spread:
             break
         fitted = _umeyama(x, y, w / (1 + (residuals / (ROBUST_CUTOFF * spread)) ** 2) ** 2)
         if fitted is None:
@@ -161,7 +162,7 @@ def _usable(source: ArrayLike, target: ArrayLike, weights: ArrayLike) -> tuple[A
 
 def _nearness(points: Array, weights: Array) -> Array:
     """(N,) in (0, 1]: falls with the distance from the points' middle, in units of the median distance."""
-    squares = np.sum((points - np.median(points, axis=0)) ** 2, axis=1)
+    squares = ((points - np.median(points, axis=0)) ** 2).sum(axis=1)
     middle = weighted_median(squares, weights)
     near: Array = 1 / (1 + squares / middle) if middle > 0 else (squares <= 0).astype(np.float64)
     return near
@@ -221,20 +222,21 @@ def fit_focal(points_camera: ArrayLike, confidence: ArrayLike) -> float | None:
 
 def _weiszfeld(pixels: Array, rays: Array, confidence: Array) -> float | None:
     """The factor f of least ``sum c |pixels - f rays|``; None where it is not a positive number."""
-    along, length = np.sum(pixels * rays, axis=1), np.sum(rays * rays, axis=1)
+    along, length = np.einsum("ij,ij->i", pixels, rays), np.einsum("ij,ij->i", rays, rays)
     off_axis = length > 1e-12
     if not off_axis.any():
         return None
     # From the weighted median of the single factors, since a least squares start is at the mercy of outliers.
     focal = weighted_median(along[off_axis] / length[off_axis], (confidence * np.sqrt(length))[off_axis])
     for _ in range(FOCAL_ITERATIONS):
-        distance = np.linalg.norm(pixels - focal * rays, axis=1)
+        offsets = pixels - focal * rays
+        distance = np.sqrt(np.einsum("ij,ij->i", offsets, offsets))
         weight = confidence / np.maximum(distance, 1e-6)
         denominator = float(weight @ length)
         if not denominator > 0:
             return None
         focal, previous = float(weight @ along) / denominator, focal
-        if abs(focal - previous) <= 1e-7 * abs(focal):
+        if abs(focal - previous) <= 1e-6 * abs(focal):
             break
     return focal if np.isfinite(focal) and focal > 0 else None
 
