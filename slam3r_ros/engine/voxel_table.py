@@ -23,10 +23,10 @@ def voxel_keys(points: NDArray[np.float32], voxel_size: float) -> tuple[NDArray[
     with np.errstate(invalid="ignore"):
         coordinates *= 1.0 / voxel_size
         np.floor(coordinates, out=coordinates)
-        has_key = np.ones(len(points), dtype=np.bool_)
+        has_key: NDArray[np.bool_] = np.ones(len(points), dtype=np.bool_)
         inside = len(points) == 0 or (coordinates.max() < COORDINATE_LIMIT and coordinates.min() > -COORDINATE_LIMIT)
         if not inside:
-            has_key = (np.abs(coordinates) < COORDINATE_LIMIT).all(axis=1)
+            has_key = np.abs(coordinates).max(axis=1) < COORDINATE_LIMIT
             coordinates[~has_key] = 0
     keys = coordinates[:, 2].astype(np.int64)
     for axis in (1, 0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,7 +125,7 @@ class WorldMap:
         self._table.clear()
         moved_boundary = 0
         edges = sorted({*range(0, stored, CHUNK), boundary, stored})
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             # Copies: entering writes to the same arrays, never beyond the points already read.
             self._insert(
                 self._points[start:end].copy(), self._colours[start:end].copy(), self._confidence[start:end].copy()
