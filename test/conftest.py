@@ -1,0 +1,43 @@
+"""What all tests share: golden data and networks small enough to run thousands of times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from slam3r_ros.networks.config import NetworkConfig
+from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.local_to_world import LocalToWorld
+from slam3r_ros.networks.weights import Networks, WeightSettings, load_networks
+
+GOLDEN = Path(__file__).parent / "data" / "golden"
+
+torch.set_num_threads(1)  # small networks gain nothing from more, and tests share the machine
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Directory of golden numbers of the published implementation."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def golden_networks() -> Networks:
+    """The golden networks: 64 px images, 16 tokens a view, random weights."""
+    return load_networks(str(GOLDEN / "networks"), device="cpu")
+
+
+TINY = {"encoder_width": 16, "encoder_depth": 1, "encoder_heads": 2, "decoder_width": 16, "decoder_depth": 2, "decoder_heads": 2}
+
+
+@pytest.fixture(scope="session")
+def tiny_networks() -> Networks:
+    """Random networks of 32 px images and 4 tokens a view, a few milliseconds a frame."""
+    torch.manual_seed(0)
+    i2p = ImageToPoints(NetworkConfig(image_size=(32, 32), **TINY))
+    l2w = LocalToWorld(NetworkConfig(image_size=(32, 32), need_encoder=False, **TINY))
+    for network in (i2p, l2w):
+        network.eval().requires_grad_(False)
+    return Networks(i2p, l2w, "tiny", WeightSettings(0.0, 0.0, 0.0, 0.0, 0.0))

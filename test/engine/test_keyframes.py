@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from synthetic import textured_image
+
+from slam3r_ros.engine.encode import Encoder
+from slam3r_ros.engine.keyframes import BufferingSet
+from slam3r_ros.engine.l2w import Registrar
+from slam3r_ros.engine.settings import KeyframeSettings
+from slam3r_ros.engine.types import Frame, Keyframe, LocalPointmap
+from slam3r_ros.networks.weights import Networks
+
+
+@pytest.fixture(scope="module")
+def keyframe(tiny_networks: Networks) -> Keyframe:
+    frame = Encoder(tiny_networks.i2p).encode(Frame(0, textured_image(0)), 0)
+    points, confidence = torch.ones(32, 32, 3), torch.full((32, 32), 2.0)
+    local = LocalPointmap(frame, points, confidence, confidence > 1, points, 2.0)
+    return Keyframe(local, points, confidence, 2.0, registration=None)
+
+
+def at(keyframe: Keyframe, index: int, confidence: float = 2.0) -> Keyframe:
+    local = replace(keyframe.local, frame=replace(keyframe.local.frame, index=index))
+    return replace(keyframe, local=local, mean_confidence=confidence)
+
+
+def buffering_set(networks: Networks, keyframe: Keyframe, stride: int = 1, **settings: object) -> BufferingSet:
+    initial = [at(keyframe, i * stride) for i in range(3)]
+    registrar = Registrar(networks.l2w, normalise_input=False)
+    defaults = {"buffer_size": 5, "strategy": "fifo", "interval": 1}
+    return BufferingSet(initial, stride, KeyframeSettings(**(defaults | settings)), registrar)  # type: ignore[arg-type]
+
+
+def test_fifo_drops_the_oldest(tiny_networks: Networks, keyframe: Keyframe) -> None:
+    buffer = buffering_set(tiny_networks, keyframe)
+    for index in range(3, 9):
+        assert [entered.index for entered in buffer.offer([at(keyframe, index)], [True])] == [index]
+    assert buffer.indices == (4, 5, 6, 7, 8)
+    assert buffer.candidates.features.shape[0] == buffer.scene.embedding.shape[0] == len(buffer) == 5
+
+
+def test_the_best_frame_of_a_stretch_enters_if_it_is_far_enough(tiny_networks: Networks, keyframe: Keyframe) -> None:
+    buffer = buffering_set(tiny_networks, keyframe, stride=4)
+    stretch = [at(keyframe, 9, 9.0), at(keyframe, 10, 9.0), at(keyframe, 11, 3.0), at(keyframe, 12, 2.5)]
+    assert buffer.offer(stretch[:2], [True, True]) == []
+    # Frames 9 and 10 are surer, but less than 3/4 of a stride after frame 8.
+    assert [entered.index for entered in buffer.offer(stretch[2:], [True, True])] == [11]
+
+
+def test_frames_that_cannot_be_used_never_enter(tiny_networks: Networks, keyframe: Keyframe) -> None:
+    buffer = buffering_set(tiny_networks, keyframe, stride=2)
+    assert [k.index for k in buffer.offer([at(keyframe, 5), at(keyframe, 6, 9.0)], [True, False])] == [5]
+    assert [k.index for k in buffer.offer([at(keyframe, 7), at(keyframe, 8, 9.0)], [True, False])] == [7]
+    assert buffer.offer([at(keyframe, 9), at(keyframe, 10)], [False, False]) == []
+
+
+def test_the_interval_delays_but_skips_nothing(tiny_networks: Networks, keyframe: Keyframe) -> None:
+    buffer = buffering_set(tiny_networks, keyframe, interval=3, buffer_size=-1)
+    entered = [len(buffer.offer([at(keyframe, index)], [True])) for index in range(3, 12)]
+    assert entered == [0, 0, 3, 0, 0, 3, 0, 0, 3]
+    assert len(buffer) == 12
+
+
+def test_a_reservoir_keeps_old_and_new_and_never_grows(tiny_networks: Networks, keyframe: Keyframe) -> None:
+    sums = []
+    for seed in range(8):
+        buffer = buffering_set(tiny_networks, keyframe, strategy="reservoir", buffer_size=10, seed=seed)
+        for index in range(3, 403):
+            buffer.offer([at(keyframe, index)], [True])
+            assert len(buffer) <= 10
+        sums.append(sum(buffer.indices) / 10)
+    # Kept with equal probability whatever their age: the mean index is about half of the last.
+    assert 130 < sum(sums) / len(sums) < 270

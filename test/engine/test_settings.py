@@ -1,0 +1,47 @@
+import pytest
+
+from slam3r_ros.engine.settings import SettingError, SlamSettings, specs_of
+from slam3r_ros.engine.slam import with_recommended
+from slam3r_ros.networks.weights import WeightSettings
+
+
+def test_every_setting_has_a_meaning_and_a_default_in_its_range() -> None:
+    specs = list(specs_of(SlamSettings))
+    assert len({spec.name for spec in specs}) == len(specs) > 20
+    for spec in specs:
+        assert spec.meaning
+        assert spec.check(spec.default) == spec.default
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"window.radious": 3}, "unknown setting 'window.radious'; known: window.stride"),
+        ({"window.radius": 0}, "window.radius: expected 1 to 50, got 0"),
+        ({"window.radius": 2.5}, "window.radius: expected int, got 2.5"),
+        ({"window.stride": 0}, "window.stride: expected at least 1, or -1"),
+        ({"window.radius": 2, "window.lookahead": 3}, "window.lookahead: expected at most window.radius = 2, got 3"),
+        ({"keyframes.strategy": "lifo"}, "keyframes.strategy: expected one of reservoir, fifo, got 'lifo'"),
+        ({"keyframes.buffer_size": 0}, "keyframes.buffer_size"),
+        ({"map.voxel_size": float("nan")}, "map.voxel_size: expected a number, got NaN"),
+        ({"map.voxel_size": -1.0}, "map.voxel_size: expected 1e-06 to 100, got -1.0"),
+        ({"pose.use_camera_info": 1}, "pose.use_camera_info: expected bool, got 1"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(values: dict, message: str) -> None:
+    with pytest.raises(SettingError, match=message.replace("(", r"\(")):
+        SlamSettings().with_values(values)
+
+
+def test_whole_numbers_are_welcome_where_a_real_one_is_meant() -> None:
+    assert SlamSettings().with_values({"map.voxel_size": 1}).map.voxel_size == 1.0
+
+
+def test_thresholds_that_are_not_set_come_from_the_weights() -> None:
+    weights = WeightSettings(1.1, 2.2, 3.3, 4.4, 5.5)
+    settings = with_recommended(SlamSettings().with_values({"map.point_confidence": 9.0}), weights)
+    assert settings.register.point_confidence == 1.1
+    assert settings.initialize.shrink_below == 2.2
+    assert settings.initialize.minimum_confidence == 3.3
+    assert settings.pose.minimum_confidence == 4.4
+    assert settings.map.point_confidence == 9.0

@@ -1,0 +1,186 @@
+import gc
+
+import numpy as np
+import pytest
+import torch
+from synthetic import textured_image
+
+from slam3r_ros.engine.camera import Camera
+from slam3r_ros.engine.settings import SlamSettings
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.types import Frame, MapUpdate, State
+from slam3r_ros.networks.weights import Networks
+
+ACCEPT_ALL = {"pose.minimum_inliers": 0.0, "initialize.minimum_motion": 0.0, "initialize.minimum_texture": 0.0}
+
+
+def make_slam(networks: Networks, **values: object) -> Slam:
+    dotted = {name.replace("__", "."): value for name, value in values.items()}
+    return Slam(networks, SlamSettings().with_values(ACCEPT_ALL | dotted))
+
+
+def push_images(slam: Slam, numbers: range) -> list[list[MapUpdate]]:
+    return [slam.push(Frame(number * 1_000, textured_image(number))) for number in numbers]
+
+
+def live_tensor_bytes() -> int:
+    gc.collect()
+    storages = (t.untyped_storage() for t in gc.get_objects() if issubclass(type(t), torch.Tensor))
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def test_without_lookahead_every_frame_is_answered_at_once(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=3)
+    answers = push_images(slam, range(30))
+    assert [len(updates) for updates in answers] == [0] * 12 + [13] + [1] * 17
+    updates = [update for answer in answers for update in answer]
+    assert [update.index for update in updates] == list(range(30))
+    assert [update.stamp_ns for update in updates] == [number * 1_000 for number in range(30)]
+    assert slam.flush() == []
+
+
+def test_two_thousand_frames_in_bounded_memory_and_work(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=2, keyframes__buffer_size=6, map__maximum_points=5000)
+    tokens = 0
+
+    def count(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        nonlocal tokens
+        tokens += output.numel() // output.shape[-1]
+
+    networks = (tiny_networks.i2p, tiny_networks.l2w)
+    hooks = [b.register_forward_hook(count) for n in networks for b in (*n.reference_blocks, *n.source_blocks)]
+    work, memory = [], {}
+    for number in range(2000):
+        tokens = 0
+        slam.push(Frame(number, textured_image(number)))
+        work.append(tokens)
+        if number in (499, 1999):
+            memory[number] = live_tensor_bytes()
+    for hook in hooks:
+        hook.remove()
+    assert slam.status().registered == 2000
+    assert max(work[1500:]) == max(work[100:500])
+    assert memory[1999] == memory[499]
+    assert slam.status().map_points <= 5000
+    assert slam.status().keyframes == 6
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_two_images_are_enough(tiny_networks: Networks, lookahead: int) -> None:
+    slam = make_slam(tiny_networks, window__radius=2, window__lookahead=lookahead)
+    assert push_images(slam, range(2)) == [[], []]
+    updates = slam.flush()
+    assert [update.index for update in updates] == [0, 1]
+    assert slam.status().state is State.TRACKING
+
+
+def test_two_images_are_enough_for_the_smallest_window_without_an_end(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__radius=1, initialize__window_size=2)
+    assert [len(updates) for updates in push_images(slam, range(5))] == [0, 2, 1, 1, 1]
+
+
+def test_a_stream_shorter_than_the_stride_is_flushed_with_what_there_is(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=10)
+    push_images(slam, range(4))
+    assert [update.index for update in slam.flush()] == [0, 1, 2, 3]
+
+
+def test_one_image_alone_is_answered_with_a_clear_state(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks)
+    push_images(slam, range(1))
+    assert slam.flush() == []
+    status = slam.status()
+    assert status.state is State.INITIALIZING
+    assert "at least two images" in status.reason
+
+
+def test_no_image_at_all(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks)
+    assert slam.flush() == []
+    assert slam.status().state is State.WAITING_FOR_IMAGES
+    assert len(slam.map_points()) == 0
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        ([np.zeros((48, 64, 3), np.uint8)] * 40, "no texture"),
+        ([np.full((48, 64, 3), 255, np.uint8)] * 40, "no texture"),
+        ([textured_image(3)] * 40, "no motion"),
+    ],
+)
+def test_failed_initialisation_says_why_and_goes_on_trying(tiny_networks: Networks, images: list, reason: str) -> None:
+    slam = Slam(tiny_networks, SlamSettings().with_values({"pose.minimum_inliers": 0.0}))
+    for number, image in enumerate(images):
+        assert slam.push(Frame(number, image)) == []
+    status = slam.status()
+    assert status.state is State.INITIALIZING
+    assert reason in status.reason
+    assert status.initialisations_failed == 36
+    updates = [update for number in range(40, 50) for update in slam.push(Frame(number, textured_image(5 * number)))]
+    assert updates[-1].index == 49
+    assert slam.status().state is State.TRACKING
+
+
+def test_low_confidence_is_a_reason_too(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, initialize__minimum_confidence=1e6)
+    push_images(slam, range(6))
+    assert "confidence too low" in slam.status().reason
+    assert slam.status().initialisations_failed == 2
+
+
+def test_lost_frames_add_nothing_to_map_and_buffer(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, pose__minimum_confidence=1e6, map__point_confidence=0.0)
+    updates = [update for answer in push_images(slam, range(20)) for update in answer]
+    assert {update.state for update in updates} == {State.LOST}
+    assert len(slam.map_points()) == 0
+    assert slam.trajectory() == []
+    assert len(slam.keyframes()) == 5
+    status = slam.status()
+    assert (status.state, status.lost_frames) == (State.LOST, 20)
+    assert "needed 1000000.00" in status.reason
+
+
+def test_what_was_added_is_what_the_map_holds(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, map__voxel_size=0.001)
+    updates = [update for answer in push_images(slam, range(12)) for update in answer]
+    assert sum(len(update.added) for update in updates) == len(slam.map_points()) == slam.status().map_points > 0
+
+
+def test_reset_starts_again(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks)
+    push_images(slam, range(10))
+    slam.reset("asked for")
+    status = slam.status()
+    assert (status.state, status.reason, status.registered) == (State.WAITING_FOR_IMAGES, "asked for", 0)
+    assert slam.trajectory() == slam.keyframes() == []
+    updates = [update for answer in push_images(slam, range(10, 20)) for update in answer]
+    assert len(updates) == 10
+
+
+def test_the_stride_is_chosen_from_the_first_frames(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=-1, window__adapt_frames=20)
+    answers = push_images(slam, range(19))
+    assert slam.status().reason == "choosing the stride: 19 of 20 frames"
+    assert not any(answers)
+    answers = push_images(slam, range(19, 30))
+    assert [update.index for answer in answers for update in answer] == list(range(30))
+
+
+def test_keyframes_are_recorded_with_stamp_and_pose(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=2, keyframes__interval=2)
+    updates = [update for answer in push_images(slam, range(40)) for update in answer]
+    records = slam.keyframes()
+    assert [record.id for record in records] == list(range(len(records)))
+    assert [record.index for record in records[:5]] == [0, 2, 4, 6, 8]
+    assert len(records) > 12
+    assert all(record.stamp_ns == record.index * 1_000 for record in records)
+    assert [record for update in updates for record in update.new_keyframes] == records
+
+
+def test_known_intrinsics_reach_the_pose(tiny_networks: Networks) -> None:
+    camera = Camera(64, 48, fx=90.0, fy=90.0, cx=31.5, cy=23.5)
+    slam = make_slam(tiny_networks)
+    updates = [u for n in range(8) for u in slam.push(Frame(n, textured_image(n), camera))]
+    focal_lengths = [update.pose.focal_px for update in updates if update.pose is not None]
+    assert focal_lengths == pytest.approx([90.0 * 32 / 48] * 8, rel=0.02)

@@ -1,0 +1,129 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.local_to_world import LocalToWorld
+from slam3r_ros.networks.published_names import from_published, to_published
+from slam3r_ros.networks.weights import Networks, WeightsError, WeightSettings, load_network, load_networks, save_network
+
+
+@pytest.fixture
+def weights(tmp_path: Path, golden: Path) -> Path:
+    """A directory of weights that a test may spoil."""
+    for network in ("i2p", "l2w"):
+        (tmp_path / network).mkdir()
+        shutil.copy(golden / "networks" / f"{network}_config.json", tmp_path / network / "config.json")
+        shutil.copy(golden / "networks" / f"{network}.safetensors", tmp_path / network / "model.safetensors")
+    return tmp_path
+
+
+def test_saved_networks_load_again(weights: Path, golden_networks: Networks, tmp_path: Path) -> None:
+    save_network(golden_networks.l2w, tmp_path / "again" / "l2w")
+    again = load_network(LocalToWorld, tmp_path / "again", "l2w")
+    original = golden_networks.l2w.state_dict()
+    assert all(torch.equal(original[name], tensor) for name, tensor in again.state_dict().items())
+
+
+def test_half_precision_storage_loads_as_float32(golden_networks: Networks, tmp_path: Path) -> None:
+    save_network(golden_networks.i2p, tmp_path / "i2p", torch.float16)
+    again = load_network(ImageToPoints, tmp_path, "i2p")
+    assert again.dtype == torch.float32
+    torch.testing.assert_close(again.encoder_norm.weight, golden_networks.i2p.encoder_norm.weight, rtol=1e-3, atol=1e-3)
+
+
+def test_names_are_mapped_both_ways(golden_networks: Networks) -> None:
+    for network in (golden_networks.i2p, golden_networks.l2w):
+        for name in network.state_dict():
+            assert from_published(to_published(name)) == name
+    assert to_published("reference_blocks.3.cross_attention.query.weight") == "mv_dec_blocks1.3.cross_attn.projq.weight"
+    assert to_published("point_embedding.bias") == "ponit_embedder.bias"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_heads_stay_in_float32(weights: Path, precision: str) -> None:
+    networks = load_networks(str(weights), device="cpu", precision=precision)
+    assert networks.i2p.dtype == getattr(torch, precision)
+    assert networks.i2p.reference_head.proj.weight.dtype == torch.float32
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        result = networks.i2p(networks.i2p.encode(images)[None])
+    assert result.points.dtype == torch.float32
+    assert torch.isfinite(result.points).all()
+
+
+def test_reduced_precision_is_close_to_float32(weights: Path) -> None:
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        full, reduced = (
+            network(network.encode(images)[None]).points
+            for network in (load_networks(str(weights), device="cpu", precision=p).i2p for p in ("float32", "bfloat16"))
+        )
+    assert (full - reduced).norm() / full.norm() < 0.05
+
+
+def test_recommended_settings_are_read(weights: Path) -> None:
+    assert load_networks(str(weights), device="cpu").recommended == WeightSettings()
+    (weights / "settings.yaml").write_text("map_confidence: 3\n")
+    assert load_networks(str(weights), device="cpu").recommended.map_confidence == 3.0
+    (weights / "settings.yaml").write_text("map_threshold: 3\n")
+    with pytest.raises(WeightsError, match="settings.yaml.*map_confidence.*map_threshold"):
+        load_networks(str(weights), device="cpu")
+
+
+def test_embedded_weights_load() -> None:
+    networks = load_networks("embedded", device="cpu")
+    assert networks.i2p.config.image_size == networks.l2w.config.image_size
+
+
+def test_weights_that_are_nowhere() -> None:
+    with pytest.raises(WeightsError, match="'/no/such/place' are neither 'embedded', nor an existing directory, nor a hub id"):
+        load_networks("/no/such/place")
+
+
+def test_a_hub_that_cannot_be_reached_tells_how_to_download_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HOME", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="slam3r_i2p' could not be downloaded.*download config.json.*weights:=DIR"):
+        load_networks("siyan824/slam3r")
+
+
+def test_a_directory_without_weights_lists_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no i2p network.*i2p/model.safetensors.*slam3r_i2p/model.safetensors"):
+        load_networks(str(tmp_path))
+
+
+def test_truncated_weights(weights: Path) -> None:
+    path = weights / "i2p" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=f"{path} is truncated"):
+        load_networks(str(weights))
+
+
+def test_weights_of_another_architecture(weights: Path) -> None:
+    shutil.copy(weights / "l2w" / "model.safetensors", weights / "i2p" / "model.safetensors")
+    with pytest.raises(WeightsError, match="does not fit.*missing.*enc_blocks.*unknown.*ponit_embedder"):
+        load_networks(str(weights))
+
+
+def test_weights_of_another_size(weights: Path) -> None:
+    config = weights / "i2p" / "config.json"
+    config.write_text(config.read_text().replace('"dec_embed_dim": 48', '"dec_embed_dim": 96'))
+    with pytest.raises(WeightsError, match="of another shape.*expected"):
+        load_networks(str(weights))
+
+
+def test_networks_that_do_not_belong_together(weights: Path) -> None:
+    config = weights / "l2w" / "config.json"
+    config.write_text(config.read_text().replace("64,\n  64", "128,\n  128"))
+    with pytest.raises(WeightsError, match=r"do not belong together: image_size is \(64, 64\) and \(128, 128\)"):
+        load_networks(str(weights))
+
+
+@pytest.mark.parametrize(("option", "value"), [("device", "abacus"), ("device", "cuda:99"), ("precision", "int4")])
+def test_options_that_cannot_be_had(weights: Path, option: str, value: str) -> None:
+    with pytest.raises(WeightsError, match=f"{option} '{value}'"):
+        load_networks(str(weights), **{option: value})
