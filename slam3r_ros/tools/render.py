@@ -1,0 +1,69 @@
+"""`slam3r_ros render`: a video of a procedural room, with depth, poses and intrinsics."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from slam3r_ros.training.seeds import FIRST_DEMO_SEED
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """(width, height) of `WIDTHxHEIGHT`; raises argparse.ArgumentTypeError."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) >= 16 and int(height) >= 16):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT with both at least 16, such as 640x480, got '{text}'")
+    return int(width), int(height)
+
+
+def positive(text: str) -> float:
+    """A number above zero; raises argparse.ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got '{text}'")
+    return value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the subcommand."""
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=FIRST_DEMO_SEED,
+        help=f"room and camera path; {FIRST_DEMO_SEED} and up were never trained on (default: %(default)s)",
+    )
+    parser.add_argument("--frames", type=int, default=300, help="number of images (default: %(default)s)")
+    parser.add_argument("--size", type=image_size, default=(640, 480), help="WIDTHxHEIGHT, pixels (default: 640x480)")
+    parser.add_argument("--rate", type=positive, default=30.0, help="images a second (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Render the video; returns the exit status."""
+    from slam3r_ros.training.camera_path import NoFreePathError, PathSettings
+    from slam3r_ros.training.sequence_files import render_sequence, write_sequence
+
+    if arguments.frames < 1:
+        print(f"render: --frames must be at least 1, got {arguments.frames}", file=sys.stderr)
+        return 2
+    if arguments.seed < 0:
+        print(f"render: --seed must be 0 or more, got {arguments.seed}", file=sys.stderr)
+        return 2
+    started = time.monotonic()
+    try:
+        frames = render_sequence(arguments.seed, PathSettings(arguments.frames, arguments.rate), arguments.size)
+        count = write_sequence(frames, arguments.rate, arguments.out)
+    except NoFreePathError as error:
+        print(f"render: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"render: cannot write {arguments.out}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    seconds = time.monotonic() - started
+    print(f"{count} frames in {arguments.out}, {seconds:.1f} s, {count / seconds:.1f} frames/s")
+    return 0

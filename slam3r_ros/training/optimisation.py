@@ -1,0 +1,92 @@
+"""The optimiser, its schedule and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_POLYNOMIALS = ((8.28721, -23.59589, 17.30039), (4.10706, -2.94785, 0.54484), (3.94869, -2.90890, 0.55182))
+_UPDATE_SIZE = 0.25
+"""About the root mean square of an update over the learning rate; AdamW's is near 0.2 (Moonlight, arXiv 2502.16982)."""
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """A matrix near U V^T of the singular value decomposition of `matrix` (rows, columns), by polynomial iterations.
+
+    Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, with the polynomials of
+    Polar Express (arXiv 2505.16932), three of which are enough for an optimiser's direction.
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (1.01 * x.norm() + 1e-7)
+    for a, b, c in _POLYNOMIALS:
+        gram = x @ x.T
+        x = a * x + torch.addmm(gram, gram, gram, beta=b, alpha=c) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised, for the matrices of transformer blocks; `parts` splits fused matrices (qkv)."""
+
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.05
+    ) -> None:
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "parts": 1})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of the learning rate times _UPDATE_SIZE (root mean square over a matrix's elements)."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                average = state.setdefault("momentum", torch.zeros_like(parameter))
+                average.lerp_(parameter.grad, 1 - group["momentum"])
+                update = torch.lerp(parameter.grad, average, group["momentum"])
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                for part, target in zip(update.chunk(group["parts"]), parameter.chunk(group["parts"]), strict=True):
+                    target.add_(orthogonalised(part), alpha=-group["lr"] * _UPDATE_SIZE * math.sqrt(max(part.shape)))
+
+
+def make_optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of encoder and decoder blocks, AdamW for all other trainable parameters."""
+    matrices: list[Tensor] = []
+    fused: list[Tensor] = []
+    plain: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if "_blocks" in name and parameter.ndim == 2:
+            (fused if name.endswith("qkv.weight") else matrices).append(parameter)
+        else:
+            plain.append(parameter)
+    adam = torch.optim.AdamW(plain, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+    if not matrices:
+        return [adam]
+    return [Muon([{"params": matrices}, {"params": fused, "parts": 3}], lr=learning_rate), adam]
+
+
+def learning_rate_factor(step: int, progress: float, warm_up_steps: int = 60, floor: float = 0.01) -> float:
+    """Factor on the peak learning rate: linear warm-up by steps, then a cosine in `progress` (0 to 1, share of the planned time)."""
+    warm = min(1.0, (step + 1) / warm_up_steps)
+    return warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+class MovingAverage:
+    """Exponential moving average of a model's weights, what is validated and exported."""
+
+    def __init__(self, model: nn.Module, decay: float = 0.998) -> None:
+        self.decay = decay
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model's weights; faster in the first steps."""
+        weight = 1 - min(self.decay, (step + 1) / (step + 10))
+        for name, tensor in model.state_dict().items():
+            self.weights[name].lerp_(tensor, weight)

@@ -1,0 +1,153 @@
+"""The training loop that the three stages share: time-boxed, checkpointed, resumed exactly where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .optimisation import MovingAverage, learning_rate_factor, make_optimisers
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """One run of the loop."""
+
+    minutes: float
+    """Planned time; the learning rate falls to its floor over it. Time before a restart counts."""
+    learning_rate: float = 1e-3
+    checkpoint_seconds: float = 300.0
+    gradient_limit: float = 1.0
+    seed: int = 0
+
+
+class Stage(Protocol):
+    """What a stage of training is to the loop."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The module whose parameters with requires_grad are trained."""
+
+    def loss(self, random: np.random.Generator) -> tuple[Tensor, int]:
+        """The loss of one random batch and its number of samples."""
+
+    def validate(self) -> dict[str, float]:
+        """Figures of the model as it is, on fixed held-out samples."""
+
+    def export(self, directory: Path) -> None:
+        """Write the model as it is, in the published file format."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run has come; saved in its checkpoint."""
+
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Runs one stage in `directory`: checkpoint.pt, log.csv and export/ are its files."""
+
+    def __init__(self, stage: Stage, directory: Path, settings: TrainingSettings) -> None:
+        self._stage, self._directory, self._settings = stage, directory, settings
+        self._optimisers = make_optimisers(stage.model, settings.learning_rate)
+        self._average = MovingAverage(stage.model)
+        self.progress = Progress()
+        directory.mkdir(parents=True, exist_ok=True)
+        if self._checkpoint_path.exists():
+            self._resume()
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return self._directory / "checkpoint.pt"
+
+    def run(self) -> None:
+        """Train until the planned minutes are over; checkpoint, validate and export on the way and at the end."""
+        last_saved, losses, samples_before = time.monotonic(), [], self.progress.samples
+        while self.progress.seconds < 60 * self._settings.minutes:
+            started = time.monotonic()
+            losses.append(self._one_step())
+            now = time.monotonic()
+            self.progress.seconds += now - started
+            if now - last_saved > self._settings.checkpoint_seconds:
+                self._report(float(np.mean(losses)), (self.progress.samples - samples_before) / (now - last_saved))
+                last_saved, losses, samples_before = time.monotonic(), [], self.progress.samples
+        if losses:
+            self._report(
+                float(np.mean(losses)),
+                (self.progress.samples - samples_before) / max(time.monotonic() - last_saved, 1e-6),
+            )
+
+    def _one_step(self) -> float:
+        progress, settings = self.progress, self._settings
+        random = np.random.default_rng([settings.seed, progress.step])
+        factor = learning_rate_factor(progress.step, progress.seconds / (60 * settings.minutes))
+        loss, samples = self._stage.loss(random)
+        for optimiser in self._optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        trained = [parameter for parameter in self._stage.model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(trained, settings.gradient_limit)
+        if torch.isfinite(norm):
+            for optimiser in self._optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = settings.learning_rate * factor
+                optimiser.step()
+        self._average.update(self._stage.model, progress.step)
+        progress.step += 1
+        progress.samples += samples
+        return float(loss.detach())
+
+    def _report(self, loss: float, samples_per_second: float) -> None:
+        """Save a checkpoint, then validate and export the averaged weights and log the figures."""
+        self._save()
+        model = self._stage.model
+        current = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(self._average.weights)
+        model.eval()
+        with torch.no_grad():
+            figures = self._stage.validate()
+        self._stage.export(self._directory / "export")
+        model.load_state_dict(current)
+        model.train()
+        row = {**asdict(self.progress), "loss": loss, "samples_per_second": samples_per_second, **figures}
+        self._log({name: round(value, 5) for name, value in row.items()})
+
+    def _log(self, row: dict[str, float]) -> None:
+        print(", ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)
+        path = self._directory / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def _save(self) -> None:
+        partial = self._checkpoint_path.with_suffix(".partial")
+        state = {
+            "progress": asdict(self.progress),
+            "model": self._stage.model.state_dict(),
+            "average": self._average.weights,
+            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
+        }
+        torch.save(state, partial)
+        os.replace(partial, self._checkpoint_path)
+
+    def _resume(self) -> None:
+        state = torch.load(self._checkpoint_path, weights_only=True)
+        self.progress = Progress(**state["progress"])
+        self._stage.model.load_state_dict(state["model"])
+        self._average.weights = state["average"]
+        for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        print(f"resumed at step {self.progress.step}, {self.progress.seconds / 60:.1f} minutes", flush=True)
