@@ -29,7 +29,14 @@ def golden_networks() -> Networks:
     return load_networks(str(GOLDEN / "networks"), device="cpu")
 
 
-TINY = {"encoder_width": 16, "encoder_depth": 1, "encoder_heads": 2, "decoder_width": 16, "decoder_depth": 2, "decoder_heads": 2}
+TINY = {
+    "encoder_width": 16,
+    "encoder_depth": 1,
+    "encoder_heads": 2,
+    "decoder_width": 16,
+    "decoder_depth": 2,
+    "decoder_heads": 2,
+}
 
 
 @pytest.fixture(scope="session")

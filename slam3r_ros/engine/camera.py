@@ -37,7 +37,9 @@ class Camera:
         if self.width < 1 or self.height < 1:
             raise CameraError(f"camera size must be positive, got {self.width} x {self.height}")
         if self.fx <= 0 or self.fy <= 0:
-            raise CameraError(f"focal lengths must be positive, got fx = {self.fx}, fy = {self.fy} (an uncalibrated camera?)")
+            raise CameraError(
+                f"focal lengths must be positive, got fx = {self.fx}, fy = {self.fy} (an uncalibrated camera?)"
+            )
         if self.distortion_model not in DISTORTION_LENGTHS:
             known = ", ".join(DISTORTION_LENGTHS)
             raise CameraError(f"distortion model '{self.distortion_model}' is unknown; known: {known}")
@@ -80,7 +82,9 @@ class Camera:
         """Maps for cv2.remap that take this camera's image to that of `without_distortion`."""
         size, coefficients = (self.width, self.height), np.array(self.distortion, dtype=np.float64)
         if self.distortion_model == "equidistant":
-            maps = cv2.fisheye.initUndistortRectifyMap(self.matrix, coefficients, np.eye(3), self.matrix, size, cv2.CV_32FC1)
+            maps = cv2.fisheye.initUndistortRectifyMap(
+                self.matrix, coefficients, np.eye(3), self.matrix, size, cv2.CV_32FC1
+            )
         else:
             maps = cv2.initUndistortRectifyMap(self.matrix, coefficients, None, self.matrix, size, cv2.CV_32FC1)
-        return maps[0], maps[1]
+        return maps[0].astype(np.float32), maps[1].astype(np.float32)

@@ -74,4 +74,5 @@ class Encoder:
         if self._undistortion is None or self._undistortion[0] != camera:
             self._undistortion = (camera, *camera.undistortion_maps())
         _, map_x, map_y = self._undistortion
-        return cv2.remap(frame.image, map_x, map_y, cv2.INTER_LINEAR), camera.without_distortion()
+        undistorted = cv2.remap(frame.image, map_x, map_y, cv2.INTER_LINEAR)
+        return undistorted.astype(np.uint8, copy=False), camera.without_distortion()

@@ -57,7 +57,8 @@ class Initializer:
             frames = frames[:-1]
         if confidence < settings.minimum_confidence:
             return NotInitialized(
-                f"confidence too low: {confidence:.2f} with {len(frames)} frames, needed {settings.minimum_confidence:.2f}; "
+                f"confidence too low: {confidence:.2f} with {len(frames)} frames, "
+                f"needed {settings.minimum_confidence:.2f}; "
                 "move the camera sideways over something with texture"
             )
         points, confidences = pointmaps.points[best], pointmaps.confidence[best]
@@ -82,14 +83,17 @@ class Initializer:
         small = [cv2.resize(image, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA) for image in grey]
         motion = max(float(np.abs(image - small[0]).mean()) for image in small[1:])
         if motion < self._settings.minimum_motion:
-            return f"no motion: images differ by {motion:.2f} grey levels, needed {self._settings.minimum_motion:.2f}; move the camera"
+            return (
+                f"no motion: images differ by {motion:.2f} grey levels, "
+                f"needed {self._settings.minimum_motion:.2f}; move the camera"
+            )
         return ""
 
 
 def _initial_keyframe(
     frame: EncodedFrame, points: torch.Tensor, confidence: torch.Tensor, valid: torch.Tensor, *, is_reference: bool
 ) -> Keyframe:
-    """The reference's world points are its camera points too; the other initial frames have no pointmap of their own."""
+    """The reference's world points are its camera points too; the others have no pointmap of their own."""
     own = points if is_reference else torch.zeros_like(points)
     mean = float(confidence.mean())
     local = LocalPointmap(frame, own, confidence, valid if is_reference else torch.zeros_like(valid), own, mean)

@@ -84,9 +84,12 @@ class BufferingSet:
     def _stack(self) -> tuple[LayerInput, SceneInput]:
         if self._stacked is None:
             candidates = LayerInput.stack([keyframe.local.frame.as_source for keyframe in self._keyframes])
-            self._stacked = candidates, SceneInput(
-                torch.cat([scene.embedding for scene in self._scene_inputs]),
-                LayerInput.concatenate([scene.layer for scene in self._scene_inputs]),
+            self._stacked = (
+                candidates,
+                SceneInput(
+                    torch.cat([scene.embedding for scene in self._scene_inputs]),
+                    LayerInput.concatenate([scene.layer for scene in self._scene_inputs]),
+                ),
             )
         return self._stacked
 

@@ -74,7 +74,7 @@ def specs_of(settings_class: type, prefix: str = "") -> Iterator[SettingSpec]:
     """The specs of a settings dataclass in order, those of nested dataclasses under ``<field>.``."""
     for f in fields(settings_class):
         if "spec" in f.metadata:
-            yield SettingSpec(prefix + f.name, f.default, *f.metadata["spec"])
+            yield SettingSpec(prefix + f.name, f.default, *f.metadata["spec"])  # type: ignore[arg-type]
         else:
             yield from specs_of(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
 
@@ -84,7 +84,11 @@ class WindowSettings:
     """Which frames form the window of a frame t: t and t +- i * stride, i = 1..radius."""
 
     stride: int = setting(
-        1, "distance between the members of a window; -1 chooses it from the first frames", unit="frames", minimum=-1, maximum=100
+        1,
+        "distance between the members of a window; -1 chooses it from the first frames",
+        unit="frames",
+        minimum=-1,
+        maximum=100,
     )
     radius: int = setting(3, "members on each side of the reference", unit="views", minimum=1, maximum=50)
     lookahead: int = setting(
@@ -95,7 +99,9 @@ class WindowSettings:
         minimum=0,
         maximum=50,
     )
-    adapt_frames: int = setting(121, "first frames from which stride -1 chooses", unit="frames", minimum=7, maximum=2000)
+    adapt_frames: int = setting(
+        121, "first frames from which stride -1 chooses", unit="frames", minimum=7, maximum=2000
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +111,21 @@ class InitializeSettings:
     window_size: int = setting(5, "frames of the initial window", unit="views", minimum=2, maximum=50)
     shrink_below: float = setting(
         -1.0,
-        "drop the newest frame of the initial window (down to 3) while its confidence is below this; -1: as the weights recommend",
+        "drop the newest frame of the initial window (down to 3) while its confidence is below this; "
+        "-1: as the weights recommend",
         minimum=-1,
     )
     minimum_confidence: float = setting(
-        -1.0, "mean confidence below which initialisation fails and goes on with newer frames; -1: as the weights recommend", minimum=-1
+        -1.0,
+        "mean confidence below which initialisation fails and goes on with newer frames; -1: as the weights recommend",
+        minimum=-1,
     )
     minimum_texture: float = setting(
-        3.0, "standard deviation of grey levels below which an image says nothing; 0 accepts all", unit="grey levels", minimum=0, maximum=255
+        3.0,
+        "standard deviation of grey levels below which an image says nothing; 0 accepts all",
+        unit="grey levels",
+        minimum=0,
+        maximum=255,
     )
     minimum_motion: float = setting(
         0.5,
@@ -130,7 +143,9 @@ class RegisterSettings:
     point_confidence: float = setting(
         -1.0, "I2P confidence below which a point is zeroed before L2W; -1: as the weights recommend", minimum=-1
     )
-    scene_frames: int = setting(5, "keyframes retrieved as references of one registration", unit="views", minimum=1, maximum=100)
+    scene_frames: int = setting(
+        5, "keyframes retrieved as references of one registration", unit="views", minimum=1, maximum=100
+    )
     together_max: int = setting(
         10,
         "most frames registered in one round of (stride + 1) / 2; with lookahead 0 rounds are of one frame",
@@ -145,9 +160,19 @@ class RegisterSettings:
 class KeyframeSettings:
     """The buffering set: the keyframes that retrieval chooses from."""
 
-    buffer_size: int = setting(20, "keyframes kept for retrieval; -1 keeps all (memory grows)", unit="keyframes", minimum=-1, maximum=10000)
-    strategy: str = setting("reservoir", "which keyframe leaves a full buffer: a random one, or the oldest", choices=("reservoir", "fifo"))
-    interval: int = setting(3, "stretches between updates of the buffer; a stretch is stride frames", unit="stretches", minimum=1, maximum=1000)
+    buffer_size: int = setting(
+        20, "keyframes kept for retrieval; -1 keeps all (memory grows)", unit="keyframes", minimum=-1, maximum=10000
+    )
+    strategy: str = setting(
+        "reservoir", "which keyframe leaves a full buffer: a random one, or the oldest", choices=("reservoir", "fifo")
+    )
+    interval: int = setting(
+        3,
+        "stretches between updates of the buffer; a stretch is stride frames",
+        unit="stretches",
+        minimum=1,
+        maximum=1000,
+    )
     seed: int = setting(42, "seed of the reservoir's draws", minimum=0, maximum=2**31 - 1)
 
 
@@ -155,15 +180,22 @@ class KeyframeSettings:
 class PoseSettings:
     """Camera poses from world pointmaps, and when tracking counts as lost."""
 
-    use_camera_info: bool = setting(True, "use known intrinsics where a frame has them; otherwise estimate the focal length")
+    use_camera_info: bool = setting(
+        True, "use known intrinsics where a frame has them; otherwise estimate the focal length"
+    )
     inlier_threshold: float = setting(
-        0.02, "reprojection error below which a point is an inlier, as a fraction of the image's width", minimum=0.0001, maximum=0.5
+        0.02,
+        "reprojection error below which a point is an inlier, as a fraction of the image's width",
+        minimum=0.0001,
+        maximum=0.5,
     )
     minimum_inliers: float = setting(0.3, "fraction of inliers below which a frame is lost", minimum=0, maximum=1)
     minimum_confidence: float = setting(
         -1.0, "mean L2W confidence below which a frame is lost; -1: as the weights recommend", minimum=-1
     )
-    hold_map_when_lost: bool = setting(True, "lost frames add nothing to map and buffer; false is what the offline script does")
+    hold_map_when_lost: bool = setting(
+        True, "lost frames add nothing to map and buffer; false is what the offline script does"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +207,11 @@ class MapSettings:
     )
     voxel_size: float = setting(0.01, "side of a voxel", unit="scene units", minimum=1e-6, maximum=100)
     maximum_points: int = setting(
-        2_000_000, "most points kept: at this number the voxels' side doubles", unit="points", minimum=1000, maximum=100_000_000
+        2_000_000,
+        "most points kept: at this number the voxels' side doubles",
+        unit="points",
+        minimum=1000,
+        maximum=100_000_000,
     )
 
 
@@ -208,7 +244,9 @@ class SlamSettings:
         try:
             return getattr(getattr(self, stage), field_name)
         except AttributeError:
-            raise SettingError(f"unknown setting '{name}'; known: {', '.join(s.name for s in specs_of(type(self)))}") from None
+            raise SettingError(
+                f"unknown setting '{name}'; known: {', '.join(s.name for s in specs_of(type(self)))}"
+            ) from None
 
     def with_values(self, values: Mapping[str, Any]) -> SlamSettings:
         """A copy with values by dotted name; raises SettingError naming an unknown or wrong one."""

@@ -276,7 +276,10 @@ class Slam:
             self._status.state, self._status.reason = State.LOST, reason
             return replace(keyframe, pose=pose, state=State.LOST)
         assert pose is not None
-        self._status.state, self._status.reason = State.TRACKING, f"{pose.inlier_fraction:.0%} of the points fit the pose"
+        self._status.state, self._status.reason = (
+            State.TRACKING,
+            f"{pose.inlier_fraction:.0%} of the points fit the pose",
+        )
         self._trajectory.append(StampedPose(local.frame.stamp_ns, pose.T_world_camera))
         return replace(keyframe, pose=pose)
 

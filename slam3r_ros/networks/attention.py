@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(queries, keys, values), each (batch, heads, tokens, head_width), to the same shape; softmax scale head_width^-0.5."""
+"""(queries, keys, values), each (batch, heads, tokens, head_width), to the same shape; scale head_width^-0.5."""
 
 BACKENDS = ("auto", "sdpa", "xformers", "plain")
 

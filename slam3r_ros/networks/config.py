@@ -58,7 +58,9 @@ class NetworkConfig:
             if getattr(self, name) < 1:
                 raise ConfigError(f"network config: {name} must be at least 1, got {getattr(self, name)}")
         if any(side < self.patch_size or side % self.patch_size for side in self.image_size):
-            raise ConfigError(f"network config: img_size {list(self.image_size)} must be multiples of patch_size {self.patch_size}")
+            raise ConfigError(
+                f"network config: img_size {list(self.image_size)} must be multiples of patch_size {self.patch_size}"
+            )
         for part in ("encoder", "decoder"):
             width, heads = getattr(self, f"{part}_width"), getattr(self, f"{part}_heads")
             if width % (4 * heads):
@@ -68,7 +70,8 @@ class NetworkConfig:
                 )
         if not 1 <= self.correlation_depth <= self.decoder_depth:
             raise ConfigError(
-                f"network config: corr_depth must be from 1 to the decoder's depth {self.decoder_depth}, got {self.correlation_depth}"
+                f"network config: corr_depth must be from 1 to the decoder's depth {self.decoder_depth}, "
+                f"got {self.correlation_depth}"
             )
 
     @property

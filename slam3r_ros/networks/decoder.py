@@ -66,6 +66,9 @@ class PatchEmbedding(nn.Module):
 class MultiviewNetwork(nn.Module):
     """Encoder (where the config asks for it), decoder and heads; the parts I2P and L2W have in common."""
 
+    encoder_rotary: RotaryEmbedding
+    decoder_rotary: RotaryEmbedding
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
@@ -123,13 +126,21 @@ class MultiviewNetwork(nn.Module):
         """The decoder's input (..., tokens, decoder width) from the encoder's tokens before its norm."""
         return self.decoder_embedding(self.encoder_norm(tokens.to(self.dtype)))
 
+    def layer(self, index: int) -> tuple[DecoderBlock, DecoderBlock]:
+        """Decoder layer ``index``: its block of the references and its block of the sources."""
+        reference_block, source_block = self.reference_blocks[index], self.source_blocks[index]
+        assert isinstance(reference_block, DecoderBlock) and isinstance(source_block, DecoderBlock)
+        return reference_block, source_block
+
     def first_reference(self, x: Tensor) -> LayerInput:
         """Layer 0's share of reference views (..., tokens, decoder width): depends on each view alone."""
-        return self.reference_blocks[0].prepare(x, self.decoder_rotary, self.source_blocks[0])
+        reference_block, source_block = self.layer(0)
+        return reference_block.prepare(x, self.decoder_rotary, source_block)
 
     def first_source(self, x: Tensor) -> LayerInput:
         """Layer 0's share of source views (..., tokens, decoder width): depends on each view alone."""
-        return self.source_blocks[0].prepare(x, self.decoder_rotary, self.reference_blocks[0])
+        reference_block, source_block = self.layer(0)
+        return source_block.prepare(x, self.decoder_rotary, reference_block)
 
     def run_decoder(
         self,
@@ -147,17 +158,18 @@ class MultiviewNetwork(nn.Module):
         shares hold them already). A side that is not needed is None: its last layer and its head are not run.
         """
         reference_x, source_x = references.features, sources.features
-        last = len(self.reference_blocks) - 1
-        for layer, (block1, block2) in enumerate(zip(self.reference_blocks, self.source_blocks, strict=True)):
+        last = self.config.decoder_depth - 1
+        for layer in range(last + 1):
+            reference_block, source_block = self.layer(layer)
             if layer > 0:
                 reference_x = reference_x if reference_embedding is None else reference_x + reference_embedding
                 source_x = source_x if source_embedding is None else source_x + source_embedding
-                references = block1.prepare(reference_x, self.decoder_rotary, block2)
-                sources = block2.prepare(source_x, self.decoder_rotary, block1)
+                references = reference_block.prepare(reference_x, self.decoder_rotary, source_block)
+                sources = source_block.prepare(source_x, self.decoder_rotary, reference_block)
             if layer < last or need_references:
-                reference_x = block1(references, sources)
+                reference_x = reference_block(references, sources)
             if layer < last or need_sources:
-                source_x = block2(sources, references)
+                source_x = source_block(sources, references)
         grid = self.config.grid_size
         return (
             self.reference_head(self.decoder_norm(reference_x), grid) if need_references else None,

@@ -15,17 +15,21 @@ class ImageToPoints(MultiviewNetwork):
 
     def __init__(self, config: NetworkConfig) -> None:
         if not config.need_encoder:
-            raise ConfigError("network config: I2P needs its encoder; need_encoder is false: is this L2W's config.json?")
+            raise ConfigError(
+                "network config: I2P needs its encoder; need_encoder is false: is this L2W's config.json?"
+            )
         super().__init__(config)
         width = config.decoder_width
         self.correlation_norm = nn.LayerNorm(width, eps=1e-5)
         self.correlation_head = Mlp(width, width, 1)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images (batch, 3, height, width) in [-1, 1] to tokens (batch, tokens, encoder width), before the encoder's norm."""
+        """Images (batch, 3, height, width) in [-1, 1] to tokens (batch, tokens, encoder width), before the norm."""
         expected = (3, *self.config.image_size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
-            raise ValueError(f"encode: expected images (batch, {', '.join(map(str, expected))}), got {tuple(images.shape)}")
+            raise ValueError(
+                f"encode: expected images (batch, {', '.join(map(str, expected))}), got {tuple(images.shape)}"
+            )
         x = self.patch_embedding(images.to(self.dtype))
         for block in self.encoder_blocks:
             x = block(x, self.encoder_rotary)
@@ -70,11 +74,11 @@ class ImageToPoints(MultiviewNetwork):
             candidates = candidates.expand_batch(batch)
         depth = self.config.correlation_depth
         for layer in range(depth):
-            block1, block2 = self.reference_blocks[layer], self.source_blocks[layer]
-            source_x = block2(candidates, queries)
+            reference_block, source_block = self.layer(layer)
+            source_x = source_block(candidates, queries)
             if layer < depth - 1:
-                reference_x = block1(queries, candidates)
-                following1, following2 = self.reference_blocks[layer + 1], self.source_blocks[layer + 1]
-                queries = following1.prepare(reference_x, self.decoder_rotary, following2)
-                candidates = following2.prepare(source_x, self.decoder_rotary, following1)
+                reference_x = reference_block(queries, candidates)
+                next_reference_block, next_source_block = self.layer(layer + 1)
+                queries = next_reference_block.prepare(reference_x, self.decoder_rotary, next_source_block)
+                candidates = next_source_block.prepare(source_x, self.decoder_rotary, next_reference_block)
         return 1 + self.correlation_head(self.correlation_norm(source_x))[..., 0].float().exp()

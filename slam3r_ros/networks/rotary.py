@@ -9,16 +9,14 @@ from torch import Tensor, nn
 def token_positions(grid_size: tuple[int, int], device: torch.device | None = None) -> Tensor:
     """Row and column of every token of a grid of (rows, columns), in reading order: (rows * columns, 2) int64."""
     rows, columns = grid_size
-    row, column = torch.meshgrid(
-        torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij"
-    )
+    row, column = torch.meshgrid(torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij")
     return torch.stack([row.flatten(), column.flatten()], dim=-1)
 
 
 def _angle_table(positions: Tensor, channels: int, base: float) -> Tensor:
     """Angles of one axis: (tokens, channels), the frequencies base^(-2i/channels) repeated twice."""
     exponents = torch.arange(0, channels, 2, dtype=torch.float32) / channels
-    angles = positions.float()[:, None] * base ** -exponents
+    angles = positions.float()[:, None] * base**-exponents
     return torch.cat([angles, angles], dim=-1)
 
 

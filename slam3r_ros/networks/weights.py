@@ -118,7 +118,9 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise WeightsError(f"device '{name}' is unknown; use auto, cpu, cuda or cuda:<number>") from error
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise WeightsError(f"device '{name}' is not there: torch sees {torch.cuda.device_count()} CUDA devices; use auto or cpu")
+        raise WeightsError(
+            f"device '{name}' is not there: torch sees {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+        )
     return device
 
 
@@ -150,7 +152,9 @@ def _download(hub_id: str) -> Path:
         "into DIR/i2p and DIR/l2w, copy DIR here and give weights:=DIR"
     )
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise WeightsError(f"weights '{hub_id}' need the package huggingface_hub to be downloaded: install it, or {by_hand}")
+        raise WeightsError(
+            f"weights '{hub_id}' need the package huggingface_hub to be downloaded: install it, or {by_hand}"
+        )
     from huggingface_hub import constants, snapshot_download
 
     directory = Path(constants.HF_HOME) / "slam3r_ros" / hub_id.replace("/", "--")
@@ -158,9 +162,13 @@ def _download(hub_id: str) -> Path:
         target = directory / network
         if not (target / "model.safetensors").is_file():
             try:
-                snapshot_download(f"{hub_id}_{network}", allow_patterns=["config.json", "model.safetensors"], local_dir=target)
+                snapshot_download(
+                    f"{hub_id}_{network}", allow_patterns=["config.json", "model.safetensors"], local_dir=target
+                )
             except (OSError, ValueError, RuntimeError) as error:  # what the hub's client raises, offline or not found
-                raise WeightsError(f"weights '{hub_id}_{network}' could not be downloaded ({_first_line(error)}): {by_hand}") from error
+                raise WeightsError(
+                    f"weights '{hub_id}_{network}' could not be downloaded ({_first_line(error)}): {by_hand}"
+                ) from error
     return directory
 
 
@@ -192,17 +200,23 @@ def _read_state(path: Path, network: MultiviewNetwork) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             state = {from_published(key): file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights: {path} is truncated or not a safetensors file ({_first_line(error)}); download it again") from error
+        raise WeightsError(
+            f"weights: {path} is truncated or not a safetensors file ({_first_line(error)}); download it again"
+        ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     shapes = sorted(name for name in expected.keys() & state.keys() if tuple(state[name].shape) != expected[name])
     if missing or unknown or shapes:
         wrong = [f"{len(missing)} missing (first: {to_published(missing[0])})"] if missing else []
         wrong += [f"{len(unknown)} unknown (first: {to_published(unknown[0])})"] if unknown else []
-        wrong += [
-            f"{len(shapes)} of another shape (first: {to_published(shapes[0])}, expected {expected[shapes[0]]}, "
-            f"got {tuple(state[shapes[0]].shape)})"
-        ] if shapes else []
+        wrong += (
+            [
+                f"{len(shapes)} of another shape (first: {to_published(shapes[0])}, expected {expected[shapes[0]]}, "
+                f"got {tuple(state[shapes[0]].shape)})"
+            ]
+            if shapes
+            else []
+        )
         raise WeightsError(
             f"weights: {path} does not fit the network its config.json describes: {', '.join(wrong)}; "
             "use the config.json and model.safetensors of the same network"
@@ -215,7 +229,8 @@ def _check_pair(i2p: NetworkConfig, l2w: NetworkConfig, directory: Path) -> None
     for name in ("image_size", "patch_size", "encoder_width"):
         if getattr(i2p, name) != getattr(l2w, name):
             raise WeightsError(
-                f"weights: I2P and L2W in {directory} do not belong together: {name} is {getattr(i2p, name)} and {getattr(l2w, name)}"
+                f"weights: I2P and L2W in {directory} do not belong together: "
+                f"{name} is {getattr(i2p, name)} and {getattr(l2w, name)}"
             )
 
 

@@ -1,7 +1,8 @@
 """Compare this package with golden numbers of the published implementation: ``slam3r_ros parity DIRECTORY``.
 
-The directory holds any of ``networks/``, ``sequence_*/``, ``preprocess/`` and ``published_state_dict_shapes.json``, or is
-one of these folders itself (a sequence beside its ``networks``). Exit status 0 only if every row is inside its tolerance.
+The directory holds any of ``networks/``, ``sequence_*/``, ``preprocess/`` and ``published_state_dict_shapes.json``,
+or is one of these folders itself (a sequence beside its ``networks``). Exit status 0 only if every row is inside its
+tolerance.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def relative_error(got: NDArray[np.generic], expected: NDArray[np.generic]) -> f
     """|got - expected| / |expected|; infinite if the shapes differ."""
     if got.shape != expected.shape:
         return float("inf")
-    expected = expected.astype(np.float64)
-    return float(np.linalg.norm(got - expected) / max(np.linalg.norm(expected), 1e-30))
+    wanted = expected.astype(np.float64)
+    return float(np.linalg.norm(got.astype(np.float64) - wanted)) / max(float(np.linalg.norm(wanted)), 1e-30)
 
 
 def compare(directory: Path) -> Iterator[Row]:
@@ -141,9 +142,7 @@ def _compare_l2w(networks: Networks, tokens: torch.Tensor, expected: dict[str, N
     scene_points = torch.from_numpy(expected["l2w_scene_points_in"])
     keyframe_points = torch.from_numpy(expected["l2w_keyframe_points_in"])
     scenes, both = len(scene_points), len(scene_points) + len(keyframe_points)
-    results = networks.l2w(
-        tokens[None, :scenes], scene_points[None], tokens[None, scenes:both], keyframe_points[None]
-    )
+    results = networks.l2w(tokens[None, :scenes], scene_points[None], tokens[None, scenes:both], keyframe_points[None])
     points = torch.cat([result.points[0] for result in results])
     confidence = torch.cat([result.confidence[0] for result in results])
     yield _call_row("networks: l2w points", points, expected["l2w_points"])
@@ -205,7 +204,9 @@ def _compare_trace(name: str, trace: dict, updates: list[MapUpdate]) -> Iterator
     expected_reference = [int(result["init_ref_id"]) * stride]
     yield Row(f"{name}: initial frames, mismatches", len(set(initial) ^ set(expected_initial)), 0)
     yield Row(f"{name}: initial reference, mismatches", len(set(reference) ^ set(expected_reference)), 0)
-    calls: dict[tuple[int, ...], Registration] = {u.registration.registered: u.registration for u in updates if u.registration}
+    calls: dict[tuple[int, ...], Registration] = {
+        u.registration.registered: u.registration for u in updates if u.registration
+    }
     got = [(set(call.registered), set(call.scene_frames)) for _, call in sorted(calls.items())]
     expected = sorted(trace["l2w_calls"], key=lambda call: call["registered"])
     wrong = abs(len(got) - len(expected)) + sum(
@@ -245,7 +246,10 @@ def _compare_shapes(folder: Path) -> Iterator[Row]:
         return
     published = json.loads(path.read_text())
     with torch.device("meta"):
-        networks = {"slam3r_i2p": ImageToPoints(NetworkConfig()), "slam3r_l2w": LocalToWorld(NetworkConfig(need_encoder=False))}
+        networks = {
+            "slam3r_i2p": ImageToPoints(NetworkConfig()),
+            "slam3r_l2w": LocalToWorld(NetworkConfig(need_encoder=False)),
+        }
     for name, network in networks.items():
         got = {(to_published(key), tuple(value.shape)) for key, value in network.state_dict().items()}
         expected = {(key, tuple(shape)) for key, shape in published[name].items()}
@@ -264,7 +268,10 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         for row in compare(arguments.directory):
             failed += not row.passed
-            print(f"{row.name:<62} {row.value:>10.3g} {row.tolerance:>9.0e}  {'ok' if row.passed else 'FAILED'}", flush=True)
+            print(
+                f"{row.name:<62} {row.value:>10.3g} {row.tolerance:>9.0e}  {'ok' if row.passed else 'FAILED'}",
+                flush=True,
+            )
     except (ParityError, OSError, RuntimeError, KeyError) as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2

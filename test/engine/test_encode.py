@@ -40,7 +40,9 @@ def test_the_crops_camera_sees_the_same_ray_at_the_same_place() -> None:
         ("equidistant", (0.05, 0.01, 0.0, 0.0)),
     ],
 )
-def test_a_distorted_image_is_undistorted_first(tiny_networks: Networks, model: str, coefficients: tuple[float, ...]) -> None:
+def test_a_distorted_image_is_undistorted_first(
+    tiny_networks: Networks, model: str, coefficients: tuple[float, ...]
+) -> None:
     camera = Camera(640, 480, 500.0, 500.0, 319.5, 239.5, model, coefficients)
     point, k, d = np.array([[[0.35, 0.2, 1.0]]]), camera.matrix, np.array(coefficients)
     project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints

@@ -11,7 +11,10 @@ def test_backends_agree_with_the_plain_formula(backend: str) -> None:
     generator = torch.Generator().manual_seed(0)
     queries, keys, values = (torch.randn(3, 4, 7, 8, generator=generator) for _ in range(3))
     expected = torch.stack(
-        [(q @ k.T / 8**0.5).softmax(-1) @ v for q, k, v in zip(*(t.flatten(0, 1) for t in (queries, keys, values)), strict=True)]
+        [
+            (q @ k.T / 8**0.5).softmax(-1) @ v
+            for q, k, v in zip(*(t.flatten(0, 1) for t in (queries, keys, values)), strict=True)
+        ]
     )
     for name in (backend, "plain"):
         result = attention_function(name, CPU)(queries, keys, values)

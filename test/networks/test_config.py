@@ -8,7 +8,12 @@ from slam3r_ros.networks.config import ConfigError, NetworkConfig
 
 def test_absent_keys_take_the_published_sizes() -> None:
     config = NetworkConfig.from_published({})
-    assert (config.encoder_width, config.encoder_depth, config.decoder_width, config.decoder_depth) == (1024, 24, 768, 12)
+    assert (config.encoder_width, config.encoder_depth, config.decoder_width, config.decoder_depth) == (
+        1024,
+        24,
+        768,
+        12,
+    )
     assert config.token_count == 196
 
 

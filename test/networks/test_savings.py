@@ -29,7 +29,9 @@ def test_encoding_frames_one_by_one_is_encoding_them_together(golden_networks: N
     assert_same(one_by_one, golden_networks.i2p.encode(images))
 
 
-def test_sources_last_layer_and_head_are_not_needed_for_the_reference(golden_networks: Networks, tokens: Tensor) -> None:
+def test_sources_last_layer_and_head_are_not_needed_for_the_reference(
+    golden_networks: Networks, tokens: Tensor
+) -> None:
     i2p = golden_networks.i2p
     x = i2p.decoder_tokens(tokens)[None]
     reference, sources = i2p.first_reference(x[:, :1]), i2p.first_source(x[:, 1:])
@@ -40,13 +42,19 @@ def test_sources_last_layer_and_head_are_not_needed_for_the_reference(golden_net
     assert torch.equal(part.confidence, whole.confidence)
 
 
-def test_references_last_layer_and_head_are_not_needed_in_l2w(golden_networks: Networks, tokens: Tensor, points: Tensor) -> None:
+def test_references_last_layer_and_head_are_not_needed_in_l2w(
+    golden_networks: Networks, tokens: Tensor, points: Tensor
+) -> None:
     l2w = golden_networks.l2w
     _, whole = l2w(tokens[None, :4], points[None, :4], tokens[None, 4:], points[None, 4:])
     embedding = l2w.embed_points(points)[None]
     x = l2w.decoder_tokens(tokens)[None] + embedding
     nothing, part = l2w.decode(
-        l2w.first_reference(x[:, :4]), l2w.first_source(x[:, 4:]), embedding[:, :4], embedding[:, 4:], need_references=False
+        l2w.first_reference(x[:, :4]),
+        l2w.first_source(x[:, 4:]),
+        embedding[:, :4],
+        embedding[:, 4:],
+        need_references=False,
     )
     assert nothing is None
     assert_same(part.points, whole.points)
@@ -99,7 +107,9 @@ def test_keys_and_values_are_computed_once_a_layer_and_view(
     assert sum(seen) == 6 * golden_networks.i2p.config.decoder_depth
 
 
-def test_correlation_does_without_the_reference_side_of_its_last_layer(golden_networks: Networks, tokens: Tensor) -> None:
+def test_correlation_does_without_the_reference_side_of_its_last_layer(
+    golden_networks: Networks, tokens: Tensor
+) -> None:
     i2p = golden_networks.i2p
     x = i2p.decoder_tokens(tokens)
     references, sources = i2p.first_reference(x[:1])[None], i2p.first_source(x[1:])[None]
@@ -113,14 +123,10 @@ def test_correlation_does_without_the_reference_side_of_its_last_layer(golden_ne
         hook.remove()
     assert calls == ["reference0"]
     # The definition: every layer in full on both sides, then norm and MLP of the sources.
-    for layer in range(i2p.config.correlation_depth):
-        if layer:
-            rotary = i2p.decoder_rotary
-            references, sources = (
-                i2p.reference_blocks[layer].prepare(reference_x, rotary, i2p.source_blocks[layer]),
-                i2p.source_blocks[layer].prepare(source_x, rotary, i2p.reference_blocks[layer]),
-            )
-        reference_x = i2p.reference_blocks[layer](references, sources)
-        source_x = i2p.source_blocks[layer](sources, references)
+    reference_x, source_x = x[None, :1], x[None, 1:]
+    rotary = i2p.decoder_rotary
+    for block1, block2 in zip(i2p.reference_blocks[:2], i2p.source_blocks[:2], strict=True):
+        references, sources = block1.prepare(reference_x, rotary, block2), block2.prepare(source_x, rotary, block1)
+        reference_x, source_x = block1(references, sources), block2(sources, references)
     expected = 1 + i2p.correlation_head(i2p.correlation_norm(source_x))[..., 0].exp()
     assert_same(got, expected)

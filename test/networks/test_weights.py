@@ -7,7 +7,14 @@ import torch
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.published_names import from_published, to_published
-from slam3r_ros.networks.weights import Networks, WeightsError, WeightSettings, load_network, load_networks, save_network
+from slam3r_ros.networks.weights import (
+    Networks,
+    WeightsError,
+    WeightSettings,
+    load_network,
+    load_networks,
+    save_network,
+)
 
 
 @pytest.fixture
@@ -79,11 +86,15 @@ def test_embedded_weights_load() -> None:
 
 
 def test_weights_that_are_nowhere() -> None:
-    with pytest.raises(WeightsError, match="'/no/such/place' are neither 'embedded', nor an existing directory, nor a hub id"):
+    with pytest.raises(
+        WeightsError, match="'/no/such/place' are neither 'embedded', nor an existing directory, nor a hub id"
+    ):
         load_networks("/no/such/place")
 
 
-def test_a_hub_that_cannot_be_reached_tells_how_to_download_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_that_cannot_be_reached_tells_how_to_download_by_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HOME", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
