@@ -1,4 +1,6 @@
-"""Smooth, hand-like camera paths through a room: a cubic B-spline through free space, a slowly turning gaze and a little tremor."""
+"""Smooth, hand-like camera paths through a room: a cubic B-spline through free space, a slowly turning gaze and a
+little tremor.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class NoFreePathError(RuntimeError):
 
 
 def camera_path(room: Room, seed: int, settings: PathSettings, family: RoomFamily | None = None) -> Array:
-    """Poses T_world_camera (frame_count, 4, 4), metres, camera axes x right, y down, z forward. Deterministic by `seed`.
+    """Poses T_world_camera (frame_count, 4, 4), metres, camera axes x right, y down, z forward. Deterministic by
+    `seed`.
 
     Raises NoFreePathError when the room has no such path.
     """
@@ -46,12 +49,15 @@ def camera_path(room: Room, seed: int, settings: PathSettings, family: RoomFamil
         if room.clearance(poses[:, :3, 3]).min() >= family.clearance:
             return poses
     raise NoFreePathError(
-        f"no camera path of {length:.1f} m with {family.clearance} m of clearance found in this room: try another seed or fewer boxes"
+        f"no camera path of {length:.1f} m with {family.clearance} m of clearance found in this room: "
+        "try another seed or fewer boxes"
     )
 
 
 def _free_curve(random: np.random.Generator, room: Room, family: RoomFamily, length: float) -> Array | None:
-    """Samples (N, 5) of x, y, z, yaw, pitch along a curve at least `length` metres long, or None when it runs into a dead end."""
+    """Samples (N, 5) of x, y, z, yaw, pitch along a curve at least `length` metres long, or None when it runs into a
+    dead end.
+    """
     controls = [_first_control(random, room, family)]
     spans: list[Array] = []
     walked = 0.0

@@ -1,4 +1,4 @@
-"""Pre-rendered rooms on disk: one uncompressed .npz per room seed, written atomically, rendered by several processes."""
+"""Pre-rendered rooms on disk: one uncompressed .npz a room seed, written atomically, rendered by several processes."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ def load_rooms(directory: Path, seeds: Iterable[int]) -> RenderedRooms:
     present = [seed for seed in seeds if room_file(directory, seed).exists()]
     if not present:
         raise FileNotFoundError(
-            f"no rendered rooms of the wanted seeds in {directory}: render them with 'slam3r_ros train --stage data --data {directory}'"
+            f"no rendered rooms of the wanted seeds in {directory}: "
+            f"render them with 'slam3r_ros train --stage data --data {directory}'"
         )
     columns: dict[str, list[NDArray[np.generic]]] = {
         name: [] for name in ("colour", "depth", "T_world_camera", "focal")

@@ -30,7 +30,7 @@ class ImageToPointsStage:
         self.model = ImageToPoints(EMBEDDED_I2P)
         initialise_weights(self.model)
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(not name.startswith("corr_score"))
+            parameter.requires_grad_(not name.startswith("correlation"))
         self._rooms, self._views_in_batch = training, views_in_batch
         self._validation = validation_windows(validation)
 
@@ -44,7 +44,9 @@ class ImageToPointsStage:
         return confidence_weighted(distances, predicted.confidence, valid), true.shape[0]
 
     def _decode_twice(self, views: Views) -> tuple[Pointmaps, Tensor]:
-        """Predicted and true points of all windows with view 0 as the reference, then of all with view 1, reference first."""
+        """Predicted and true points of all windows with view 0 as the reference, then of all with view 1, reference
+        first.
+        """
         batch, count = views.images.shape[:2]
         tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, (batch, count))
         swapped = [1, 0, *range(2, count)]
@@ -52,7 +54,9 @@ class ImageToPointsStage:
         return predicted, torch.cat([views.points_in(0), views.points_in(1)[:, swapped]])
 
     def validate(self) -> dict[str, float]:
-        """Relative point error of four-view windows: over all views, and of the reference view alone; and the median confidence."""
+        """Relative point error of four-view windows: over all views, and of the reference view alone; and the median
+        confidence.
+        """
         errors, reference_errors, confidences = [], [], []
         for views in self._validation:
             batch, count = views.images.shape[:2]

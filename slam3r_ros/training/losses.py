@@ -21,7 +21,8 @@ def mean_distance(points: Tensor, valid: Tensor) -> Tensor:
 def point_distances(predicted: Tensor, true: Tensor, valid: Tensor, *, normalise: bool) -> Tensor:
     """Distances (batch, views, height, width) between predicted and true points (batch, views, height, width, 3).
 
-    With `normalise`, both are first divided by their own mean distance to the origin over the valid points of all views.
+    With `normalise`, both are first divided by their own mean distance to the origin over the valid points of all
+    views.
     """
     if normalise:
         predicted, true = predicted / mean_distance(predicted, valid), true / mean_distance(true, valid)
@@ -31,7 +32,7 @@ def point_distances(predicted: Tensor, true: Tensor, valid: Tensor, *, normalise
 def confidence_weighted(
     distances: Tensor, confidence: Tensor, valid: Tensor, alpha: float = CONFIDENCE_WEIGHT
 ) -> Tensor:
-    """Mean over valid points of `confidence * distance - alpha * log(confidence)`; all (batch, views, height, width)."""
+    """Mean over valid points of `confidence * distance - alpha log(confidence)`; all (batch, views, height, width)."""
     values = confidence * distances - alpha * confidence.log()
     weight = valid.to(values.dtype)
     return (values * weight).sum() / weight.sum().clamp(min=1.0)

@@ -30,7 +30,9 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised, for the matrices of transformer blocks; `parts` splits fused matrices (qkv)."""
+    """Momentum whose update is orthogonalised, for the matrices of transformer blocks; `parts` splits fused matrices
+    (qkv).
+    """
 
     def __init__(
         self, groups: Iterable[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.05
@@ -72,7 +74,9 @@ def make_optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.
 
 
 def learning_rate_factor(step: int, progress: float, warm_up_steps: int = 60, floor: float = 0.01) -> float:
-    """Factor on the peak learning rate: linear warm-up by steps, then a cosine in `progress` (0 to 1, share of the planned time)."""
+    """Factor on the peak learning rate: linear warm-up by steps, then a cosine in `progress` (0 to 1, share of the
+    planned time).
+    """
     warm = min(1.0, (step + 1) / warm_up_steps)
     return warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 

@@ -16,7 +16,9 @@ class Hits:
     """First meeting of N rays with the room."""
 
     distance: torch.Tensor
-    """(N,) float32, in units of the ray direction's length (so z-depth in metres when directions have z = 1 in the camera)."""
+    """(N,) float32, in units of the ray direction's length (so z-depth in metres when directions have z = 1 in the
+    camera).
+    """
     surface: torch.Tensor
     """(N,) int64, see `Room`."""
     colour: torch.Tensor
@@ -61,7 +63,9 @@ class RayCaster:
         self._half = torch.tensor([half for _, half, _ in self._boxes])
 
     def cast(self, origin: torch.Tensor, directions: torch.Tensor, pixel_angle: float) -> Hits:
-        """Rays from `origin` (3,) along `directions` (N, 3), world, metres; `pixel_angle` is the angle between neighbouring rays, radians (for filtering)."""
+        """Rays from `origin` (3,) along `directions` (N, 3), world, metres; `pixel_angle` is the angle between
+        neighbouring rays, radians (for filtering).
+        """
         nearest = self._nearest(tuple(float(value) for value in origin), directions.unbind(1))
         points = origin + nearest.distance[:, None] * directions
         colour = self._shade(points, directions, nearest, pixel_angle)

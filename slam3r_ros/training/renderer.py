@@ -47,7 +47,9 @@ class RenderedFrame:
 
 
 class RoomRenderer:
-    """Renders views of one room: one ray a pixel with filtered textures, and four more for every pixel on an edge between surfaces."""
+    """Renders views of one room: one ray a pixel with filtered textures, and four more for every pixel on an edge
+    between surfaces.
+    """
 
     def __init__(self, room: Room, intrinsics: Intrinsics) -> None:
         self._caster = RayCaster(room)

@@ -9,7 +9,9 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class RoomFamily:
-    """Ranges that rooms and camera paths are drawn from. The defaults are the family of the embedded weights and of the demo."""
+    """Ranges that rooms and camera paths are drawn from. The defaults are the family of the embedded weights and of the
+    demo.
+    """
 
     room_length: Range = (4.0, 7.0)
     """Extent along world x, metres."""

@@ -17,7 +17,8 @@ FACES = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
-    """A room in world coordinates: x along its length, y along its width, z up, origin in a corner of the floor, metres.
+    """A room in world coordinates: x along its length, y along its width, z up, origin in a corner of the floor,
+    metres.
 
     Surfaces are numbered: 0 to 5 the faces of the room itself, then six for every box.
     """
@@ -39,7 +40,9 @@ class Room:
     textures: TextureAtlas
 
     def clearance(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Distance (N,) from world positions (N, 3) to the nearest wall, floor, ceiling or box, metres; negative inside a box or outside the room."""
+        """Distance (N,) from world positions (N, 3) to the nearest wall, floor, ceiling or box, metres; negative inside
+        a box or outside the room.
+        """
         nearest = np.minimum(positions, self.size - positions).min(axis=1)
         for centre, half, yaw in zip(self.box_centre, self.box_half_size, self.box_yaw, strict=True):
             beyond = np.abs(_to_box_axes(positions - centre, float(yaw))) - half

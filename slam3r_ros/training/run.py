@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .dataset_files import load_rooms, render_rooms
+from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.weights import WeightsError, load_network
+
+from .correlation_stage import CorrelationStage
+from .dataset_files import RenderedRooms, load_rooms, render_rooms
 from .embedded_config import EMBEDDED_I2P
 from .i2p_stage import ImageToPointsStage
+from .l2w_stage import LocalToWorldStage
 from .seeds import TRAINING_SEEDS, VALIDATION_SEEDS
+from .token_cache import load_or_build, weights_digest
 from .trainer import Stage, Trainer, TrainingSettings
 
 VALIDATION_ROOMS = 16
-LEARNING_RATES = {"i2p": 1e-3}
+LEARNING_RATES = {"i2p": 1e-3, "correlation": 1e-3, "l2w": 1e-3}
+POINT_CONFIDENCE = 1.5
+"""I2P points of lower confidence are zero in L2W's training, as the embedded weights' settings.yaml does it in use."""
 
 
 def render_data(directory: Path, rooms: int, processes: int) -> int:
@@ -21,11 +29,41 @@ def render_data(directory: Path, rooms: int, processes: int) -> int:
 
 
 def make_stage(name: str, data: Path, out: Path, rooms: int) -> Stage:
-    """The stage of this name; correlation and l2w start from the export of i2p in `out`."""
+    """The stage of this name. Correlation starts from the export of i2p in `out`, l2w from that of correlation.
+
+    Raises FileNotFoundError when rooms or the stage before are missing.
+    """
     training = load_rooms(data, TRAINING_SEEDS[:rooms])
     validation = load_rooms(data, VALIDATION_SEEDS[:VALIDATION_ROOMS])
     print(f"{name}: {len(training)} training rooms, {len(validation)} validation rooms", flush=True)
-    return ImageToPointsStage(training, validation)
+    if name == "i2p":
+        return ImageToPointsStage(training, validation)
+    if name == "correlation":
+        return CorrelationStage(_finished_i2p(out, "i2p"), training, validation)
+    return _l2w_stage(out, training, validation)
+
+
+def _finished_i2p(out: Path, stage: str) -> ImageToPoints:
+    try:
+        return load_network(ImageToPoints, out / stage, "i2p")
+    except WeightsError as error:
+        raise FileNotFoundError(
+            f"the weights of stage {stage} are needed: run 'slam3r_ros train --stage {stage}' first ({error})"
+        ) from error
+
+
+def _l2w_stage(out: Path, training: RenderedRooms, validation: RenderedRooms) -> LocalToWorldStage:
+    i2p = _finished_i2p(out, "correlation").eval()
+    digest = weights_digest(out / "correlation" / "i2p" / "model.safetensors")
+    directory = out / "l2w"
+    directory.mkdir(parents=True, exist_ok=True)
+    caches = [
+        load_or_build(
+            directory / f"{part}_tokens.npz", i2p, digest, rooms, POINT_CONFIDENCE, augment=part == "training"
+        )
+        for part, rooms in (("validation", validation), ("training", training))
+    ]
+    return LocalToWorldStage(i2p, (training, caches[1]), (validation, caches[0]))
 
 
 def train_stage(
@@ -33,4 +71,5 @@ def train_stage(
 ) -> None:
     """Train one stage in `out`/`name`, from its checkpoint if there is one."""
     settings = TrainingSettings(minutes=minutes, learning_rate=learning_rate or LEARNING_RATES[name])
-    Trainer(make_stage(name, data, out, rooms), out / name, settings).run()
+    network = "l2w" if name == "l2w" else "i2p"
+    Trainer(make_stage(name, data, out, rooms), out / name, network, settings).run()

@@ -34,7 +34,7 @@ def render_sequence(
 
 
 def write_sequence(frames: Iterator[RenderedFrame], rate_hz: float, directory: Path) -> int:
-    """Write frames as rgb/NNNNNN.jpg, depth/NNNNNN.png (uint16 mm), poses.txt and intrinsics.txt; returns their number."""
+    """Write frames as rgb/NNNNNN.jpg, depth/NNNNNN.png (uint16 mm), poses.txt, intrinsics.txt; returns their number."""
     for part in ("rgb", "depth"):
         (directory / part).mkdir(parents=True, exist_ok=True)
     count = 0

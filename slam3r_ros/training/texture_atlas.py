@@ -1,4 +1,6 @@
-"""All textures of a room with their smaller copies (mipmaps), sampled by surface, metric coordinates and pixel footprint."""
+"""All textures of a room with their smaller copies (mipmaps), sampled by surface, metric coordinates and pixel
+footprint.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ LEVELS = 7
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextureAtlas:
-    """Textures of S surfaces, each in LEVELS sizes (every level half of the one before), laid out one after the other."""
+    """Textures of S surfaces, each in LEVELS sizes (every one half of the one before), laid out one after the other."""
 
     texels: torch.Tensor
     """(T, 3) float32 colours in [0, 1]."""
@@ -32,7 +34,9 @@ class TextureAtlas:
     def from_images(
         cls, images: list[NDArray[np.float32]], extents: list[tuple[float, float]], texels_per_metre: float
     ) -> TextureAtlas:
-        """Build the smaller copies of `images` (rows, columns, 3), whose surfaces measure `extents` (width, height) metres."""
+        """Build the smaller copies of `images` (rows, columns, 3), whose surfaces measure `extents` (width, height)
+        metres.
+        """
         parts: list[torch.Tensor] = []
         table = np.zeros((3, len(images), LEVELS), np.int64)
         count = 0
@@ -56,7 +60,9 @@ class TextureAtlas:
         )
 
     def sample(self, surface: torch.Tensor, u: torch.Tensor, v: torch.Tensor, footprint: torch.Tensor) -> torch.Tensor:
-        """Colours (N, 3) at metric coordinates `u`, `v` (N,) of `surface` (N,) int64, filtered over `footprint` (N,) metres (trilinear)."""
+        """Colours (N, 3) at metric coordinates `u`, `v` (N,) of `surface` (N,) int64, filtered over `footprint` (N,)
+        metres (trilinear).
+        """
         level = torch.log2(footprint * self.texels_per_metre).clamp_(0.0, LEVELS - 1.001)
         low = level.floor()
         fraction = (level - low)[:, None]

@@ -1,6 +1,7 @@
 """Procedural textures: a pattern is a function of metric surface coordinates, baked on a grid of texels.
 
-All randomness comes from the `numpy.random.Generator` passed in, so the same seed gives the same texture at any resolution.
+All randomness comes from the `numpy.random.Generator` passed in, so the same seed gives the same texture at any
+resolution.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ _SIZE_OF_CELL_TABLE = 61
 
 
 def value_noise(random: np.random.Generator, u: Coordinates, v: Coordinates, cell_u: float, cell_v: float) -> Image:
-    """Smooth noise in [0, 1], shape (len(v), len(u)): random lattice values with smoothstep interpolation, cells `cell_u` x `cell_v` metres."""
+    """Smooth noise in [0, 1], shape (len(v), len(u)): random lattice values with smoothstep interpolation, cells
+    `cell_u` x `cell_v` metres.
+    """
     weights_u, weights_v = _lattice_weights(u, cell_u), _lattice_weights(v, cell_v)
     lattice = random.random((weights_v.shape[1], weights_u.shape[1]), dtype=np.float32)
-    return weights_v @ lattice @ weights_u.T
+    noise: Image = weights_v @ lattice @ weights_u.T
+    return noise
 
 
 def fractal_noise(
     random: np.random.Generator, u: Coordinates, v: Coordinates, largest_cell: float, octaves: int
 ) -> Image:
-    """Sum of `octaves` value noises, each of half the cell and 0.7 times the amplitude of the one before, stretched to [0, 1], (len(v), len(u))."""
+    """Sum of `octaves` value noises, each of half the cell and 0.7 times the amplitude of the one before, stretched to
+    [0, 1], (len(v), len(u)).
+    """
     total = np.zeros((len(v), len(u)), np.float32)
     norm = 0.0
     for octave in range(octaves):
@@ -136,7 +142,7 @@ def planks(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image
     row = np.floor(v / width).astype(np.int64)[:, None]
     column = np.floor(u[None] / 1.4 + 0.37 * (row % 7)).astype(np.int64)
     grain = 0.6 * value_noise(random, u, v, 0.5, 0.03) + 0.4 * value_noise(random, u, v, 0.12, 0.015)
-    board = 0.5 * _per_cell(random, row, column) + 0.5 * grain
+    board = (0.5 * _per_cell(random, row, column) + 0.5 * grain).astype(np.float32)
     joint = ((v / width)[:, None] - row > 0.06).astype(np.float32)
     return _mix(board, first, second) * (0.35 + 0.65 * joint)[..., None]
 
@@ -189,7 +195,8 @@ def bake_texture(
 ) -> Image:
     """A texture for a surface of `width` x `height` metres: (rows, columns, 3) float32 in [0, 1], row 0 at v = 0.
 
-    One random pattern, `poster_count` framed posters of other patterns, and fine grain over everything so that no place is flat.
+    One random pattern, `poster_count` framed posters of other patterns, and fine grain over everything so that no place
+    is flat.
     """
     columns, rows = max(2, round(width * texels_per_metre)), max(2, round(height * texels_per_metre))
     u = ((np.arange(columns) + 0.5) * (width / columns)).astype(np.float32)

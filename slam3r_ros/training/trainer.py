@@ -55,10 +55,11 @@ class Progress:
 
 
 class Trainer:
-    """Runs one stage in `directory`: checkpoint.pt, log.csv and export/ are its files."""
+    """Runs one stage in `directory`: checkpoint.pt, log.csv and the exported network's folder are its files."""
 
-    def __init__(self, stage: Stage, directory: Path, settings: TrainingSettings) -> None:
-        self._stage, self._directory, self._settings = stage, directory, settings
+    def __init__(self, stage: Stage, directory: Path, network: str, settings: TrainingSettings) -> None:
+        """`network` names the folder of the exported network: i2p or l2w."""
+        self._stage, self._directory, self._network, self._settings = stage, directory, network, settings
         self._optimisers = make_optimisers(stage.model, settings.learning_rate)
         self._average = MovingAverage(stage.model)
         self.progress = Progress()
@@ -81,11 +82,10 @@ class Trainer:
             if now - last_saved > self._settings.checkpoint_seconds:
                 self._report(float(np.mean(losses)), (self.progress.samples - samples_before) / (now - last_saved))
                 last_saved, losses, samples_before = time.monotonic(), [], self.progress.samples
-        if losses:
-            self._report(
-                float(np.mean(losses)),
-                (self.progress.samples - samples_before) / max(time.monotonic() - last_saved, 1e-6),
-            )
+        self._report(
+            float(np.mean(losses)) if losses else float("nan"),
+            (self.progress.samples - samples_before) / max(time.monotonic() - last_saved, 1e-6),
+        )
 
     def _one_step(self) -> float:
         progress, settings = self.progress, self._settings
@@ -116,7 +116,7 @@ class Trainer:
         model.eval()
         with torch.no_grad():
             figures = self._stage.validate()
-        self._stage.export(self._directory / "export")
+        self._stage.export(self._directory / self._network)
         model.load_state_dict(current)
         model.train()
         row = {**asdict(self.progress), "loss": loss, "samples_per_second": samples_per_second, **figures}

@@ -44,7 +44,9 @@ def transform_points(pose: Tensor, points: Tensor) -> Tensor:
 
 
 def camera_points(depth: Tensor, focal: Tensor) -> Tensor:
-    """Points (..., H, W, 3) of z-depths (..., H, W) with focal lengths (...), principal point in the middle of the image."""
+    """Points (..., H, W, 3) of z-depths (..., H, W) with focal lengths (...), principal point in the middle of the
+    image.
+    """
     height, width = depth.shape[-2:]
     x = (torch.arange(width) - (width - 1) / 2) / focal[..., None, None]
     y = (torch.arange(height) - (height - 1) / 2)[:, None] / focal[..., None, None]
@@ -77,7 +79,7 @@ def load_views(rooms: RenderedRooms, room_indices: NDArray[np.int64], frame_indi
 
 
 def random_views(random: Random, rooms: RenderedRooms, batch: int, views: int) -> Views:
-    """A random augmented batch: mirrored or not, colours changed alike in all views of a sample and a little in each."""
+    """A random augmented batch: mirrored or not, colours changed alike in all views of a sample, a little in each."""
     room_indices = random.integers(0, len(rooms), batch)
     frames = np.stack([choose_frames(random, rooms.colour.shape[1], views, WIDE_SHARE) for _ in range(batch)])
     return augment(random, load_views(rooms, room_indices, frames))
@@ -90,7 +92,9 @@ def augment(random: Random, views: Views) -> Views:
 
 
 def mirror(views: Views, mirrored: Tensor) -> Views:
-    """The mirror image (left for right) of the samples in `mirrored` (B,) bool: pixels, points and poses agree again afterwards."""
+    """The mirror image (left for right) of the samples in `mirrored` (B,) bool: pixels, points and poses agree again
+    afterwards.
+    """
     flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
     choose = mirrored[:, None, None, None, None]
     points = torch.where(choose, views.points_camera.flip(3) * flip.diagonal()[:3], views.points_camera)

@@ -1,0 +1,150 @@
+"""Samples for L2W: scene frames with imperfect world points, keyframes with imperfect camera points, and the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from .dataset_files import RenderedRooms
+from .losses import mean_distance
+from .token_cache import PREDICTED_EVERY, TokenCache, points_and_poses
+from .windows import Random, transform_points
+
+PREDICTED_SHARE = 0.7
+"""Share of the frames whose camera points are I2P's own, where these were kept."""
+REACH = 16
+"""Scene frames lie up to this many frames of the data set away from the keyframes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegistrationSample:
+    """A batch of B samples with S scene frames and K keyframes. Lengths are world units: about the mean distance seen
+    first.
+    """
+
+    scene_tokens: Tensor
+    """(B, S, tokens, encoder width) float32."""
+    scene_points: Tensor
+    """(B, S, H, W, 3) float32, world, imperfect, invalid points zero."""
+    keyframe_tokens: Tensor
+    """(B, K, tokens, encoder width) float32."""
+    keyframe_points: Tensor
+    """(B, K, H, W, 3) float32, each in its own camera, mean valid distance 1, imperfect, invalid points zero."""
+    true_scene: Tensor
+    """(B, S, H, W, 3) float32, world."""
+    true_keyframes: Tensor
+    """(B, K, H, W, 3) float32, world."""
+
+
+def choose_registration_frames(random: Random, frame_count: int, scene: int, keyframes: int) -> NDArray[np.int64]:
+    """Indices (1 + scene + keyframes,): the world's origin, the scene frames, then the keyframes.
+
+    Keyframes are at distances of PREDICTED_EVERY, on frames whose own pointmaps are kept; scene frames lie around them,
+    mostly before; the origin lies anywhere.
+    """
+    stride = PREDICTED_EVERY
+    first = stride * int(random.integers(0, (frame_count - 1) // stride - keyframes + 2))
+    key = first + stride * np.arange(keyframes)
+    near = np.setdiff1d(np.arange(max(0, first - REACH), min(frame_count, first + REACH // 2)), key)
+    if len(near) < scene or random.random() < 0.1:
+        near = np.setdiff1d(np.arange(frame_count), key)
+    return np.concatenate([[random.integers(0, frame_count)], random.choice(near, scene, replace=False), key]).astype(
+        np.int64
+    )
+
+
+def registration_batch(
+    random: Random, rooms: RenderedRooms, cache: TokenCache, batch: int, scene: int, keyframes: int
+) -> RegistrationSample:
+    """A random batch."""
+    room_indices = random.integers(0, len(rooms), batch)
+    frame_count = rooms.colour.shape[1]
+    frames = np.stack([choose_registration_frames(random, frame_count, scene, keyframes) for _ in range(batch)])
+    views = points_and_poses(rooms, cache, room_indices, frames)
+    scale = _world_scale(random, rooms, cache, room_indices, frames[:, 0])
+    to_world = torch.linalg.inv(views.T_world_camera[:, :1]) @ views.T_world_camera[:, 1:]
+    true_camera = views.points_camera[:, 1:]
+    true_world = transform_points(to_world, true_camera) * scale
+    tokens = torch.from_numpy(cache.tokens[room_indices[:, None], frames[:, 1:]]).float()
+    camera = _imperfect_camera_points(random, cache, room_indices, frames[:, 1:], true_camera)
+    valid = camera.abs().sum(-1) > 0
+    scene_world = transform_points(to_world[:, :scene], camera[:, :scene]) * scale
+    scene_world = _drift(random, scene_world) * valid[:, :scene, ..., None]
+    key_camera = camera[:, scene:].flatten(0, 1)[:, None]
+    key_camera = (key_camera / mean_distance(key_camera, valid[:, scene:].flatten(0, 1)[:, None])).view_as(
+        camera[:, scene:]
+    )
+    return RegistrationSample(
+        tokens[:, :scene], scene_world, tokens[:, scene:], key_camera, true_world[:, :scene], true_world[:, scene:]
+    )
+
+
+def _world_scale(
+    random: Random, rooms: RenderedRooms, cache: TokenCache, room_indices: NDArray[np.int64], origin: NDArray[np.int64]
+) -> Tensor:
+    """(B, 1, 1, 1, 1): world units for a metre, such that a window around the origin has mean distance about 1."""
+    stride = random.integers(1, 4, len(origin))[:, None]
+    window = (origin[:, None] + stride * np.arange(-2, 3)).clip(0, rooms.colour.shape[1] - 1)
+    window = np.concatenate([origin[:, None], window], axis=1)
+    views = points_and_poses(rooms, cache, room_indices, window)
+    points = transform_points(
+        torch.linalg.inv(views.T_world_camera[:, :1]) @ views.T_world_camera, views.points_camera[:, :, ::4, ::4]
+    )
+    mean = points[:, 1:].norm(dim=-1).mean(dim=(1, 2, 3))
+    deviation = torch.from_numpy(np.exp(random.normal(0, 0.1, len(origin))).astype(np.float32))
+    return (deviation / mean)[:, None, None, None, None]
+
+
+def _imperfect_camera_points(
+    random: Random, cache: TokenCache, room_indices: NDArray[np.int64], frames: NDArray[np.int64], true: Tensor
+) -> Tensor:
+    """Camera points (B, V, H, W, 3), metres: I2P's own (at the true mean distance) or the truth with smooth errors;
+    invalid points zero.
+    """
+    batch, count, height, width, _ = true.shape
+    result = _smooth_errors(random, true.flatten(0, 1)).view_as(true)
+    own = (random.random((batch, count)) < PREDICTED_SHARE) & (frames % PREDICTED_EVERY == 0)
+    for sample, view in zip(*np.nonzero(own), strict=True):
+        kept = cache.points_camera[room_indices[sample], frames[sample, view] // PREDICTED_EVERY]
+        predicted = torch.from_numpy(kept).float()
+        valid = predicted.abs().sum(-1) > 0
+        if int(valid.sum()) > height * width // 4:
+            result[sample, view] = predicted * true[sample, view][valid].norm(dim=-1).mean()
+    return result
+
+
+def _smooth_errors(random: Random, points: Tensor) -> Tensor:
+    """Points (N, H, W, 3) nearer or farther by a smooth random factor and a little noise; patches of some views are
+    zeroed.
+    """
+    count, height, width, _ = points.shape
+    amplitude = random.uniform(0.0, 0.10, (count, 1, 1, 1)) * (random.random((count, 1, 1, 1)) < 0.7)
+    coarse = torch.from_numpy((random.standard_normal((count, 1, 6, 6)) * amplitude).astype(np.float32))
+    smooth = functional.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False)[:, 0]
+    fine = torch.from_numpy(random.standard_normal((count, height, width), dtype=np.float32)) * 0.01
+    hole = functional.interpolate(
+        torch.from_numpy(random.standard_normal((count, 1, 8, 8), dtype=np.float32)),
+        size=(height, width),
+        mode="bilinear",
+    )[:, 0]
+    limit = np.where(random.random(count) < 0.4, random.uniform(0.5, 1.5, count), 9.0).astype(np.float32)
+    kept = hole < torch.from_numpy(limit)[:, None, None]
+    return points * (1 + smooth + fine)[..., None] * kept[..., None]
+
+
+def _drift(random: Random, points: Tensor) -> Tensor:
+    """World points (B, S, H, W, 3) each view moved by its own small similarity about its middle."""
+    batch, count = points.shape[:2]
+    strength = random.uniform(0.0, 1.0, (batch, 1, 1))
+    rotation = torch.from_numpy((random.normal(0, 0.02, (batch, count, 3)) * strength).astype(np.float32))
+    shift = torch.from_numpy((random.normal(0, 0.03, (batch, count, 3)) * strength).astype(np.float32))
+    scale = torch.from_numpy(np.exp(random.normal(0, 0.03, (batch, count, 1)) * strength).astype(np.float32))
+    middle = points.mean(dim=(2, 3), keepdim=True)
+    offset = points - middle
+    turned = offset + torch.linalg.cross(rotation[:, :, None, None].expand_as(offset), offset)
+    return middle + turned * scale[:, :, None, None] + shift[:, :, None, None]
