@@ -89,18 +89,20 @@ def read_stamp() -> Choice | None:
         return None  # written by another version of this script
 
 
-def check_machine(choice: Choice) -> None:
-    """Raise SetupError if Python is too old or new, or if what compiles the messages is missing."""
-    version = sys.version_info[:2]
+def check_python(choice: Choice) -> None:
+    """Raise SetupError if the Python that runs this is too old, or too new for the wheels."""
+    version = tuple(sys.version_info[:2])
     if version < LOWEST_PYTHON or (version > HIGHEST_PYTHON and not choice.distribution):
         raise SetupError(
             f"Python {version[0]}.{version[1]} ({sys.executable}) is not supported: use 3.10 to 3.13, "
             "for example with `make setup PYTHON=python3.12`"
         )
+
+
+def check_compiler() -> None:
+    """Raise SetupError if something that compiles the messages is missing."""
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CXX", "c++"), "g++", "clang++")):
-        raise SetupError(
-            "no C++ compiler, needed to build the messages: install one (Debian, Ubuntu: apt install build-essential)"
-        )
+        raise SetupError("no C++ compiler, needed to build the messages (Debian, Ubuntu: apt install build-essential)")
     header = Path(sysconfig.get_paths()["include"], "Python.h")
     if not header.exists():
         raise SetupError(f"{header} is missing, needed to build the messages (Debian, Ubuntu: apt install python3-dev)")
@@ -154,7 +156,8 @@ def set_up(choice: Choice, environment: dict[str, str]) -> int:
     """Bring environment and package up to date; return the exit code."""
     try:
         if read_stamp() != choice:
-            check_machine(choice)
+            check_python(choice)
+            check_compiler()
             make_virtual_environment(choice, environment)
             STAMP.unlink(missing_ok=True)
             install_packages(choice, environment)

@@ -1,0 +1,149 @@
+"""`make setup`: which ROS 2 and Python it chooses, what it cleans away, when it builds again."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ENVIRONMENT = Path(__file__).resolve().parents[2] / "environment"
+
+
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import a script of environment/, which is no package."""
+    monkeypatch.syspath_prepend(str(ENVIRONMENT))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return importlib.import_module(name)
+
+
+def make_distribution(prefix: Path) -> Path:
+    marker = prefix / "share/ament_index/resource_index/packages/rclpy"
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    return prefix
+
+
+def test_sourced_distribution_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load("setup_environment", monkeypatch)
+    prefix = make_distribution(tmp_path / "opt")
+    sourced = {"ROS_DISTRO": "jazzy", "AMENT_PREFIX_PATH": f"/overlay/without/rclpy:{prefix}"}
+    assert script.find_distribution(sourced) == f"jazzy ({prefix})"
+    assert script.find_distribution({**sourced, "AMENT_PREFIX_PATH": "/nowhere"}) == ""
+    assert script.find_distribution({"AMENT_PREFIX_PATH": str(prefix)}) == ""
+    assert script.find_distribution({}) == ""
+
+
+def test_an_active_checkout_is_not_mistaken_for_a_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = load("steps", monkeypatch)
+    venv = make_distribution(tmp_path / "other" / ".venv")
+    (venv / "pyvenv.cfg").touch()
+    distribution = make_distribution(tmp_path / "opt")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/other/install/slam3r_ros:{venv}:{distribution}")
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{venv}/lib:/usr/local/lib")
+    monkeypatch.setenv("PYTHONPATH", f"{venv}/lib/python3.11/site-packages")
+    monkeypatch.setenv("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "1")
+    cleaned = steps.clean_environment()
+    assert cleaned["AMENT_PREFIX_PATH"] == str(distribution)
+    assert cleaned["LD_LIBRARY_PATH"] == "/usr/local/lib"
+    assert "PYTHONPATH" not in cleaned
+    assert "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in cleaned
+
+
+@pytest.mark.parametrize(
+    ("version", "distribution", "is_supported"),
+    [
+        ((3, 9), "", False),
+        ((3, 10), "", True),
+        ((3, 13), "", True),
+        ((3, 14), "", False),
+        ((3, 14), "rolling (/opt/ros/rolling)", True),
+        ((3, 9), "foxy (/opt/ros/foxy)", False),
+    ],
+)
+def test_python_versions(
+    version: tuple[int, int], distribution: str, is_supported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load("setup_environment", monkeypatch)
+    choice = script.Choice(python="", distribution=distribution, sees_system=False, requirements="")
+    monkeypatch.setattr(script.sys, "version_info", (*version, 0, "final", 0))
+    if is_supported:
+        script.check_python(choice)
+    else:
+        with pytest.raises(script.SetupError, match=r"use 3\.10 to 3\.13.*PYTHON="):
+            script.check_python(choice)
+
+
+def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load("setup_environment", monkeypatch)
+    monkeypatch.setattr(script.shutil, "which", lambda name: None)
+    with pytest.raises(script.SetupError, match="build-essential"):
+        script.check_compiler()
+
+
+def test_missing_python_header_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load("setup_environment", monkeypatch)
+    monkeypatch.setattr(script.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    with pytest.raises(script.SetupError, match="python3-dev"):
+        script.check_compiler()
+
+
+def test_paths_of_the_machine_that_built_the_wheels_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels = load("ros_wheels", monkeypatch)
+    monkeypatch.setattr(wheels, "VENV", tmp_path)
+    path = tmp_path / "share" / "some_msgs" / "cmake" / "export.cmake"
+    path.parent.mkdir(parents=True)
+    path.write_text("a;/opt/python/cp312-cp312/include/python3.12;/opt/python/cp312-cp312/lib/python3.12/x;b")
+    wheels.correct_cmake_paths()
+    assert path.read_text() == f"a;{sysconfig.get_paths()['include']};{tmp_path}/lib/python3.12/x;b"
+
+
+def test_a_build_runs_when_files_come_go_or_an_interface_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = load("build_package", monkeypatch)
+    for name in ("slam3r_ros/engine/slam.py", "msg/Keyframe.msg", "package.xml", "install/.keep"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    builds: list[list[str]] = []
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "INSTALL", tmp_path / "install")
+    monkeypatch.setattr(build, "STAMP", tmp_path / "install" / "stamp.txt")
+    monkeypatch.setattr(build, "run", lambda command, *_, **__: builds.append(command))
+
+    def builds_after(change: str, made_from: bytes = b"") -> bool:
+        builds.clear()
+        if change:
+            path = tmp_path / change
+            path.write_text(path.read_text() + "more" if path.exists() else "new")
+        build.build_package({}, made_from)
+        return bool(builds)
+
+    assert builds_after("")
+    assert not builds_after("")
+    assert not builds_after("slam3r_ros/engine/slam.py"), "installed as a link: needs no build"
+    assert builds_after("slam3r_ros/engine/window.py")
+    assert builds_after("msg/Keyframe.msg")
+    assert builds_after("package.xml")
+    assert builds_after("", made_from=b"another environment")
+    link = tmp_path / "install" / "gone.py"
+    link.symlink_to(tmp_path / "slam3r_ros" / "gone.py")
+    (tmp_path / "slam3r_ros" / "engine" / "window.py").unlink()
+    assert builds_after("", made_from=b"another environment")
+    assert not link.is_symlink()
+
+
+def test_an_unfinished_or_foreign_stamp_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load("setup_environment", monkeypatch)
+    stamp = tmp_path / "stamp.json"
+    monkeypatch.setattr(script, "STAMP", stamp)
+    monkeypatch.setattr(script, "VENV_PYTHON", Path(sys.executable))
+    assert script.read_stamp() is None
+    for text in ("", "{}", '{"python": "3.11", "unknown": 1}', "[1]"):
+        stamp.write_text(text)
+        assert script.read_stamp() is None

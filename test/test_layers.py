@@ -1,0 +1,156 @@
+"""The layer rule: imports point left in `networks <- engine <- io <- ros | tools | viewer`; only `ros` knows ROS."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "slam3r_ros"
+
+# What each layer may import of this package, besides itself. `training` and `evaluation` stand beside the node.
+BELOW = {
+    "networks": set[str](),
+    "engine": {"networks"},
+    "io": {"networks", "engine"},
+    "ros": {"networks", "engine", "io"},
+    "viewer": {"networks", "engine", "io"},
+    "training": {"networks", "engine", "io"},
+    "evaluation": {"networks", "engine", "io"},
+    "tools": {"networks", "engine", "io", "viewer", "training", "evaluation"},
+}
+# The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
+BELOW_INSIDE_FUNCTIONS = {**BELOW, "tools": BELOW["tools"] | {"ros"}}
+
+ROS_MODULES = {
+    "ament_index_python",
+    "builtin_interfaces",
+    "cv_bridge",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "launch",
+    "launch_ros",
+    "lifecycle_msgs",
+    "nav_msgs",
+    "rcl_interfaces",
+    "rclpy",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "sensor_msgs_py",
+    "std_msgs",
+    "std_srvs",
+    "tf2_msgs",
+    "tf2_ros",
+    "tf_transformations",
+    "visualization_msgs",
+}
+GENERATED = {"msg", "srv", "action"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
+    """Yield (absolute dotted name, line, whether at the top of the module) of every import in the file `path`."""
+    tree = ast.parse(path.read_text(), str(path))
+    deferred = {
+        id(inner)
+        for outer in ast.walk(tree)
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)) or is_for_type_checking(outer)
+        for inner in ast.walk(outer)
+    }
+    package = ["slam3r_ros", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            names = [".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names]
+        else:
+            continue
+        yield from ((name, node.lineno, id(node) not in deferred) for name in names)
+
+
+def is_for_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def layer_of(path: Path) -> str | None:
+    """Return the layer a file belongs to; None for the package's own __init__.py."""
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def violations(path: Path) -> list[str]:
+    """Return one sentence for every import in `path` that the layer rule forbids."""
+    layer = layer_of(path)
+    found = []
+    for name, line, at_top in imports(path):
+        parts = name.split(".")
+        where = f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}"
+        if parts[0] in ROS_MODULES or (parts[0] == "slam3r_ros" and parts[1:2] and parts[1] in GENERATED):
+            if layer != "ros":
+                found.append(f"{where}: only slam3r_ros/ros/ may import ROS or messages")
+        elif parts[0] == "slam3r_ros" and layer is not None and parts[1:2]:
+            allowed = (BELOW if at_top else BELOW_INSIDE_FUNCTIONS)[layer] | {layer}
+            if parts[1] not in allowed:
+                found.append(f"{where}: {layer} may import {', '.join(sorted(allowed))}")
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_left(path: Path) -> None:
+    assert violations(path) == []
+
+
+def test_every_folder_is_a_known_layer() -> None:
+    assert {layer_of(path) for path in modules()} - {None} <= set(BELOW)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "is_allowed"),
+    [
+        ("engine/a.py", "from slam3r_ros.networks import blocks", True),
+        ("engine/a.py", "from slam3r_ros.ros import node", False),
+        ("engine/a.py", "from slam3r_ros.msg import Keyframe", False),
+        ("engine/a.py", "def f():\n    import rclpy.node", False),
+        ("networks/a.py", "import slam3r_ros.engine.slam", False),
+        ("networks/a.py", "from ..engine import slam", False),
+        ("networks/a.py", "from . import blocks", True),
+        ("io/sources/a.py", "from ...ros import node", False),
+        ("ros/a.py", "import rclpy\nfrom sensor_msgs.msg import Image", True),
+        ("ros/a.py", "from slam3r_ros.tools import cli", False),
+        ("tools/a.py", "from slam3r_ros.ros import node", False),
+        ("tools/a.py", "def main():\n    from slam3r_ros.ros import node", True),
+        ("tools/a.py", "def main():\n    import rclpy", False),
+    ],
+)
+def test_the_rule_itself(
+    file: str, text: str, is_allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert (violations(path) == []) is is_allowed
+
+
+def public_functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield (place, function) of every function and method of the package."""
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield f"{path.relative_to(PACKAGE.parent)}:{node.lineno} {node.name}", node
+
+
+def test_every_function_is_typed() -> None:
+    untyped = []
+    for place, function in public_functions():
+        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        unannotated = [argument.arg for argument in arguments if argument.annotation is None]
+        if function.returns is None or set(unannotated) - {"self", "cls"}:
+            untyped.append(place)
+    assert untyped == []
