@@ -15,6 +15,7 @@ from .rooms import Room
 Array = NDArray[np.float64]
 
 _SAMPLES_PER_SPAN = 24
+_METRES_PER_RADIAN = 0.7
 _SPLINE = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6.0
 
 
@@ -116,8 +117,9 @@ def _spline_span(controls: Array) -> Array:
 
 
 def _walk_along(random: np.random.Generator, dense: Array, speed: float, settings: PathSettings) -> Array:
-    """Resample the curve in time: about constant speed, a little faster and slower."""
-    travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(dense[:, :3], axis=0), axis=1))])
+    """Resample the curve in time: about constant speed, a little faster and slower, and slower in turns."""
+    change = np.diff(dense * np.array([1.0, 1.0, 1.0, _METRES_PER_RADIAN, _METRES_PER_RADIAN]), axis=0)
+    travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(change, axis=1))])
     seconds = np.arange(settings.frame_count) / settings.rate_hz
     phase, period = random.uniform(0, 2 * np.pi), random.uniform(2.0, 5.0)
     swing = 0.25 * period / (2 * np.pi) * (np.sin(2 * np.pi * seconds / period + phase) - np.sin(phase))

@@ -59,7 +59,7 @@ class Trainer:
 
     def __init__(self, stage: Stage, directory: Path, network: str, settings: TrainingSettings) -> None:
         """`network` names the folder of the exported network: i2p or l2w."""
-        self._stage, self._directory, self._network, self._settings = stage, directory, network, settings
+        self.stage, self._directory, self._network, self._settings = stage, directory, network, settings
         self._optimisers = make_optimisers(stage.model, settings.learning_rate)
         self._average = MovingAverage(stage.model)
         self.progress = Progress()
@@ -76,7 +76,7 @@ class Trainer:
         last_saved, losses, samples_before = time.monotonic(), [], self.progress.samples
         while self.progress.seconds < 60 * self._settings.minutes:
             started = time.monotonic()
-            losses.append(self._one_step())
+            losses.append(self.one_step())
             now = time.monotonic()
             self.progress.seconds += now - started
             if now - last_saved > self._settings.checkpoint_seconds:
@@ -87,36 +87,37 @@ class Trainer:
             (self.progress.samples - samples_before) / max(time.monotonic() - last_saved, 1e-6),
         )
 
-    def _one_step(self) -> float:
+    def one_step(self) -> float:
+        """One optimisation step; returns its loss. The batch depends on the step's number alone."""
         progress, settings = self.progress, self._settings
         random = np.random.default_rng([settings.seed, progress.step])
         factor = learning_rate_factor(progress.step, progress.seconds / (60 * settings.minutes))
-        loss, samples = self._stage.loss(random)
+        loss, samples = self.stage.loss(random)
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        trained = [parameter for parameter in self._stage.model.parameters() if parameter.grad is not None]
+        trained = [parameter for parameter in self.stage.model.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(trained, settings.gradient_limit)
         if torch.isfinite(norm):
             for optimiser in self._optimisers:
                 for group in optimiser.param_groups:
                     group["lr"] = settings.learning_rate * factor
                 optimiser.step()
-        self._average.update(self._stage.model, progress.step)
+        self._average.update(self.stage.model, progress.step)
         progress.step += 1
         progress.samples += samples
         return float(loss.detach())
 
     def _report(self, loss: float, samples_per_second: float) -> None:
         """Save a checkpoint, then validate and export the averaged weights and log the figures."""
-        self._save()
-        model = self._stage.model
+        self.save()
+        model = self.stage.model
         current = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         model.load_state_dict(self._average.weights)
         model.eval()
         with torch.no_grad():
-            figures = self._stage.validate()
-        self._stage.export(self._directory / self._network)
+            figures = self.stage.validate()
+        self.stage.export(self._directory / self._network)
         model.load_state_dict(current)
         model.train()
         row = {**asdict(self.progress), "loss": loss, "samples_per_second": samples_per_second, **figures}
@@ -132,11 +133,12 @@ class Trainer:
                 writer.writeheader()
             writer.writerow(row)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the checkpoint, replacing the old one at once."""
         partial = self._checkpoint_path.with_suffix(".partial")
         state = {
             "progress": asdict(self.progress),
-            "model": self._stage.model.state_dict(),
+            "model": self.stage.model.state_dict(),
             "average": self._average.weights,
             "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
         }
@@ -146,7 +148,7 @@ class Trainer:
     def _resume(self) -> None:
         state = torch.load(self._checkpoint_path, weights_only=True)
         self.progress = Progress(**state["progress"])
-        self._stage.model.load_state_dict(state["model"])
+        self.stage.model.load_state_dict(state["model"])
         self._average.weights = state["average"]
         for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

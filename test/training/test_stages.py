@@ -1,0 +1,209 @@
+"""Losses, samples and the training loop, on a few tiny rooms."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slam3r_ros.training.camera_path import PathSettings, camera_path
+from slam3r_ros.training.dataset_files import RenderedRooms
+from slam3r_ros.training.l2w_samples import choose_registration_frames, registration_batch
+from slam3r_ros.training.losses import confidence_weighted, point_distances
+from slam3r_ros.training.optimisation import MovingAverage, learning_rate_factor, orthogonalised
+from slam3r_ros.training.renderer import Intrinsics, RoomRenderer
+from slam3r_ros.training.rooms import build_room
+from slam3r_ros.training.token_cache import PREDICTED_EVERY, TokenCache
+from slam3r_ros.training.trainer import Trainer, TrainingSettings
+from slam3r_ros.training.windows import change_colours, choose_frames, load_views, mirror, transform_points
+
+SIDE, FRAMES = 32, 24
+
+
+@pytest.fixture(scope="module")
+def rooms() -> RenderedRooms:
+    colour, depth, poses, focal = [], [], [], []
+    for seed in (0, 1):
+        room = build_room(seed, texels_per_metre=16.0)
+        intrinsics = Intrinsics.from_field_of_view(room.field_of_view, SIDE, SIDE)
+        renderer = RoomRenderer(room, intrinsics)
+        frames = [renderer.render(pose) for pose in camera_path(room, seed, PathSettings(FRAMES, 8.0))]
+        colour.append(np.stack([frame.colour for frame in frames]))
+        depth.append(np.stack([frame.depth for frame in frames]).astype(np.float16))
+        poses.append(np.stack([frame.T_world_camera for frame in frames]).astype(np.float32))
+        focal.append(np.float32(intrinsics.fx))
+    return RenderedRooms(np.arange(2), np.stack(colour), np.stack(depth), np.stack(poses), np.array(focal))
+
+
+def _reprojected_colour_error(rooms: RenderedRooms, *, mirrored: bool) -> float:
+    """Mean colour difference between view 0's pixels and what view 1 shows where view 1's camera sees their points."""
+    views = load_views(rooms, np.array([0]), np.array([[8, 10]]))
+    views = mirror(views, torch.tensor([mirrored]))
+    points = transform_points(
+        torch.linalg.inv(views.T_world_camera[:, 1:]) @ views.T_world_camera[:, :1], views.points_camera[:, :1]
+    )
+    x, y, z = points[0, 0].reshape(-1, 3).unbind(-1)
+    focal, middle = float(rooms.focal[0]), (SIDE - 1) / 2
+    column, row = (x / z * focal + middle).round().long(), (y / z * focal + middle).round().long()
+    seen = (column >= 0) & (column < SIDE) & (row >= 0) & (row < SIDE) & (z > 0)
+    assert seen.float().mean() > 0.4
+    first = views.images[0, 0].flatten(1)[:, seen]
+    second = views.images[0, 1][:, row[seen], column[seen]]
+    return float((first - second).abs().mean())
+
+
+def test_views_and_their_mirror_images_agree_in_colour_and_geometry(rooms: RenderedRooms) -> None:
+    error, mirrored_error = (_reprojected_colour_error(rooms, mirrored=mirrored) for mirrored in (False, True))
+    views = load_views(rooms, np.array([0]), np.array([[8, 10]]))
+    unrelated = float((views.images[0, 0] - views.images[0, 1].flip(2)).abs().mean())
+    assert error < 0.5 * unrelated
+    assert mirrored_error == pytest.approx(error, rel=0.15)
+
+
+def test_points_in_a_view_are_its_camera_points(rooms: RenderedRooms) -> None:
+    views = load_views(rooms, np.array([0, 1]), np.array([[3, 7, 9], [0, 5, 2]]))
+    for view in range(3):
+        assert torch.allclose(views.points_in(view)[:, view], views.points_camera[:, view], atol=1e-4)
+
+
+def test_colour_changes_leave_geometry_and_range(rooms: RenderedRooms) -> None:
+    views = load_views(rooms, np.array([0, 1]), np.array([[3, 7], [0, 5]]))
+    changed = change_colours(np.random.default_rng(0), views)
+    assert changed.points_camera is views.points_camera
+    assert not torch.equal(changed.images, views.images)
+    assert changed.images.abs().max() <= 1
+
+
+@pytest.mark.parametrize("count", [2, 4, 6])
+def test_windows_have_different_frames_of_the_room(count: int) -> None:
+    random = np.random.default_rng(count)
+    for _ in range(200):
+        frames = choose_frames(random, FRAMES, count, wide_share=0.1)
+        assert len(set(frames.tolist())) == count
+        assert frames.min() >= 0 and frames.max() < FRAMES
+
+
+def test_normalised_distances_ignore_scale_and_others_do_not() -> None:
+    points = torch.randn(2, 3, 4, 4, 3)
+    valid = torch.rand(2, 3, 4, 4) < 0.8
+    assert point_distances(3.7 * points, points, valid, normalise=True)[valid].max() < 1e-5
+    assert point_distances(3.7 * points, points, valid, normalise=False)[valid].mean() > 1
+
+
+def test_best_confidence_is_alpha_over_the_distance() -> None:
+    distance = torch.full((1, 1, 2, 2), 0.05)
+    valid = torch.ones(1, 1, 2, 2, dtype=torch.bool)
+    losses = {
+        c: float(confidence_weighted(distance, torch.full_like(distance, c), valid, alpha=0.2)) for c in (2.0, 4.0, 8.0)
+    }
+    assert min(losses, key=losses.__getitem__) == 4.0
+    half = torch.tensor([[[[True, False], [True, False]]]])
+    spoiled = distance.clone()
+    spoiled[~half] = 100.0
+    assert float(confidence_weighted(spoiled, torch.full_like(distance, 2.0), half)) == pytest.approx(
+        0.1 - 0.2 * math.log(2)
+    )
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    for rows, columns in ((24, 24), (16, 64), (64, 16)):
+        values = torch.linalg.svdvals(
+            orthogonalised(torch.randn(rows, columns, generator=torch.Generator().manual_seed(1)))
+        )
+        assert 0.2 < float(values.median()) < 2.0 and float(values.max()) < 2.0
+
+
+def test_learning_rate_rises_then_falls_to_its_floor() -> None:
+    assert learning_rate_factor(0, 0.0) < 0.05
+    assert learning_rate_factor(1000, 0.0) == pytest.approx(1.0)
+    assert learning_rate_factor(1000, 0.5) == pytest.approx(0.505)
+    assert learning_rate_factor(1000, 1.0) == pytest.approx(0.01) == learning_rate_factor(1000, 2.0)
+
+
+def _cache(rooms: RenderedRooms) -> TokenCache:
+    random = np.random.default_rng(0)
+    shape = (len(rooms), FRAMES // PREDICTED_EVERY, SIDE, SIDE, 3)
+    return TokenCache(
+        np.array([False, True]),
+        random.standard_normal((len(rooms), FRAMES, 4, 8)).astype(np.float16),
+        random.uniform(0.5, 1.0, shape).astype(np.float16),
+    )
+
+
+def test_registration_samples_have_world_units_and_normalised_keyframes(rooms: RenderedRooms) -> None:
+    sample = registration_batch(np.random.default_rng(3), rooms, _cache(rooms), batch=6, scene=3, keyframes=2)
+    assert sample.scene_points.shape == sample.true_scene.shape == (6, 3, SIDE, SIDE, 3)
+    assert sample.keyframe_points.shape == sample.true_keyframes.shape == (6, 2, SIDE, SIDE, 3)
+    assert sample.scene_tokens.shape == (6, 3, 4, 8) and sample.keyframe_tokens.shape == (6, 2, 4, 8)
+    valid = sample.keyframe_points.norm(dim=-1) > 0
+    for points, kept in zip(sample.keyframe_points.flatten(0, 1), valid.flatten(0, 1), strict=True):
+        assert float(points[kept].norm(dim=-1).mean()) == pytest.approx(1.0, abs=1e-3)
+    assert 0.5 < float(sample.true_scene.norm(dim=-1).mean()) < 2.0
+
+
+def test_keyframes_of_a_sample_have_their_own_pointmaps_and_are_no_scene_frames() -> None:
+    random = np.random.default_rng(5)
+    for _ in range(300):
+        chosen = choose_registration_frames(random, FRAMES, scene=4, keyframes=3)
+        assert len(chosen) == 8 and chosen.min() >= 0 and chosen.max() < FRAMES
+        assert len(set(chosen[1:].tolist())) == 7
+        assert (chosen[-3:] % PREDICTED_EVERY == 0).all()
+
+
+class _LineStage:
+    """Fits a line; enough to follow the loop step by step."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Linear(2, 1)
+        self.exported = 0
+
+    def loss(self, random: np.random.Generator) -> tuple[Tensor, int]:
+        x = torch.from_numpy(random.standard_normal((8, 2)).astype(np.float32))
+        return (self.model(x) - x.sum(1, keepdim=True)).square().mean(), 8
+
+    def validate(self) -> dict[str, float]:
+        return {"error": float((self.model.weight - 1).abs().max())}
+
+    def export(self, directory: Path) -> None:
+        self.exported += 1
+
+
+def test_a_stopped_run_goes_on_exactly_where_it_was(tmp_path: Path) -> None:
+    settings = TrainingSettings(minutes=60.0, learning_rate=0.01)
+    whole = Trainer(_LineStage(), tmp_path / "whole", "i2p", settings)
+    stopped = Trainer(_LineStage(), tmp_path / "stopped", "i2p", settings)
+    for trainer, steps in ((whole, 12), (stopped, 5)):
+        for _ in range(steps):
+            trainer.one_step()
+    stopped.save()
+    resumed = Trainer(_LineStage(), tmp_path / "stopped", "i2p", settings)
+    assert resumed.progress.step == 5 and resumed.progress.samples == 40
+    for _ in range(7):
+        resumed.one_step()
+    assert torch.equal(whole.stage.model.weight, resumed.stage.model.weight)
+
+
+def test_a_run_stops_after_its_minutes_logs_and_exports(tmp_path: Path) -> None:
+    stage = _LineStage()
+    Trainer(stage, tmp_path, "i2p", TrainingSettings(minutes=0.02, learning_rate=0.05, checkpoint_seconds=0.5)).run()
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0].startswith("step,samples,seconds,loss,samples_per_second,error")
+    assert len(lines) >= 3 and stage.exported == len(lines) - 1
+    errors = [float(line.split(",")[-1]) for line in lines[1:]]
+    assert errors[-1] < errors[0]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_moving_average_follows_the_weights() -> None:
+    model = nn.Linear(1, 1)
+    average = MovingAverage(model, decay=0.9)
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+    for step in range(100):
+        average.update(model, step)
+    assert float(average.weights["weight"]) == pytest.approx(3.0, abs=1e-3)
