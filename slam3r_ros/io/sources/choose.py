@@ -1,0 +1,68 @@
+"""From the text on a command line to a source."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from slam3r_ros.io.sources.bag import BAG_SUFFIXES, BagSource
+from slam3r_ros.io.sources.base import Source, SourceError
+from slam3r_ros.io.sources.images import IMAGE_SUFFIXES, ImageDirectorySource
+from slam3r_ros.io.sources.video import VideoSource
+from slam3r_ros.io.sources.webcam import WebcamSource
+
+
+def open_source(text: str, *, rate_hz: float | None = None, topic: str | None = None) -> Source:
+    """Open what ``text`` names.
+
+    - ``webcam`` or ``webcam:1``: a camera of this machine; stamps are the times the images came.
+    - a directory of images, or one that has them in ``rgb/``; with the camera of ``intrinsics.txt`` (fx fy cx cy width
+      height) and the stamps of ``timestamps.txt`` or ``poses.txt`` (seconds, first column) if they are there.
+    - a .mcap or .db3 bag, as a file or as a directory with metadata.yaml; stamps are the images'.
+    - any other file: a video; stamps count from 0 at the file's rate.
+
+    ``rate_hz`` takes the place of the source's own rate; frames that were recorded with stamps keep them. ``topic``
+    names a bag's image topic, which is needed only where there are several. Raises SourceError saying what is wrong.
+    """
+    if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz > 0):
+        raise SourceError(f"rate: expected more than 0 frames a second, got {rate_hz}")
+    is_webcam = text == "webcam" or text.startswith("webcam:")
+    path = Path(text).expanduser()
+    if not is_webcam and (not text or not path.exists()):
+        raise SourceError(f"source '{text}' does not exist (looked for {path.absolute()})")
+    bag = None if is_webcam else _bag_at(path)
+    if bag is not None:
+        return BagSource(bag, rate_hz, topic)
+    if topic is not None:
+        raise SourceError(f"source '{text}' is no bag, so it has no topic '{topic}': leave the topic out")
+    if is_webcam:
+        return WebcamSource(_webcam_index(text), rate_hz)
+    if path.is_dir():
+        return ImageDirectorySource(path, rate_hz)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise SourceError(f"source '{text}' is a single image: give the directory it is in")
+    if path.suffix.lower() == ".bag":
+        raise SourceError(f"source '{text}' is a ROS 1 bag: convert it (rosbags-convert --src FILE --dst DIRECTORY)")
+    return VideoSource(path, rate_hz)
+
+
+def _webcam_index(text: str) -> int:
+    number = text.removeprefix("webcam").removeprefix(":")
+    if not number:
+        return 0
+    if not (number.isascii() and number.isdigit()):
+        raise SourceError(f"source '{text}': expected webcam or webcam:NUMBER, for example webcam:0")
+    return int(number)
+
+
+def _bag_at(path: Path) -> Path | None:
+    """What to open as a bag, None if the path is none."""
+    if path.is_file():
+        return path if path.suffix.lower() in BAG_SUFFIXES else None
+    if (path / "metadata.yaml").exists():
+        return path
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in BAG_SUFFIXES) if path.is_dir() else []
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise SourceError(f"source '{path}' has several bags and no metadata.yaml: give one of {names}")
+    return files[0] if files else None

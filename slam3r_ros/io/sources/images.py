@@ -1,0 +1,102 @@
+"""Frames of a directory of images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from slam3r_ros.engine.camera import Camera, CameraError
+from slam3r_ros.engine.types import Frame
+from slam3r_ros.io.image_decoding import ImageError, decode_compressed
+from slam3r_ros.io.sources.base import DEFAULT_RATE_HZ, Source, SourceError, rate_of, stamp_at
+from slam3r_ros.io.stamps import stamp_ns_from_text
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+_STAMP_FILES = ("timestamps.txt", "poses.txt")
+
+
+class ImageDirectorySource(Source):
+    """The images of a directory, or of its ``rgb/``, in the natural order of their names (2 before 10).
+
+    With ``intrinsics.txt`` the frames have a camera (scaled where the images have another size of the same shape), and
+    images are not turned as their EXIF data asks. With ``timestamps.txt`` or ``poses.txt`` they have its stamps.
+    """
+
+    def __init__(self, path: Path, rate_hz: float | None = None) -> None:
+        folder = path / "rgb" if _images_in(path / "rgb") else path
+        self._files = _images_in(folder)
+        if not self._files:
+            raise SourceError(
+                f"directory '{path}' has no images (known: {' '.join(sorted(IMAGE_SUFFIXES))}) and no rgb/"
+            )
+        super().__init__(f"{len(self._files)} images in {path.name}", rate_hz or DEFAULT_RATE_HZ, len(self._files))
+        # Beside the images or, where they are in rgb/, beside that.
+        places = [folder] if folder == path else [path, folder]
+        self._camera = _read_intrinsics(places)
+        self._stamps = self._read_stamps(places)
+        if self._stamps is not None and rate_hz is None:
+            self.rate_hz = rate_of(self._stamps)
+
+    def _frames(self) -> Iterator[Frame]:
+        for index, file in enumerate(self._files):
+            stamp_ns = stamp_at(index, self.rate_hz) if self._stamps is None else self._stamps[index]
+            try:
+                image = decode_compressed(file.read_bytes(), honour_orientation=self._camera is None)
+            except (ImageError, OSError) as error:
+                self._report(f"{file.name} left out: {error}")
+                continue
+            frame = self._frame(file.name, stamp_ns, image, self._fitting(self._camera, image, "intrinsics.txt"))
+            if frame is not None:
+                yield frame
+
+    def _read_stamps(self, places: list[Path]) -> list[int] | None:
+        """The stamps of the first file that has one for each image."""
+        for file in (place / name for name in _STAMP_FILES for place in places):
+            if not file.is_file():
+                continue
+            try:
+                stamps = [stamp_ns_from_text(words[0]) for words in _lines_of(file)]
+            except ValueError as error:
+                self._report(f"{file.name} not used: {error}")
+                continue
+            if len(stamps) == len(self._files):
+                return stamps
+            self._report(f"{file.name} not used: it has {len(stamps)} stamps for {len(self._files)} images")
+        return None
+
+
+def _images_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    files = [
+        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ]
+    return sorted((file for file in files if file.is_file()), key=_natural_order)
+
+
+def _natural_order(file: Path) -> list[tuple[int, int, str]]:
+    """Runs of digits compare as numbers, and before other text."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", file.name)
+    return [(0, int(part), part) if part[0].isdigit() else (1, 0, part) for part in parts]
+
+
+def _lines_of(file: Path) -> list[list[str]]:
+    """The words of each line that is neither empty nor a comment; commas separate words too."""
+    lines = file.read_text(encoding="utf-8", errors="replace").replace(",", " ").splitlines()
+    return [line.split() for line in lines if line.split() and not line.lstrip().startswith("#")]
+
+
+def _read_intrinsics(places: list[Path]) -> Camera | None:
+    for file in (place / "intrinsics.txt" for place in places):
+        if not file.is_file():
+            continue
+        words = [word for line in _lines_of(file) for word in line]
+        try:
+            fx, fy, cx, cy, width, height = (float(word) for word in words)
+            return Camera(int(width), int(height), fx, fy, cx, cy)
+        except CameraError as error:
+            raise SourceError(f"'{file}': {error}") from error
+        except (ValueError, OverflowError) as error:
+            raise SourceError(f"'{file}': expected fx fy cx cy width height, got '{' '.join(words)[:80]}'") from error
+    return None

@@ -1,0 +1,142 @@
+"""Videos and webcams as sources, and what `open_source` refuses."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from slam3r_ros.io.sources import SourceError, open_source
+
+
+def write_video(path, count=12, rate=20.0, codec="MJPG", size=(64, 48)) -> None:
+    """Frame i is red, 20 * i bright."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, size)
+    assert writer.isOpened()
+    for index in range(count):
+        image = np.zeros((size[1], size[0], 3), np.uint8)
+        image[..., 2] = 20 * index % 256
+        writer.write(image)
+    writer.release()
+
+
+@pytest.mark.parametrize("name, codec", [("v.avi", "MJPG"), ("v.mp4", "mp4v")])
+def test_frames_rate_and_stamps(tmp_path, name, codec):
+    write_video(tmp_path / name, codec=codec)
+    with open_source(str(tmp_path / name)) as source:
+        frames = list(source)
+        assert source.rate_hz == pytest.approx(20) and source.length == 12 and name in source.description
+        assert len(list(source)) == 12, "again from the beginning"
+        assert source.problems == []
+    assert [frame.stamp_ns for frame in frames] == [index * 50_000_000 for index in range(12)]
+    for index, frame in enumerate(frames):
+        assert frame.image.shape == (48, 64, 3) and frame.camera is None
+        assert np.abs(frame.image.astype(int) - [20 * index, 0, 0]).max() < 12, "red is the first channel"
+
+
+def test_rate_asked_for_sets_the_stamps(tmp_path):
+    write_video(tmp_path / "v.avi", 3)
+    source = open_source(str(tmp_path / "v.avi"), rate_hz=8)
+    assert source.rate_hz == 8 and [frame.stamp_ns for frame in source] == [0, 125_000_000, 250_000_000]
+
+
+def test_a_video_that_ends_early_says_so(tmp_path):
+    write_video(tmp_path / "v.avi", 40)
+    content = (tmp_path / "v.avi").read_bytes()
+    (tmp_path / "v.avi").write_bytes(content[: int(len(content) * 0.9)])
+    source = open_source(str(tmp_path / "v.avi"))
+    got = len(list(source))
+    assert 20 < got < source.length == 40
+    assert source.problems == [f"v.avi: only {got} of the 40 frames it announces can be read"]
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no video", bytes(5000)])
+def test_a_file_that_is_no_video(tmp_path, content):
+    (tmp_path / "v.mp4").write_bytes(content)
+    with pytest.raises(SourceError, match=r"v.mp4' is no video that OpenCV can read"):
+        open_source(str(tmp_path / "v.mp4"))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("nothing/here.mp4", "'nothing/here.mp4' does not exist .looked for /"),
+        ("", "'' does not exist"),
+        ("webcam:first", "expected webcam or webcam:NUMBER"),
+        ("webcam:-1", "expected webcam or webcam:NUMBER"),
+        ("webcam:93", "camera 93 cannot be opened"),
+    ],
+)
+def test_what_cannot_be_opened_is_named(text, message):
+    with pytest.raises(SourceError, match=message):
+        open_source(text)
+
+
+def test_files_of_other_kinds_are_told_what_to_do(tmp_path):
+    for name, message in (("a.png", "give the directory"), ("a.bag", "rosbags-convert")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(SourceError, match=message):
+            open_source(str(tmp_path / name))
+    write_video(tmp_path / "v.avi", 2)
+    with pytest.raises(SourceError, match="is no bag, so it has no topic '/image'"):
+        open_source(str(tmp_path / "v.avi"), topic="/image")
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, float("nan"), float("inf")])
+def test_a_rate_that_is_none(tmp_path, rate_hz):
+    with pytest.raises(SourceError, match="expected more than 0 frames a second"):
+        open_source("webcam:0", rate_hz=rate_hz)
+
+
+class FakeCamera:
+    """A camera that gives three images and then no more."""
+
+    def __init__(self, index: int) -> None:
+        self.index, self.left, self.rate, self.released = index, 3, 15.0, False
+        FakeCamera.newest = self
+
+    def isOpened(self) -> bool:
+        return self.index < 2
+
+    def get(self, what: int) -> float:
+        return self.rate if what == cv2.CAP_PROP_FPS else 0.0
+
+    def set(self, what: int, value: float) -> bool:
+        assert what == cv2.CAP_PROP_FPS
+        self.rate = value
+        return True
+
+    def read(self):
+        self.left -= 1
+        return (True, np.full((48, 64, 3), (1, 2, 3), np.uint8)) if self.left >= 0 else (False, None)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_webcam(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    before = time.time_ns()
+    with open_source("webcam:1") as source:
+        frames = list(source)
+    assert FakeCamera.newest.index == 1 and FakeCamera.newest.released
+    assert source.rate_hz == 15 and source.length is None
+    assert len(frames) == 3 and frames[0].image[0, 0].tolist() == [3, 2, 1]
+    assert before <= frames[0].stamp_ns <= frames[2].stamp_ns <= time.time_ns()
+    assert source.problems == ["camera 1 stopped giving images after 3"]
+    assert open_source("webcam", rate_hz=60).rate_hz == 60 and FakeCamera.newest.index == 0
+    assert FakeCamera.newest.rate == 60
+    with pytest.raises(SourceError, match="camera 2 cannot be opened"):
+        open_source("webcam:2")
+    assert FakeCamera.newest.released
+
+
+def test_closing_ends_an_iteration(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    source = open_source("webcam:0")
+    frames = iter(source)
+    next(frames)
+    source.close()
+    assert list(frames) == [] and FakeCamera.newest.released
