@@ -116,7 +116,8 @@ class VoxelTable:
     def _allocate(self, capacity: int) -> None:
         bits = max(int(2 * capacity - 1).bit_length(), 10)
         self._shift = np.uint64(64 - bits)
-        self._slots = np.zeros(1 << bits, dtype=np.int32)
+        # Written, not just reserved: else the first frames pay for having the system hand out page after page.
+        self._slots = np.full(1 << bits, 0, dtype=np.int32)
         self._keys = np.empty(capacity + CHUNK, dtype=np.int64)
 
     def _grow(self, needed: int) -> None:
