@@ -16,7 +16,8 @@ from slam3r_ros.networks.image_to_points import ImageToPoints
 
 def mean_distance(points: Tensor, valid: Tensor) -> Tensor:
     """Mean distance to the origin of the valid points (..., 3): one number, 1 where nothing is valid."""
-    distances = points.norm(dim=-1)[valid]
+    x, y, z = points.unbind(dim=-1)
+    distances = (x * x + y * y + z * z).sqrt()[valid]
     return distances.mean().clamp(min=1e-8) if distances.numel() else torch.ones((), device=points.device)
 
 

@@ -146,6 +146,14 @@ class RegisterSettings:
     scene_frames: int = setting(
         5, "keyframes retrieved as references of one registration", unit="views", minimum=1, maximum=100
     )
+    retrieval_interval: int = setting(
+        4,
+        "rounds between retrievals, which also follow every change of the buffer; rounds between take the scene frames "
+        "of the last one",
+        unit="rounds",
+        minimum=1,
+        maximum=1000,
+    )
     together_max: int = setting(
         10,
         "most frames registered in one round of (stride + 1) / 2; with lookahead 0 rounds are of one frame",
@@ -273,6 +281,7 @@ class SlamSettings:
                 "initialize.minimum_motion": 0.0,
                 "register.point_confidence": 1.5,
                 "register.scene_frames": 10,
+                "register.retrieval_interval": 1,
                 "keyframes.buffer_size": 100,
                 "keyframes.interval": 1,
                 "pose.minimum_inliers": 0.0,

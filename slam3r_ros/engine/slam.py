@@ -117,6 +117,8 @@ class Slam:
         self._buffer: BufferingSet | None = None
         self._initial: list[Keyframe] = []
         self._head: list[Keyframe] = []
+        self._retrieved: Retrieved | None = None
+        self._rounds_since_retrieval = 0
         self._poses = PoseEstimator(settings.pose)
         self._map = WorldMap(settings.map)
         self._trajectory: list[StampedPose] = []
@@ -208,10 +210,15 @@ class Slam:
     def _retrieve(self, ready: Round, locals_: Sequence[LocalPointmap]) -> Retrieved:
         """Scene frames of a round; every second of its frames asks. Head frames take all initial frames."""
         assert self._buffer is not None
-        if ready.is_head or len(self._buffer) <= self.settings.register.scene_frames:
+        settings = self.settings.register
+        if ready.is_head or len(self._buffer) <= settings.scene_frames:
             return Retrieved(tuple(range(len(self._buffer))), ())
-        queries = [local.frame for local in locals_[::2]]
-        return self._retrieval.choose(queries, len(self._buffer), self._buffer.candidates)
+        if self._retrieved is None or self._rounds_since_retrieval >= settings.retrieval_interval:
+            queries = [local.frame for local in locals_[::2]]
+            self._retrieved = self._retrieval.choose(queries, len(self._buffer), self._buffer.candidates)
+            self._rounds_since_retrieval = 0
+        self._rounds_since_retrieval += 1
+        return self._retrieved
 
     def _localise(self, locals_: Sequence[LocalPointmap], retrieved: Retrieved) -> list[Keyframe]:
         """One L2W call: the frames' world pointmaps."""
@@ -252,6 +259,8 @@ class Slam:
         located = [self._locate(keyframe) for keyframe in registered]
         with self._clock.stage("keyframes"):
             entered = self._buffer.offer(located, [not self._is_held(keyframe) for keyframe in located])
+            if entered:
+                self._retrieved = None  # positions in the buffer have changed
         records = [self._record(keyframe) for keyframe in entered]
         return [self._update(keyframe, records if keyframe is located[-1] else []) for keyframe in located]
 

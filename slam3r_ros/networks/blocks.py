@@ -110,13 +110,13 @@ class EncoderBlock(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerInput:
-    """What one decoder layer takes of some views of one side; in layer 0 it depends on each view alone.
+    """What decoder layer 0 takes of some views of one side; it depends on each view alone.
 
     The leading axes of all four are the same: (views, ...) when kept with a frame, (batch, views, ...) in the decoder.
     """
 
     features: Tensor
-    """(..., tokens, width): the layer's input after this side's self-attention."""
+    """(..., tokens, width): the views after this side's self-attention."""
     queries: Tensor
     """(..., heads, tokens, head_width): this side's queries to the other side."""
     keys: Tensor
@@ -156,13 +156,16 @@ class DecoderBlock(nn.Module):
         self.mlp = Mlp(width, int(width * mlp_ratio), width)
         self.norm_y = nn.LayerNorm(width, eps=NORM_EPSILON)
 
-    def prepare(self, x: Tensor, rotary: RotaryEmbedding, other: DecoderBlock) -> LayerInput:
-        """What this layer takes of views (..., tokens, width), each by itself; ``other`` is the other side's block."""
+    def ask(self, x: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
+        """This side's views (..., tokens, width) after self-attention, and their queries to the other side."""
         features = x + self.self_attention(self.norm1(x), rotary)
-        queries = self.cross_attention.queries(self.norm2(features), rotary)
-        return LayerInput(features, queries, *other.cross_attention.keys_values(other.norm_y(x), rotary))
+        return features, self.cross_attention.queries(self.norm2(features), rotary)
 
-    def forward(self, own: LayerInput, others: LayerInput) -> Tensor:
-        """Output (batch, views, tokens, width) of this side's views after looking at every view of the other side."""
-        x = own.features + self.cross_attention.merge(own.queries, others.keys, others.values)
+    def hear(self, y: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
+        """Keys and values (..., heads, tokens, head_width) of the other side's views (..., tokens, width)."""
+        return self.cross_attention.keys_values(self.norm_y(y), rotary)
+
+    def forward(self, features: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Output (batch, views, tokens, width) of this side, from what `ask` gave of it and `hear` of the other."""
+        x = features + self.cross_attention.merge(queries, keys, values)
         return x + self.mlp(self.norm3(x))

@@ -44,11 +44,11 @@ class PointHead(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             raw = functional.linear(x.float(), self.proj.weight.float(), self.proj.bias.float())
             by_patch = raw.flatten(0, 1).transpose(-2, -1).unflatten(-1, grid_size)
-            image = functional.pixel_shuffle(by_patch, self.patch_size).permute(0, 2, 3, 1)
-            image = image.unflatten(0, x.shape[:2])
-            vector, raw_confidence = image[..., :3], image[..., 3]
-            distance = vector.norm(dim=-1, keepdim=True)
-            return Pointmaps(vector / distance.clamp(min=1e-8) * torch.expm1(distance), 1 + raw_confidence.exp())
+            image = functional.pixel_shuffle(by_patch, self.patch_size)
+            vector, raw_confidence = image[:, :3], image[:, 3]
+            distance = (vector * vector).sum(dim=1, keepdim=True).clamp(min=1e-16).sqrt()
+            points = (vector / distance * torch.expm1(distance)).permute(0, 2, 3, 1).contiguous()
+            return Pointmaps(points.unflatten(0, x.shape[:2]), (1 + raw_confidence.exp()).unflatten(0, x.shape[:2]))
 
 
 class PatchEmbedding(nn.Module):
@@ -135,43 +135,58 @@ class MultiviewNetwork(nn.Module):
     def first_reference(self, x: Tensor) -> LayerInput:
         """Layer 0's share of reference views (..., tokens, decoder width): depends on each view alone."""
         reference_block, source_block = self.layer(0)
-        return reference_block.prepare(x, self.decoder_rotary, source_block)
+        rotary = self.decoder_rotary
+        return LayerInput(*reference_block.ask(x, rotary), *source_block.hear(x, rotary))
 
     def first_source(self, x: Tensor) -> LayerInput:
         """Layer 0's share of source views (..., tokens, decoder width): depends on each view alone."""
         reference_block, source_block = self.layer(0)
-        return source_block.prepare(x, self.decoder_rotary, reference_block)
+        rotary = self.decoder_rotary
+        return LayerInput(*source_block.ask(x, rotary), *reference_block.hear(x, rotary))
 
-    def run_decoder(
+    def run_layers(
         self,
         references: LayerInput,
         sources: LayerInput,
         *,
+        depth: int,
         reference_embedding: Tensor | None = None,
         source_embedding: Tensor | None = None,
         need_references: bool = True,
         need_sources: bool = True,
-    ) -> tuple[Pointmaps | None, Pointmaps | None]:
-        """Run the decoder from layer 0's shares (batch, views, ...) of both sides to (references', sources') pointmaps.
+    ) -> tuple[Tensor, Tensor]:
+        """Outputs (batch, views, tokens, width) of both sides after ``depth`` layers, from layer 0's shares.
 
         The embeddings (batch, views, tokens, width), where given, are added to every later layer's input (layer 0's
-        shares hold them already). A side that is not needed is None: its last layer and its head are not run.
+        shares hold them already). Of a side that is not needed, the last layer is not run: its output is the one before.
         """
+        rotary = self.decoder_rotary
         reference_x, source_x = references.features, sources.features
-        last = self.config.decoder_depth - 1
-        for layer in range(last + 1):
-            reference_block, source_block = self.layer(layer)
-            if layer > 0:
+        reference_asks, reference_hears = (references.features, references.queries), (sources.keys, sources.values)
+        source_asks, source_hears = (sources.features, sources.queries), (references.keys, references.values)
+        for number in range(depth):
+            reference_block, source_block = self.layer(number)
+            run_references = need_references or number < depth - 1
+            run_sources = need_sources or number < depth - 1
+            if number > 0:
                 reference_x = reference_x if reference_embedding is None else reference_x + reference_embedding
                 source_x = source_x if source_embedding is None else source_x + source_embedding
-                references = reference_block.prepare(reference_x, self.decoder_rotary, source_block)
-                sources = source_block.prepare(source_x, self.decoder_rotary, reference_block)
-            if layer < last or need_references:
-                reference_x = reference_block(references, sources)
-            if layer < last or need_sources:
-                source_x = source_block(sources, references)
-        grid = self.config.grid_size
-        return (
-            self.reference_head(self.decoder_norm(reference_x), grid) if need_references else None,
-            self.source_head(self.decoder_norm(source_x), grid) if need_sources else None,
-        )
+                if run_references:
+                    reference_asks = reference_block.ask(reference_x, rotary)
+                    reference_hears = reference_block.hear(source_x, rotary)
+                if run_sources:
+                    source_asks = source_block.ask(source_x, rotary)
+                    source_hears = source_block.hear(reference_x, rotary)
+            if run_references:
+                reference_x = reference_block(*reference_asks, *reference_hears)
+            if run_sources:
+                source_x = source_block(*source_asks, *source_hears)
+        return reference_x, source_x
+
+    def reference_pointmaps(self, x: Tensor) -> Pointmaps:
+        """Pointmaps of reference views from the decoder's output (batch, views, tokens, width)."""
+        return self.reference_head(self.decoder_norm(x), self.config.grid_size)
+
+    def source_pointmaps(self, x: Tensor) -> Pointmaps:
+        """Pointmaps of source views from the decoder's output (batch, views, tokens, width)."""
+        return self.source_head(self.decoder_norm(x), self.config.grid_size)

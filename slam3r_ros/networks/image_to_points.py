@@ -42,9 +42,10 @@ class ImageToPoints(MultiviewNetwork):
 
         With ``need_sources`` false the sources' last layer and head are not run; the references' result is the same.
         """
-        reference_points, source_points = self.run_decoder(references, sources, need_sources=need_sources)
-        assert reference_points is not None
-        return reference_points, source_points
+        reference_x, source_x = self.run_layers(
+            references, sources, depth=self.config.decoder_depth, need_sources=need_sources
+        )
+        return self.reference_pointmaps(reference_x), self.source_pointmaps(source_x) if need_sources else None
 
     def forward(self, tokens: Tensor, reference: int = 0) -> Pointmaps:
         """Pointmaps (batch, views, ...) in view order from tokens (batch, views, tokens, width) of whole windows."""
@@ -72,13 +73,5 @@ class ImageToPoints(MultiviewNetwork):
         batch = queries.features.shape[0]
         if candidates.features.shape[0] != batch:
             candidates = candidates.expand_batch(batch)
-        depth = self.config.correlation_depth
-        for layer in range(depth):
-            reference_block, source_block = self.layer(layer)
-            source_x = source_block(candidates, queries)
-            if layer < depth - 1:
-                reference_x = reference_block(queries, candidates)
-                next_reference_block, next_source_block = self.layer(layer + 1)
-                queries = next_reference_block.prepare(reference_x, self.decoder_rotary, next_source_block)
-                candidates = next_source_block.prepare(source_x, self.decoder_rotary, next_reference_block)
+        _, source_x = self.run_layers(queries, candidates, depth=self.config.correlation_depth, need_references=False)
         return 1 + self.correlation_head(self.correlation_norm(source_x))[..., 0].float().exp()

@@ -38,15 +38,15 @@ class LocalToWorld(MultiviewNetwork):
 
         With ``need_references`` false the references' last layer and head are not run; the sources' result is the same.
         """
-        reference_points, source_points = self.run_decoder(
+        reference_x, source_x = self.run_layers(
             references,
             sources,
+            depth=self.config.decoder_depth,
             reference_embedding=reference_embedding,
             source_embedding=source_embedding,
             need_references=need_references,
         )
-        assert source_points is not None
-        return reference_points, source_points
+        return self.reference_pointmaps(reference_x) if need_references else None, self.source_pointmaps(source_x)
 
     def forward(
         self, scene_tokens: Tensor, scene_points: Tensor, keyframe_tokens: Tensor, keyframe_points: Tensor

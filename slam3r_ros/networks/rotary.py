@@ -24,7 +24,7 @@ class RotaryEmbedding(nn.Module):
     """Rotates queries and keys by their token's row (first half of the channels) and column (second half)."""
 
     cosine: Tensor
-    sine: Tensor
+    signed_sine: Tensor
 
     def __init__(self, grid_size: tuple[int, int], head_width: int, base: float) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class RotaryEmbedding(nn.Module):
         half = head_width // 2
         angles = torch.cat([_angle_table(positions[:, axis], half, base) for axis in (0, 1)], dim=-1)
         self.register_buffer("cosine", angles.cos(), persistent=False)
-        self.register_buffer("sine", angles.sin(), persistent=False)
+        sign = torch.tensor([-1.0, 1.0]).repeat_interleave(half // 2).repeat(2)
+        self.register_buffer("signed_sine", angles.sin() * sign, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rotate ``x`` (..., heads, tokens, head_width); same shape and dtype out."""
-        rows_first, rows_second, columns_first, columns_second = x.chunk(4, dim=-1)
-        rotated_half = torch.cat([-rows_second, rows_first, -columns_second, columns_first], dim=-1)
-        return x * self.cosine.to(x.dtype) + rotated_half * self.sine.to(x.dtype)
+        partners = x.unflatten(-1, (2, 2, -1)).flip(-2).flatten(-3)  # channel j of each half beside j + half / 2
+        return torch.addcmul(x * self.cosine.to(x.dtype), partners, self.signed_sine.to(x.dtype))

@@ -184,3 +184,16 @@ def test_known_intrinsics_reach_the_pose(tiny_networks: Networks) -> None:
     updates = [u for n in range(8) for u in slam.push(Frame(n, textured_image(n), camera))]
     focal_lengths = [update.pose.focal_px for update in updates if update.pose is not None]
     assert focal_lengths == pytest.approx([90.0 * 32 / 48] * 8, rel=0.02)
+
+
+def test_scene_frames_are_retrieved_at_the_interval_and_when_the_buffer_changes(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, keyframes__interval=10, register__scene_frames=3, register__retrieval_interval=4)
+    updates = [update for answer in push_images(slam, range(45)) for update in answer]
+    calls = [update.registration for update in updates if update.registration is not None]
+    fresh = [
+        index
+        for index, call in enumerate(calls)
+        if index == 0 or call.candidate_scores is not calls[index - 1].candidate_scores
+    ]
+    # Frames 5 to 44: every fourth, and again from the frame after each tenth, when keyframes have entered.
+    assert fresh == [0, 4, 8, 10, 14, 18, 20, 24, 28, 30, 34, 38]

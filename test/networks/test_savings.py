@@ -104,29 +104,29 @@ def test_keys_and_values_are_computed_once_a_layer_and_view(
 
     monkeypatch.setattr(CrossAttention, "keys_values", counted)
     golden_networks.i2p(tokens[None])
-    assert sum(seen) == 6 * golden_networks.i2p.config.decoder_depth
+    assert sum(seen) == 6 * golden_networks.i2p.config.decoder_depth  # six views, each heard once a layer
 
 
 def test_correlation_does_without_the_reference_side_of_its_last_layer(
     golden_networks: Networks, tokens: Tensor
 ) -> None:
-    i2p = golden_networks.i2p
+    i2p, rotary = golden_networks.i2p, golden_networks.i2p.decoder_rotary
     x = i2p.decoder_tokens(tokens)
-    references, sources = i2p.first_reference(x[:1])[None], i2p.first_source(x[1:])[None]
     calls: list[str] = []
     hooks = [
-        block.register_forward_hook(lambda *_, name=name: calls.append(name))
-        for name, block in [("reference0", i2p.reference_blocks[0]), ("reference1", i2p.reference_blocks[1])]
+        i2p.reference_blocks[number].register_forward_hook(lambda *_, number=number: calls.append(f"layer {number}"))
+        for number in (0, 1)
     ]
-    got = i2p.correlation(references, sources)
+    got = i2p.correlation(i2p.first_reference(x[:1])[None], i2p.first_source(x[1:])[None])
     for hook in hooks:
         hook.remove()
-    assert calls == ["reference0"]
+    assert calls == ["layer 0"]
     # The definition: every layer in full on both sides, then norm and MLP of the sources.
     reference_x, source_x = x[None, :1], x[None, 1:]
-    rotary = i2p.decoder_rotary
     for block1, block2 in zip(i2p.reference_blocks[:2], i2p.source_blocks[:2], strict=True):
-        references, sources = block1.prepare(reference_x, rotary, block2), block2.prepare(source_x, rotary, block1)
-        reference_x, source_x = block1(references, sources), block2(sources, references)
+        reference_x, source_x = (
+            block1(*block1.ask(reference_x, rotary), *block1.hear(source_x, rotary)),
+            block2(*block2.ask(source_x, rotary), *block2.hear(reference_x, rotary)),
+        )
     expected = 1 + i2p.correlation_head(i2p.correlation_norm(source_x))[..., 0].exp()
     assert_same(got, expected)
