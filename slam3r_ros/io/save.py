@@ -1,0 +1,44 @@
+"""Saving what the engine has mapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.io.files import OutputError
+from slam3r_ros.io.map_axes import points_in_map, trajectory_in_map
+from slam3r_ros.io.ply import write_ply
+from slam3r_ros.io.tum import write_trajectory
+
+MAP_NAME = "map.ply"
+TRAJECTORY_NAME = "trajectory.tum"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMap:
+    """What was written where."""
+
+    map_path: Path
+    trajectory_path: Path
+    point_count: int
+    pose_count: int
+
+
+def save_map(slam: Slam, path: str | Path) -> SavedMap:
+    """Write map and trajectory, in map axes: into the folder ``path``, or to ``NAME.ply`` and ``NAME.tum`` beside it.
+
+    Folders are made. Raises OutputError when something cannot be written.
+    """
+    target = Path(path).expanduser().absolute()
+    map_path, trajectory_path = target / MAP_NAME, target / TRAJECTORY_NAME
+    if target.suffix == ".ply" and not target.is_dir():
+        map_path, trajectory_path = target, target.with_suffix(".tum")
+    try:
+        map_path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder '{map_path.parent}': {error.strerror or error}") from error
+    points, trajectory = points_in_map(slam.map_points()), trajectory_in_map(slam.trajectory())
+    write_ply(map_path, points)
+    write_trajectory(trajectory_path, trajectory)
+    return SavedMap(map_path, trajectory_path, len(points), len(trajectory))

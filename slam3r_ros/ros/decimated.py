@@ -1,0 +1,34 @@
+"""A list of bounded length that covers all of the past."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Decimated(Generic[Item]):
+    """Items in order. At ``limit`` of them every second one goes, and from then on only as many are taken."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: list[Item] = []
+        self._newest: list[Item] = []
+        self._stride = 1
+        self._count = 0
+
+    def add(self, item: Item) -> None:
+        """Take the next item."""
+        if self._count % self._stride == 0 and len(self._kept) == self._limit:
+            self._kept = self._kept[::2]
+            self._stride *= 2
+        if self._count % self._stride == 0:
+            self._kept.append(item)
+        self._newest = [item]
+        self._count += 1
+
+    def items(self) -> list[Item]:
+        """What is kept, the newest item always last; at most ``limit``."""
+        if self._kept[-1:] == self._newest:
+            return list(self._kept)
+        return [*self._kept[: self._limit - 1], *self._newest]

@@ -1,0 +1,103 @@
+"""The node's health on /diagnostics (REP-107)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from slam3r_ros.msg import SlamStatus
+from slam3r_ros.ros.messages import header
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One line of diagnostics."""
+
+    level: bytes
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InputHealth:
+    """What is known of the images coming in."""
+
+    topic: str
+    silent_s: float
+    """Seconds without an image."""
+    timeout_s: float
+    """Seconds after which that is worth a warning."""
+    time_jumps: int
+    drops_lately: int
+    """Images dropped since the last diagnostics."""
+    rejected_lately: int
+    """Images refused since the last diagnostics."""
+
+
+def judge_input(values: InputHealth, status: SlamStatus) -> Health:
+    """How the images come in."""
+    if status.state == SlamStatus.PAUSED:
+        return Health(OK, "paused")
+    if values.silent_s > values.timeout_s:
+        return Health(WARN, f"no image for {values.silent_s:.0f} s on '{values.topic}'")
+    if values.rejected_lately:
+        return Health(WARN, f"{values.rejected_lately} images refused in the last second: {status.last_message}")
+    return Health(OK, f"{status.frame_rate_received:.1f} images a second")
+
+
+def judge_mapping(values: InputHealth, status: SlamStatus) -> Health:
+    """How the mapping goes."""
+    if status.state == SlamStatus.LOST:
+        return Health(WARN, f"lost: {status.reason}")
+    if values.drops_lately:
+        return Health(
+            OK, f"{status.frame_rate:.1f} frames a second; slower than the camera, the oldest images are dropped"
+        )
+    return Health(OK, f"{status.state_name}: {status.reason}")
+
+
+def running(stamp_ns: int, name: str, values: InputHealth, status: SlamStatus) -> DiagnosticArray:
+    """Diagnostics of a node that is configured."""
+    image_values = {
+        "topic": values.topic,
+        "images received": status.frames_received,
+        "images received per second": f"{status.frame_rate_received:.2f}",
+        "seconds without an image": f"{values.silent_s:.1f}",
+        "images refused": status.frames_rejected,
+        "images dropped": status.frames_dropped,
+        "backward jumps of time": values.time_jumps,
+    }
+    map_values = {
+        "state": status.state_name,
+        "reason": status.reason,
+        "frames processed": status.frames_processed,
+        "frames processed per second": f"{status.frame_rate:.2f}",
+        "frames lost": status.frames_lost,
+        "map points": status.map_points,
+        "milliseconds per frame": f"{status.latency_total_ms:.1f}",
+        "milliseconds from stamp to pose": f"{status.latency_stamp_to_pose_ms:.1f}",
+        "resident memory in MiB": status.memory_resident_bytes >> 20,
+        "last message": status.last_message,
+    }
+    return DiagnosticArray(
+        header=header(stamp_ns, ""),
+        status=[
+            _entry(f"{name}: images", judge_input(values, status), image_values),
+            _entry(f"{name}: mapping", judge_mapping(values, status), map_values),
+        ],
+    )
+
+
+def not_running(stamp_ns: int, name: str, problem: str) -> DiagnosticArray:
+    """Diagnostics of a node that is not active: an error if something keeps it from it."""
+    health = Health(ERROR, problem) if problem else Health(OK, "not active")
+    return DiagnosticArray(header=header(stamp_ns, ""), status=[_entry(f"{name}: mapping", health, {})])
+
+
+def _entry(name: str, health: Health, values: dict[str, object]) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    return DiagnosticStatus(
+        level=health.level, name=name, message=health.message, hardware_id=name.split(":")[0], values=pairs
+    )

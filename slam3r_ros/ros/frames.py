@@ -1,0 +1,88 @@
+"""From an image message to a Frame, or to the reason why not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+
+from slam3r_ros.engine.types import Frame
+from slam3r_ros.io.image_decoding import ImageError, UnknownEncodingError, decode_compressed, decode_image
+from slam3r_ros.ros.cameras import Cameras
+from slam3r_ros.ros.newest_images import Arrival
+from slam3r_ros.ros.notices import Notices
+from slam3r_ros.ros.stamps import StampGate, Verdict
+from slam3r_ros.ros.stand_ins import decode_with_cv_bridge
+
+NANOSECONDS = 10**9
+
+
+def decode(message: Image | CompressedImage) -> NDArray[np.uint8]:
+    """(height, width, 3) RGB of a message; raises ImageError saying what is wrong with it."""
+    if isinstance(message, CompressedImage):
+        return decode_compressed(message.data)
+    try:
+        return decode_image(
+            message.data,
+            width=message.width,
+            height=message.height,
+            encoding=message.encoding,
+            step=message.step,
+            is_bigendian=bool(message.is_bigendian),
+        )
+    except UnknownEncodingError as unknown:
+        try:
+            return decode_with_cv_bridge(message)
+        except ImageError as error:
+            raise ImageError(f"{unknown}; {error}") from error
+
+
+class FrameMaker:
+    """Decodes images, judges their stamps and adds their camera. Used by the worker thread."""
+
+    def __init__(self, cameras: Cameras, stamps: StampGate, notices: Notices) -> None:
+        self._cameras = cameras
+        self._stamps = stamps
+        self._notices = notices
+        self._size: tuple[int, int] | None = None
+        self.camera_frame = ""
+        """frame_id of the newest image, or of camera_info where images have none."""
+        self.starts_anew = False
+        """Whether the newest frame comes after a backward jump of time, so that the map before it is over."""
+
+    def make(self, arrival: Arrival) -> Frame | None:
+        """The frame of an image; None, and the user told why, if it cannot be used."""
+        message = arrival.message
+        try:
+            image = decode(message)
+            if min(image.shape[:2]) < 2:
+                raise ImageError(f"image size: expected at least 2 x 2 pixels, got {image.shape[1]} x {image.shape[0]}")
+        except ImageError as error:
+            self._notices.warn(f"image: {str(error)[:24]}", f"image refused: {error}")
+            return None
+        stamp = message.header.stamp
+        judgement = self._stamps.judge(stamp.sec * NANOSECONDS + stamp.nanosec, arrival.arrival_ns)
+        if judgement.kind:
+            self._notices.warn(judgement.kind, judgement.reason)
+        if judgement.verdict is Verdict.DROP:
+            return None
+        self.starts_anew = judgement.verdict is Verdict.RESET_AND_USE
+        self._note_size(image.shape[1], image.shape[0])
+        self._note_frame(str(message.header.frame_id))
+        return Frame(judgement.stamp_ns, image, self._cameras.camera_for(image.shape[1], image.shape[0]))
+
+    def _note_size(self, width: int, height: int) -> None:
+        if self._size not in (None, (width, height)):
+            self._notices.warn(
+                "size change", f"the images' size changed from {self._size} to {(width, height)}: going on with it"
+            )
+        self._size = (width, height)
+
+    def _note_frame(self, frame_id: str) -> None:
+        name = frame_id or self._cameras.frame_id
+        if not name:
+            self._notices.warn(
+                "no frame_id",
+                "images and camera_info have an empty frame_id: using 'camera'; let the driver name its frame",
+            )
+        self.camera_frame = name or "camera"

@@ -1,0 +1,71 @@
+"""From the engine's values to messages, in the map frame's axes."""
+
+from __future__ import annotations
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Vector3
+from numpy.typing import NDArray
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from slam3r_ros.engine.geometry import quat_xyzw_from_rotation
+from slam3r_ros.engine.types import MapPoints
+from slam3r_ros.io.map_axes import points_in_map
+from slam3r_ros.ros.stand_ins import create_cloud
+
+_NANOSECONDS = 10**9
+_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("confidence", "<f4")])
+_POINT_FLOATS = np.dtype([(name, "<f4") for name in _POINT.names or ()])
+CLOUD_FIELDS = [
+    PointField(name=name, offset=4 * position, datatype=PointField.FLOAT32, count=1)
+    for position, name in enumerate(_POINT.names or ())
+]
+"""x y z, rgb packed into the bits of a float as RViz and PCL expect, confidence."""
+
+
+def time_message(stamp_ns: int) -> Time:
+    """Integer nanoseconds as a message."""
+    seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    """A header with this stamp and frame."""
+    return Header(stamp=time_message(stamp_ns), frame_id=frame_id)
+
+
+def pose_message(T: NDArray[np.float64]) -> Pose:
+    """A pose from a (4, 4) transform."""
+    x, y, z = T[:3, 3].tolist()
+    qx, qy, qz, qw = quat_xyzw_from_rotation(T[:3, :3]).tolist()
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def stamped_pose(stamp_ns: int, frame_id: str, T: NDArray[np.float64]) -> PoseStamped:
+    """A pose with stamp and frame."""
+    return PoseStamped(header=header(stamp_ns, frame_id), pose=pose_message(T))
+
+
+def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: NDArray[np.float64]) -> TransformStamped:
+    """TF's message: takes points of ``child`` to ``parent``."""
+    pose = pose_message(T_parent_child)
+    translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
+    return TransformStamped(
+        header=header(stamp_ns, parent),
+        child_frame_id=child,
+        transform=Transform(translation=translation, rotation=pose.orientation),
+    )
+
+
+def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints) -> PointCloud2:
+    """Points of the engine's world as a cloud in the map's axes."""
+    if not len(points):  # sensor_msgs_py fails on an empty array
+        return PointCloud2(header=header(stamp_ns, frame_id), height=1, fields=CLOUD_FIELDS, point_step=_POINT.itemsize)
+    in_map = points_in_map(points)
+    rows = np.empty(len(points), dtype=_POINT)
+    rows["x"], rows["y"], rows["z"] = in_map.points_world.T
+    red, green, blue = points.colours.astype(np.uint32).T
+    rows["rgb"] = red << 16 | green << 8 | blue
+    rows["confidence"] = points.confidence
+    return create_cloud(header(stamp_ns, frame_id), CLOUD_FIELDS, rows.view(_POINT_FLOATS))

@@ -1,0 +1,188 @@
+"""What the node publishes of the map: from MapUpdates to topics and TF."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from geometry_msgs.msg import Pose, PoseArray, PoseStamped
+from nav_msgs.msg import Path
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import PointCloud2
+
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.types import Frame, KeyframeRecord, MapUpdate, State
+from slam3r_ros.io.map_axes import pose_in_map
+from slam3r_ros.msg import Keyframe
+from slam3r_ros.ros.decimated import Decimated
+from slam3r_ros.ros.messages import cloud_message, header, pose_message, stamped_pose, time_message
+from slam3r_ros.ros.notices import Notices
+from slam3r_ros.ros.settings import NodeSettings
+from slam3r_ros.ros.tf import TransformOutput
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_RELIABLE = QoSProfile(depth=10)
+_FRAMES_REMEMBERED = 200  # a frame becomes a keyframe at most a stretch (window.stride <= 100) later
+
+
+@dataclass(frozen=True, slots=True)
+class _FrameFacts:
+    """What a keyframe's message needs of its frame; the frame itself is gone when it becomes a keyframe."""
+
+    index: int
+    camera_frame: str
+    pixels_per_crop_pixel: float
+    """Pixels of the received image along one pixel of the networks' crop."""
+    camera_is_known: bool
+    point_count: int
+    cloud_was_published: bool
+
+
+class _Due:
+    """Whether something is to be published: it changed, somebody listens, and the last time is long enough ago."""
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._changed = False
+        self._last = -math.inf
+
+    def mark(self) -> None:
+        """It changed."""
+        self._changed = True
+
+    def now(self, publisher: Publisher) -> bool:
+        """Whether it is time; if so the caller publishes."""
+        moment = time.monotonic()
+        if not self._changed or moment - self._last < self._period_s or not _has_subscribers(publisher):
+            return False
+        self._changed, self._last = False, moment
+        return True
+
+
+class Outputs:
+    """The topics of the map. Used by the worker thread while there is one."""
+
+    def __init__(self, node: Node, settings: NodeSettings, notices: Notices) -> None:
+        self._node = node
+        self._settings = settings
+        self._frame_id = settings.map_frame
+        self._pose = node.create_publisher(PoseStamped, "~/pose", _RELIABLE)
+        self._path = node.create_publisher(Path, "~/path", LATCHED)
+        self._keyframes = node.create_publisher(PoseArray, "~/keyframes", LATCHED)
+        self._keyframe = node.create_publisher(Keyframe, "~/keyframe", _RELIABLE)
+        self._cloud = node.create_publisher(PointCloud2, "~/cloud", _RELIABLE)
+        self._map_cloud = node.create_publisher(PointCloud2, "~/map_cloud", LATCHED)
+        self._tf = TransformOutput(node, settings, notices) if settings.tf_mode == "map_to_base" else None
+        self._forget()
+
+    def publish(self, update: MapUpdate, frame: Frame, camera_frame: str) -> None:
+        """Publish what one frame changed. ``frame`` is the newest one: images of one stream share size and camera."""
+        self._newest_ns = update.stamp_ns
+        if update.pose is not None and update.state is State.TRACKING:
+            T_map_camera = pose_in_map(update.pose.T_world_camera)
+            message = stamped_pose(update.stamp_ns, self._frame_id, T_map_camera)
+            self._pose.publish(message)
+            if self._tf is not None:
+                self._tf.publish(update.stamp_ns, camera_frame, T_map_camera)
+            self._poses.add(message)
+            self._path_due.mark()
+        cloud_is_wanted = len(update.added) > 0 and self._cloud.get_subscription_count() > 0
+        if cloud_is_wanted:
+            self._cloud.publish(cloud_message(update.stamp_ns, self._frame_id, update.added))
+        if len(update.added):
+            self._map_due.mark()
+        self._facts.append(
+            _facts_of(update, frame, camera_frame, cloud_is_wanted, self._settings.slam.pose.use_camera_info)
+        )
+        for record in update.new_keyframes:
+            self._publish_keyframe(record)
+
+    def publish_due(self, slam: Slam) -> None:
+        """Publish path, keyframes and map where they changed, somebody listens and their time has come."""
+        if self._path_due.now(self._path):
+            self._publish_path()
+        if self._keyframes_due.now(self._keyframes):
+            self._publish_keyframes()
+        if self._map_due.now(self._map_cloud):
+            self._map_cloud.publish(cloud_message(self._newest_ns, self._frame_id, slam.map_points()))
+
+    def restart(self, slam: Slam) -> None:
+        """The map was reset: whoever kept the old one gets the new, empty one."""
+        self._forget()
+        self._publish_path()
+        self._publish_keyframes()
+        self._map_cloud.publish(cloud_message(0, self._frame_id, slam.map_points()))
+
+    def destroy(self) -> None:
+        """Give the publishers back."""
+        for publisher in (self._pose, self._path, self._keyframes, self._keyframe, self._cloud, self._map_cloud):
+            self._node.destroy_publisher(publisher)
+        if self._tf is not None:
+            self._tf.destroy()
+
+    def _forget(self) -> None:
+        settings = self._settings
+        self._newest_ns = 0
+        self._poses: Decimated[PoseStamped] = Decimated(settings.path_length)
+        self._keyframe_poses: Decimated[Pose] = Decimated(settings.path_length)
+        self._facts: deque[_FrameFacts] = deque(maxlen=_FRAMES_REMEMBERED)
+        self._path_due, self._keyframes_due = _Due(settings.path_period), _Due(settings.path_period)
+        self._map_due = _Due(settings.map_period)
+
+    def _publish_path(self) -> None:
+        self._path.publish(Path(header=header(self._newest_ns, self._frame_id), poses=self._poses.items()))
+
+    def _publish_keyframes(self) -> None:
+        poses = self._keyframe_poses.items()
+        self._keyframes.publish(PoseArray(header=header(self._newest_ns, self._frame_id), poses=poses))
+
+    def _publish_keyframe(self, record: KeyframeRecord) -> None:
+        """A new keyframe; one without a pose is left out."""
+        if record.pose is None:
+            return
+        pose = pose_message(pose_in_map(record.pose.T_world_camera))
+        self._keyframe_poses.add(pose)
+        self._keyframes_due.mark()
+        facts = next((facts for facts in self._facts if facts.index == record.index), None)
+        if facts is None or not _has_subscribers(self._keyframe):
+            return
+        message = Keyframe(
+            header=header(record.stamp_ns, self._frame_id),
+            id=record.id,
+            frame_index=record.index,
+            pose=pose,
+            camera_frame=facts.camera_frame,
+            confidence=record.mean_confidence,
+            focal_length=record.pose.focal_px * facts.pixels_per_crop_pixel,
+            focal_length_estimated=not facts.camera_is_known,
+            inlier_fraction=record.pose.inlier_fraction,
+            reprojection_error=record.pose.reprojection_error_px * facts.pixels_per_crop_pixel,
+        )
+        if facts.cloud_was_published:
+            message.cloud_topic = self._cloud.topic_name
+            message.cloud_stamp = time_message(record.stamp_ns)
+            message.point_count = facts.point_count
+        self._keyframe.publish(message)
+
+
+def _has_subscribers(publisher: Publisher) -> bool:
+    return publisher.get_subscription_count() > 0
+
+
+def _facts_of(
+    update: MapUpdate, frame: Frame, camera_frame: str, cloud_was_published: bool, use_camera: bool
+) -> _FrameFacts:
+    crop_height, crop_width = update.image.shape[:2]
+    height, width = frame.image.shape[:2]
+    return _FrameFacts(
+        index=update.index,
+        camera_frame=camera_frame,
+        pixels_per_crop_pixel=1.0 / max(crop_width / width, crop_height / height),
+        camera_is_known=use_camera and frame.camera is not None,
+        point_count=len(update.added),
+        cloud_was_published=cloud_was_published,
+    )

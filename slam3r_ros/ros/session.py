@@ -1,0 +1,198 @@
+"""Everything the node has while it is configured."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+import torch
+from rclpy.node import Node
+
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.io.files import OutputError
+from slam3r_ros.io.save import SavedMap
+from slam3r_ros.msg import SlamStatus
+from slam3r_ros.networks.weights import load_networks
+from slam3r_ros.ros.cameras import Cameras
+from slam3r_ros.ros.diagnostics import InputHealth
+from slam3r_ros.ros.frames import FrameMaker
+from slam3r_ros.ros.image_input import ImageInput
+from slam3r_ros.ros.mapping import Mapping, MappingEvents
+from slam3r_ros.ros.newest_images import NewestImages
+from slam3r_ros.ros.notices import Notices
+from slam3r_ros.ros.outputs import Outputs
+from slam3r_ros.ros.settings import NodeSettings
+from slam3r_ros.ros.stamps import StampGate
+from slam3r_ros.ros.status import StatusValues, status_message
+from slam3r_ros.ros.worker import Worker
+
+Result = TypeVar("Result")
+STOP_LIMIT_S = 10.0
+"""Longest wait for the worker to finish the image in work."""
+
+
+class WorkerStuckError(RuntimeError):
+    """The worker thread did not end in time."""
+
+
+class Session:
+    """Networks, engine, topics and worker, between configuring and cleaning up. Used by the executor thread."""
+
+    def __init__(self, node: Node, settings: NodeSettings, notices: Notices, state_changed: Callable[[], None]) -> None:
+        """Load the networks and make the publishers. Raises WeightsError and BackendError."""
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        networks = load_networks(
+            settings.weights, device=settings.device, precision=settings.precision, attention=settings.attention
+        )
+        self._node = node
+        self._settings = settings
+        self._notices = notices
+        self._images = NewestImages(settings.image_queue)
+        self._cameras = Cameras(notices, rectified=settings.rectified)
+        self._stamps = StampGate(settings.time_jump)
+        self._outputs = Outputs(node, settings, notices)
+        frames = FrameMaker(self._cameras, self._stamps, notices)
+        events = MappingEvents(self._now_ns, state_changed)
+        self._mapping = Mapping(Slam(networks, settings.slam), frames, self._outputs, notices, events)
+        self._input: ImageInput | None = None
+        self._worker: Worker | None = None
+        self._paused = False
+        self._active_since = time.monotonic()
+        self._told_drops = self._told_rejected = 0
+
+    # ---- lifecycle ---------------------------------------------------------------------------------------------
+
+    def activate(self) -> None:
+        """Listen to the camera and map."""
+        self._images.clear()
+        self._worker = Worker(self._images, self._mapping, flush_after_s=self._settings.flush_after)
+        self._input = ImageInput(
+            self._node,
+            self._settings,
+            images=self._images,
+            cameras=self._cameras,
+            counters=self._mapping.counters,
+            notices=self._notices,
+            now_ns=self._now_ns,
+        )
+        self._input.paused = self._paused
+        self._active_since = time.monotonic()
+        self._worker.start()
+
+    def deactivate(self) -> None:
+        """Stop taking images and answer those taken; the map stays. Raises WorkerStuckError."""
+        if self._input is not None:
+            self._input.destroy()
+            self._input = None
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        if not worker.stop(STOP_LIMIT_S):
+            raise WorkerStuckError(f"the worker did not finish its image within {STOP_LIMIT_S:.0f} s")
+        self._mapping.flush()
+
+    def close(self) -> None:
+        """Save the map if asked to, and give publishers and memory back."""
+        if self._settings.save_on_exit:
+            self._save_on_exit()
+        self._outputs.destroy()
+        del self._mapping
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    # ---- what services ask for -----------------------------------------------------------------------------------
+
+    def save(self, path: str) -> Future[SavedMap]:
+        """Write map and trajectory to ``path``, by default the parameter save_path."""
+        return self._in_worker(lambda: self._mapping.save(path or self._settings.save_path))
+
+    def reset(self, reason: str) -> Future[None]:
+        """Forget the map."""
+        return self._in_worker(lambda: self._reset(reason))
+
+    def pause(self, paused: bool) -> None:
+        """Ignore images, or take them again."""
+        self._paused = paused
+        if self._input is not None:
+            self._input.paused = paused
+
+    def clock_jumped_back(self, now_ns: int) -> None:
+        """The node's clock went back: start anew if the map's stamps lie in the future now."""
+
+        def check() -> None:
+            if self._stamps.clock_jumped_back(now_ns):
+                self._notices.warn("clock jump", "the clock jumped back: starting a new map")
+                self._reset("the clock jumped back")
+
+        self._in_worker(check)
+
+    # ---- what is known -------------------------------------------------------------------------------------------
+
+    def status(self) -> SlamStatus:
+        """State, counters and timing now; safe from any thread."""
+        mapping = self._mapping
+        return status_message(
+            StatusValues(
+                engine=mapping.status(),
+                counters=mapping.counters,
+                stage_ms=mapping.stage_ms(),
+                paused=self._paused,
+                newest_stamp_ns=mapping.newest_stamp_ns,
+                notice=self._notices.newest,
+                map_frame=self._settings.map_frame,
+            )
+        )
+
+    def input_health(self) -> InputHealth:
+        """How images came in since this was last asked."""
+        counters = self._mapping.counters
+        since = counters.received.since_last_s()
+        drops, rejected = counters.dropped - self._told_drops, counters.rejected - self._told_rejected
+        self._told_drops, self._told_rejected = counters.dropped, counters.rejected
+        return InputHealth(
+            topic="" if self._input is None else self._input.topic,
+            silent_s=time.monotonic() - self._active_since if since is None else since,
+            timeout_s=self._settings.image_timeout,
+            time_jumps=self._stamps.jumps,
+            drops_lately=drops,
+            rejected_lately=rejected,
+        )
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the worker thread, if something did."""
+        return None if self._worker is None else self._worker.failure
+
+    # ---- how -----------------------------------------------------------------------------------------------------
+
+    def _in_worker(self, action: Callable[[], Result]) -> Future[Result]:
+        """Run an action where the engine is used: in the worker if there is one, here if not."""
+        if self._worker is not None and self._worker.failure is None:
+            return self._worker.ask(action)
+        future: Future[Result] = Future()
+        try:
+            future.set_result(action())
+        except (OSError, RuntimeError, ValueError) as error:
+            future.set_exception(error)
+        return future
+
+    def _reset(self, reason: str) -> None:
+        self._images.clear()
+        self._stamps.forget()
+        self._mapping.reset(reason)
+
+    def _save_on_exit(self) -> None:
+        try:
+            saved = self._mapping.save(self._settings.save_on_exit)
+        except OutputError as error:
+            self._notices.error("save", f"map not saved: {error}")
+            return
+        self._notices.info(f"saved {saved.point_count} points to {saved.map_path}")
+
+    def _now_ns(self) -> int:
+        return self._node.get_clock().now().nanoseconds

@@ -1,0 +1,77 @@
+"""The node's state as a SlamStatus message."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from slam3r_ros.engine.types import SlamStatus as EngineStatus
+from slam3r_ros.msg import SlamStatus
+from slam3r_ros.ros.counters import Counters
+from slam3r_ros.ros.messages import header, time_message
+from slam3r_ros.ros.notices import Notice
+
+_STATM = Path("/proc/self/statm")
+_STATES = {
+    getattr(SlamStatus, name): name for name in ("WAITING_FOR_IMAGES", "INITIALIZING", "TRACKING", "LOST", "PAUSED")
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StatusValues:
+    """What a status is made of, apart from the process itself."""
+
+    engine: EngineStatus
+    counters: Counters
+    stage_ms: dict[str, float]
+    paused: bool
+    newest_stamp_ns: int
+    notice: Notice
+    map_frame: str
+
+
+def status_message(values: StatusValues) -> SlamStatus:
+    """The message."""
+    engine, counters, stage_ms = values.engine, values.counters, values.stage_ms
+    state = SlamStatus.PAUSED if values.paused else engine.state.value
+    around = stage_ms.get("decode", 0.0) + stage_ms.get("publish", 0.0)
+    return SlamStatus(
+        header=header(values.newest_stamp_ns, values.map_frame),
+        state=state,
+        state_name=_STATES[state],
+        reason="paused by ~/pause" if values.paused else engine.reason,
+        frames_received=counters.received.count,
+        frames_processed=counters.processed.count,
+        frames_dropped=counters.dropped,
+        frames_rejected=counters.rejected,
+        frames_registered=engine.registered,
+        frames_lost=engine.lost_frames,
+        keyframes=engine.keyframes,
+        map_points=engine.map_points,
+        latency_decode_ms=stage_ms.get("decode", 0.0),
+        latency_encode_ms=stage_ms.get("encode", 0.0),
+        latency_i2p_ms=stage_ms.get("i2p", 0.0),
+        latency_retrieval_ms=stage_ms.get("retrieval", 0.0),
+        latency_l2w_ms=stage_ms.get("l2w", 0.0),
+        latency_pose_ms=stage_ms.get("pose", 0.0),
+        latency_map_ms=stage_ms.get("keyframes", 0.0) + stage_ms.get("map", 0.0),
+        latency_publish_ms=stage_ms.get("publish", 0.0),
+        latency_total_ms=stage_ms.get("total", 0.0) + around,
+        latency_stamp_to_pose_ms=counters.stamp_to_pose_ms,
+        frame_rate_received=counters.received.per_second(),
+        frame_rate=counters.processed.per_second(),
+        memory_resident_bytes=resident_bytes(),
+        memory_gpu_bytes=torch.cuda.memory_allocated() if torch.cuda.is_available() else 0,
+        last_message=values.notice.text,
+        last_message_stamp=time_message(values.notice.stamp_ns),
+    )
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; zero where the system does not tell."""
+    if not _STATM.is_file():
+        return 0
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

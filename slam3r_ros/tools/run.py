@@ -1,0 +1,89 @@
+"""Map a source without ROS: ``slam3r_ros run SOURCE --out DIRECTORY``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from slam3r_ros.engine.settings import SettingError, SlamSettings, specs_of
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.types import State
+from slam3r_ros.io.files import OutputError
+from slam3r_ros.io.save import save_map
+from slam3r_ros.io.sources import Source, SourceError, open_source
+from slam3r_ros.networks.attention import BackendError
+from slam3r_ros.networks.weights import WeightsError, load_networks
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_ros run``."""
+    parser.add_argument("source", help="video file, directory of images, .mcap or .db3 bag")
+    parser.add_argument("--out", type=Path, default=Path("slam3r_map"), help="directory for map.ply and trajectory.tum")
+    parser.add_argument(
+        "--weights", default="embedded", help="'embedded', a directory or a hub id (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float16 (default: %(default)s)")
+    parser.add_argument("--topic", help="image topic of a bag that has several")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the engine, for example keyframes.buffer_size=50; may be repeated. "
+        "window.lookahead is window.radius here unless it is set",
+    )  # fmt: skip
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Map the source and write the files; 1 if nothing could be mapped, 2 if something given cannot be used."""
+    try:
+        settings = offline_settings(arguments.settings)
+        networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
+        slam = Slam(networks, settings)
+        with open_source(arguments.source, topic=arguments.topic) as source:
+            map_source(slam, source)
+        saved = save_map(slam, arguments.out)
+    except (SettingError, WeightsError, BackendError, SourceError, OutputError) as error:
+        print(f"slam3r_ros run: {error}", file=sys.stderr)
+        return 2
+    print(f"{saved.point_count} points in {saved.map_path}, {saved.pose_count} poses in {saved.trajectory_path}")
+    status = slam.status()
+    if status.state in (State.WAITING_FOR_IMAGES, State.INITIALIZING):
+        print(f"slam3r_ros run: no map: {status.reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def offline_settings(assignments: list[str]) -> SlamSettings:
+    """Settings from NAME=VALUE texts: every frame waits for its whole window. Raises SettingError."""
+    kinds = {spec.name: type(spec.default) for spec in specs_of(SlamSettings)}
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise SettingError(f"--set: expected NAME=VALUE, got '{assignment}'")
+        values[name] = text if kinds.get(name) is str else yaml.safe_load(text)
+    settings = SlamSettings().with_values(values)
+    if "window.lookahead" in values:
+        return settings
+    return settings.with_values({"window.lookahead": settings.window.radius})
+
+
+def map_source(slam: Slam, source: Source) -> None:
+    """Push every frame of a source, with a progress bar, and flush."""
+    started, count = time.monotonic(), 0
+    with tqdm(total=source.length, unit="frame", desc=source.description, mininterval=0.5) as bar:
+        for frame in source:
+            slam.push(frame)
+            count += 1
+            bar.update()
+            bar.set_postfix_str(f"{slam.status().state.name.lower()}, {slam.status().map_points} points", refresh=False)
+        slam.flush()
+    for problem in source.problems:
+        print(f"slam3r_ros run: {problem}", file=sys.stderr)
+    seconds = time.monotonic() - started
+    print(f"{count} frames in {seconds:.1f} s, {count / seconds:.1f} a second; {slam.status().reason}")
