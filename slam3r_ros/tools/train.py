@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 STAGES = ("data", "i2p", "correlation", "l2w")
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rooms", type=int, default=440, help="number of training rooms to render or to use (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor threads (default: all)")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="processes of one thread each (default: %(default)s)"
+    )
     parser.add_argument(
         "--learning-rate", type=float, default=None, help="peak learning rate (default: the stage's own)"
     )
@@ -43,16 +46,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run one stage; returns the exit status."""
-    import torch
+    from slam3r_ros.training.run import TrainingRun, render_data, train_stage
 
-    from slam3r_ros.training.run import render_data, train_stage
-
-    torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
     if arguments.stage == "data":
-        render_data(arguments.data, arguments.rooms, arguments.threads)
+        render_data(arguments.data, arguments.rooms, arguments.processes)
         return 0
-    train_stage(
-        arguments.stage, arguments.data, arguments.out, arguments.minutes, arguments.rooms, arguments.learning_rate
-    )
+    try:
+        train_stage(
+            TrainingRun(
+                arguments.stage,
+                arguments.data,
+                arguments.out,
+                arguments.minutes,
+                arguments.rooms,
+                arguments.processes,
+                arguments.learning_rate,
+            )
+        )
+    except FileNotFoundError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 1
     return 0

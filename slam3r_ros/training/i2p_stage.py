@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 
 from .dataset_files import RenderedRooms
 from .embedded_config import EMBEDDED_I2P, initialise_weights
 from .export import export_network
 from .losses import confidence_weighted, masked_mean, point_distances
+from .matching import MatchingLoss
 from .windows import Views, choose_frames, load_views, random_views
 
+MATCHING_WEIGHT = 0.1
 VIEW_COUNTS, VIEW_SHARES = (2, 3, 4, 5, 6), (0.15, 0.2, 0.3, 0.25, 0.1)
 
 
@@ -26,38 +27,34 @@ class ImageToPointsStage:
     A window is encoded once and decoded twice, with two of its views as the reference.
     """
 
-    def __init__(self, training: RenderedRooms, validation: RenderedRooms, views_in_batch: int = 40) -> None:
+    def __init__(self, training: RenderedRooms, validation: RenderedRooms, views_in_batch: int = 32) -> None:
         self.model = ImageToPoints(EMBEDDED_I2P)
         initialise_weights(self.model)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith("correlation"))
         self._rooms, self._views_in_batch = training, views_in_batch
         self._validation = validation_windows(validation)
+        self._matching = MatchingLoss(self.model)
 
     def loss(self, random: np.random.Generator) -> tuple[Tensor, int]:
         """See `Stage`."""
         count = int(random.choice(VIEW_COUNTS, p=VIEW_SHARES))
-        views = random_views(random, self._rooms, self._views_in_batch // count, count)
-        predicted, true = self._decode_twice(views)
+        views = random_views(random, self._rooms, max(1, self._views_in_batch // count), count)
+        tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, views.images.shape[:2])
+        swapped = [1, 0, *range(2, count)]
+        twice = views.reordered(swapped)
+        predicted = self.model(torch.cat([tokens, tokens[:, swapped]]), reference=0)
+        true = twice.points_in(0)
         valid = torch.ones(true.shape[:-1], dtype=torch.bool)
         distances = point_distances(predicted.points, true, valid, normalise=True)
-        return confidence_weighted(distances, predicted.confidence, valid), true.shape[0]
-
-    def _decode_twice(self, views: Views) -> tuple[Pointmaps, Tensor]:
-        """Predicted and true points of all windows with view 0 as the reference, then of all with view 1, reference
-        first.
-        """
-        batch, count = views.images.shape[:2]
-        tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, (batch, count))
-        swapped = [1, 0, *range(2, count)]
-        predicted = self.model(torch.cat([tokens, tokens[:, swapped]]), reference=0)
-        return predicted, torch.cat([views.points_in(0), views.points_in(1)[:, swapped]])
+        regression = confidence_weighted(distances, predicted.confidence, valid)
+        return regression + MATCHING_WEIGHT * self._matching(twice), len(true)
 
     def validate(self) -> dict[str, float]:
         """Relative point error of four-view windows: over all views, and of the reference view alone; and the median
         confidence.
         """
-        errors, reference_errors, confidences = [], [], []
+        errors, reference_errors, confidences, matching = [], [], [], []
         for views in self._validation:
             batch, count = views.images.shape[:2]
             tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, (batch, count))
@@ -69,10 +66,12 @@ class ImageToPointsStage:
                 float(point_distances(predicted.points[:, :1], true[:, :1], valid[:, :1], normalise=True).mean())
             )
             confidences.append(float(predicted.confidence.median()))
+            matching.append(float(self._matching(views)))
         return {
             "point_error": float(np.mean(errors)),
             "reference_error": float(np.mean(reference_errors)),
             "confidence": float(np.mean(confidences)),
+            "matching": float(np.mean(matching)),
         }
 
     def export(self, directory: Path) -> None:

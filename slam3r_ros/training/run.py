@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
@@ -15,6 +16,7 @@ from .l2w_stage import LocalToWorldStage
 from .seeds import TRAINING_SEEDS, VALIDATION_SEEDS
 from .token_cache import load_or_build, weights_digest
 from .trainer import Stage, Trainer, TrainingSettings
+from .workers import Workers, run_workers
 
 VALIDATION_ROOMS = 16
 LEARNING_RATES = {"i2p": 1e-3, "correlation": 1e-3, "l2w": 1e-3}
@@ -28,48 +30,65 @@ def render_data(directory: Path, rooms: int, processes: int) -> int:
     return render_rooms(directory, seeds, EMBEDDED_I2P.image_size[0], processes)
 
 
-def make_stage(name: str, data: Path, out: Path, rooms: int) -> Stage:
+def make_stage(name: str, data: Path, out: Path, rooms: int, workers: Workers) -> Stage:
     """The stage of this name. Correlation starts from the export of i2p in `out`, l2w from that of correlation.
 
     Raises FileNotFoundError when rooms or the stage before are missing.
     """
     training = load_rooms(data, TRAINING_SEEDS[:rooms])
     validation = load_rooms(data, VALIDATION_SEEDS[:VALIDATION_ROOMS])
-    print(f"{name}: {len(training)} training rooms, {len(validation)} validation rooms", flush=True)
+    if workers.rank == 0:
+        print(f"{name}: {len(training)} training rooms, {len(validation)} validation rooms", flush=True)
     if name == "i2p":
         return ImageToPointsStage(training, validation)
     if name == "correlation":
         return CorrelationStage(_finished_i2p(out, "i2p"), training, validation)
-    return _l2w_stage(out, training, validation)
+    return _l2w_stage(out, training, validation, workers)
 
 
 def _finished_i2p(out: Path, stage: str) -> ImageToPoints:
     try:
         return load_network(ImageToPoints, out / stage, "i2p")
     except WeightsError as error:
-        raise FileNotFoundError(
-            f"the weights of stage {stage} are needed: run 'slam3r_ros train --stage {stage}' first ({error})"
-        ) from error
+        command = f"slam3r_ros train --stage {stage}"
+        raise FileNotFoundError(f"the weights of stage {stage} are needed: run '{command}' first ({error})") from error
 
 
-def _l2w_stage(out: Path, training: RenderedRooms, validation: RenderedRooms) -> LocalToWorldStage:
+def _l2w_stage(out: Path, training: RenderedRooms, validation: RenderedRooms, workers: Workers) -> LocalToWorldStage:
     i2p = _finished_i2p(out, "correlation").eval()
     digest = weights_digest(out / "correlation" / "i2p" / "model.safetensors")
     directory = out / "l2w"
     directory.mkdir(parents=True, exist_ok=True)
-    caches = [
-        load_or_build(
-            directory / f"{part}_tokens.npz", i2p, digest, rooms, POINT_CONFIDENCE, augment=part == "training"
-        )
-        for part, rooms in (("validation", validation), ("training", training))
-    ]
+    caches = []
+    for part, rooms in (("validation", validation), ("training", training)):
+        path = directory / f"{part}_tokens.npz"
+        if workers.rank == 0:
+            load_or_build(path, i2p, digest, rooms, POINT_CONFIDENCE, augment=part == "training")
+        workers.wait()
+        caches.append(load_or_build(path, i2p, digest, rooms, POINT_CONFIDENCE, augment=part == "training"))
     return LocalToWorldStage(i2p, (training, caches[1]), (validation, caches[0]))
 
 
-def train_stage(
-    name: str, data: Path, out: Path, minutes: float, rooms: int, learning_rate: float | None = None
-) -> None:
-    """Train one stage in `out`/`name`, from its checkpoint if there is one."""
-    settings = TrainingSettings(minutes=minutes, learning_rate=learning_rate or LEARNING_RATES[name])
-    network = "l2w" if name == "l2w" else "i2p"
-    Trainer(make_stage(name, data, out, rooms), out / name, network, settings).run()
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """What to train, on what and for how long."""
+
+    stage: str
+    data: Path
+    out: Path
+    minutes: float
+    rooms: int
+    processes: int
+    learning_rate: float | None = None
+
+
+def train_stage(run: TrainingRun) -> None:
+    """Train one stage in `out`/stage, from its checkpoint if there is one."""
+    run_workers(_train, run.processes, run)
+
+
+def _train(workers: Workers, run: TrainingRun) -> None:
+    settings = TrainingSettings(minutes=run.minutes, learning_rate=run.learning_rate or LEARNING_RATES[run.stage])
+    network = "l2w" if run.stage == "l2w" else "i2p"
+    stage = make_stage(run.stage, run.data, run.out, run.rooms, workers)
+    Trainer(stage, run.out / run.stage, network, settings, workers).run()

@@ -23,8 +23,7 @@ def value_noise(random: np.random.Generator, u: Coordinates, v: Coordinates, cel
     """
     weights_u, weights_v = _lattice_weights(u, cell_u), _lattice_weights(v, cell_v)
     lattice = random.random((weights_v.shape[1], weights_u.shape[1]), dtype=np.float32)
-    noise: Image = weights_v @ lattice @ weights_u.T
-    return noise
+    return np.asarray(weights_v @ lattice @ weights_u.T, np.float32)
 
 
 def fractal_noise(
@@ -48,7 +47,7 @@ def _lattice_weights(coordinates: Coordinates, cell: float) -> Image:
     low = np.floor(scaled).astype(np.int64)
     low = np.maximum(low, 0)
     fraction = np.clip(scaled - low, 0.0, 1.0)
-    fraction = fraction * fraction * (3 - 2 * fraction)
+    fraction = (fraction * fraction * (3 - 2 * fraction)).astype(np.float32)
     weights = np.zeros((len(coordinates), int(low.max()) + 2), np.float32)
     rows = np.arange(len(coordinates))
     weights[rows, low] = 1 - fraction

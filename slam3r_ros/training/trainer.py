@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .optimisation import MovingAverage, learning_rate_factor, make_optimisers
+from .workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,21 @@ class Progress:
 class Trainer:
     """Runs one stage in `directory`: checkpoint.pt, log.csv and the exported network's folder are its files."""
 
-    def __init__(self, stage: Stage, directory: Path, network: str, settings: TrainingSettings) -> None:
-        """`network` names the folder of the exported network: i2p or l2w."""
+    def __init__(
+        self,
+        stage: Stage,
+        directory: Path,
+        network: str,
+        settings: TrainingSettings,
+        workers: Workers | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`network` names the folder of the exported network: i2p or l2w; `clock` gives seconds."""
         self.stage, self._directory, self._network, self._settings = stage, directory, network, settings
+        self._workers = workers or Workers()
         self._optimisers = make_optimisers(stage.model, settings.learning_rate)
         self._average = MovingAverage(stage.model)
+        self._clock, self._since = clock, clock()
         self.progress = Progress()
         directory.mkdir(parents=True, exist_ok=True)
         if self._checkpoint_path.exists():
@@ -73,55 +85,60 @@ class Trainer:
 
     def run(self) -> None:
         """Train until the planned minutes are over; checkpoint, validate and export on the way and at the end."""
-        last_saved, losses, samples_before = time.monotonic(), [], self.progress.samples
+        losses: list[float] = []
+        before = replace(self.progress)
+        self._since = self._clock()
         while self.progress.seconds < 60 * self._settings.minutes:
-            started = time.monotonic()
             losses.append(self.one_step())
-            now = time.monotonic()
-            self.progress.seconds += now - started
-            if now - last_saved > self._settings.checkpoint_seconds:
-                self._report(float(np.mean(losses)), (self.progress.samples - samples_before) / (now - last_saved))
-                last_saved, losses, samples_before = time.monotonic(), [], self.progress.samples
-        self._report(
-            float(np.mean(losses)) if losses else float("nan"),
-            (self.progress.samples - samples_before) / max(time.monotonic() - last_saved, 1e-6),
-        )
+            if self.progress.seconds - before.seconds > self._settings.checkpoint_seconds:
+                self._report(losses, before)
+                losses, before = [], replace(self.progress)
+        self._report(losses, before)
 
     def one_step(self) -> float:
-        """One optimisation step; returns its loss. The batch depends on the step's number alone."""
-        progress, settings = self.progress, self._settings
-        random = np.random.default_rng([settings.seed, progress.step])
-        factor = learning_rate_factor(progress.step, progress.seconds / (60 * settings.minutes))
+        """One optimisation step; returns its loss. The batch depends on the step's number and the worker alone."""
+        progress, settings, workers = self.progress, self._settings, self._workers
+        random = np.random.default_rng([settings.seed, progress.step, workers.rank])
         loss, samples = self.stage.loss(random)
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
         trained = [parameter for parameter in self.stage.model.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        seconds = progress.seconds + self._clock() - self._since
+        mean_loss, mean_samples, progress.seconds = workers.average(gradients, [float(loss.detach()), samples, seconds])
+        self._since = self._clock()
         norm = torch.nn.utils.clip_grad_norm_(trained, settings.gradient_limit)
         if torch.isfinite(norm):
+            factor = learning_rate_factor(progress.step, progress.seconds / (60 * settings.minutes))
             for optimiser in self._optimisers:
                 for group in optimiser.param_groups:
                     group["lr"] = settings.learning_rate * factor
                 optimiser.step()
         self._average.update(self.stage.model, progress.step)
         progress.step += 1
-        progress.samples += samples
-        return float(loss.detach())
+        progress.samples += round(mean_samples * workers.count)
+        return mean_loss
 
-    def _report(self, loss: float, samples_per_second: float) -> None:
-        """Save a checkpoint, then validate and export the averaged weights and log the figures."""
-        self.save()
-        model = self.stage.model
-        current = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        model.load_state_dict(self._average.weights)
-        model.eval()
-        with torch.no_grad():
-            figures = self.stage.validate()
-        self.stage.export(self._directory / self._network)
-        model.load_state_dict(current)
-        model.train()
-        row = {**asdict(self.progress), "loss": loss, "samples_per_second": samples_per_second, **figures}
-        self._log({name: round(value, 5) for name, value in row.items()})
+    def _report(self, losses: list[float], before: Progress) -> None:
+        """Save a checkpoint, then validate and export the averaged weights and log the figures (first worker only)."""
+        if self._workers.rank == 0:
+            self.save()
+            model = self.stage.model
+            current = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            model.load_state_dict(self._average.weights)
+            model.eval()
+            with torch.no_grad():
+                figures = self.stage.validate()
+            self.stage.export(self._directory / self._network)
+            model.load_state_dict(current)
+            model.train()
+            rate = (self.progress.samples - before.samples) / max(self.progress.seconds - before.seconds, 1e-6)
+            loss = float(np.mean(losses)) if losses else float("nan")
+            row = {**asdict(self.progress), "loss": loss, "samples_per_second": rate, **figures}
+            self._log({name: round(value, 5) for name, value in row.items()})
+        self._workers.wait()
+        self._since = self._clock()
 
     def _log(self, row: dict[str, float]) -> None:
         print(", ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)

@@ -13,9 +13,9 @@ from .dataset_files import RenderedRooms
 
 Random = np.random.Generator
 
-LARGEST_STRIDE, LARGEST_SPAN = 5, 16
+LARGEST_STRIDE, LARGEST_SPAN = 3, 10
 """Of the frames of one window, in frames of the data set (8 a second)."""
-WIDE_SHARE = 0.08
+WIDE_SHARE = 0.06
 """Share of training windows whose views are scattered over the whole path."""
 
 
@@ -35,6 +35,11 @@ class Views:
         return transform_points(
             torch.linalg.inv(self.T_world_camera[:, view : view + 1]) @ self.T_world_camera, self.points_camera
         )
+
+    def reordered(self, order: list[int]) -> Views:
+        """These views, then the same with the views of every sample in another order: (2 B, V) of everything."""
+        parts = (self.images, self.points_camera, self.T_world_camera)
+        return Views(*(torch.cat([part, part[:, order]]) for part in parts))
 
 
 def transform_points(pose: Tensor, points: Tensor) -> Tensor:

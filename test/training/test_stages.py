@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from slam3r_ros.training.camera_path import PathSettings, camera_path
 from slam3r_ros.training.dataset_files import RenderedRooms
 from slam3r_ros.training.l2w_samples import choose_registration_frames, registration_batch
 from slam3r_ros.training.losses import confidence_weighted, point_distances
+from slam3r_ros.training.matching import match_targets
 from slam3r_ros.training.optimisation import MovingAverage, learning_rate_factor, orthogonalised
 from slam3r_ros.training.renderer import Intrinsics, RoomRenderer
 from slam3r_ros.training.rooms import build_room
@@ -175,13 +179,16 @@ class _LineStage:
 
 def test_a_stopped_run_goes_on_exactly_where_it_was(tmp_path: Path) -> None:
     settings = TrainingSettings(minutes=60.0, learning_rate=0.01)
-    whole = Trainer(_LineStage(), tmp_path / "whole", "i2p", settings)
-    stopped = Trainer(_LineStage(), tmp_path / "stopped", "i2p", settings)
-    for trainer, steps in ((whole, 12), (stopped, 5)):
+
+    def trainer(directory: str) -> Trainer:
+        return Trainer(_LineStage(), tmp_path / directory, "i2p", settings, clock=lambda: 0.0)
+
+    whole, stopped = trainer("whole"), trainer("stopped")
+    for run, steps in ((whole, 12), (stopped, 5)):
         for _ in range(steps):
-            trainer.one_step()
+            run.one_step()
     stopped.save()
-    resumed = Trainer(_LineStage(), tmp_path / "stopped", "i2p", settings)
+    resumed = trainer("stopped")
     assert resumed.progress.step == 5 and resumed.progress.samples == 40
     for _ in range(7):
         resumed.one_step()
@@ -207,3 +214,48 @@ def test_the_moving_average_follows_the_weights() -> None:
     for step in range(100):
         average.update(model, step)
     assert float(average.weights["weight"]) == pytest.approx(3.0, abs=1e-3)
+
+
+_AVERAGE = """
+import sys, torch
+from slam3r_ros.training.workers import run_workers
+
+def average(workers, directory):
+    values = [torch.full((2, 2), float(workers.rank)), torch.tensor([10.0 * workers.rank])]
+    numbers = workers.average(values, [workers.rank + 1.0])
+    torch.save((values, numbers), f"{directory}/{workers.rank}.pt")
+
+if __name__ == "__main__":
+    run_workers(average, 2, sys.argv[1])
+"""
+
+
+def test_workers_average_gradients_and_numbers(tmp_path: Path) -> None:
+    script = tmp_path / "average.py"
+    script.write_text(_AVERAGE)
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    subprocess.run([sys.executable, script, tmp_path], check=True, timeout=120, env={**os.environ, "PYTHONPATH": path})
+    for rank in range(2):
+        values, numbers = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert torch.equal(values[0], torch.full((2, 2), 0.5)) and torch.equal(values[1], torch.tensor([5.0]))
+        assert numbers == [1.5]
+
+
+def test_match_targets_of_a_view_with_itself_are_its_own_patches(rooms: RenderedRooms) -> None:
+    points = load_views(rooms, np.array([0]), np.array([[4]])).points_camera[:, 0]
+    weights, visible = match_targets(points, torch.eye(4)[None], points, patch=16)
+    assert visible.all()
+    assert torch.allclose(weights[0], torch.eye(4), atol=1e-3)
+
+
+def test_match_targets_follow_a_turn_of_the_camera(rooms: RenderedRooms) -> None:
+    """A wall straight ahead, seen by a camera moved right by one patch: its patches lie one column further left."""
+    focal, middle = 40.0, (SIDE - 1) / 2
+    rows, columns = torch.meshgrid(torch.arange(SIDE).float(), torch.arange(SIDE).float(), indexing="ij")
+    wall = 2.0 * torch.stack([(columns - middle) / focal, (rows - middle) / focal, torch.ones_like(rows)], dim=-1)[None]
+    pose = torch.eye(4)[None].clone()
+    pose[0, 0, 3] = -2.0 * 16 / focal
+    weights, visible = match_targets(wall, pose, wall, patch=16)
+    assert visible[0].tolist() == [False, True, False, True]
+    assert weights[0, 1].argmax() == 0 and weights[0, 3].argmax() == 2

@@ -1,0 +1,103 @@
+"""Teaching some heads of the decoder's cross-attention which patches of two views show the same place.
+
+Used in training only: the pointmaps alone teach a small network to match views very late. The truth is known from the
+renderer, so the attention of a few heads is compared (cross-entropy) with where each patch's middle really lies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slam3r_ros.networks.attention import AttentionFunction
+from slam3r_ros.networks.decoder import MultiviewNetwork
+
+from .windows import Views
+
+MATCHING_LAYERS = (0, 1, 2)
+MATCHING_HEADS = 2
+VISIBLE_WITHIN = 0.05
+"""A point is seen in another view when its depth there differs from the view's by less than this share."""
+
+
+@dataclass(slots=True, eq=False)
+class AttentionRecorder:
+    """An attention function that also keeps the queries and keys of its last call."""
+
+    inner: AttentionFunction
+    calls: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def __call__(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        self.calls[:] = [(queries, keys)]
+        return self.inner(queries, keys, values)
+
+
+class MatchingLoss:
+    """Cross-entropy of the first heads' attention in the first layers; listens to the decoder's cross-attention."""
+
+    def __init__(self, model: MultiviewNetwork) -> None:
+        self._patch = model.config.patch_size
+        self._recorders: list[tuple[AttentionRecorder, AttentionRecorder]] = []
+        for layer in MATCHING_LAYERS:
+            blocks = model.layer(layer)
+            recorders = tuple(AttentionRecorder(block.cross_attention.attention) for block in blocks)
+            for block, recorder in zip(blocks, recorders, strict=True):
+                block.cross_attention.attention = recorder
+            self._recorders.append((recorders[0], recorders[1]))
+
+    def __call__(self, views: Views) -> Tensor:
+        """The loss of the decoder's last call, on `views` (B, V) with view 0 as the reference."""
+        points, poses = views.points_camera, views.T_world_camera
+        count = points.shape[1] - 1
+        reference = points[:, :1].expand(-1, count, -1, -1, -1).flatten(0, 1)
+        sources = points[:, 1:].flatten(0, 1)
+        to_reference = (torch.linalg.inv(poses[:, :1]) @ poses[:, 1:]).flatten(0, 1)
+        from_reference = match_targets(reference, torch.linalg.inv(to_reference), sources, self._patch)
+        from_sources = match_targets(sources, to_reference, reference, self._patch)
+        losses = []
+        for reference_recorder, source_recorder in self._recorders:
+            losses.append(_cross_entropy(*reference_recorder.calls.pop(), *from_reference))
+            losses.append(_cross_entropy(*source_recorder.calls.pop(), *from_sources))
+        return torch.stack(losses).mean()
+
+
+def match_targets(points: Tensor, T_other_own: Tensor, other: Tensor, patch: int) -> tuple[Tensor, Tensor]:
+    """Where the middles of N views' patches lie among the patches of other views.
+
+    points, other: camera points (N, H, W, 3) of both; T_other_own (N, 4, 4). Returns weights (N, T, T) over the other
+    view's patches (bilinear, rows sum to one) and whether the point is seen there (N, T).
+    """
+    height, width = points.shape[1:3]
+    middles = points[:, patch // 2 :: patch, patch // 2 :: patch].flatten(1, 2)
+    x, y, z = (middles @ T_other_own[:, :3, :3].transpose(1, 2) + T_other_own[:, None, :3, 3]).unbind(-1)
+    focal = (-(width - 1) / 2 * other[:, 0, 0, 2] / other[:, 0, 0, 0])[:, None]
+    depth = z.clamp(min=0.05)
+    column, row = focal * x / depth + (width - 1) / 2, focal * y / depth + (height - 1) / 2
+    inside = (z > 0.05) & (column > -0.5) & (column < width - 0.5) & (row > -0.5) & (row < height - 0.5)
+    pixel = row.round().long().clamp(0, height - 1) * width + column.round().long().clamp(0, width - 1)
+    seen_depth = other[..., 2].flatten(1).gather(1, pixel)
+    visible = inside & ((seen_depth - z).abs() < VISIBLE_WITHIN * z)
+    vertical = _tent_weights((row - patch // 2) / patch, height // patch)
+    horizontal = _tent_weights((column - patch // 2) / patch, width // patch)
+    return (vertical[..., :, None] * horizontal[..., None, :]).flatten(2), visible
+
+
+def _tent_weights(position: Tensor, count: int) -> Tensor:
+    """Linear interpolation weights (..., count) of fractional positions (...)."""
+    clamped = position.clamp(0, count - 1)[..., None]
+    return (1 - (clamped - torch.arange(count)).abs()).clamp(min=0)
+
+
+def _cross_entropy(queries: Tensor, keys: Tensor, target: Tensor, visible: Tensor) -> Tensor:
+    """Mean over visible patches and the first heads.
+
+    queries, keys (N, heads, T, width), target (N, T, T), visible (N, T).
+    """
+    queries, keys = queries[:, :MATCHING_HEADS], keys[:, :MATCHING_HEADS]
+    logarithms = functional.log_softmax(queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5, dim=-1)
+    values = -(target[:, None] * logarithms).sum(-1).mean(1)
+    weight = visible.to(values.dtype)
+    return (values * weight).sum() / weight.sum().clamp(min=1.0)
