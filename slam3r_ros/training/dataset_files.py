@@ -39,6 +39,13 @@ class RenderedRooms:
     def __len__(self) -> int:
         return len(self.seeds)
 
+    def share(self, worker: int, count: int) -> RenderedRooms:
+        """Every `count`-th room, from the one with index `worker` on."""
+        mine = slice(worker, None, count)
+        return RenderedRooms(
+            self.seeds[mine], self.colour[mine], self.depth[mine], self.T_world_camera[mine], self.focal[mine]
+        )
+
 
 def room_file(directory: Path, seed: int) -> Path:
     """Where the frames of a room seed are kept."""

@@ -11,12 +11,12 @@ from slam3r_ros.networks.config import NetworkConfig
 
 EMBEDDED_I2P = NetworkConfig(
     image_size=(112, 112),
-    encoder_width=256,
-    encoder_depth=6,
-    encoder_heads=8,
-    decoder_width=192,
-    decoder_depth=4,
-    decoder_heads=6,
+    encoder_width=192,
+    encoder_depth=5,
+    encoder_heads=6,
+    decoder_width=128,
+    decoder_depth=3,
+    decoder_heads=4,
 )
 EMBEDDED_L2W = replace(EMBEDDED_I2P, need_encoder=False)
 

@@ -48,7 +48,7 @@ class ImageToPointsStage:
         valid = torch.ones(true.shape[:-1], dtype=torch.bool)
         distances = point_distances(predicted.points, true, valid, normalise=True)
         regression = confidence_weighted(distances, predicted.confidence, valid)
-        return regression + MATCHING_WEIGHT * self._matching(twice), len(true)
+        return regression + MATCHING_WEIGHT * self._matching(twice.points_camera, twice.T_world_camera, 1), len(true)
 
     def validate(self) -> dict[str, float]:
         """Relative point error of four-view windows: over all views, and of the reference view alone; and the median
@@ -66,7 +66,7 @@ class ImageToPointsStage:
                 float(point_distances(predicted.points[:, :1], true[:, :1], valid[:, :1], normalise=True).mean())
             )
             confidences.append(float(predicted.confidence.median()))
-            matching.append(float(self._matching(views)))
+            matching.append(float(self._matching(views.points_camera, views.T_world_camera, 1)))
         return {
             "point_error": float(np.mean(errors)),
             "reference_error": float(np.mean(reference_errors)),

@@ -39,6 +39,10 @@ class RegistrationSample:
     """(B, S, H, W, 3) float32, world."""
     true_keyframes: Tensor
     """(B, K, H, W, 3) float32, world."""
+    points_camera: Tensor
+    """(B, S + K, H, W, 3) float32, true, each view in its own camera, metres."""
+    T_world_camera: Tensor
+    """(B, S + K, 4, 4) float32, metres, in the room's own coordinates."""
 
 
 def choose_registration_frames(random: Random, frame_count: int, scene: int, keyframes: int) -> NDArray[np.int64]:
@@ -80,7 +84,14 @@ def registration_batch(
         camera[:, scene:]
     )
     return RegistrationSample(
-        tokens[:, :scene], scene_world, tokens[:, scene:], key_camera, true_world[:, :scene], true_world[:, scene:]
+        scene_tokens=tokens[:, :scene],
+        scene_points=scene_world,
+        keyframe_tokens=tokens[:, scene:],
+        keyframe_points=key_camera,
+        true_scene=true_world[:, :scene],
+        true_keyframes=true_world[:, scene:],
+        points_camera=true_camera,
+        T_world_camera=views.T_world_camera[:, 1:],
     )
 
 

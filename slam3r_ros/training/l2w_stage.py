@@ -16,9 +16,11 @@ from .embedded_config import EMBEDDED_L2W, initialise_weights
 from .export import export_network
 from .l2w_samples import registration_batch
 from .losses import confidence_weighted, point_distances
+from .matching import MatchingLoss
 from .token_cache import TokenCache
 
 KEYFRAME_COUNTS, KEYFRAME_SHARES = (1, 2, 3), (0.6, 0.25, 0.15)
+MATCHING_WEIGHT = 0.05
 SCENE_WEIGHT = 0.3
 """Weight of the scene frames' own loss; the stream keeps only the keyframes' points."""
 
@@ -42,6 +44,7 @@ class LocalToWorldStage:
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(("patch_embedding", "void_token")))
         self._training, self._views_in_batch = training, views_in_batch
+        self._matching = MatchingLoss(self.model)
         random = np.random.default_rng(54321)
         self._validation = [registration_batch(random, *validation, batch=8, scene=5, keyframes=1) for _ in range(6)]
 
@@ -62,7 +65,8 @@ class LocalToWorldStage:
                     point_distances(predicted.points, true, valid, normalise=False), predicted.confidence, valid
                 )
             )
-        return SCENE_WEIGHT * losses[0] + losses[1], len(sample.scene_tokens)
+        matching = self._matching(sample.points_camera, sample.T_world_camera, scene)
+        return SCENE_WEIGHT * losses[0] + losses[1] + MATCHING_WEIGHT * matching, len(sample.scene_tokens)
 
     def validate(self) -> dict[str, float]:
         """Error of keyframes' world points over the mean distance of the true ones (five scene frames), and the median

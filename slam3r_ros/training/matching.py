@@ -15,8 +15,6 @@ from torch.nn import functional
 from slam3r_ros.networks.attention import AttentionFunction
 from slam3r_ros.networks.decoder import MultiviewNetwork
 
-from .windows import Views
-
 MATCHING_LAYERS = (0, 1, 2)
 MATCHING_HEADS = 2
 VISIBLE_WITHIN = 0.05
@@ -48,20 +46,31 @@ class MatchingLoss:
                 block.cross_attention.attention = recorder
             self._recorders.append((recorders[0], recorders[1]))
 
-    def __call__(self, views: Views) -> Tensor:
-        """The loss of the decoder's last call, on `views` (B, V) with view 0 as the reference."""
-        points, poses = views.points_camera, views.T_world_camera
-        count = points.shape[1] - 1
-        reference = points[:, :1].expand(-1, count, -1, -1, -1).flatten(0, 1)
-        sources = points[:, 1:].flatten(0, 1)
-        to_reference = (torch.linalg.inv(poses[:, :1]) @ poses[:, 1:]).flatten(0, 1)
-        from_reference = match_targets(reference, torch.linalg.inv(to_reference), sources, self._patch)
-        from_sources = match_targets(sources, to_reference, reference, self._patch)
+    def __call__(self, points_camera: Tensor, T_world_camera: Tensor, references: int) -> Tensor:
+        """The loss of the decoder's last call, whose first `references` views were references and the others sources.
+
+        True camera points (B, V, H, W, 3) and poses (B, V, 4, 4).
+        """
+        sides = [
+            (points_camera[:, part], T_world_camera[:, part]) for part in (slice(references), slice(references, None))
+        ]
+        from_references = _pair_targets(*sides[0], *sides[1], self._patch)
+        from_sources = _pair_targets(*sides[1], *sides[0], self._patch)
         losses = []
         for reference_recorder, source_recorder in self._recorders:
-            losses.append(_cross_entropy(*reference_recorder.calls.pop(), *from_reference))
+            losses.append(_cross_entropy(*reference_recorder.calls.pop(), *from_references))
             losses.append(_cross_entropy(*source_recorder.calls.pop(), *from_sources))
         return torch.stack(losses).mean()
+
+
+def _pair_targets(
+    points: Tensor, poses: Tensor, others: Tensor, other_poses: Tensor, patch: int
+) -> tuple[Tensor, Tensor]:
+    """`match_targets` of every pair of a view (B, V, ...) and another (B, O, ...), flattened in the order (B, V, O)."""
+    pair = (points.shape[0], points.shape[1], others.shape[1])
+    own = points[:, :, None].expand(*pair, *points.shape[2:]).flatten(0, 2)
+    other = others[:, None].expand(*pair, *others.shape[2:]).flatten(0, 2)
+    return match_targets(own, (torch.linalg.inv(other_poses)[:, None] @ poses[:, :, None]).flatten(0, 2), other, patch)
 
 
 def match_targets(points: Tensor, T_other_own: Tensor, other: Tensor, patch: int) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ def render_data(directory: Path, rooms: int, processes: int) -> int:
 
 
 def make_stage(name: str, data: Path, out: Path, rooms: int, workers: Workers) -> Stage:
-    """The stage of this name. Correlation starts from the export of i2p in `out`, l2w from that of correlation.
+    """The stage of this name. Correlation and l2w start from the export of i2p in `out`.
 
     Raises FileNotFoundError when rooms or the stage before are missing.
     """
@@ -55,18 +55,17 @@ def _finished_i2p(out: Path, stage: str) -> ImageToPoints:
 
 
 def _l2w_stage(out: Path, training: RenderedRooms, validation: RenderedRooms, workers: Workers) -> LocalToWorldStage:
-    i2p = _finished_i2p(out, "correlation").eval()
-    digest = weights_digest(out / "correlation" / "i2p" / "model.safetensors")
+    """Every worker trains on its own share of the rooms, so that it needs the tokens of these only."""
+    i2p = _finished_i2p(out, "i2p").eval()
+    digest = weights_digest(out / "i2p" / "i2p" / "model.safetensors")
     directory = out / "l2w"
     directory.mkdir(parents=True, exist_ok=True)
-    caches = []
-    for part, rooms in (("validation", validation), ("training", training)):
-        path = directory / f"{part}_tokens.npz"
-        if workers.rank == 0:
-            load_or_build(path, i2p, digest, rooms, POINT_CONFIDENCE, augment=part == "training")
-        workers.wait()
-        caches.append(load_or_build(path, i2p, digest, rooms, POINT_CONFIDENCE, augment=part == "training"))
-    return LocalToWorldStage(i2p, (training, caches[1]), (validation, caches[0]))
+    mine = training.share(workers.rank, workers.count)
+    own = directory / f"tokens_{workers.rank}_of_{workers.count}.npz"
+    tokens = load_or_build(own, i2p, digest, mine, POINT_CONFIDENCE, augment=True)
+    shared = directory / f"tokens_validation_{workers.rank}.npz"
+    validation_tokens = load_or_build(shared, i2p, digest, validation, POINT_CONFIDENCE, augment=False)
+    return LocalToWorldStage(i2p, (mine, tokens), (validation, validation_tokens))
 
 
 @dataclass(frozen=True, slots=True)
