@@ -147,3 +147,31 @@ def test_an_unfinished_or_foreign_stamp_counts_as_none(tmp_path: Path, monkeypat
     for text in ("", "{}", '{"python": "3.11", "unknown": 1}', "[1]"):
         stamp.write_text(text)
         assert script.read_stamp() is None
+
+
+@pytest.mark.parametrize(
+    ("version", "sees_system", "distribution", "is_kept"),
+    [
+        ("3.12.1", "false", "", True),
+        ("3.11.7", "false", "", False),
+        ("3.12.1", "true", "", False),
+        ("3.12.1", "false", "jazzy (/opt/ros/jazzy)", False),
+    ],
+)
+def test_virtual_environment_is_made_anew_when_its_base_changes(
+    version: str, sees_system: str, distribution: str, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load("setup_environment", monkeypatch)
+    choice = script.Choice(python="3.12 in /usr", distribution="", sees_system=False, requirements="")
+    former = script.Choice(python="", distribution=distribution, sees_system=False, requirements="")
+    commands: list[list[str]] = []
+    monkeypatch.setattr(script, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(script, "read_stamp", lambda: former)
+    monkeypatch.setattr(script, "run", lambda command, *_: commands.append(command))
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "pyvenv.cfg").write_text(
+        f"home = /usr/bin\ninclude-system-site-packages = {sees_system}\nversion = {version}\n"
+    )
+    script.make_virtual_environment(choice, {})
+    assert (tmp_path / "venv").exists() is is_kept
+    assert [command[1:3] for command in commands] == ([] if is_kept else [["-m", "venv"]])
