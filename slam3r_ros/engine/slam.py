@@ -247,6 +247,8 @@ class Slam:
         if head:
             factor = max(k.mean_confidence for k in head) / max(k.mean_confidence for k in initial)
             initial = [_with_scaled_confidence(keyframe, factor) for keyframe in initial]
+        for keyframe in initial:  # only the reference has points of its own; the others need the focal length it gives
+            self._poses.learn_focal(keyframe.local.points_camera.cpu().numpy(), keyframe.local.confidence.cpu().numpy())
         updates = []
         for keyframe in sorted([*initial, *head], key=lambda k: k.index):
             located = self._locate(keyframe)

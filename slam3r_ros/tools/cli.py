@@ -7,6 +7,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from slam3r_ros.networks.cpu import prepare_process
+
 COMMANDS = {
     "run": ("slam3r_ros.tools.run", "map a video, image directory or bag without ROS, into files"),
     "play": ("slam3r_ros.ros.player", "publish a video, image directory, bag or webcam as a camera topic"),
@@ -25,6 +27,7 @@ _ROS_ARGUMENTS, _END_OF_ROS_ARGUMENTS = "--ros-args", "--"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns its exit status, 2 for a command line that cannot be understood."""
+    prepare_process()  # before the subcommand's module imports torch
     own, ros_arguments = split_ros_arguments(list(sys.argv[1:] if arguments is None else arguments))
     name = own[0] if own else "--help"
     if name in ("-h", "--help"):
