@@ -37,6 +37,7 @@ class Mapping:
         self._notices = notices
         self._events = events
         self._state = State.WAITING_FOR_IMAGES
+        self._told_failures = 0
         self._newest: Frame | None = None
         self._flushed = True
         self._clock = StageClock()
@@ -107,6 +108,16 @@ class Mapping:
         self._tell_state()
 
     def _tell_state(self) -> None:
-        if (state := self._slam.status().state) is not self._state:
-            self._state = state
-            self._events.state_changed()
+        """Log and publish what changed in the engine's state."""
+        status = self._slam.status()
+        if status.initialisations_failed > self._told_failures:
+            self._notices.warn("initialisation", status.reason)
+        self._told_failures = status.initialisations_failed
+        if status.state is self._state:
+            return
+        if status.state is State.LOST:
+            self._notices.warn("lost", f"lost: {status.reason}")
+        elif status.state is State.TRACKING:
+            self._notices.note("tracking", f"tracking: {status.reason}")
+        self._state = status.state
+        self._events.state_changed()

@@ -6,9 +6,10 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Vector3
 from numpy.typing import NDArray
-from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.geometry import quat_xyzw_from_rotation
 from slam3r_ros.engine.types import MapPoints
 from slam3r_ros.io.map_axes import points_in_map
@@ -55,6 +56,21 @@ def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: ND
         header=header(stamp_ns, parent),
         child_frame_id=child,
         transform=Transform(translation=translation, rotation=pose.orientation),
+    )
+
+
+def camera_info_message(head: Header, camera: Camera) -> CameraInfo:
+    """The CameraInfo of a camera."""
+    k = camera.matrix
+    return CameraInfo(
+        header=head,
+        width=camera.width,
+        height=camera.height,
+        distortion_model="plumb_bob" if camera.distortion_model == "none" else camera.distortion_model,
+        d=list(camera.distortion) or [0.0] * 5,
+        k=k.ravel().tolist(),
+        r=np.eye(3).ravel().tolist(),
+        p=np.hstack([k, np.zeros((3, 1))]).ravel().tolist(),
     )
 
 

@@ -58,7 +58,8 @@ class SlamNode(LifecycleNode):
         self._status_timer: Any = None
         # A service waits for the worker: in a group of its own it does not hold the images up meanwhile.
         group = MutuallyExclusiveCallbackGroup()
-        self.create_service(Trigger, "~/reset", self._on_reset, callback_group=group)
+        reset: Any = self._on_reset  # rclpy takes coroutines, its types do not say so
+        self.create_service(Trigger, "~/reset", reset, callback_group=group)
         self.create_service(SetBool, "~/pause", self._on_pause, callback_group=group)
         self.create_service(SaveMap, "~/save_map", self._on_save_map, callback_group=group)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)

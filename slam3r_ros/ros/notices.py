@@ -37,6 +37,11 @@ class Notices:
         """Something the user asked for happened."""
         self._logger.info(text)
 
+    def note(self, kind: str, text: str) -> None:
+        """Something worth knowing, that may happen often."""
+        if (line := self._admit(kind, text, is_trouble=False)) is not None:
+            self._logger.info(line)
+
     def warn(self, kind: str, text: str) -> None:
         """Something was wrong that the node works around."""
         if (line := self._admit(kind, text)) is not None:
@@ -47,10 +52,11 @@ class Notices:
         if (line := self._admit(kind, text)) is not None:
             self._logger.error(line)
 
-    def _admit(self, kind: str, text: str) -> str | None:
+    def _admit(self, kind: str, text: str, *, is_trouble: bool = True) -> str | None:
         """The line to log, or None if one of this kind was logged just now."""
         with self._lock:
-            self.newest = Notice(text, self._now_ns())
+            if is_trouble:
+                self.newest = Notice(text, self._now_ns())
             now = time.monotonic()
             if now - self._logged.get(kind, -THROTTLE_S) < THROTTLE_S:
                 self._held_back[kind] = self._held_back.get(kind, 0) + 1

@@ -37,7 +37,8 @@ class _FrameFacts:
     camera_frame: str
     pixels_per_crop_pixel: float
     """Pixels of the received image along one pixel of the networks' crop."""
-    camera_is_known: bool
+    known_focal: float | None
+    """Focal length from camera_info, pixels of the received image; None if the pose's was estimated."""
     point_count: int
     cloud_was_published: bool
 
@@ -157,8 +158,8 @@ class Outputs:
             pose=pose,
             camera_frame=facts.camera_frame,
             confidence=record.mean_confidence,
-            focal_length=record.pose.focal_px * facts.pixels_per_crop_pixel,
-            focal_length_estimated=not facts.camera_is_known,
+            focal_length=facts.known_focal or record.pose.focal_px * facts.pixels_per_crop_pixel,
+            focal_length_estimated=facts.known_focal is None,
             inlier_fraction=record.pose.inlier_fraction,
             reprojection_error=record.pose.reprojection_error_px * facts.pixels_per_crop_pixel,
         )
@@ -182,7 +183,7 @@ def _facts_of(
         index=update.index,
         camera_frame=camera_frame,
         pixels_per_crop_pixel=1.0 / max(crop_width / width, crop_height / height),
-        camera_is_known=use_camera and frame.camera is not None,
+        known_focal=math.sqrt(frame.camera.fx * frame.camera.fy) if use_camera and frame.camera is not None else None,
         point_count=len(update.added),
         cloud_was_published=cloud_was_published,
     )
