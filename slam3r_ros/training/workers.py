@@ -5,6 +5,8 @@ On a shared machine this is far quicker than one process with several threads, w
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +44,24 @@ class Workers:
 
 
 def run_workers(function: Callable[..., None], count: int, *arguments: Any) -> None:
-    """Call `function(workers, *arguments)` in `count` processes of one thread; in this process when `count` is 1."""
+    """Call `function(workers, *arguments)` in `count` processes of one thread; in this process when `count` is 1.
+
+    The processes end with this one, by SIGTERM or SIGINT too.
+    """
     if count == 1:
         function(Workers(), *arguments)
         return
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with TemporaryDirectory() as directory:
-        torch.multiprocessing.spawn(
-            _worker, (count, str(Path(directory) / "meeting"), function, arguments), nprocs=count
-        )
+        meeting = str(Path(directory) / "meeting")
+        context = torch.multiprocessing.spawn(_worker, (count, meeting, function, arguments), nprocs=count, join=False)
+        try:
+            while not context.join():
+                pass
+        finally:
+            for process in context.processes:
+                process.terminate()
+            signal.signal(signal.SIGTERM, previous)
 
 
 def _worker(rank: int, count: int, meeting: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:

@@ -6,7 +6,10 @@ import math
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -259,3 +262,46 @@ def test_match_targets_follow_a_turn_of_the_camera(rooms: RenderedRooms) -> None
     weights, visible = match_targets(wall, pose, wall, patch=16)
     assert visible[0].tolist() == [False, True, False, True]
     assert weights[0, 1].argmax() == 0 and weights[0, 3].argmax() == 2
+
+
+_WAIT = """
+import os, sys, time
+from slam3r_ros.training.workers import run_workers
+
+def wait(workers, directory):
+    open(f"{directory}/{os.getpid()}.pid", "w").close()
+    time.sleep(300)
+
+if __name__ == "__main__":
+    run_workers(wait, 2, sys.argv[1])
+"""
+
+
+def test_workers_end_with_the_run_that_is_stopped(tmp_path: Path) -> None:
+    script = tmp_path / "wait.py"
+    script.write_text(_WAIT)
+    path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.Popen([sys.executable, script, tmp_path], env={**os.environ, "PYTHONPATH": path})
+    try:
+        pids = _until(lambda: found if len(found := [int(p.stem) for p in tmp_path.glob("*.pid")]) == 2 else None)
+        run.terminate()
+        assert run.wait(30) != 0
+        assert _until(lambda: True if not any(_is_running(pid) for pid in pids) else None)
+    finally:
+        run.kill()
+
+
+def _until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (value := found()) is not None:
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"waited {seconds} s")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
