@@ -72,9 +72,11 @@ class FrameMaker:
         return Frame(judgement.stamp_ns, image, self._cameras.camera_for(image.shape[1], image.shape[0]))
 
     def _note_size(self, width: int, height: int) -> None:
-        if self._size not in (None, (width, height)):
+        if self._size is not None and self._size != (width, height):
+            old_width, old_height = self._size
             self._notices.warn(
-                "size change", f"the images' size changed from {self._size} to {(width, height)}: going on with it"
+                "size change",
+                f"the images' size changed from {old_width} x {old_height} to {width} x {height}: going on with it",
             )
         self._size = (width, height)
 

@@ -43,7 +43,12 @@ class SlamNode(LifecycleNode):
 
     def __init__(self, **arguments: Any) -> None:
         """``arguments`` are those of rclpy's Node, without the name."""
-        super().__init__("slam3r", automatically_declare_parameters_from_overrides=True, **arguments)
+        super().__init__(
+            "slam3r",
+            automatically_declare_parameters_from_overrides=True,  # `declare_parameters` needs them
+            allow_undeclared_parameters=True,  # so that `_on_set_parameters` refuses them, by name
+            **arguments,
+        )
         self.notices = Notices(self.get_logger(), lambda: self.get_clock().now().nanoseconds)
         self.problem = ""
         """What keeps the node from running, in one sentence."""
