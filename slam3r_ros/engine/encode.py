@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -49,23 +51,27 @@ class Encoder:
         self._network = network
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
 
-    def encode(self, frame: Frame, index: int) -> EncodedFrame:
-        """Undistort (where the camera is known to distort), crop and encode ``frame``."""
+    def encode(self, frames: Sequence[Frame], first_index: int) -> list[EncodedFrame]:
+        """Undistort (where the camera is known to distort), crop and encode; indices count from ``first_index``."""
         network, size = self._network, self._network.config.image_size
-        image, camera = self._undistort(frame)
-        crop = resize_and_crop(image, size)
-        pixels = torch.from_numpy(crop).to(network.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        undistorted = [self._undistort(frame) for frame in frames]
+        crops = [resize_and_crop(image, size) for image, _ in undistorted]
+        pixels = torch.from_numpy(np.stack(crops)).to(network.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         tokens = network.encode(pixels)
         x = network.decoder_tokens(tokens)
-        return EncodedFrame(
-            index=index,
-            stamp_ns=frame.stamp_ns,
-            image=crop,
-            camera=None if camera is None else crop_camera(camera, size),
-            tokens=tokens[0],
-            as_reference=network.first_reference(x)[0],
-            as_source=network.first_source(x)[0],
-        )
+        references, sources = network.first_reference(x), network.first_source(x)
+        return [
+            EncodedFrame(
+                index=first_index + number,
+                stamp_ns=frame.stamp_ns,
+                image=crops[number],
+                camera=None if camera is None else crop_camera(camera, size),
+                tokens=tokens[number],
+                as_reference=references[number],
+                as_source=sources[number],
+            )
+            for number, (frame, (_, camera)) in enumerate(zip(frames, undistorted, strict=True))
+        ]
 
     def _undistort(self, frame: Frame) -> tuple[NDArray[np.uint8], Camera | None]:
         camera = frame.camera

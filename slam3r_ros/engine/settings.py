@@ -156,7 +156,7 @@ class RegisterSettings:
     )
     together_max: int = setting(
         10,
-        "most frames registered in one round of (stride + 1) / 2; with lookahead 0 rounds are of one frame",
+        "most frames registered in one round of (stride + 1) / 2; with lookahead 0 a round is what is pushed at once",
         unit="frames",
         minimum=1,
         maximum=100,

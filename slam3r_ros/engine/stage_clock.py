@@ -10,19 +10,22 @@ _WEIGHT = 0.1  # of the newest value in the moving average
 
 
 class StageClock:
-    """Moving averages of milliseconds by stage. On a GPU a stage's time is that of giving its work to the device."""
+    """Moving averages of milliseconds a frame, by stage.
+
+    On a GPU a stage's time is that of giving its work to the device.
+    """
 
     def __init__(self) -> None:
         self._average_ms: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Measure the body as one run of stage ``name``."""
+    def stage(self, name: str, frames: int = 1) -> Iterator[None]:
+        """Measure the body as one run of stage ``name`` on so many frames."""
         started = time.perf_counter()
         try:
             yield
         finally:
-            elapsed_ms = (time.perf_counter() - started) * 1e3
+            elapsed_ms = (time.perf_counter() - started) * 1e3 / frames
             previous = self._average_ms.get(name, elapsed_ms)
             self._average_ms[name] = previous + _WEIGHT * (elapsed_ms - previous)
 

@@ -37,7 +37,8 @@ class Rounds:
         """``initial``: indices of the initial frames, ``stride`` apart."""
         self._stride = stride
         self._lookahead = lookahead
-        self._together = 1 if lookahead == 0 else max(1, min((stride + 1) // 2, together_max))
+        self._waits = lookahead > 0  # without lookahead nothing waits: a round is what has come at once
+        self._together = max(1, min((stride + 1) // 2, together_max)) if self._waits else together_max
         self._head = [index for index in range(initial[0], initial[-1]) if index not in initial]
         self._next = initial[-1] + 1
 
@@ -58,7 +59,7 @@ class Rounds:
             yield Round((self._head.pop(0),), is_head=True)
         while not self._head and self._next <= reach:
             last = self._next + self._together - 1
-            if ended:
+            if ended or not self._waits:
                 last = min(last, newest)
             if last > reach:
                 return

@@ -158,7 +158,8 @@ class MultiviewNetwork(nn.Module):
         """Outputs (batch, views, tokens, width) of both sides after ``depth`` layers, from layer 0's shares.
 
         The embeddings (batch, views, tokens, width), where given, are added to every later layer's input (layer 0's
-        shares hold them already). Of a side that is not needed, the last layer is not run: its output is the one before.
+        shares hold them already). Of a side that is not needed the last layer is not run: its output is the one
+        before.
         """
         rotary = self.decoder_rotary
         reference_x, source_x = references.features, sources.features

@@ -49,7 +49,7 @@ def test_a_distorted_image_is_undistorted_first(
     u, v = project(point, np.zeros(3), np.zeros(3), k, d)[0].reshape(2)
     image = np.zeros((480, 640, 3), dtype=np.uint8)
     cv2.circle(image, (round(u), round(v)), 12, (255, 255, 255), -1)
-    encoded = Encoder(tiny_networks.i2p).encode(Frame(0, image, camera), 0)
+    encoded = Encoder(tiny_networks.i2p).encode([Frame(0, image, camera)], 0)[0]
     assert encoded.camera is not None and not encoded.camera.is_distorted
     bright = encoded.image[..., 0].astype(float)
     rows, columns = np.mgrid[:32, :32]

@@ -14,7 +14,7 @@ from slam3r_ros.networks.weights import Networks
 
 @pytest.fixture(scope="module")
 def keyframe(tiny_networks: Networks) -> Keyframe:
-    frame = Encoder(tiny_networks.i2p).encode(Frame(0, textured_image(0)), 0)
+    frame = Encoder(tiny_networks.i2p).encode([Frame(0, textured_image(0))], 0)[0]
     points, confidence = torch.ones(32, 32, 3), torch.full((32, 32), 2.0)
     local = LocalPointmap(frame, points, confidence, confidence > 1, points, 2.0)
     return Keyframe(local, points, confidence, 2.0, registration=None)

@@ -1,4 +1,5 @@
 import gc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.types import Frame, MapUpdate, State
 from slam3r_ros.networks.weights import Networks
+from slam3r_ros.tools.parity import sequence_settings
 
 ACCEPT_ALL = {"pose.minimum_inliers": 0.0, "initialize.minimum_motion": 0.0, "initialize.minimum_texture": 0.0}
 
@@ -37,6 +39,29 @@ def test_without_lookahead_every_frame_is_answered_at_once(tiny_networks: Networ
     assert [update.index for update in updates] == list(range(30))
     assert [update.stamp_ns for update in updates] == [number * 1_000 for number in range(30)]
     assert slam.flush() == []
+
+
+def test_frames_pushed_together_are_registered_together(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=3)
+    push_images(slam, range(20))
+    updates = slam.push(*(Frame(number * 1_000, textured_image(number)) for number in (20, 21)))
+    assert [update.index for update in updates] == [20, 21]
+    assert [update.registration.registered for update in updates if update.registration] == [(20, 21)] * 2
+    assert slam.push() == []
+
+
+def test_with_full_lookahead_it_does_not_matter_how_frames_are_pushed(golden: Path, golden_networks: Networks) -> None:
+    settings = sequence_settings({"win_r": 2, "initial_winsize": 4, "num_scene_frame": 3, "buffer_size": 5}, stride=4)
+    with np.load(golden / "sequence_stride2" / "expected.npz") as file:
+        frames = [Frame(number, image) for number, image in enumerate(file["images"])]
+    results = []
+    for size in (1, 5):
+        slam = Slam(golden_networks, settings)
+        updates = [u for i in range(0, len(frames), size) for u in slam.push(*frames[i : i + size])] + slam.flush()
+        results.append({update.index: update.points_world for update in updates})
+    assert results[0].keys() == results[1].keys() == set(range(len(frames)))
+    for index, points in results[0].items():
+        np.testing.assert_allclose(results[1][index], points, rtol=1e-3, atol=1e-4)
 
 
 def test_two_thousand_frames_in_bounded_memory_and_work(tiny_networks: Networks) -> None:

@@ -13,7 +13,7 @@ def ring(tiny_networks: Networks) -> RingBuffer:
     """Frames 0 to 9."""
     encoder, ring = Encoder(tiny_networks.i2p), RingBuffer()
     for index in range(10):
-        ring.append(encoder.encode(Frame(index, textured_image(index)), index))
+        ring.append(encoder.encode([Frame(index, textured_image(index))], index)[0])
     return ring
 
 
@@ -60,10 +60,11 @@ def test_head_frames_come_first_one_by_one_then_rounds() -> None:
     assert rounds_of(rounds, newest=15, ended=True) == [(11, 12), (13, 14), (15,)]
 
 
-def test_without_lookahead_every_frame_is_its_own_round_at_once() -> None:
-    rounds = Rounds((0, 4), stride=4, lookahead=0, together_max=10)
+def test_without_lookahead_what_has_come_is_a_round_at_once() -> None:
+    rounds = Rounds((0, 4), stride=4, lookahead=0, together_max=3)
     assert rounds_of(rounds, newest=4) == [(1,), (2,), (3,)]
     assert [rounds_of(rounds, newest=newest) for newest in (5, 6)] == [[(5,)], [(6,)]]
+    assert rounds_of(rounds, newest=10) == [(7, 8, 9), (10,)]
 
 
 def test_rounds_are_not_larger_than_allowed() -> None:
