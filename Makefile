@@ -24,7 +24,7 @@ demo: setup ## a camera topic becomes a map, in demo/ (SOURCE=video, image direc
 	@$(ACTIVATE) && slam3r_ros demo $(if $(SOURCE),"$(SOURCE)") $(ARGS)
 
 bench: setup ## speed and memory, with this repository's weights and with the published sizes
-	@$(ACTIVATE) && for script in benchmarks/*.py; do python $$script $(ARGS) || exit 1; done
+	@$(ACTIVATE) && python benchmarks/run.py $(ARGS)
 
 train: setup ## train the embedded weights again (hours)
 	@$(ACTIVATE) && for stage in data i2p correlation l2w; do slam3r_ros train --stage $$stage $(ARGS) || exit 1; done
