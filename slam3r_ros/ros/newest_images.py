@@ -37,12 +37,14 @@ class NewestImages:
             self._changed.notify()
             return int(full)
 
-    def take(self, timeout_s: float) -> Arrival | None:
-        """The oldest image kept; None if none came within the time, or when nudged."""
+    def take(self, timeout_s: float) -> list[Arrival]:
+        """Every image kept, oldest first; none if none came within the time, or when nudged."""
         with self._changed:
             self._changed.wait_for(lambda: self._images or self._nudged, timeout_s)
             self._nudged = False
-            return self._images.popleft() if self._images else None
+            taken = list(self._images)
+            self._images.clear()
+            return taken
 
     def nudge(self) -> None:
         """Make a waiting `take` return at once."""

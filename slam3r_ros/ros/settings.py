@@ -25,7 +25,13 @@ class NodeSettings:
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     attention: str = setting("auto", "attention backend", choices=("auto", "sdpa", "xformers", "plain"))
-    threads: int = setting(0, "CPU threads of the networks; 0 leaves the choice to torch", minimum=0, maximum=1024)
+    threads: int = setting(
+        1,
+        "CPU threads of the networks; more help large networks only, and take cores from camera and DDS; "
+        "0 leaves the choice to torch",
+        minimum=0,
+        maximum=1024,
+    )
 
     image_transport: str = setting("raw", "raw: `image`; compressed: `image/compressed`", choices=("raw", "compressed"))
     image_qos: str = setting(

@@ -35,7 +35,7 @@ class Worker:
         self._thread.start()
 
     def stop(self, time_limit_s: float) -> bool:
-        """End after the image in work; False if that took longer than the limit, and the thread goes on."""
+        """End after the images in work; False if that took longer than the limit, and the thread goes on."""
         self._stop.set()
         self._images.nudge()
         self._thread.join(time_limit_s)
@@ -65,10 +65,10 @@ class Worker:
     def _loop(self) -> None:
         last_image = time.monotonic()
         while not self._stop.is_set():
-            arrival = self._images.take(_IDLE_S)
+            arrivals = self._images.take(_IDLE_S)
             self._answer_requests()
-            if arrival is not None:
-                self._mapping.process(arrival)
+            if arrivals:
+                self._mapping.process(arrivals)
                 last_image = time.monotonic()
                 continue
             if 0 < self._flush_after_s < time.monotonic() - last_image:
