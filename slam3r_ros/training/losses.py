@@ -7,6 +7,9 @@ from torch import Tensor
 CONFIDENCE_WEIGHT = 0.2
 """Alpha of the confidence term (SLAM3R, arXiv 2412.09401, section 3.2; DUSt3R, arXiv 2312.14132, equation 4)."""
 
+BARRIER_WEIGHT = 0.004
+"""Keeps confidences from sinking to exactly 1, where they would stop learning, while all distances are above alpha."""
+
 
 def mean_distance(points: Tensor, valid: Tensor) -> Tensor:
     """Mean distance to the origin of the valid points of each sample, all views jointly: (batch, 1, 1, 1, 1).
@@ -33,7 +36,7 @@ def confidence_weighted(
     distances: Tensor, confidence: Tensor, valid: Tensor, alpha: float = CONFIDENCE_WEIGHT
 ) -> Tensor:
     """Mean over valid points of `confidence * distance - alpha log(confidence)`; all (batch, views, height, width)."""
-    values = confidence * distances - alpha * confidence.log()
+    values = confidence * distances - alpha * confidence.log() - BARRIER_WEIGHT * (confidence - 1).clamp(min=1e-6).log()
     weight = valid.to(values.dtype)
     return (values * weight).sum() / weight.sum().clamp(min=1.0)
 
