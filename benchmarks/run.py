@@ -1,8 +1,8 @@
 """Speed and memory on this machine: ``make bench``.
 
 Two measurements: the embedded networks end to end, 640 x 480 images at 30 Hz over DDS into the real node (the demo);
-and every network stage by itself, for the embedded networks and for networks of the published size with random weights. The
-results go to ``benchmarks/results/`` under the date, as JSON and as a table.
+and every network stage by itself, for the embedded networks and for networks of the published size with random
+weights. The results go to ``benchmarks/results/`` under the date, as JSON and as a table.
 """
 
 from __future__ import annotations

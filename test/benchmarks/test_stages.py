@@ -1,5 +1,4 @@
 from benchmarks.stages import Workload, measure_stages
-
 from slam3r_ros.networks.weights import Networks
 
 
