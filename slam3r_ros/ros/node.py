@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
+import traceback
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import wraps
 from typing import Any, TypeVar
 
 import rclpy
@@ -31,11 +32,30 @@ from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.outputs import LATCHED
 from slam3r_ros.ros.parameters import declare_parameters
 from slam3r_ros.ros.session import Session, WorkerStuckError
+from slam3r_ros.ros.stopping import stop_on_signals
 from slam3r_ros.srv import SaveMap
 
 Result = TypeVar("Result")
 _DIAGNOSTICS_PERIOD_S = 1.0
 _NOT_ACTIVE = "the node is not configured; configure and activate it first"
+
+
+Transition = Callable[["SlamNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _reported(transition: Transition) -> Transition:
+    """Log the error that ends a transition; rclpy loses it and only reports that there was one."""
+
+    @wraps(transition)
+    def run(node: SlamNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:
+            node.problem = f"{transition.__name__}: {type(error).__name__}: {error}"
+            node.get_logger().error(f"{node.problem}\n{traceback.format_exc()}")
+            raise
+
+    return run
 
 
 class SlamNode(LifecycleNode):
@@ -86,6 +106,7 @@ class SlamNode(LifecycleNode):
 
     # ---- lifecycle -----------------------------------------------------------------------------------------------
 
+    @_reported
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters and load the networks."""
         try:
@@ -100,6 +121,7 @@ class SlamNode(LifecycleNode):
         self.get_logger().info(f"configured with weights '{settings.weights}'")
         return super().on_configure(state)
 
+    @_reported
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen to the camera."""
         assert self._session is not None
@@ -108,16 +130,19 @@ class SlamNode(LifecycleNode):
         self._publish_status()
         return super().on_activate(state)
 
+    @_reported
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop taking images; the map stays."""
         self._stop_session()
         return super().on_deactivate(state)
 
+    @_reported
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let networks and map go."""
         self._close_session()
         return super().on_cleanup(state)
 
+    @_reported
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End for good."""
         if self._session is not None:
@@ -185,7 +210,7 @@ class SlamNode(LifecycleNode):
         else:
             health, status = session.input_health(), session.status()
             if status.state != SlamStatus.PAUSED and health.silent_s > health.timeout_s:
-                self.notices.warn("no image", f"no image for {health.silent_s:.0f} s on '{health.topic}'")
+                self.notices.warn("no image", f"no image for {health.silent_s:.0f} s on '{health.topic}'", 60.0)
             message = diagnostics.running(now_ns, self.get_name(), health, status)
         self._diagnostics.publish(message)
 
@@ -220,23 +245,21 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:  # how rclpy tells of arguments or a parameter file it cannot read
         print(f"slam3r: {error}", file=sys.stderr)
         return 2
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    node = SlamNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        node.start()
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.2)
-    except ExternalShutdownException:
-        node.get_logger().info("shut down from outside")
-    finally:
-        node.finish()
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with stop_on_signals() as stop:
+        node = SlamNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            node.start()
+            while not stop.is_set():
+                executor.spin_once(timeout_sec=0.2)
+        except ExternalShutdownException:
+            node.get_logger().info("shut down from outside")
+        finally:
+            node.finish()
+            executor.shutdown()
+            node.destroy_node()
+            rclpy.try_shutdown()
     return 0
 
 

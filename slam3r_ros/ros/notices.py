@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ class Notice:
 
 
 class Notices:
-    """Logs warnings and errors, each kind at most every `THROTTLE_S`; how many were held back is said with the next."""
+    """Logs warnings and errors, each kind at most every few seconds; the next one says how many were held back."""
 
     def __init__(self, logger: RcutilsLogger, now_ns: Callable[[], int]) -> None:
         self._logger = logger
@@ -42,9 +43,9 @@ class Notices:
         if (line := self._admit(kind, text, is_trouble=False)) is not None:
             self._logger.info(line)
 
-    def warn(self, kind: str, text: str) -> None:
+    def warn(self, kind: str, text: str, every_s: float = THROTTLE_S) -> None:
         """Something was wrong that the node works around."""
-        if (line := self._admit(kind, text)) is not None:
+        if (line := self._admit(kind, text, every_s)) is not None:
             self._logger.warning(line)
 
     def error(self, kind: str, text: str) -> None:
@@ -52,13 +53,13 @@ class Notices:
         if (line := self._admit(kind, text)) is not None:
             self._logger.error(line)
 
-    def _admit(self, kind: str, text: str, *, is_trouble: bool = True) -> str | None:
+    def _admit(self, kind: str, text: str, every_s: float = THROTTLE_S, *, is_trouble: bool = True) -> str | None:
         """The line to log, or None if one of this kind was logged just now."""
         with self._lock:
             if is_trouble:
                 self.newest = Notice(text, self._now_ns())
             now = time.monotonic()
-            if now - self._logged.get(kind, -THROTTLE_S) < THROTTLE_S:
+            if now - self._logged.get(kind, -math.inf) < every_s:
                 self._held_back[kind] = self._held_back.get(kind, 0) + 1
                 return None
             self._logged[kind] = now

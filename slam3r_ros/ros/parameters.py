@@ -88,7 +88,11 @@ def declare_parameters(node: Node) -> DeclaredParameters:
 def describe(spec: SettingSpec) -> ParameterDescriptor:
     """The ROS descriptor of a parameter: meaning with unit, range, choices."""
     unit = f" [{spec.unit}]" if spec.unit else ""
-    descriptor = ParameterDescriptor(description=spec.meaning + unit, additional_constraints=spec.range_text)
+    descriptor = ParameterDescriptor(
+        description=spec.meaning + unit,
+        additional_constraints=spec.range_text,
+        dynamic_typing=True,  # `DeclaredParameters.accept` refuses other types by name, rclpy would not
+    )
     kind = type(spec.default)
     if kind in _LARGEST and (spec.minimum is not None or spec.maximum is not None):
         low = -_LARGEST[kind] if spec.minimum is None else spec.minimum

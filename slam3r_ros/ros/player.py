@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import array
 import json
-import signal
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from slam3r_ros.io.files import OutputError, replacing
 from slam3r_ros.io.prefetch import prefetched
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.ros.messages import camera_info_message, header, time_message
+from slam3r_ros.ros.stopping import stop_on_signals
 
 _NANOSECONDS = 10**9
 _CLOCK_PERIOD_S = 0.01
@@ -269,17 +269,15 @@ def main(arguments: argparse.Namespace) -> int:
         wait_for_subscriber_s=arguments.wait_for_subscriber,
     )
     rclpy.init(args=arguments.ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        with open_source(arguments.source, rate_hz=arguments.rate, topic=arguments.bag_topic) as source:
-            return _play(source, options, stop, arguments.report)
-    except (SourceError, OutputError) as error:
-        print(f"slam3r_ros play: {error}", file=sys.stderr)
-        return 2
-    finally:
-        rclpy.try_shutdown()
+    with stop_on_signals() as stop:
+        try:
+            with open_source(arguments.source, rate_hz=arguments.rate, topic=arguments.bag_topic) as source:
+                return _play(source, options, stop, arguments.report)
+        except (SourceError, OutputError) as error:
+            print(f"slam3r_ros play: {error}", file=sys.stderr)
+            return 2
+        finally:
+            rclpy.try_shutdown()
 
 
 def _play(source: Source, options: PlayOptions, stop: threading.Event, report_path: Path | None) -> int:

@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 SOCKET_BYTES = 4 * 2**20
@@ -48,7 +47,7 @@ def socket_limit() -> int:
 
 
 def choose_transport(
-    environment: Mapping[str, str], granted: int, *, profile: Path | None = None, closed: bool = False
+    environment: Mapping[str, str], granted: int, *, profile: str = "", closed: bool = False
 ) -> Transport:
     """What to set for processes that take images.
 
@@ -63,7 +62,7 @@ def choose_transport(
     if "fastrtps" not in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
         return Transport((), "")
     if environment.get("ROS_DISTRO") in _TOO_OLD:
-        chosen = () if profile is None else (("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile)),)
+        chosen = (("FASTRTPS_DEFAULT_PROFILES_FILE", profile),) if profile else ()
     else:
         chosen = ((TRANSPORT_VARIABLE, UDP_LARGE),)
     if granted >= SOCKET_BYTES:

@@ -1,0 +1,23 @@
+"""Ending a process when it is asked to."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set. After the block both are ignored: the process is ending, cleanly."""
+    stop = threading.Event()
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        for number in _SIGNALS:  # `ros2 launch` and a terminal may both send one
+            signal.signal(number, signal.SIG_IGN)
