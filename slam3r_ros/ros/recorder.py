@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+import rclpy
 from geometry_msgs.msg import PoseStamped
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -57,10 +58,12 @@ class Record:
 
 
 class Recorder:
-    """A node of its own in a thread of its own; use it as a context."""
+    """A node with a context and a thread of its own; use it as a context manager."""
 
-    def __init__(self, context: Context, *, node_name: str = "/slam3r", map_frame: str = "map") -> None:
+    def __init__(self, *, node_name: str = "/slam3r", map_frame: str = "map") -> None:
         self.record = Record()
+        self._context = context = Context()
+        rclpy.init(context=context)
         self._map_frame = map_frame
         self._node = node = Node("slam3r_recorder", context=context)
         reliable = QoSProfile(depth=100)
@@ -84,6 +87,7 @@ class Recorder:
         self._thread.join(5.0)
         self._executor.shutdown()
         self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
 
     def save_map(self, path: str, time_limit_s: float) -> SaveMap.Response:
         """Have the node write its map; raises TimeoutError if it does not answer in time."""

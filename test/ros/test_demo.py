@@ -1,0 +1,105 @@
+"""The demo, and the node as a process: player and node over DDS, SIGINT, files and figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+from synthetic import textured_image
+
+from slam3r_ros.io.ply import read_ply
+from slam3r_ros.io.tum import read_trajectory
+from slam3r_ros.tools import picture
+
+COUNT = 24
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of 640 x 480 with truth."""
+    folder = tmp_path_factory.mktemp("sequence")
+    (folder / "rgb").mkdir()
+    for number in range(COUNT):
+        image = cv2.resize(textured_image(number), (640, 480))
+        cv2.imwrite(str(folder / "rgb" / f"{number:06d}.jpg"), image[:, :, ::-1])
+    (folder / "intrinsics.txt").write_text("500 500 319.5 239.5 640 480\n")
+    poses = [f"{5 + number / 30:.6f} {0.01 * number**1.5:.4f} 0 {0.1 * number:.4f} 0 0 0 1" for number in range(COUNT)]
+    (folder / "poses.txt").write_text("\n".join(poses))
+    return folder
+
+
+def test_demo_leaves_map_trajectory_picture_and_report(sequence: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    given = ["--weights", str(weights), "-p", "pose.minimum_inliers:=0.0", "-p", "image_queue:=100", "-p", "threads:=1"]
+    command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", str(sequence), "--out", str(out), *given]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr + (out / "node.log").read_text()
+
+    report = json.loads((out / "report.json").read_text())
+    assert report["frames_sent"] == report["frames_received"] == report["frames_processed"] == COUNT
+    assert (report["frames_lost_in_transport"], report["frames_dropped"], report["frames_rejected"]) == (0, 0, 0)
+    assert report["state"] == "TRACKING"
+    assert report["frames_sent_per_second"] == pytest.approx(30, rel=0.1)
+    assert 0 < report["latency_p50_ms"] <= report["latency_p95_ms"] < 30_000
+    assert report["trajectory_error"]["compared"] == report["frames_tracked"] == COUNT
+
+    stamps = json.loads((out / "played.json").read_text())["stamps_ns"]
+    assert [pose.stamp_ns for pose in read_trajectory(out / "trajectory.tum")] == stamps
+    assert len(read_ply(out / "map.ply")) == report["map_points"] > 0
+    image = cv2.imread(str(out / "map.png"))
+    assert image is not None and image.std() > 5
+    assert "0 lost in transport" in result.stdout
+
+
+def test_demo_says_what_is_wrong(tmp_path: Path, sequence: Path) -> None:
+    command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", "--out", str(tmp_path)]
+    missing = subprocess.run([*command, "nowhere"], capture_output=True, text=True, timeout=60, check=False)
+    assert (missing.returncode, "source 'nowhere' does not exist" in missing.stderr) == (2, True)
+    wrong = subprocess.run(
+        [*command, str(sequence), "-p", "image_queue:=0"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert wrong.returncode == 1
+    assert "image_queue: expected 1 to 100, got 0" in wrong.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_node_cleanly_and_saves_the_map(weights: Path, tmp_path: Path, number: signal.Signals) -> None:
+    log, saved = tmp_path / "log", tmp_path / "saved"
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
+    parameters = ["--ros-args", "-p", f"weights:={weights}", "-p", f"save_on_exit:={saved}"]
+    with log.open("wb") as output:
+        node = subprocess.Popen(
+            [sys.executable, str(ROOT / "scripts" / "slam3r_node"), *parameters],
+            stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=ROOT,
+        )  # fmt: skip
+    try:
+        end = time.monotonic() + 60
+        while "configured with" not in log.read_text() and time.monotonic() < end:
+            time.sleep(0.05)
+        node.send_signal(number)
+        started = time.monotonic()
+        assert node.wait(20) == 0, log.read_text()
+        assert time.monotonic() - started < 10
+    finally:
+        node.kill()
+    assert (saved / "map.ply").is_file()
+    assert (saved / "trajectory.tum").is_file()
+    assert "saved 0 points" in log.read_text()
+
+
+def test_picture_of_nothing_is_drawn_too(tmp_path: Path) -> None:
+    import numpy as np
+
+    from slam3r_ros.engine.types import MapPoints
+
+    empty = MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
+    picture.draw_map(tmp_path / "map.png", empty, [], "nothing")
+    assert (tmp_path / "map.png").stat().st_size > 1000
