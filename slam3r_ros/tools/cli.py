@@ -9,8 +9,6 @@ from collections.abc import Sequence
 
 from slam3r_ros.networks.cpu import prepare_process
 
-from slam3r_ros.networks.cpu import prepare_process
-
 COMMANDS = {
     "run": ("slam3r_ros.tools.run", "map a video, image directory or bag without ROS, into files"),
     "play": ("slam3r_ros.ros.player", "publish a video, image directory, bag or webcam as a camera topic"),
@@ -39,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"slam3r_ros: unknown command '{name}'; known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     path, purpose = COMMANDS[name]
-    prepare_process()  # before anything imports torch
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
