@@ -35,7 +35,9 @@ class RoomFamily:
     """Angle of the optical axis above the horizon, degrees."""
     camera_speed: Range = (0.3, 0.7)
     """Mean speed of a path, metres a second."""
-    turn_of_gaze: float = 50.0
+    styles_by_surface: bool = True
+    """Walls, floor, ceiling and boxes each have patterns and colours of their own kind; otherwise any may have any."""
+    turn_of_gaze: float = 35.0
     """Largest change of the viewing direction from one waypoint to the next (about one metre), degrees."""
     clearance: float = 0.5
     """Least distance from the camera to any wall or box, metres."""

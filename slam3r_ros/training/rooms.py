@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from .room_family import RoomFamily
 from .texture_atlas import TextureAtlas
-from .textures import bake_texture
+from .textures import ANY_SURFACE, BOX, CEILING, FLOOR, WALL, bake_texture
 
+_ROOM_STYLES = (WALL, WALL, WALL, WALL, FLOOR, CEILING)
 FACES = 6
 """Faces of a box in the order -x, +x, -y, +y, -z, +z of its own axes."""
 
@@ -75,7 +76,7 @@ def build_room(seed: int, family: RoomFamily | None = None, texels_per_metre: fl
     centre, half, yaw = _place_boxes(random, size, family)
     lamp = np.array([random.uniform(0.25, 0.75) * size[0], random.uniform(0.25, 0.75) * size[1], size[2] - 0.2])
     ambient, field_of_view = random.uniform(0.35, 0.65), random.uniform(*family.field_of_view)
-    textures = _bake_all(seed, size, half, texels_per_metre)
+    textures = _bake_all(seed, size, half, texels_per_metre, family)
     return Room(size, centre, half, yaw, lamp, float(ambient), float(field_of_view), textures)
 
 
@@ -105,15 +106,16 @@ def _place_boxes(
 
 
 def _bake_all(
-    seed: int, size: NDArray[np.float64], halves: NDArray[np.float64], texels_per_metre: float
+    seed: int, size: NDArray[np.float64], halves: NDArray[np.float64], texels_per_metre: float, family: RoomFamily
 ) -> TextureAtlas:
     images: list[NDArray[np.float32]] = []
     extents: list[tuple[float, float]] = []
     for box, full in enumerate([size, *(2 * halves)]):
         for face, (width, height) in enumerate(face_extents(full)):
-            style = face if box == 0 else 0
-            random = np.random.default_rng([seed, 2, box, style])
-            posters = int(random.integers(2, 5)) if box == 0 and face < 4 else 0
-            images.append(bake_texture(random, width, height, texels_per_metre, posters))
+            style = _ROOM_STYLES[face] if box == 0 else BOX
+            random = np.random.default_rng([seed, 2, box, face if box == 0 else 0])
+            posters = int(random.integers(1, 4)) if box == 0 and face < 4 else 0
+            style = style if family.styles_by_surface else ANY_SURFACE
+            images.append(bake_texture(random, style, width, height, texels_per_metre, posters))
             extents.append((width, height))
     return TextureAtlas.from_images(images, extents, texels_per_metre)

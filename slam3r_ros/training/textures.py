@@ -7,6 +7,7 @@ resolution.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,21 +56,30 @@ def _lattice_weights(coordinates: Coordinates, cell: float) -> Image:
     return weights
 
 
-def random_colour(random: np.random.Generator) -> Image:
-    """One colour, (3,), moderately saturated, brightness 0.15 to 0.95."""
-    grey = random.uniform(0.15, 0.95)
-    tint = random.uniform(-0.25, 0.25, 3)
-    return np.clip(grey + tint - tint.mean(), 0.03, 1.0).astype(np.float32)
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Which colours a pattern may have."""
 
+    brightness: tuple[float, float]
+    """Range of the mean of the three channels, 0 to 1."""
+    tint: float
+    """Largest deviation of a channel from the mean."""
+    contrast: float
+    """Least difference in brightness of two colours of one pattern."""
 
-def contrasting_colours(random: np.random.Generator) -> tuple[Image, Image]:
-    """Two colours whose brightness differs by at least 0.2."""
-    first = random_colour(random)
-    for _ in range(20):
-        second = random_colour(random)
-        if abs(float(first.mean() - second.mean())) > 0.2:
-            return first, second
-    return first, (1.0 - first).astype(np.float32)
+    def colour(self, random: np.random.Generator) -> Image:
+        """One colour, (3,)."""
+        tint = random.uniform(-self.tint, self.tint, 3)
+        return np.clip(random.uniform(*self.brightness) + tint - tint.mean(), 0.03, 1.0).astype(np.float32)
+
+    def pair(self, random: np.random.Generator) -> tuple[Image, Image]:
+        """Two colours that differ by the contrast at least."""
+        first = self.colour(random)
+        for _ in range(20):
+            second = self.colour(random)
+            if abs(float(first.mean() - second.mean())) > self.contrast:
+                return first, second
+        return first, (1.0 - first).astype(np.float32)
 
 
 def _mix(weight: Image, first: Image, second: Image) -> Image:
@@ -81,27 +91,27 @@ def _per_cell(random: np.random.Generator, row: NDArray[np.int64], column: NDArr
     return table[row % _SIZE_OF_CELL_TABLE, column % _SIZE_OF_CELL_TABLE]
 
 
-def clouds(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
+def clouds(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
     """Fractal noise between three colours."""
-    first, second = contrasting_colours(random)
-    third = random_colour(random)
+    first, second = palette.pair(random)
+    third = palette.colour(random)
     broad = fractal_noise(random, u, v, random.uniform(0.3, 0.9), 5)
     fine = fractal_noise(random, u, v, random.uniform(0.08, 0.2), 3)
     return _mix((fine > 0.62).astype(np.float32), third, _mix(broad, first, second))
 
 
-def checks(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
+def checks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
     """A board of two colours; every cell a little brighter or darker."""
-    first, second = contrasting_colours(random)
+    first, second = palette.pair(random)
     cell = random.uniform(0.12, 0.45)
     column, row = np.floor(u / cell).astype(np.int64)[None], np.floor(v / cell).astype(np.int64)[:, None]
     board = ((column + row) % 2).astype(np.float32)
     return _mix(board, first, second) * (0.7 + 0.6 * _per_cell(random, row, column))[..., None]
 
 
-def bricks(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
+def bricks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
     """Courses of bricks, every other one shifted by half a brick, with joints of another colour."""
-    brick, joint_colour = contrasting_colours(random)
+    brick, joint_colour = palette.pair(random)
     width, joint = random.uniform(0.18, 0.5), random.uniform(0.012, 0.03)
     height = width * random.uniform(0.35, 0.6)
     row = np.floor(v / height).astype(np.int64)[:, None]
@@ -114,19 +124,19 @@ def bricks(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image
     )
 
 
-def tiles(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
+def tiles(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
     """Square tiles of random colours between two, with dark or light joints."""
-    first, second = contrasting_colours(random)
-    joint_colour = random_colour(random)
+    first, second = palette.pair(random)
+    joint_colour = palette.colour(random)
     cell, joint = random.uniform(0.15, 0.5), random.uniform(0.01, 0.03)
     column, row = np.floor(u / cell).astype(np.int64)[None], np.floor(v / cell).astype(np.int64)[:, None]
     inside = ((u / cell)[None] - column > joint / cell) & ((v / cell)[:, None] - row > joint / cell)
     return _mix(inside.astype(np.float32), _mix(_per_cell(random, row, column), first, second), joint_colour)
 
 
-def stripes(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
+def stripes(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
     """Slanted stripes of random brightness and one width, waved by noise."""
-    first, second = contrasting_colours(random)
+    first, second = palette.pair(random)
     angle, width = random.uniform(0, np.pi), random.uniform(0.06, 0.3)
     along = np.cos(angle) * u[None] + np.sin(angle) * v[:, None]
     along = along + random.uniform(0.0, 0.5) * value_noise(random, u, v, 0.7, 0.7)
@@ -134,9 +144,9 @@ def stripes(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Imag
     return _mix(_per_cell(random, np.zeros_like(index), index), first, second)
 
 
-def planks(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
+def planks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
     """Long boards with grain along u."""
-    first, second = contrasting_colours(random)
+    first, second = palette.pair(random)
     width = random.uniform(0.1, 0.25)
     row = np.floor(v / width).astype(np.int64)[:, None]
     column = np.floor(u[None] / 1.4 + 0.37 * (row % 7)).astype(np.int64)
@@ -146,25 +156,37 @@ def planks(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image
     return _mix(board, first, second) * (0.35 + 0.65 * joint)[..., None]
 
 
-def mosaic(random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
+def mosaic(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
     """Irregular patches: two noises cut into levels, every combination of levels with a colour of its own."""
     cell = random.uniform(0.25, 0.7)
     levels = int(random.integers(3, 6))
     first = np.floor(fractal_noise(random, u, v, cell, 3) * levels * 0.999).astype(np.int64)
     second = np.floor(fractal_noise(random, u, v, cell, 2) * levels * 0.999).astype(np.int64)
-    palette = np.stack([random_colour(random) for _ in range(levels * levels)])
+    palette = np.stack([palette.colour(random) for _ in range(levels * levels)])
     return palette[first * levels + second]
 
 
-PATTERNS: tuple[Callable[[np.random.Generator, Coordinates, Coordinates], Image], ...] = (
-    clouds,
-    checks,
-    bricks,
-    tiles,
-    stripes,
-    planks,
-    mosaic,
-)
+Pattern = Callable[[np.random.Generator, Coordinates, Coordinates, Palette], Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """The patterns and colours of one kind of surface."""
+
+    patterns: tuple[Pattern, ...]
+    palette: Palette
+
+    def paint(self, random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
+        """One of the patterns, (len(v), len(u), 3)."""
+        return self.patterns[int(random.integers(len(self.patterns)))](random, u, v, self.palette)
+
+
+ANY_SURFACE = Style((clouds, checks, bricks, tiles, stripes, planks, mosaic), Palette((0.15, 0.95), 0.25, 0.2))
+WALL = Style((bricks, stripes, clouds), Palette((0.5, 0.95), 0.1, 0.12))
+FLOOR = Style((checks, planks, tiles), Palette((0.15, 0.6), 0.1, 0.2))
+CEILING = Style((clouds,), Palette((0.7, 0.95), 0.04, 0.06))
+BOX = Style((mosaic, checks, tiles), Palette((0.15, 0.8), 0.45, 0.2))
+POSTER = Style((mosaic, clouds, stripes), Palette((0.1, 0.9), 0.3, 0.25))
 
 
 def _hang_posters(random: np.random.Generator, image: Image, u: Coordinates, v: Coordinates, count: int) -> None:
@@ -175,13 +197,12 @@ def _hang_posters(random: np.random.Generator, image: Image, u: Coordinates, v: 
             random.uniform(0.3, max(float(v[-1]) - height, 0.31)),
         )
         columns, rows = np.nonzero((u >= left) & (u < left + width))[0], np.nonzero((v >= low) & (v < low + height))[0]
-        pattern = PATTERNS[int(random.integers(len(PATTERNS)))]
-        frame, seed = random_colour(random), int(random.integers(2**31))
+        frame, seed = POSTER.palette.colour(random), int(random.integers(2**31))
         if len(columns) < 3 or len(rows) < 3:
             continue
         own = np.random.default_rng(seed)
         zoom = np.float32(own.uniform(1.5, 4.0))
-        inner = pattern(own, (u[columns] - u[columns[0]]) * zoom, (v[rows] - v[rows[0]]) * zoom)
+        inner = POSTER.paint(own, (u[columns] - u[columns[0]]) * zoom, (v[rows] - v[rows[0]]) * zoom)
         border = 0.035
         edge_u = (u[columns] - left < border) | (left + width - u[columns] < border)
         edge_v = (v[rows] - low < border) | (low + height - v[rows] < border)
@@ -190,18 +211,22 @@ def _hang_posters(random: np.random.Generator, image: Image, u: Coordinates, v: 
 
 
 def bake_texture(
-    random: np.random.Generator, width: float, height: float, texels_per_metre: float, poster_count: int = 0
+    random: np.random.Generator,
+    style: Style,
+    width: float,
+    height: float,
+    texels_per_metre: float,
+    poster_count: int = 0,
 ) -> Image:
     """A texture for a surface of `width` x `height` metres: (rows, columns, 3) float32 in [0, 1], row 0 at v = 0.
 
-    One random pattern, `poster_count` framed posters of other patterns, and fine grain over everything so that no place
+    One pattern of the style, `poster_count` framed posters, and fine grain over everything so that no place
     is flat.
     """
     columns, rows = max(2, round(width * texels_per_metre)), max(2, round(height * texels_per_metre))
     u = ((np.arange(columns) + 0.5) * (width / columns)).astype(np.float32)
     v = ((np.arange(rows) + 0.5) * (height / rows)).astype(np.float32)
-    pattern = PATTERNS[int(random.integers(len(PATTERNS)))]
-    image = np.array(pattern(random, u, v), np.float32)
+    image = np.array(style.paint(random, u, v), np.float32)
     _hang_posters(random, image, u, v, poster_count)
     grain = fractal_noise(random, u, v, 0.4, 5)
     return np.clip(image * (0.72 + 0.5 * grain)[..., None], 0.0, 1.0).astype(np.float32)
