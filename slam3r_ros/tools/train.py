@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-STAGES = ("data", "i2p", "correlation", "l2w")
+STAGES = ("all", "data", "i2p", "correlation", "l2w")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stage",
         choices=STAGES,
-        required=True,
-        help="data: render the rooms; then i2p, correlation and l2w in this order",
+        default="all",
+        help="data: render the rooms; then i2p, correlation and l2w in this order; all: everything (default)",
     )
     parser.add_argument(
         "--data", type=Path, default=Path("training_data"), help="folder of the rendered rooms (default: %(default)s)"
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=float,
         default=60.0,
-        help="time to train; a run that was stopped goes on where it was (default: %(default)s)",
+        help="time to train, for all: the three stages together; a stopped run goes on where it was (default: %(default)s)",
     )
     parser.add_argument(
         "--rooms", type=int, default=440, help="number of training rooms to render or to use (default: %(default)s)"
@@ -46,23 +46,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run one stage; returns the exit status."""
-    from slam3r_ros.training.run import TrainingRun, render_data, train_stage
+    if arguments.minutes <= 0 or arguments.rooms < 1 or arguments.processes < 1:
+        print("train: --minutes, --rooms and --processes must be above 0", file=sys.stderr)
+        return 2
+    from slam3r_ros.training.run import TrainingRun, render_data, train_all, train_stage
 
-    if arguments.stage == "data":
-        render_data(arguments.data, arguments.rooms, arguments.processes)
-        return 0
+    run = TrainingRun(
+        arguments.stage,
+        arguments.data,
+        arguments.out,
+        arguments.minutes,
+        arguments.rooms,
+        arguments.processes,
+        arguments.learning_rate,
+    )
     try:
-        train_stage(
-            TrainingRun(
-                arguments.stage,
-                arguments.data,
-                arguments.out,
-                arguments.minutes,
-                arguments.rooms,
-                arguments.processes,
-                arguments.learning_rate,
-            )
-        )
+        if arguments.stage == "data":
+            render_data(run.data, run.rooms, run.processes)
+        elif arguments.stage == "all":
+            train_all(run)
+        else:
+            train_stage(run)
     except FileNotFoundError as error:
         print(f"train: {error}", file=sys.stderr)
         return 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
@@ -19,6 +20,7 @@ from .trainer import Stage, Trainer, TrainingSettings
 from .workers import Workers, run_workers
 
 VALIDATION_ROOMS = 16
+SHARES_OF_TIME = {"i2p": 0.57, "correlation": 0.06, "l2w": 0.37}
 LEARNING_RATES = {"i2p": 1e-3, "correlation": 1e-3, "l2w": 1e-3}
 POINT_CONFIDENCE = 1.15
 """I2P points of lower confidence are zero in L2W's training, as the embedded weights' settings.yaml does it in use."""
@@ -91,3 +93,19 @@ def _train(workers: Workers, run: TrainingRun) -> None:
     network = "l2w" if run.stage == "l2w" else "i2p"
     stage = make_stage(run.stage, run.data, run.out, run.rooms, workers)
     Trainer(stage, run.out / run.stage, network, settings, workers).run()
+
+
+def train_all(run: TrainingRun) -> None:
+    """Render the rooms, train the three stages one after the other in `minutes` altogether, and collect the weights."""
+    render_data(run.data, run.rooms, run.processes)
+    for stage, share in SHARES_OF_TIME.items():
+        train_stage(replace(run, stage=stage, minutes=run.minutes * share))
+    collect_weights(run.out)
+
+
+def collect_weights(out: Path) -> Path:
+    """Copy the finished networks of the stages in `out` to `out`/weights, a directory that the engine can load."""
+    target = out / "weights"
+    for network, stage in (("i2p", "correlation"), ("l2w", "l2w")):
+        shutil.copytree(out / stage / network, target / network, dirs_exist_ok=True)
+    return target
