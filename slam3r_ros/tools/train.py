@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=float,
         default=60.0,
-        help="time to train, for all: the three stages together; a stopped run goes on where it was (default: %(default)s)",
+        help="time to train, for all: of the three stages together; a stopped run goes on (default: %(default)s)",
     )
     parser.add_argument(
         "--rooms", type=int, default=440, help="number of training rooms to render or to use (default: %(default)s)"

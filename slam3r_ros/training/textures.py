@@ -162,8 +162,8 @@ def mosaic(random: np.random.Generator, u: Coordinates, v: Coordinates, palette:
     levels = int(random.integers(3, 6))
     first = np.floor(fractal_noise(random, u, v, cell, 3) * levels * 0.999).astype(np.int64)
     second = np.floor(fractal_noise(random, u, v, cell, 2) * levels * 0.999).astype(np.int64)
-    palette = np.stack([palette.colour(random) for _ in range(levels * levels)])
-    return palette[first * levels + second]
+    colours = np.stack([palette.colour(random) for _ in range(levels * levels)])
+    return colours[first * levels + second]
 
 
 Pattern = Callable[[np.random.Generator, Coordinates, Coordinates, Palette], Image]
