@@ -14,7 +14,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,13 +71,13 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def measure_topic(seconds: float) -> dict[str, Any]:
-    """The demo's report on a rendered video of this length; raises CalledProcessError if the demo fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", "--out", folder, "--seconds", f"{seconds:g}"]
-        subprocess.run(command, cwd=ROOT, check=True)
-        report: dict[str, Any] = json.loads((Path(folder) / "report.json").read_text())
-        return report
+def measure_topic(frames: int) -> dict[str, Any]:
+    """The demo's report on its rendered video of so many images; raises CalledProcessError if the demo fails."""
+    out = ROOT / "demo"
+    command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", "--out", str(out), "--frames", str(frames)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    report: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return report
 
 
 def live_workload(settings: SlamSettings) -> Workload:
@@ -130,7 +129,7 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="for the stages (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of the video (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=300, help="images of the video (default: %(default)s)")
     parser.add_argument("--skip", nargs="*", default=[], choices=("topic", "embedded", "published"))
     arguments = parser.parse_args()
     today, machine = datetime.date.today().isoformat(), Machine.here()
@@ -143,7 +142,7 @@ def main() -> int:
     ]
     results: dict[str, Any] = {"date": today, "commit": commit(), "command": command, "machine": asdict(machine)}
     if "topic" not in arguments.skip:
-        results["topic"] = measure_topic(arguments.seconds)
+        results["topic"] = measure_topic(arguments.frames)
         lines += ["", *topic_table(results["topic"])]
     for name, title, measure in (
         ("embedded", "embedded networks, node's settings", measure_embedded),
