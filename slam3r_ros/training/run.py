@@ -22,7 +22,7 @@ from .workers import Workers, run_workers
 VALIDATION_ROOMS = 16
 SHARES_OF_TIME = {"i2p": 0.57, "correlation": 0.06, "l2w": 0.37}
 LEARNING_RATES = {"i2p": 1e-3, "correlation": 1e-3, "l2w": 1e-3}
-POINT_CONFIDENCE = 1.15
+POINT_CONFIDENCE = 1.3
 """I2P points of lower confidence are zero in L2W's training, as the embedded weights' settings.yaml does it in use."""
 
 
