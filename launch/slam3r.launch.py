@@ -4,7 +4,7 @@ import os
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
-from launch_ros.actions import LifecycleNode, Node
+from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from slam3r_ros.ros.launch_options import PARAMETER_ARGUMENTS, existing_file, node_options
@@ -43,7 +43,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if transport.advice:
         actions.append(LogInfo(msg=f"slam3r: {transport.advice}"))
     actions.append(
-        LifecycleNode(
+        Node(
             package="slam3r_ros",
             executable="slam3r_node",
             name="slam3r",

@@ -19,8 +19,11 @@ try:
 except ImportError:  # its place before Jazzy
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-_BEST_EFFORT = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
-_RELIABLE = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+# More than one, so that an image that comes while the executor is held up is counted as dropped, not lost unseen: what
+# bounds the delay is the ring, which the executor empties this queue into.
+_DEPTH = 5
+_BEST_EFFORT = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+_RELIABLE = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class ImageInput:

@@ -72,7 +72,7 @@ class DemoReport:
     def _error_text(self) -> str:
         error = self.trajectory_error
         if error is None:
-            return "no truth to compare with"
+            return "not measured: no truth, or fewer than three poses that move"
         return (
             f"{error.rmse_m:.3f} m RMSE after alignment, {error.percent_of_path:.1f} % of {error.path_m:.1f} m "
             f"({error.compared} poses)"
