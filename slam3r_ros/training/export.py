@@ -18,4 +18,5 @@ def export_network(model: MultiviewNetwork, directory: Path, dtype: torch.dtype 
     with TemporaryDirectory(dir=directory) as partial:
         save_network(model, Path(partial), dtype)
         for name in ("config.json", "model.safetensors"):
+            os.chmod(Path(partial) / name, 0o644)  # weights are written readable for their owner only
             os.replace(Path(partial) / name, directory / name)
