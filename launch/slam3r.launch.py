@@ -1,6 +1,7 @@
 """The slam3r node on a camera's topic: ros2 launch slam3r_ros slam3r.launch.py image:=/camera/image_raw."""
 
 import os
+from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
@@ -33,12 +34,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments = {**context.launch_configurations}
     arguments.update({name: default for name, (default, _) in OWN.items() if not arguments[name]})
     options = node_options(arguments)
-    transport = choose_transport(
-        os.environ,
-        socket_limit(),
-        profile=os.path.join(SHARE, "config", "fastdds.xml"),
-        closed=arguments["closed"] == "true",
-    )
+    transport = choose_transport(os.environ, socket_limit(), Path(CONFIG), closed=arguments["closed"] == "true")
     actions = [SetEnvironmentVariable(name, value) for name, value in transport.variables]
     if transport.advice:
         actions.append(LogInfo(msg=f"slam3r: {transport.advice}"))

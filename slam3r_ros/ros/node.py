@@ -206,12 +206,12 @@ class SlamNode(LifecycleNode):
             self.problem = f"mapping stopped by an error: {session.failure!r}; deactivate and activate the node"
             self.notices.error("worker", self.problem)
         if session is None or not self._active or self.problem:
-            message = diagnostics.not_running(now_ns, self.get_name(), self.problem)
+            message = diagnostics.not_running(now_ns, self.get_fully_qualified_name()[1:], self.problem)
         else:
             health, status = session.input_health(), session.status()
             if status.state != SlamStatus.PAUSED and health.silent_s > health.timeout_s:
                 self.notices.warn("no image", f"no image for {health.silent_s:.0f} s on '{health.topic}'", 60.0)
-            message = diagnostics.running(now_ns, self.get_name(), health, status)
+            message = diagnostics.running(now_ns, self.get_fully_qualified_name()[1:], health, status)
         self._diagnostics.publish(message)
 
     # ---- how -----------------------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
 """The way images take between processes: what Fast DDS must be told so that none is lost.
 
-Measured with 150 images of 640 x 480 at 30 Hz, best effort, two processes: with Fast DDS's defaults 3 to 12 arrive: an
-image is larger than the shared memory segment (0.5 MB) and than a socket's buffer. With `UDP_LARGE` set for the
-receiving process alone 150 arrive, whatever the camera's process has set, and everything else still finds the node.
-`LARGE_DATA` loses nothing either, but a process with it and one without never find each other.
+Measured with 150 images of 640 x 480 at 30 Hz, best effort, two processes, other work on the cores:
+
+- Fast DDS's defaults: 3 to 12 arrive. An image is larger than the shared memory segment (0.5 MB) and than a socket's
+  buffer.
+- `UDP_LARGE` for the receiving process alone: all 150, whatever the camera's process has set, and everything else still
+  finds the node. The system must allow sockets such buffers.
+- Shared memory with a large segment (config/fastdds_shared_memory.xml): all 150, if the sending process has it.
+- LARGE_DATA for both: 129 to 150, and a process with it and one without never find each other.
 """
 
 from __future__ import annotations
@@ -12,20 +16,26 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
 
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 SOCKET_BYTES = 4 * 2**20
 """Room for four 640 x 480 images in a socket's buffer."""
 UDP_LARGE = "UDPv4?sockets_size=4MB"
-LARGE_DATA = "LARGE_DATA"
+UDP_PROFILE, SHARED_MEMORY_PROFILE = "fastdds_udp.xml", "fastdds_shared_memory.xml"
+"""Files in config/."""
 _PROFILE_VARIABLES = (
     "FASTDDS_DEFAULT_PROFILES_FILE",
     "FASTRTPS_DEFAULT_PROFILES_FILE",
     "RMW_FASTRTPS_USE_QOS_FROM_XML",
     "ROS_DISCOVERY_SERVER",
 )
-_TOO_OLD = ("humble", "iron")
-"""Distributions whose Fast DDS does not know the variable; they read a profile instead."""
+_WITHOUT_VARIABLE = ("humble", "iron")
+"""Distributions whose Fast DDS does not know `TRANSPORT_VARIABLE`; they read a profile instead."""
+_OLD_NAMES = (*_WITHOUT_VARIABLE, "jazzy")
+"""Distributions that know the variable for profiles by its old name only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +56,36 @@ def socket_limit() -> int:
     return granted // 2 if sys.platform == "linux" else granted  # Linux tells twice what can be used
 
 
+def installed_profiles() -> Path:
+    """The folder of this package's config/, where it is installed; raises PackageNotFoundError where it is not."""
+    return Path(get_package_share_directory("slam3r_ros")) / "config"
+
+
 def choose_transport(
-    environment: Mapping[str, str], granted: int, *, profile: str = "", closed: bool = False
+    environment: Mapping[str, str], granted: int, profiles: Path, *, closed: bool = False
 ) -> Transport:
     """What to set for processes that take images.
 
     environment: of the caller; what its user has set is left alone.
     granted: bytes, `socket_limit`.
-    profile: config/fastdds.xml, for distributions that know no variable.
-    closed: all processes that exchange images are started together with the same variables (replay, demo), so that
-        LARGE_DATA can be taken where sockets cannot have enough room.
+    profiles: the folder of this package's config/.
+    closed: all processes that exchange images are started together with the same variables (replay, demo).
     """
     if TRANSPORT_VARIABLE in environment or any(name in environment for name in _PROFILE_VARIABLES):
         return Transport((), "")
     if "fastrtps" not in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
         return Transport((), "")
-    if environment.get("ROS_DISTRO") in _TOO_OLD:
-        chosen = (("FASTRTPS_DEFAULT_PROFILES_FILE", profile),) if profile else ()
-    else:
-        chosen = ((TRANSPORT_VARIABLE, UDP_LARGE),)
+    distribution = environment.get("ROS_DISTRO")
+    profile_variable = f"{'FASTRTPS' if distribution in _OLD_NAMES else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
+    if granted < SOCKET_BYTES and closed:
+        return Transport(((profile_variable, str(profiles / SHARED_MEMORY_PROFILE)),), "")
+    chosen = (TRANSPORT_VARIABLE, UDP_LARGE)
+    if distribution in _WITHOUT_VARIABLE:
+        chosen = (profile_variable, str(profiles / UDP_PROFILE))
     if granted >= SOCKET_BYTES:
-        return Transport(chosen, "")
-    if closed and environment.get("ROS_DISTRO") not in _TOO_OLD:
-        return Transport(((TRANSPORT_VARIABLE, LARGE_DATA),), "")
+        return Transport((chosen,), "")
     return Transport(
-        chosen,
+        (chosen,),
         f"sockets may have {granted} bytes here: raw images will be lost; run "
         f"'sudo sysctl -w net.core.rmem_max={SOCKET_BYTES}' (and put it into /etc/sysctl.d), or use "
         "image_transport:=compressed",

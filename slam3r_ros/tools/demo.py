@@ -161,10 +161,10 @@ def play_and_map(options: DemoOptions, source: str, length: int | None, descript
 
 def prepare_environment() -> None:
     """A domain of our own and a transport without loss, for this process and those it starts."""
-    from slam3r_ros.ros.transport import choose_transport, socket_limit
+    from slam3r_ros.ros.transport import choose_transport, installed_profiles, socket_limit
 
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    transport = choose_transport(os.environ, socket_limit(), closed=True)
+    transport = choose_transport(os.environ, socket_limit(), installed_profiles(), closed=True)
     os.environ.update(transport.variables)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -48,17 +49,21 @@ def test_every_parameter_argument_is_a_parameter() -> None:
     assert all(spec_of(name).meaning for name in PARAMETER_ARGUMENTS)
 
 
+CONFIG = ROOT / "config"
+UBUNTU_SOCKETS = 212_992
+
+
 def test_transport_loses_nothing_where_sockets_have_room() -> None:
-    chosen = transport.choose_transport({}, transport.SOCKET_BYTES)
+    chosen = transport.choose_transport({}, transport.SOCKET_BYTES, CONFIG)
     assert chosen.variables == ((transport.TRANSPORT_VARIABLE, "UDPv4?sockets_size=4MB"),)
     assert chosen.advice == ""
 
 
-def test_transport_where_they_have_none() -> None:
-    small = 212_992  # Ubuntu's default
-    assert "sysctl -w net.core.rmem_max=4194304" in transport.choose_transport({}, small).advice
-    together = transport.choose_transport({}, small, closed=True)
-    assert together.variables == ((transport.TRANSPORT_VARIABLE, "LARGE_DATA"),)
+def test_transport_where_sockets_have_no_room() -> None:
+    alone = transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG)
+    assert "sysctl -w net.core.rmem_max=4194304" in alone.advice
+    together = transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG, closed=True)
+    assert together.variables == (("FASTDDS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds_shared_memory.xml")),)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +75,20 @@ def test_transport_where_they_have_none() -> None:
     ],
 )
 def test_what_the_user_chose_is_left_alone(environment: dict[str, str]) -> None:
-    assert transport.choose_transport(environment, 0).variables == ()
+    assert transport.choose_transport(environment, 0, CONFIG).variables == ()
 
 
 def test_old_distributions_get_a_profile() -> None:
-    chosen = transport.choose_transport({"ROS_DISTRO": "humble"}, transport.SOCKET_BYTES, profile="/p.xml")
-    assert chosen.variables == (("FASTRTPS_DEFAULT_PROFILES_FILE", "/p.xml"),)
+    chosen = transport.choose_transport({"ROS_DISTRO": "humble"}, transport.SOCKET_BYTES, CONFIG)
+    assert chosen.variables == (("FASTRTPS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds_udp.xml")),)
+
+
+@pytest.mark.parametrize("name", [transport.UDP_PROFILE, transport.SHARED_MEMORY_PROFILE])
+def test_profile_is_installed_and_can_be_read(name: str) -> None:
+    path = transport.installed_profiles() / name
+    assert path.read_text() == (CONFIG / name).read_text()
+    root = ElementTree.parse(path).getroot()
+    assert [child.tag.rpartition("}")[2] for child in root] == ["transport_descriptors", "participant"]
 
 
 def test_the_system_is_asked_for_its_sockets_room() -> None:
