@@ -84,7 +84,7 @@ class WindowSettings:
     """Which frames form the window of a frame t: t and t +- i * stride, i = 1..radius."""
 
     stride: int = setting(
-        1,
+        3,
         "distance between the members of a window; -1 chooses it from the first frames",
         unit="frames",
         minimum=-1,
@@ -192,9 +192,10 @@ class PoseSettings:
         True, "use known intrinsics where a frame has them; otherwise estimate the focal length"
     )
     inlier_threshold: float = setting(
-        0.02,
-        "reprojection error below which a point is an inlier, as a fraction of the image's width",
-        minimum=0.0001,
+        -1.0,
+        "reprojection error below which a point is an inlier, as a fraction of the image's width; "
+        "-1: as the weights recommend",
+        minimum=-1,
         maximum=0.5,
     )
     minimum_inliers: float = setting(0.3, "fraction of inliers below which a frame is lost", minimum=0, maximum=1)
@@ -284,6 +285,7 @@ class SlamSettings:
                 "register.retrieval_interval": 1,
                 "keyframes.buffer_size": 100,
                 "keyframes.interval": 1,
+                "pose.inlier_threshold": 0.02,
                 "pose.minimum_inliers": 0.0,
                 "pose.minimum_confidence": 0.0,
                 "pose.hold_map_when_lost": False,

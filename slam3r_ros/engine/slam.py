@@ -38,13 +38,14 @@ from slam3r_ros.networks.weights import Networks, WeightSettings
 
 
 def with_recommended(settings: SlamSettings, recommended: WeightSettings) -> SlamSettings:
-    """``settings`` with every confidence threshold of -1 replaced by what the weights recommend."""
+    """``settings`` with every threshold of -1 replaced by what the weights recommend."""
     defaults = {
         "register.point_confidence": recommended.point_confidence,
         "initialize.shrink_below": recommended.shrink_below,
         "initialize.minimum_confidence": recommended.initialize_confidence,
         "pose.minimum_confidence": recommended.tracking_confidence,
         "map.point_confidence": recommended.map_confidence,
+        "pose.inlier_threshold": recommended.inlier_threshold,
     }
     return settings.with_values({name: value for name, value in defaults.items() if settings.value(name) == -1})
 

@@ -40,7 +40,7 @@ class WeightsError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class WeightSettings:
-    """Thresholds on confidence that a set of weights recommends; confidences are above 1 and differ between weights."""
+    """Thresholds that a set of weights recommends: confidences (above 1) and accuracy differ between weights."""
 
     point_confidence: float = 1.5
     """I2P points below it are zeroed before L2W."""
@@ -52,6 +52,8 @@ class WeightSettings:
     """Frames whose mean L2W confidence is below it are lost."""
     map_confidence: float = 12.0
     """L2W points below it stay out of the map."""
+    inlier_threshold: float = 0.02
+    """Reprojection error of an inlier, as a fraction of the image's width: how exact the points are."""
 
     @classmethod
     def from_directory(cls, directory: Path) -> WeightSettings:

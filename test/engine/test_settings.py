@@ -38,10 +38,11 @@ def test_whole_numbers_are_welcome_where_a_real_one_is_meant() -> None:
 
 
 def test_thresholds_that_are_not_set_come_from_the_weights() -> None:
-    weights = WeightSettings(1.1, 2.2, 3.3, 4.4, 5.5)
+    weights = WeightSettings(1.1, 2.2, 3.3, 4.4, 5.5, 0.06)
     settings = with_recommended(SlamSettings().with_values({"map.point_confidence": 9.0}), weights)
     assert settings.register.point_confidence == 1.1
     assert settings.initialize.shrink_below == 2.2
     assert settings.initialize.minimum_confidence == 3.3
     assert settings.pose.minimum_confidence == 4.4
     assert settings.map.point_confidence == 9.0
+    assert settings.pose.inlier_threshold == 0.06
