@@ -178,7 +178,7 @@ def running_node(
     context: Context, weights: Path, *, reliable_camera: bool = True, arguments: tuple[str, ...] = (), **parameters: Any
 ) -> Iterator[Bench]:
     """A node with parameters (``__`` for a dot), started as autostart would, and a camera beside it."""
-    values = {"weights": str(weights), "threads": 1, "pose.minimum_inliers": 0.0} | {
+    values = {"weights": str(weights), "threads": 1, "window.stride": 1, "pose.minimum_inliers": 0.0} | {
         name.replace("__", "."): v for name, v in parameters.items()
     }
     overrides = [Parameter(name, value=value) for name, value in values.items()]

@@ -90,7 +90,7 @@ class WindowSettings:
         minimum=-1,
         maximum=100,
     )
-    radius: int = setting(3, "members on each side of the reference", unit="views", minimum=1, maximum=50)
+    radius: int = setting(2, "members on each side of the reference", unit="views", minimum=1, maximum=50)
     lookahead: int = setting(
         0,
         "later members waited for before a frame is answered: adds lookahead * stride / camera rate of latency; "
@@ -144,10 +144,10 @@ class RegisterSettings:
         -1.0, "I2P confidence below which a point is zeroed before L2W; -1: as the weights recommend", minimum=-1
     )
     scene_frames: int = setting(
-        5, "keyframes retrieved as references of one registration", unit="views", minimum=1, maximum=100
+        4, "keyframes retrieved as references of one registration", unit="views", minimum=1, maximum=100
     )
     retrieval_interval: int = setting(
-        4,
+        6,
         "rounds between retrievals, which also follow every change of the buffer; rounds between take the scene frames "
         "of the last one",
         unit="rounds",
@@ -169,7 +169,7 @@ class KeyframeSettings:
     """The buffering set: the keyframes that retrieval chooses from."""
 
     buffer_size: int = setting(
-        20, "keyframes kept for retrieval; -1 keeps all (memory grows)", unit="keyframes", minimum=-1, maximum=10000
+        12, "keyframes kept for retrieval; -1 keeps all (memory grows)", unit="keyframes", minimum=-1, maximum=10000
     )
     strategy: str = setting(
         "reservoir", "which keyframe leaves a full buffer: a random one, or the oldest", choices=("reservoir", "fifo")
@@ -214,7 +214,7 @@ class MapSettings:
     point_confidence: float = setting(
         -1.0, "L2W confidence below which a point stays out of the map; -1: as the weights recommend", minimum=-1
     )
-    voxel_size: float = setting(0.01, "side of a voxel", unit="scene units", minimum=1e-6, maximum=100)
+    voxel_size: float = setting(0.02, "side of a voxel", unit="scene units", minimum=1e-6, maximum=100)
     maximum_points: int = setting(
         2_000_000,
         "most points kept: at this number the voxels' side doubles",

@@ -116,7 +116,9 @@ def test_truncated_weights(weights: Path) -> None:
 
 def test_weights_of_another_architecture(weights: Path) -> None:
     shutil.copy(weights / "l2w" / "model.safetensors", weights / "i2p" / "model.safetensors")
-    with pytest.raises(WeightsError, match="does not fit.*30 missing .first: corr_score_proj.*3 unknown .first: ponit_embedder"):
+    with pytest.raises(
+        WeightsError, match="does not fit.*30 missing .first: corr_score_proj.*3 unknown .first: ponit_embedder"
+    ):
         load_networks(str(weights))
 
 

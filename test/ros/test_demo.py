@@ -38,7 +38,16 @@ def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_demo_leaves_map_trajectory_picture_and_report(sequence: Path, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    given = ["--weights", str(weights), "-p", "pose.minimum_inliers:=0.0", "-p", "image_queue:=100", "-p", "threads:=1"]
+    given = [
+        "--weights",
+        str(weights),
+        "-p",
+        "pose.minimum_inliers:=0.0",
+        "-p",
+        "image_queue:=100",
+        "-p",
+        "window.stride:=1",
+    ]
     command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", str(sequence), "--out", str(out), *given]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr + (out / "node.log").read_text()

@@ -62,7 +62,7 @@ def test_yaml_has_every_parameter_at_its_default() -> None:
         ({"map_frame": "/map"}, "no leading slash, got '/map'"),
         ({"base_frame": "map"}, "base_frame: expected another frame than map_frame"),
         ({"window.radius": "3"}, "window.radius: expected int, got '3'"),
-        ({"window.lookahead": 9}, "window.lookahead: expected at most window.radius = 3, got 9"),
+        ({"window.lookahead": 9}, "window.lookahead: expected at most window.radius = 2, got 9"),
         ({"windw.radius": 3}, "unknown parameter 'windw.radius'; did you mean window.radius"),
     ],
 )
@@ -78,7 +78,7 @@ def test_wrong_value_is_refused_by_name(values: dict[str, Any], reason: str) -> 
         ({"windw.radius": 3}, "unknown parameter 'windw.radius'; did you mean window.radius"),
         ({"map_period": -1.0}, "map_period: expected 0.05 to 3600, got -1.0"),
         ({"device": 1}, "device: expected str, got 1"),
-        ({"window.lookahead": 9}, "window.lookahead: expected at most window.radius = 3, got 9"),
+        ({"window.lookahead": 9}, "window.lookahead: expected at most window.radius = 2, got 9"),
     ],
     ids=["unknown", "out of range", "of another type", "at odds with another"],
 )
