@@ -24,8 +24,8 @@ class ImageDirectorySource(Source):
     """
 
     def __init__(self, path: Path, rate_hz: float | None = None) -> None:
-        folder = path / "rgb" if _images_in(path / "rgb") else path
-        self._files = _images_in(folder)
+        folder = path / "rgb" if images_in(path / "rgb") else path
+        self._files = images_in(folder)
         if not self._files:
             raise SourceError(
                 f"directory '{path}' has no images (known: {' '.join(sorted(IMAGE_SUFFIXES))}) and no rgb/"
@@ -33,7 +33,7 @@ class ImageDirectorySource(Source):
         super().__init__(f"{len(self._files)} images in {path.name}", rate_hz or DEFAULT_RATE_HZ, len(self._files))
         # Beside the images or, where they are in rgb/, beside that.
         places = [folder] if folder == path else [path, folder]
-        self._camera = _read_intrinsics(places)
+        self._camera = read_intrinsics(places)
         self._stamps = self._read_stamps(places)
         if self._stamps is not None and rate_hz is None:
             self.rate_hz = rate_of(self._stamps)
@@ -56,7 +56,7 @@ class ImageDirectorySource(Source):
             if not file.is_file():
                 continue
             try:
-                stamps = [stamp_ns_from_text(words[0]) for words in _lines_of(file)]
+                stamps = [stamp_ns_from_text(words[0]) for words in lines_of(file)]
             except ValueError as error:
                 self._report(f"{file.name} not used: {error}")
                 continue
@@ -66,7 +66,8 @@ class ImageDirectorySource(Source):
         return None
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder in the natural order of their names; empty if there is no such folder."""
     if not folder.is_dir():
         return []
     files = [
@@ -81,17 +82,18 @@ def _natural_order(file: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part[0].isdigit() else (1, 0, part) for part in parts]
 
 
-def _lines_of(file: Path) -> list[list[str]]:
+def lines_of(file: Path) -> list[list[str]]:
     """The words of each line that is neither empty nor a comment; commas separate words too."""
     lines = file.read_text(encoding="utf-8", errors="replace").replace(",", " ").splitlines()
     return [line.split() for line in lines if line.split() and not line.lstrip().startswith("#")]
 
 
-def _read_intrinsics(places: list[Path]) -> Camera | None:
+def read_intrinsics(places: list[Path]) -> Camera | None:
+    """The camera of the first folder with an intrinsics.txt, None if none has; raises SourceError for a wrong one."""
     for file in (place / "intrinsics.txt" for place in places):
         if not file.is_file():
             continue
-        words = [word for line in _lines_of(file) for word in line]
+        words = [word for line in lines_of(file) for word in line]
         try:
             fx, fy, cx, cy, width, height = (float(word) for word in words)
             return Camera(int(width), int(height), fx, fy, cx, cy)
