@@ -12,7 +12,7 @@ from PIL import Image
 
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.types import EncodedFrame, Frame
-from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.interfaces import PointsNetwork
 
 
 def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -47,7 +47,7 @@ def _corner(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
 class Encoder:
     """Turns frames into encoded frames."""
 
-    def __init__(self, network: ImageToPoints) -> None:
+    def __init__(self, network: PointsNetwork) -> None:
         self._network = network
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
 

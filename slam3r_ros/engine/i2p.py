@@ -11,7 +11,7 @@ from torch import Tensor
 from slam3r_ros.engine.types import EncodedFrame, LocalPointmap, Window
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.decoder import Pointmaps
-from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.interfaces import PointsNetwork
 
 
 def mean_distance(points: Tensor, valid: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def normalise(points: Tensor, valid: Tensor) -> Tensor:
 class LocalPoints:
     """Runs I2P on windows that are ready together."""
 
-    def __init__(self, network: ImageToPoints, point_confidence: float) -> None:
+    def __init__(self, network: PointsNetwork, point_confidence: float) -> None:
         self._network = network
         self._point_confidence = point_confidence
 

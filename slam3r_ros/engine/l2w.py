@@ -10,13 +10,13 @@ from torch import Tensor
 from slam3r_ros.engine.i2p import mean_distance
 from slam3r_ros.engine.types import Keyframe, LocalPointmap, SceneInput
 from slam3r_ros.networks.decoder import Pointmaps
-from slam3r_ros.networks.local_to_world import LocalToWorld
+from slam3r_ros.networks.interfaces import WorldNetwork
 
 
 class Registrar:
     """Runs L2W on frames that are registered together."""
 
-    def __init__(self, network: LocalToWorld, *, normalise_input: bool) -> None:
+    def __init__(self, network: WorldNetwork, *, normalise_input: bool) -> None:
         self._network = network
         self._normalise_input = normalise_input
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from slam3r_ros.engine.types import EncodedFrame
 from slam3r_ros.networks.blocks import LayerInput
-from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.interfaces import PointsNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Retrieved:
 class Retrieval:
     """Scores the buffer's keyframes against the frames to be registered."""
 
-    def __init__(self, network: ImageToPoints, scene_frames: int) -> None:
+    def __init__(self, network: PointsNetwork, scene_frames: int) -> None:
         self._network = network
         self._scene_frames = scene_frames
 

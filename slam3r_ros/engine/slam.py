@@ -34,7 +34,8 @@ from slam3r_ros.engine.types import (
 )
 from slam3r_ros.engine.window import Round, Rounds, build_window
 from slam3r_ros.engine.world_map import WorldMap
-from slam3r_ros.networks.weights import Networks, WeightSettings
+from slam3r_ros.networks.interfaces import NetworkPair
+from slam3r_ros.networks.weights import WeightSettings
 
 
 def with_recommended(settings: SlamSettings, recommended: WeightSettings) -> SlamSettings:
@@ -57,7 +58,7 @@ class Slam:
     records (under 200 bytes a frame). To be used by one thread; `status` may be called from another.
     """
 
-    def __init__(self, networks: Networks, settings: SlamSettings | None = None) -> None:
+    def __init__(self, networks: NetworkPair, settings: SlamSettings | None = None) -> None:
         self.settings = settings = with_recommended(settings or SlamSettings(), networks.recommended)
         self._encoder = Encoder(networks.i2p)
         self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
