@@ -1,0 +1,64 @@
+"""What the engine does for a round of frames: its stages as `Slam` calls them, without pose and map."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.machine import synchronize
+from benchmarks.operations import Workload
+from benchmarks.scene import RoundResult, Scene
+from slam3r_ros.engine.encode import Encoder
+from slam3r_ros.engine.i2p import LocalPoints
+from slam3r_ros.engine.keyframes import BufferingSet
+from slam3r_ros.engine.l2w import Registrar, select_scene
+from slam3r_ros.engine.retrieval import Retrieval
+from slam3r_ros.engine.settings import KeyframeSettings
+from slam3r_ros.engine.stage_clock import StageClock
+from slam3r_ros.engine.types import Frame, Window
+from slam3r_ros.networks.weights import Networks
+
+
+class EngineWay:
+    """Registers one round of frames, keeping what can be kept.
+
+    synchronised: wait for the device after each stage, so that the clock is right; the engine does not.
+    """
+
+    def __init__(
+        self, networks: Networks, point_confidence: float, load: Workload, scene: Scene, *, synchronised: bool = False
+    ) -> None:
+        self._device, self._synchronised = networks.device, synchronised
+        self._encoder = Encoder(networks.i2p)
+        self._local_points = LocalPoints(networks.i2p, point_confidence)
+        self._retrieval = Retrieval(networks.i2p, load.scene_frames)
+        self._registrar = Registrar(networks.l2w, normalise_input=False)
+        settings = KeyframeSettings(buffer_size=load.buffer_size)
+        self._buffer = BufferingSet(scene.keyframes, 1, settings, self._registrar)
+        self.clock = StageClock()
+
+    @torch.inference_mode()
+    def round(self, scene: Scene) -> RoundResult:
+        """Local points, scene frames and world points of the scene's new frames."""
+        together = len(scene.images)
+        with self.clock.stage("encode", together):
+            frames = []
+            for number, image in enumerate(scene.images):  # they come one after the other
+                frames += self._encoder.encode([Frame(number, image)], number)
+            self._wait()
+        with self.clock.stage("i2p", together):
+            locals_ = self._local_points.estimate([Window(frame, tuple(scene.members)) for frame in frames])
+            self._wait()
+        with self.clock.stage("retrieval", together):
+            queries = [local.frame for local in locals_[::2]]
+            chosen = self._retrieval.choose(queries, len(self._buffer), self._buffer.candidates).chosen
+            self._wait()
+        with self.clock.stage("l2w", together):
+            keyframes = [self._buffer[position] for position in chosen]
+            result = self._registrar.register(locals_, keyframes, select_scene(self._buffer.scene, chosen))
+            self._wait()
+        normalised = torch.stack([local.points_normalised for local in locals_])
+        return RoundResult(normalised, chosen, result.points, result.confidence)
+
+    def _wait(self) -> None:
+        if self._synchronised:
+            synchronize(self._device)

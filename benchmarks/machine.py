@@ -1,0 +1,110 @@
+"""What a measurement ran on, and how fast that machine can be at most."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.operations import Work
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What was measured on."""
+
+    processor: str
+    cores: int
+    memory_gib: float
+    gpu: str
+    python: str
+    torch: str
+
+    @classmethod
+    def here(cls) -> Machine:
+        """This machine."""
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return cls(
+            processor=names[0] if names else platform.processor(),
+            cores=os.cpu_count() or 1,
+            memory_gib=round(pages / 2**30, 1),
+            gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+            python=platform.python_version(),
+            torch=torch.__version__,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.processor}, {self.cores} cores, {self.memory_gib} GiB, GPU: {self.gpu}, "
+            f"Python {self.python}, torch {self.torch}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The most this machine does, in one precision, with as many threads as torch has now."""
+
+    operations_per_second: float
+    """Of a large product of matrices."""
+    bytes_per_second: float
+    """Of a large copy, bytes read and written."""
+
+    def floor_ms(self, work: Work) -> float:
+        """The least time that ``work`` can take here."""
+        return 1e3 * max(work.operations / self.operations_per_second, work.bytes / self.bytes_per_second)
+
+    def __str__(self) -> str:
+        return f"{self.operations_per_second / 1e9:.0f} GFLOP/s, {self.bytes_per_second / 1e9:.0f} GB/s"
+
+
+def measure_ceilings(device: torch.device, dtype: torch.dtype = torch.float32) -> Ceilings:
+    """Measured now: the best of some products (2048 x 1024 by 1024 x 4096, larger on a GPU) and copies."""
+    large = 4 if device.type == "cuda" else 1
+    a = torch.ones(2048 * large, 1024 * large, device=device, dtype=dtype)
+    b = torch.ones(1024 * large, 4096, device=device, dtype=dtype)
+    source = torch.ones(2**26 * large, device=device)
+    target = torch.empty_like(source)
+    product = _best_seconds(lambda: a @ b, device)
+    copy = _best_seconds(lambda: target.copy_(source), device)
+    return Ceilings(2.0 * a.shape[0] * a.shape[1] * b.shape[1] / product, 2 * source.nbytes / copy)
+
+
+def _best_seconds(call: Callable[[], object], device: torch.device, budget_s: float = 1.0) -> float:
+    best, ends = float("inf"), time.perf_counter() + budget_s
+    call()
+    synchronize(device)
+    while time.perf_counter() < ends:
+        started = time.perf_counter()
+        call()
+        synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def commit() -> str:
+    """The commit measured, with '+' if the tree has changes; 'unknown' outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
