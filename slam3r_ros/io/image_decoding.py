@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -33,6 +33,29 @@ class ImageError(ValueError):
 
 class UnknownEncodingError(ImageError):
     """The encoding is none of KNOWN_ENCODINGS; another decoder may know it."""
+
+
+class ImageMessage(Protocol):
+    """The fields of a sensor_msgs/Image, whoever deserialised it."""
+
+    data: Any
+    width: int
+    height: int
+    encoding: str
+    step: int
+    is_bigendian: int
+
+
+def decode_message(message: ImageMessage) -> NDArray[np.uint8]:
+    """(height, width, 3) RGB of a sensor_msgs/Image; see `decode_image`."""
+    return decode_image(
+        message.data,
+        width=message.width,
+        height=message.height,
+        encoding=message.encoding,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+    )
 
 
 def decode_image(

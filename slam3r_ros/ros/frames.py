@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from slam3r_ros.engine.types import Frame
-from slam3r_ros.io.image_decoding import ImageError, UnknownEncodingError, decode_compressed, decode_image
+from slam3r_ros.io.image_decoding import ImageError, UnknownEncodingError, decode_compressed, decode_message
 from slam3r_ros.ros.cameras import Cameras
 from slam3r_ros.ros.newest_images import Arrival
 from slam3r_ros.ros.notices import Notices
@@ -22,14 +22,7 @@ def decode(message: Image | CompressedImage) -> NDArray[np.uint8]:
     if isinstance(message, CompressedImage):
         return decode_compressed(message.data)
     try:
-        return decode_image(
-            message.data,
-            width=message.width,
-            height=message.height,
-            encoding=message.encoding,
-            step=message.step,
-            is_bigendian=bool(message.is_bigendian),
-        )
+        return decode_message(message)
     except UnknownEncodingError as unknown:
         try:
             return decode_with_cv_bridge(message)

@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from slam3r_ros.engine.types import Frame
+from slam3r_ros.io.arguments import positive
 from slam3r_ros.io.files import OutputError, replacing
 from slam3r_ros.io.prefetch import prefetched
 from slam3r_ros.io.sources import Source, SourceError, open_source
@@ -214,17 +215,6 @@ def _image_message(head: Header, frame: Frame, data: array.array[int], compresse
         return CompressedImage(header=head, format="rgb8; jpeg compressed bgr8", data=data)
     height, width = frame.image.shape[:2]
     return Image(header=head, height=height, width=width, encoding="rgb8", step=3 * width, data=data)
-
-
-def positive(text: str) -> float:
-    """A number above zero, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got '{text}'")
-    return value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from slam3r_ros.io.arguments import positive
 from slam3r_ros.training.seeds import FIRST_DEMO_SEED
 
 
@@ -16,17 +17,6 @@ def image_size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) >= 16 and int(height) >= 16):
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT with both at least 16, such as 640x480, got '{text}'")
     return int(width), int(height)
-
-
-def positive(text: str) -> float:
-    """A number above zero; raises argparse.ArgumentTypeError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got '{text}'")
-    return value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

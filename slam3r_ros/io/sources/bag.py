@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import numpy as np
-from numpy.typing import NDArray
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
@@ -18,7 +16,7 @@ from rosbags.typesys import Stores, get_typestore
 from slam3r_ros.engine.camera import Camera, CameraError
 from slam3r_ros.engine.types import Frame
 from slam3r_ros.io.camera_info import camera_from_info
-from slam3r_ros.io.image_decoding import ImageError, decode_compressed, decode_image
+from slam3r_ros.io.image_decoding import ImageError, decode_compressed, decode_message
 from slam3r_ros.io.sources.base import Source, SourceError, rate_of
 
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
@@ -80,7 +78,7 @@ class BagSource(Source):
         name = f"image recorded at {recorded_ns} ns"
         try:
             message: Any = self._types.deserialize_cdr(data, kind)
-            image = _pixels_of(message, kind)
+            image = decode_compressed(message.data) if kind == _COMPRESSED else decode_message(message)
         except (SerdeError, ImageError) as error:
             self._report(f"{name} left out: {error}")
             return None
@@ -104,19 +102,6 @@ class BagSource(Source):
         except (SerdeError, CameraError) as error:
             self._report(f"{self._info_topic} not used: {error}")
             return None
-
-
-def _pixels_of(message: Any, kind: str) -> NDArray[np.uint8]:
-    if kind == _COMPRESSED:
-        return decode_compressed(message.data)
-    return decode_image(
-        message.data,
-        width=message.width,
-        height=message.height,
-        encoding=message.encoding,
-        step=message.step,
-        is_bigendian=bool(message.is_bigendian),
-    )
 
 
 def _image_topics(reader: Reader) -> dict[str, int]:
