@@ -41,7 +41,7 @@ def open_sequence(path: str | Path, layout: str | None = None) -> ImageSequence:
 
 
 def sequence_folders(path: str | Path) -> list[Path]:
-    """The folders to open for ``path``: itself, or the sequences of a 7-Scenes scene, the test split's if it names one."""
+    """The folders to open for ``path``: itself, or the sequences of a 7-Scenes scene, those of its test split."""
     folder = Path(path).expanduser()
     inner = sorted(each for each in folder.glob("seq-*") if each.is_dir() and SevenScenesLayout().fits(each))
     if not inner:

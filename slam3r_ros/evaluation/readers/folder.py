@@ -1,4 +1,4 @@
-"""Images with ``depth/``, ``poses.txt`` and ``intrinsics.txt``, all of them optional: what ``slam3r_ros render`` writes."""
+"""Images, with ``depth/``, ``poses.txt`` and ``intrinsics.txt`` where there are some: what ``slam3r_ros render`` writes."""
 
 from __future__ import annotations
 
