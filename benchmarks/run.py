@@ -81,7 +81,7 @@ def measure_topic(frames: int) -> dict[str, Any]:
 
 
 def live_workload(settings: SlamSettings) -> Workload:
-    """What the node's default settings ask of each stage."""
+    """What settings, every value decided, ask of each stage."""
     return Workload(
         radius=settings.window.radius,
         past_only=settings.window.lookahead == 0,
@@ -94,7 +94,8 @@ def live_workload(settings: SlamSettings) -> Workload:
 def measure_embedded(device: str) -> list[StageCost]:
     """Stages of the embedded networks as the node runs them."""
     torch.set_num_threads(NodeSettings().threads or torch.get_num_threads())
-    return measure_stages(load_networks("embedded", device=device), live_workload(SlamSettings()), repetitions=30)
+    networks = load_networks("embedded", device=device)
+    return measure_stages(networks, live_workload(SlamSettings().resolved(networks.recommended)), repetitions=30)
 
 
 def measure_published(device: str) -> list[StageCost]:

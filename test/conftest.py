@@ -17,6 +17,12 @@ GOLDEN = Path(__file__).parent / "data" / "golden"
 torch.set_num_threads(1)  # small networks gain nothing from more, and tests share the machine
 
 
+TINY_SETTINGS = WeightSettings(
+    0.0, 0.0, 0.0, 0.0, 0.0,
+    stride=3, radius=2, scene_frames=4, retrieval_interval=6, buffer_size=12, keyframe_interval=3,
+)  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Directory of golden numbers of the published implementation."""
@@ -47,4 +53,4 @@ def tiny_networks() -> Networks:
     l2w = LocalToWorld(NetworkConfig(image_size=(32, 32), need_encoder=False, **TINY))
     for network in (i2p, l2w):
         network.eval().requires_grad_(False)
-    return Networks(i2p, l2w, "tiny", WeightSettings(0.0, 0.0, 0.0, 0.0, 0.0))
+    return Networks(i2p, l2w, "tiny", TINY_SETTINGS)

@@ -173,14 +173,23 @@ def own_domain() -> Iterator[Context]:
             rclpy.try_shutdown(context=context)
 
 
+SMALL_WORK: dict[str, Any] = {
+    "threads": 1,
+    "window.stride": 1,
+    "window.radius": 2,
+    "register.scene_frames": 4,
+    "keyframes.buffer_size": 12,
+    "keyframes.interval": 3,
+    "pose.minimum_inliers": 0.0,
+}
+
+
 @contextmanager
 def running_node(
     context: Context, weights: Path, *, reliable_camera: bool = True, arguments: tuple[str, ...] = (), **parameters: Any
 ) -> Iterator[Bench]:
     """A node with parameters (``__`` for a dot), started as autostart would, and a camera beside it."""
-    values = {"weights": str(weights), "threads": 1, "window.stride": 1, "pose.minimum_inliers": 0.0} | {
-        name.replace("__", "."): v for name, v in parameters.items()
-    }
+    values = SMALL_WORK | {"weights": str(weights)} | {name.replace("__", "."): v for name, v in parameters.items()}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = SlamNode(context=context, parameter_overrides=overrides, cli_args=list(arguments))
     other = Node("camera", context=context)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from slam3r_ros.networks.weights import WeightSettings
+
 
 class SettingError(ValueError):
     """A setting is unknown, of the wrong type or out of range; the message names it."""
@@ -84,19 +86,21 @@ class WindowSettings:
     """Which frames form the window of a frame t: t and t +- i * stride, i = 1..radius."""
 
     stride: int = setting(
-        3,
-        "distance between the members of a window; -1 chooses it from the first frames",
+        0,
+        "distance between the members of a window; 0: as the weights recommend; -1 chooses it from the first frames",
         unit="frames",
         minimum=-1,
         maximum=100,
     )
-    radius: int = setting(2, "members on each side of the reference", unit="views", minimum=1, maximum=50)
+    radius: int = setting(
+        0, "members on each side of the reference; 0: as the weights recommend", unit="views", minimum=0, maximum=50
+    )
     lookahead: int = setting(
         0,
         "later members waited for before a frame is answered: adds lookahead * stride / camera rate of latency; "
-        "0 answers at once, radius gives the offline result",
+        "0 answers at once; as many as the radius, or -1, give the offline result",
         unit="views",
-        minimum=0,
+        minimum=-1,
         maximum=50,
     )
     adapt_frames: int = setting(
@@ -144,14 +148,18 @@ class RegisterSettings:
         -1.0, "I2P confidence below which a point is zeroed before L2W; -1: as the weights recommend", minimum=-1
     )
     scene_frames: int = setting(
-        4, "keyframes retrieved as references of one registration", unit="views", minimum=1, maximum=100
+        0,
+        "keyframes retrieved as references of one registration; 0: as the weights recommend",
+        unit="views",
+        minimum=0,
+        maximum=100,
     )
     retrieval_interval: int = setting(
-        6,
+        0,
         "rounds between retrievals, which also follow every change of the buffer; rounds between take the scene frames "
-        "of the last one",
+        "of the last one; 0: as the weights recommend",
         unit="rounds",
-        minimum=1,
+        minimum=0,
         maximum=1000,
     )
     together_max: int = setting(
@@ -169,16 +177,20 @@ class KeyframeSettings:
     """The buffering set: the keyframes that retrieval chooses from."""
 
     buffer_size: int = setting(
-        12, "keyframes kept for retrieval; -1 keeps all (memory grows)", unit="keyframes", minimum=-1, maximum=10000
+        0,
+        "keyframes kept for retrieval; 0: as the weights recommend; -1 keeps all (memory grows)",
+        unit="keyframes",
+        minimum=-1,
+        maximum=10000,
     )
     strategy: str = setting(
         "reservoir", "which keyframe leaves a full buffer: a random one, or the oldest", choices=("reservoir", "fifo")
     )
     interval: int = setting(
-        3,
-        "stretches between updates of the buffer; a stretch is stride frames",
+        0,
+        "stretches between updates of the buffer; a stretch is stride frames; 0: as the weights recommend",
         unit="stretches",
-        minimum=1,
+        minimum=0,
         maximum=1000,
     )
     seed: int = setting(42, "seed of the reservoir's draws", minimum=0, maximum=2**31 - 1)
@@ -238,14 +250,10 @@ class SlamSettings:
     def __post_init__(self) -> None:
         for spec in specs_of(type(self)):
             spec.check(self.value(spec.name))
-        if self.window.stride == 0:
-            raise SettingError("window.stride: expected at least 1, or -1 to choose it, got 0")
-        if self.window.lookahead > self.window.radius:
+        if 0 < self.window.radius < self.window.lookahead:
             raise SettingError(
                 f"window.lookahead: expected at most window.radius = {self.window.radius}, got {self.window.lookahead}"
             )
-        if self.keyframes.buffer_size == 0:
-            raise SettingError("keyframes.buffer_size: expected at least 1, or -1 for no bound, got 0")
 
     def value(self, name: str) -> Any:
         """The value of a dotted name; raises SettingError for an unknown one."""
@@ -267,6 +275,30 @@ class SlamSettings:
             stage, _, field_name = name.partition(".")
             stages[stage] = replace(stages[stage], **{field_name: specs[name].check(value)})
         return SlamSettings(**stages)
+
+    def resolved(self, recommended: WeightSettings) -> SlamSettings:
+        """Every value that is left to the weights (thresholds of -1, numbers of 0) replaced by what they recommend.
+
+        Raises SettingError when a value does not go with what is recommended.
+        """
+        of_weights = {
+            "window.stride": (0, recommended.stride),
+            "window.radius": (0, recommended.radius),
+            "initialize.shrink_below": (-1, recommended.shrink_below),
+            "initialize.minimum_confidence": (-1, recommended.initialize_confidence),
+            "register.point_confidence": (-1, recommended.point_confidence),
+            "register.scene_frames": (0, recommended.scene_frames),
+            "register.retrieval_interval": (0, recommended.retrieval_interval),
+            "keyframes.buffer_size": (0, recommended.buffer_size),
+            "keyframes.interval": (0, recommended.keyframe_interval),
+            "pose.inlier_threshold": (-1, recommended.inlier_threshold),
+            "pose.minimum_confidence": (-1, recommended.tracking_confidence),
+            "map.point_confidence": (-1, recommended.map_confidence),
+        }
+        settings = self.with_values({n: value for n, (open_, value) in of_weights.items() if self.value(n) == open_})
+        if settings.window.lookahead == -1:
+            return settings.with_values({"window.lookahead": settings.window.radius})
+        return settings
 
     @classmethod
     def published(cls) -> SlamSettings:

@@ -35,20 +35,6 @@ from slam3r_ros.engine.types import (
 from slam3r_ros.engine.window import Round, Rounds, build_window
 from slam3r_ros.engine.world_map import WorldMap
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.networks.weights import WeightSettings
-
-
-def with_recommended(settings: SlamSettings, recommended: WeightSettings) -> SlamSettings:
-    """``settings`` with every threshold of -1 replaced by what the weights recommend."""
-    defaults = {
-        "register.point_confidence": recommended.point_confidence,
-        "initialize.shrink_below": recommended.shrink_below,
-        "initialize.minimum_confidence": recommended.initialize_confidence,
-        "pose.minimum_confidence": recommended.tracking_confidence,
-        "map.point_confidence": recommended.map_confidence,
-        "pose.inlier_threshold": recommended.inlier_threshold,
-    }
-    return settings.with_values({name: value for name, value in defaults.items() if settings.value(name) == -1})
 
 
 class Slam:
@@ -59,7 +45,7 @@ class Slam:
     """
 
     def __init__(self, networks: NetworkPair, settings: SlamSettings | None = None) -> None:
-        self.settings = settings = with_recommended(settings or SlamSettings(), networks.recommended)
+        self.settings = settings = (settings or SlamSettings()).resolved(networks.recommended)
         self._encoder = Encoder(networks.i2p)
         self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
         self._initializer = Initializer(self._local_points, settings.initialize, settings.register.point_confidence)

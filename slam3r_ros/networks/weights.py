@@ -40,7 +40,9 @@ class WeightsError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class WeightSettings:
-    """Thresholds that a set of weights recommends: confidences (above 1) and accuracy differ between weights."""
+    """What a set of weights recommends: thresholds, for confidences (above 1) and accuracy differ between weights, and
+    how much work the networks are worth. The defaults are for the published weights, live at 30 images a second.
+    """
 
     point_confidence: float = 1.5
     """I2P points below it are zeroed before L2W."""
@@ -54,6 +56,18 @@ class WeightSettings:
     """L2W points below it stay out of the map."""
     inlier_threshold: float = 0.02
     """Reprojection error of an inlier, as a fraction of the image's width: how exact the points are."""
+    stride: int = 5
+    """Frames from one member of a window to the next."""
+    radius: int = 5
+    """Members of a window on each side of its reference."""
+    scene_frames: int = 10
+    """Keyframes that a frame is registered against."""
+    retrieval_interval: int = 1
+    """Rounds from one retrieval to the next."""
+    buffer_size: int = 100
+    """Keyframes kept for retrieval."""
+    keyframe_interval: int = 1
+    """Stretches of `stride` frames from one update of the buffer to the next."""
 
     @classmethod
     def from_directory(cls, directory: Path) -> WeightSettings:
@@ -65,7 +79,8 @@ class WeightSettings:
         known = [f.name for f in fields(cls)]
         if not isinstance(values, dict) or not set(values) <= set(known):
             raise WeightsError(f"{path}: expected a mapping with some of {', '.join(known)}, got {values!r}")
-        return cls(**{name: float(value) for name, value in values.items()})
+        whole = {f.name for f in fields(cls) if isinstance(f.default, int)}
+        return cls(**{name: int(value) if name in whole else float(value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE",
         help="a setting of the engine, for example keyframes.buffer_size=50; may be repeated. "
-        "window.lookahead is window.radius here unless it is set",
+        "window.lookahead is -1 here unless it is set: every frame waits for its whole window",
     )  # fmt: skip
 
 
@@ -67,10 +67,7 @@ def offline_settings(assignments: list[str]) -> SlamSettings:
         if not equals:
             raise SettingError(f"--set: expected NAME=VALUE, got '{assignment}'")
         values[name] = text if kinds.get(name) is str else yaml.safe_load(text)
-    settings = SlamSettings().with_values(values)
-    if "window.lookahead" in values:
-        return settings
-    return settings.with_values({"window.lookahead": settings.window.radius})
+    return SlamSettings().with_values({"window.lookahead": -1, **values})
 
 
 def map_source(slam: Slam, source: Source) -> None:

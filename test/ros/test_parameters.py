@@ -62,7 +62,7 @@ def test_yaml_has_every_parameter_at_its_default() -> None:
         ({"map_frame": "/map"}, "no leading slash, got '/map'"),
         ({"base_frame": "map"}, "base_frame: expected another frame than map_frame"),
         ({"window.radius": "3"}, "window.radius: expected int, got '3'"),
-        ({"window.lookahead": 9}, "window.lookahead: expected at most window.radius = 2, got 9"),
+        ({"window.radius": 2, "window.lookahead": 9}, "window.lookahead: expected at most window.radius = 2, got 9"),
         ({"windw.radius": 3}, "unknown parameter 'windw.radius'; did you mean window.radius"),
     ],
 )
