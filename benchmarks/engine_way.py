@@ -10,7 +10,7 @@ from benchmarks.scene import RoundResult, Scene
 from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.i2p import LocalPoints
 from slam3r_ros.engine.keyframes import BufferingSet
-from slam3r_ros.engine.l2w import Registrar, select_scene
+from slam3r_ros.engine.l2w import Registrar
 from slam3r_ros.engine.retrieval import Retrieval
 from slam3r_ros.engine.settings import KeyframeSettings
 from slam3r_ros.engine.stage_clock import StageClock
@@ -30,7 +30,7 @@ class EngineWay:
         self._device, self._synchronised = networks.device, synchronised
         self._encoder = Encoder(networks.i2p)
         self._local_points = LocalPoints(networks.i2p, point_confidence)
-        self._retrieval = Retrieval(networks.i2p, load.scene_frames)
+        self._retrieval = Retrieval(networks.i2p, load.scene_frames, load.shortlist)
         self._registrar = Registrar(networks.l2w, normalise_input=False)
         settings = KeyframeSettings(buffer_size=load.buffer_size)
         self._buffer = BufferingSet(scene.keyframes, 1, settings, self._registrar)
@@ -50,11 +50,11 @@ class EngineWay:
             self._wait()
         with self.clock.stage("retrieval", together):
             queries = [local.frame for local in locals_[::2]]
-            chosen = self._retrieval.choose(queries, len(self._buffer), self._buffer.candidates).chosen
+            chosen = self._retrieval.choose(queries, self._buffer.candidates).chosen
             self._wait()
         with self.clock.stage("l2w", together):
             keyframes = [self._buffer[position] for position in chosen]
-            result = self._registrar.register(locals_, keyframes, select_scene(self._buffer.scene, chosen))
+            result = self._registrar.register(locals_, keyframes, self._buffer.scene(chosen))
             self._wait()
         normalised = torch.stack([local.points_normalised for local in locals_])
         return RoundResult(normalised, chosen, result.points, result.confidence)

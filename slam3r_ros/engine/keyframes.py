@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from slam3r_ros.engine.l2w import Registrar
+from slam3r_ros.engine.retrieval import Candidates, describe
 from slam3r_ros.engine.settings import KeyframeSettings
 from slam3r_ros.engine.types import Keyframe, SceneInput
 from slam3r_ros.networks.blocks import LayerInput
 
+FIRST_SLOTS = 16
+"""Slots set up at the start; their number doubles when they are full, up to the buffer's size."""
+
+
+class Slots:
+    """Groups of tensors stored side by side, one group a slot, so that one can be replaced without touching the rest."""
+
+    def __init__(self, capacity: int | None) -> None:
+        """There are never more than ``capacity`` slots, if it is given."""
+        self._capacity = capacity
+        self._stored: list[Tensor] = []
+
+    def write(self, slot: int, values: Sequence[Tensor]) -> None:
+        """Store ``values``, always of the same shapes, in ``slot``, at most one above the highest so far."""
+        if not self._stored:
+            self._stored = [self._allocate(FIRST_SLOTS, value) for value in values]
+        if slot >= len(self._stored[0]):
+            for number, (full, value) in enumerate(zip(self._stored, values, strict=True)):
+                self._stored[number] = self._allocate(2 * len(full), value)
+                self._stored[number][: len(full)] = full
+        for stored, value in zip(self._stored, values, strict=True):
+            stored[slot] = value
+
+    def first(self, count: int) -> list[Tensor]:
+        """The first ``count`` slots (count, ...), not copied."""
+        return [stored[:count] for stored in self._stored]
+
+    def take(self, slots: Sequence[int]) -> list[Tensor]:
+        """These slots (slots, ...), copied."""
+        index = torch.tensor(slots, device=self._stored[0].device)
+        return [stored[index] for stored in self._stored]
+
+    def _allocate(self, count: int, value: Tensor) -> Tensor:
+        return value.new_empty((min(count, self._capacity or count), *value.shape))
+
 
 class BufferingSet:
-    """Keyframes for retrieval; of every finished stretch of ``stride`` frames the best may enter."""
+    """Keyframes for retrieval; of every finished stretch of ``stride`` frames the best may enter.
+
+    What retrieval and registration take of a keyframe is computed when it enters and stays in its slot until another
+    one takes that: nothing is copied or computed for the rest.
+    """
 
     def __init__(
         self, initial: Sequence[Keyframe], stride: int, settings: KeyframeSettings, registrar: Registrar
@@ -22,13 +64,17 @@ class BufferingSet:
         self._settings = settings
         self._stride = stride
         self._registrar = registrar
-        self._scene_inputs = [registrar.scene_input([keyframe]) for keyframe in initial]
         self._random = np.random.RandomState(settings.seed)
-        self._keyframes = list(initial)
+        self._keyframes: list[Keyframe] = []
+        self._slots: list[int] = []  # in the buffer's order
+        size = settings.buffer_size
+        capacity = max(size, len(initial)) if size > 0 else None
+        self._for_retrieval, self._for_registration = Slots(capacity), Slots(capacity)
         self._pending: list[tuple[Keyframe, bool]] = []
         self._seen = len(initial)
         self._last_index = initial[-1].index
-        self._stacked: tuple[LayerInput, SceneInput] | None = None
+        for slot, keyframe in enumerate(initial):
+            self._enter(keyframe, slot)
 
     def __len__(self) -> int:
         return len(self._keyframes)
@@ -42,14 +88,15 @@ class BufferingSet:
         return tuple(keyframe.index for keyframe in self._keyframes)
 
     @property
-    def candidates(self) -> LayerInput:
-        """What retrieval takes of the keyframes: I2P's layer-0 source shares (keyframes, ...)."""
-        return self._stack()[0]
+    def candidates(self) -> Candidates:
+        """What retrieval takes of the keyframes."""
+        descriptors, *layer = self._for_retrieval.first(len(self))
+        return Candidates(self.indices, tuple(self._slots), LayerInput(*layer), descriptors)
 
-    @property
-    def scene(self) -> SceneInput:
-        """What L2W takes of the keyframes (keyframes, ...)."""
-        return self._stack()[1]
+    def scene(self, positions: Sequence[int]) -> SceneInput:
+        """What L2W takes of the keyframes at these positions in the buffer's order: (positions, ...)."""
+        embedding, *layer = self._for_registration.take([self._slots[position] for position in positions])
+        return SceneInput(embedding, LayerInput(*layer))
 
     def offer(self, registered: Sequence[Keyframe], usable: Sequence[bool]) -> list[Keyframe]:
         """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered."""
@@ -69,29 +116,38 @@ class BufferingSet:
         if not far_enough:
             return []
         is_full = 0 < size <= len(self._keyframes)
-        if is_full and self._settings.strategy == "reservoir" and self._random.random_sample() >= size / self._seen:
+        is_reservoir = self._settings.strategy == "reservoir"
+        if is_full and is_reservoir and self._random.random_sample() >= size / self._seen:
             return []
+        slot = len(self)
+        if is_full:  # never the one that enters now
+            dropped = self._random.randint(size) if is_reservoir else 0
+            slot = self._slots.pop(dropped)
+            del self._keyframes[dropped]
         best = max(far_enough, key=_worth)
-        self._keyframes.append(best)
-        self._scene_inputs.append(self._registrar.scene_input([best]))
-        if is_full:
-            dropped = self._random.randint(size) if self._settings.strategy == "reservoir" else 0
-            del self._keyframes[dropped], self._scene_inputs[dropped]
+        self._enter(best, slot)
         self._last_index = best.index
-        self._stacked = None
         return [best]
 
-    def _stack(self) -> tuple[LayerInput, SceneInput]:
-        if self._stacked is None:
-            candidates = LayerInput.stack([keyframe.local.frame.as_source for keyframe in self._keyframes])
-            self._stacked = (
-                candidates,
-                SceneInput(
-                    torch.cat([scene.embedding for scene in self._scene_inputs]),
-                    LayerInput.concatenate([scene.layer for scene in self._scene_inputs]),
-                ),
-            )
-        return self._stacked
+    def _enter(self, keyframe: Keyframe, slot: int) -> None:
+        """Store a keyframe as the newest."""
+        frame, scene = keyframe.local.frame, self._registrar.scene_input([keyframe])
+        self._for_retrieval.write(slot, [describe(frame.tokens), *_tensors(frame.as_source)])
+        self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
+        self._slots.append(slot)
+        self._keyframes.append(_without_layer_inputs(keyframe))
+
+
+def _tensors(layer: LayerInput) -> list[Tensor]:
+    return [getattr(layer, field.name) for field in fields(layer)]
+
+
+def _without_layer_inputs(keyframe: Keyframe) -> Keyframe:
+    """The keyframe without what its slots hold: a third of its memory, and of the batch it was encoded in."""
+    frame = keyframe.local.frame
+    nothing = LayerInput(*(tensor.new_empty(0) for tensor in _tensors(frame.as_source)))
+    frame = replace(frame, tokens=frame.tokens.clone(), as_reference=nothing, as_source=nothing)
+    return replace(keyframe, local=replace(keyframe.local, frame=frame))
 
 
 def _worth(keyframe: Keyframe) -> float:

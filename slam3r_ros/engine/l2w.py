@@ -55,12 +55,6 @@ class Registrar:
         return SceneInput(embedding, network.first_reference(network.decoder_tokens(tokens) + embedding))
 
 
-def select_scene(scene: SceneInput, positions: Sequence[int]) -> SceneInput:
-    """The scene frames at ``positions``."""
-    index = torch.tensor(positions, device=scene.embedding.device)
-    return SceneInput(scene.embedding[index], scene.layer[index])
-
-
 def _mean_distance_of_all(points: Tensor) -> Tensor:
     """Mean distance over all points, zeros included."""
     return mean_distance(points, torch.ones(points.shape[:-1], dtype=torch.bool, device=points.device))

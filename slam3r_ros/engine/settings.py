@@ -162,6 +162,14 @@ class RegisterSettings:
         minimum=0,
         maximum=1000,
     )
+    shortlist: int = setting(
+        0,
+        "keyframes that retrieval scores exactly, chosen by their descriptors and last scores: the time of a retrieval "
+        "then no longer grows with the buffer; three times scene_frames agrees well; 0 scores the whole buffer",
+        unit="keyframes",
+        minimum=0,
+        maximum=10000,
+    )
     together_max: int = setting(
         10,
         "most frames registered in one round of (stride + 1) / 2; with lookahead 0 a round is what is pushed at once",

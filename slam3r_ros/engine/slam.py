@@ -12,7 +12,7 @@ from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.i2p import LocalPoints
 from slam3r_ros.engine.initialize import Initializer, NotInitialized, World
 from slam3r_ros.engine.keyframes import BufferingSet
-from slam3r_ros.engine.l2w import Registrar, select_scene
+from slam3r_ros.engine.l2w import Registrar
 from slam3r_ros.engine.pose import PoseEstimator
 from slam3r_ros.engine.retrieval import Retrieval, Retrieved
 from slam3r_ros.engine.ring_buffer import RingBuffer
@@ -49,7 +49,7 @@ class Slam:
         self._encoder = Encoder(networks.i2p)
         self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
         self._initializer = Initializer(self._local_points, settings.initialize, settings.register.point_confidence)
-        self._retrieval = Retrieval(networks.i2p, settings.register.scene_frames)
+        self._retrieval = Retrieval(networks.i2p, settings.register.scene_frames, settings.register.shortlist)
         self._registrar = Registrar(networks.l2w, normalise_input=settings.register.normalise_input)
         self._clock = StageClock()
         self._frame_count = 0
@@ -210,7 +210,7 @@ class Slam:
             return Retrieved(tuple(range(len(self._buffer))), ())
         if self._retrieved is None or self._rounds_since_retrieval >= settings.retrieval_interval:
             queries = [local.frame for local in locals_[::2]]
-            self._retrieved = self._retrieval.choose(queries, len(self._buffer), self._buffer.candidates)
+            self._retrieved = self._retrieval.choose(queries, self._buffer.candidates)
             self._rounds_since_retrieval = 0
         self._rounds_since_retrieval += 1
         return self._retrieved
@@ -219,7 +219,7 @@ class Slam:
         """One L2W call: the frames' world pointmaps."""
         assert self._buffer is not None
         scene = [self._buffer[position] for position in retrieved.chosen]
-        result = self._registrar.register(locals_, scene, select_scene(self._buffer.scene, retrieved.chosen))
+        result = self._registrar.register(locals_, scene, self._buffer.scene(retrieved.chosen))
         registration = Registration(
             registered=tuple(local.frame.index for local in locals_),
             scene_frames=tuple(keyframe.index for keyframe in scene),

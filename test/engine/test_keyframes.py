@@ -37,7 +37,7 @@ def test_fifo_drops_the_oldest(tiny_networks: Networks, keyframe: Keyframe) -> N
     for index in range(3, 9):
         assert [entered.index for entered in buffer.offer([at(keyframe, index)], [True])] == [index]
     assert buffer.indices == (4, 5, 6, 7, 8)
-    assert buffer.candidates.features.shape[0] == buffer.scene.embedding.shape[0] == len(buffer) == 5
+    assert len(buffer.candidates) == len(buffer.candidates.layer.features) == len(buffer) == 5
 
 
 def test_the_best_frame_of_a_stretch_enters_if_it_is_far_enough(tiny_networks: Networks, keyframe: Keyframe) -> None:
