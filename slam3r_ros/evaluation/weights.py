@@ -1,0 +1,28 @@
+"""From the text after ``--weights`` to networks: trained ones, or oracles that answer from a sequence's truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from slam3r_ros.evaluation.sequence import ImageSequence
+from slam3r_ros.networks.interfaces import NetworkPair
+from slam3r_ros.networks.weights import load_networks
+
+ORACLE_PREFIX = "oracle:"
+NetworkChoice = Callable[[ImageSequence], NetworkPair]
+"""The networks for a sequence: the same for all, unless they answer from its truth."""
+
+
+def choose_networks(weights: str, *, device: str = "auto", precision: str = "auto") -> NetworkChoice:
+    """``oracle:SETTING``, or what `load_networks` takes, loaded once.
+
+    Raises WeightsError, BackendError, and ValueError for a setting of oracles that is wrong.
+    """
+    if weights.startswith(ORACLE_PREFIX):
+        from slam3r_ros.evaluation.oracle import OracleSettings, oracle_networks
+
+        setting = weights.removeprefix(ORACLE_PREFIX)
+        OracleSettings.parse(setting)  # tells now, not at the first sequence
+        return lambda sequence: oracle_networks(sequence, setting)
+    networks = load_networks(weights, device=device, precision=precision)
+    return lambda sequence: networks
