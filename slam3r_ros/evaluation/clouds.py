@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 VOXEL_M = 0.01
 """One point of each voxel of this side, and no more than `MOST_QUERIES`, ask for their nearest neighbour; it is looked
 for among all points."""
-MOST_QUERIES = 100_000
+MOST_QUERIES = 50_000
 CAP_M = 0.5
 """MASt3R-SLAM's and ViSTA-SLAM's largest distance: larger ones count as this."""
 COMPLETE_WITHIN_M = 0.05

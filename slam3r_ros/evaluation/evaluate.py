@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def evaluate_sequence(
         sequence, networks, settings, with_intrinsics=protocol.with_intrinsics, choice=choice, progress=progress
     )
     missing: list[str] = []
-    truth = _truth_of(sequence, run, networks.i2p.config.image_size)
+    truth = _truth_of(sequence, run.positions, networks.i2p.config.image_size)
     trajectory = _trajectory(sequence, run, missing)
     pairs = pair_up(run.estimated, _true_pixels(truth, choice))
     cloud = _cloud(pairs, run, options.seed, truth, missing)
@@ -112,15 +112,15 @@ def evaluate_sequence(
     return Evaluation(result, run.trajectory, run.map_points, trajectory, cloud, pairs, run.map_confidence)
 
 
-def sampled(sequence: ImageSequence, protocol: Protocol, limit: int | None = None) -> ImageSequence:
-    """The frames that the protocol uses, at most ``limit``, with a copy of the problems."""
-    return replace(sequence.every(protocol.frame_step, limit), problems=list(sequence.problems))
+def true_pixels_of(sequence: ImageSequence, size: tuple[int, int], choice: PixelChoice) -> dict[int, TruePixels]:
+    """The sampled true pixels of every frame with depth, intrinsics and a pose, by its position."""
+    return _true_pixels(_truth_of(sequence, range(len(sequence)), size), choice)
 
 
-def _truth_of(sequence: ImageSequence, run: Run, size: tuple[int, int]) -> dict[int, TruePointmap]:
-    """True pointmaps of the frames that were pushed, by their number among those."""
+def _truth_of(sequence: ImageSequence, positions: Sequence[int], size: tuple[int, int]) -> dict[int, TruePointmap]:
+    """True pointmaps of the frames at those positions, by their number among them."""
     truth = {}
-    for number, position in enumerate(run.positions):
+    for number, position in enumerate(positions):
         try:
             pointmap = true_pointmap(sequence, sequence.frames[position], size)
         except SequenceError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,23 @@ class PeakMemory:
         self.peak_mib = _status_mib("VmHWM")
         if self._device.type == "cuda":
             self.peak_gpu_mib = torch.cuda.max_memory_allocated(self._device) / 2**20
+
+
+def commit_of_code() -> str:
+    """The commit of this code, with + where it was changed since; empty where it lies in no checkout."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
+            return ""
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def _status_mib(name: str) -> float | None:

@@ -117,10 +117,13 @@ class ImageSequence:
         return self._fitting(self.camera, pixels.shape)
 
     def every(self, step: int, limit: int | None = None) -> ImageSequence:
-        """A sequence of every ``step``-th frame, at most ``limit``; frames keep their index and stamp."""
+        """A sequence of every ``step``-th frame, at most ``limit``; frames keep their index and stamp. Its problems are
+        its own.
+        """
         if step < 1:
             raise ValueError(f"every: expected a step of at least 1, got {step}")
-        return replace(self, frames=self.frames[::step][:limit], rate_hz=self.rate_hz / step)
+        frames = self.frames[::step][:limit]
+        return replace(self, frames=frames, rate_hz=self.rate_hz / step, problems=list(self.problems))
 
     def renamed(self, name: str) -> ImageSequence:
         """The same sequence under another name."""

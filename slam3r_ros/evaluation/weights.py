@@ -8,16 +8,23 @@ from slam3r_ros.evaluation.sequence import ImageSequence
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import load_networks
 
-ORACLE_PREFIX = "oracle:"
+ORACLE_PREFIX, BASELINE_PREFIX = "oracle:", "baseline:"
 NetworkChoice = Callable[[ImageSequence], NetworkPair]
 """The networks for a sequence: the same for all, unless they answer from its truth."""
 
 
 def choose_networks(weights: str, *, device: str = "auto", precision: str = "auto") -> NetworkChoice:
-    """``oracle:SETTING``, or what `load_networks` takes, loaded once.
+    """``oracle:SETTING``, ``baseline:NAME`` (the embedded networks, which some baselines use), or what `load_networks`
+    takes; loaded once.
 
-    Raises WeightsError, BackendError, and ValueError for a setting of oracles that is wrong.
+    Raises WeightsError, BackendError, and ValueError for an oracle's setting or a baseline that is unknown.
     """
+    if weights.startswith(BASELINE_PREFIX):
+        from slam3r_ros.evaluation.baselines import BASELINES
+
+        if weights.removeprefix(BASELINE_PREFIX) not in BASELINES:
+            raise ValueError(f"{weights}: unknown; known: {', '.join(BASELINE_PREFIX + name for name in BASELINES)}")
+        weights = "embedded"
     if weights.startswith(ORACLE_PREFIX):
         from slam3r_ros.evaluation.oracle import OracleSettings, oracle_networks
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "run": ("slam3r_ros.tools.run", "map a video, image directory or bag without ROS, into files"),
     "play": ("slam3r_ros.ros.player", "publish a video, image directory, bag or webcam as a camera topic"),
     "demo": ("slam3r_ros.tools.demo", "play a source to the real node and leave map, trajectory, picture and report"),
+    "evaluate": ("slam3r_ros.tools.evaluate", "measure weights on sequences with truth: poses, clouds, networks, cost"),
     "render": ("slam3r_ros.tools.render", "render a video of a procedural room, with truth"),
     "train": ("slam3r_ros.tools.train", "train the embedded weights"),
     "parity": ("slam3r_ros.tools.parity", "compare the networks and the engine with golden numbers"),

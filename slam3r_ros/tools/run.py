@@ -60,6 +60,11 @@ def main(arguments: argparse.Namespace) -> int:
 
 def offline_settings(assignments: list[str]) -> SlamSettings:
     """Settings from NAME=VALUE texts: every frame waits for its whole window. Raises SettingError."""
+    return SlamSettings().with_values({"window.lookahead": -1, **setting_values(assignments)})
+
+
+def setting_values(assignments: list[str]) -> dict[str, Any]:
+    """Values by dotted name from NAME=VALUE texts; raises SettingError for a text without =."""
     kinds = {spec.name: type(spec.default) for spec in specs_of(SlamSettings)}
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -67,7 +72,7 @@ def offline_settings(assignments: list[str]) -> SlamSettings:
         if not equals:
             raise SettingError(f"--set: expected NAME=VALUE, got '{assignment}'")
         values[name] = text if kinds.get(name) is str else yaml.safe_load(text)
-    return SlamSettings().with_values({"window.lookahead": -1, **values})
+    return values
 
 
 def map_source(slam: Slam, source: Source) -> None:

@@ -1,4 +1,4 @@
-"""Images, with ``depth/``, ``poses.txt`` and ``intrinsics.txt`` where there are some: what ``slam3r_ros render`` writes."""
+"""Images and, as far as they are there, ``depth/``, ``poses.txt``, ``intrinsics.txt``: what ``render`` writes."""
 
 from __future__ import annotations
 
