@@ -69,7 +69,7 @@ class EncodedFrame:
     tokens: Tensor
     """(tokens, encoder width), before the encoder's norm."""
     as_reference: LayerInput
-    """I2P decoder layer 0's share of this frame as a reference: (tokens, width), (heads, tokens, head width)."""
+    """I2P decoder layer 0's share of this frame as a reference: (tokens, width), (tokens, heads, head width)."""
     as_source: LayerInput
     """The same as a source."""
 

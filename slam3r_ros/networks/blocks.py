@@ -11,19 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slam3r_ros.networks.attention import AttentionFunction, attention_function
-from slam3r_ros.networks.rotary import RotaryEmbedding
+from slam3r_ros.networks.rotary import RotaryEmbedding, RotatedLinear
 
 NORM_EPSILON = 1e-6
-
-
-def _to_heads(x: Tensor, heads: int) -> Tensor:
-    """(..., tokens, width) to (..., heads, tokens, width / heads)."""
-    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
-
-
-def _from_heads(x: Tensor) -> Tensor:
-    """(..., heads, tokens, head_width) to (..., tokens, width)."""
-    return x.transpose(-3, -2).flatten(-2)
 
 
 class Mlp(nn.Module):
@@ -45,14 +35,16 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention: AttentionFunction = attention_function("sdpa", torch.device("cpu"))
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = RotatedLinear(width, heads, parts=3, turned=2)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
         """(..., tokens, width) to the same shape."""
-        queries, keys, values = (_to_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
-        flat = [t.flatten(0, -4) for t in (rotary(queries), rotary(keys), values)]
-        return self.proj(_from_heads(self.attention(*flat)).view_as(x))
+        heads = self.heads
+        by_head = self.qkv(x.flatten(0, -3)).unflatten(-1, (3 * heads, -1))
+        queries_keys, values = rotary(by_head[..., : 2 * heads, :]), by_head[..., 2 * heads :, :]
+        answers = _attend(self.attention, queries_keys[..., :heads, :], queries_keys[..., heads:, :], values)
+        return self.proj(answers).view_as(x)
 
 
 class CrossAttention(nn.Module):
@@ -62,34 +54,39 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention: AttentionFunction = attention_function("sdpa", torch.device("cpu"))
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
+        self.query = RotatedLinear(width, heads)
+        self.key = RotatedLinear(width, heads)
         self.value = nn.Linear(width, width)
         self.proj = nn.Linear(width, width)
 
     def queries(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
-        """Queries (..., heads, tokens, head_width) of views (..., tokens, width)."""
-        return rotary(_to_heads(self.query(x), self.heads))
+        """Queries (..., tokens, heads, head_width) of views (..., tokens, width)."""
+        return rotary(self.query(x).unflatten(-1, (self.heads, -1)))
 
     def keys_values(self, y: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
-        """Keys and values, each (..., heads, tokens, head_width), of views (..., tokens, width)."""
-        return rotary(_to_heads(self.key(y), self.heads)), _to_heads(self.value(y), self.heads)
+        """Keys and values, each (..., tokens, heads, head_width), of views (..., tokens, width)."""
+        return rotary(self.key(y).unflatten(-1, (self.heads, -1))), self.value(y).unflatten(-1, (self.heads, -1))
 
     def merge(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Element-wise maximum over the other side's views of what each of them answers.
 
-        queries: (batch, views, heads, tokens, head_width); keys, values: (batch, others, heads, tokens, head_width);
+        queries: (batch, views, tokens, heads, head_width); keys, values: (batch, others, tokens, heads, head_width);
         returns (batch, views, tokens, width).
         """
-        batch, views, others = queries.shape[0], queries.shape[1], keys.shape[1]
-        pair = (batch, views, others)
-        flat = (
-            queries[:, :, None].expand(*pair, *queries.shape[2:]).flatten(0, 2),
-            keys[:, None].expand(*pair, *keys.shape[2:]).flatten(0, 2),
-            values[:, None].expand(*pair, *values.shape[2:]).flatten(0, 2),
+        pair = (*queries.shape[:2], keys.shape[1])
+        answers = _attend(
+            self.attention,
+            queries[:, :, None].expand(*pair, -1, -1, -1).flatten(0, 2),
+            keys[:, None].expand(*pair, -1, -1, -1).flatten(0, 2),
+            values[:, None].expand(*pair, -1, -1, -1).flatten(0, 2),
         )
-        answers = self.proj(_from_heads(self.attention(*flat)))
-        return answers.unflatten(0, pair).amax(dim=2)
+        return self.proj(answers).unflatten(0, pair).amax(dim=2)
+
+
+def _attend(attention: AttentionFunction, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """(batch, tokens, heads, head_width) each to (batch, tokens, width)."""
+    by_head = attention(queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2))
+    return by_head.transpose(1, 2).flatten(-2)
 
 
 class EncoderBlock(nn.Module):
@@ -118,11 +115,11 @@ class LayerInput:
     features: Tensor
     """(..., tokens, width): the views after this side's self-attention."""
     queries: Tensor
-    """(..., heads, tokens, head_width): this side's queries to the other side."""
+    """(..., tokens, heads, head_width): this side's queries to the other side."""
     keys: Tensor
-    """(..., heads, tokens, head_width): keys that the other side's block makes of these views."""
+    """(..., tokens, heads, head_width): keys that the other side's block makes of these views."""
     values: Tensor
-    """(..., heads, tokens, head_width): values that the other side's block makes of these views."""
+    """(..., tokens, heads, head_width): values that the other side's block makes of these views."""
 
     def __getitem__(self, index: Any) -> LayerInput:
         """Index the leading axes of all four tensors alike."""
@@ -162,7 +159,7 @@ class DecoderBlock(nn.Module):
         return features, self.cross_attention.queries(self.norm2(features), rotary)
 
     def hear(self, y: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
-        """Keys and values (..., heads, tokens, head_width) of the other side's views (..., tokens, width)."""
+        """Keys and values (..., tokens, heads, head_width) of the other side's views (..., tokens, width)."""
         return self.cross_attention.keys_values(self.norm_y(y), rotary)
 
     def forward(self, features: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -41,14 +41,30 @@ class PointHead(nn.Module):
 
     def forward(self, x: Tensor, grid_size: tuple[int, int]) -> Pointmaps:
         """(batch, views, tokens, width) to Pointmaps; points = v/|v| (exp|v| - 1), confidence = 1 + exp(c)."""
+        patch = self.patch_size
         with torch.autocast(x.device.type, enabled=False):
             raw = functional.linear(x.float(), self.proj.weight.float(), self.proj.bias.float())
-            by_patch = raw.flatten(0, 1).transpose(-2, -1).unflatten(-1, grid_size)
-            image = functional.pixel_shuffle(by_patch, self.patch_size)
-            vector, raw_confidence = image[:, :3], image[:, 3]
-            distance = (vector * vector).sum(dim=1, keepdim=True).clamp(min=1e-16).sqrt()
-            points = (vector / distance * torch.expm1(distance)).permute(0, 2, 3, 1).contiguous()
-            return Pointmaps(points.unflatten(0, x.shape[:2]), (1 + raw_confidence.exp()).unflatten(0, x.shape[:2]))
+            by_patch = raw.unflatten(-1, (4, patch, patch)).unflatten(-4, grid_size)
+            vector, confidence = by_patch[..., :3, :, :], 1 + by_patch[..., 3:, :, :].exp()
+            x_squared, y_squared, z_squared = (vector * vector).split(1, dim=-3)  # a sum over so few is slow
+            distance = (x_squared + y_squared + z_squared).clamp(min=1e-16).sqrt()
+            points = vector * (torch.expm1(distance) / distance)
+            return Pointmaps(_image_of_patches(points), _image_of_patches(confidence)[..., 0])
+
+
+def _image_of_patches(patches: Tensor) -> Tensor:
+    """(..., rows, columns, channels, patch, patch) to (..., height, width, channels)."""
+    return patches.movedim(-3, -1).transpose(-4, -3).flatten(-3, -2).flatten(-4, -3)
+
+
+def tokens_of_patches(images: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """A convolution whose stride is its kernel's size, as one matrix product: each patch is a token.
+
+    (batch, channels, height, width) to (batch, tokens, out channels), with the convolution's weights.
+    """
+    patch = convolution.kernel_size[0]
+    patches = images.unflatten(-1, (-1, patch)).unflatten(-3, (-1, patch)).movedim((2, 4), (1, 2))
+    return functional.linear(patches.flatten(3).flatten(1, 2), convolution.weight.flatten(1), convolution.bias)
 
 
 class PatchEmbedding(nn.Module):
@@ -60,7 +76,7 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, 3, height, width) to (batch, tokens, width)."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+        return tokens_of_patches(images, self.proj)
 
 
 class MultiviewNetwork(nn.Module):

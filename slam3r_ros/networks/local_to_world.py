@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.decoder import MultiviewNetwork, Pointmaps
+from slam3r_ros.networks.decoder import MultiviewNetwork, Pointmaps, tokens_of_patches
 
 
 class LocalToWorld(MultiviewNetwork):
@@ -21,9 +21,8 @@ class LocalToWorld(MultiviewNetwork):
 
     def embed_points(self, points: Tensor) -> Tensor:
         """Pointmaps (..., height, width, 3) to the embedding (..., tokens, width) that is added in every layer."""
-        images = points.flatten(0, -4).movedim(-1, 1)
-        tokens = self.point_embedding(images.to(self.point_embedding.weight.dtype)).to(self.dtype)
-        return tokens.flatten(2).transpose(1, 2).unflatten(0, points.shape[:-3])
+        images = points.flatten(0, -4).movedim(-1, 1).to(self.point_embedding.weight.dtype)
+        return tokens_of_patches(images, self.point_embedding).to(self.dtype).unflatten(0, points.shape[:-3])
 
     def decode(
         self,

@@ -1,7 +1,16 @@
-"""Two-dimensional rotary position embedding (RoFormer, arXiv 2104.09864, applied to rows and columns)."""
+"""Two-dimensional rotary position embedding (RoFormer, arXiv 2104.09864, applied to rows and columns).
+
+Files hold a head's channels as published: the first half turns with the token's row, the second with its column, and
+within a half of D channels j turns with j + D / 2. In memory the two that turn together lie side by side, so that a
+pair is one complex number and turning it one multiplication. The layers that make queries and keys, `RotatedLinear`,
+have their rows in that order; attention does not see it, since queries and keys have the same.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,29 +22,58 @@ def token_positions(grid_size: tuple[int, int], device: torch.device | None = No
     return torch.stack([row.flatten(), column.flatten()], dim=-1)
 
 
-def _angle_table(positions: Tensor, channels: int, base: float) -> Tensor:
-    """Angles of one axis: (tokens, channels), the frequencies base^(-2i/channels) repeated twice."""
+def _angles(positions: Tensor, channels: int, base: float) -> Tensor:
+    """Angles of one axis: (tokens, channels / 2), the frequencies base^(-2i/channels)."""
     exponents = torch.arange(0, channels, 2, dtype=torch.float32) / channels
-    angles = positions.float()[:, None] * base**-exponents
-    return torch.cat([angles, angles], dim=-1)
+    return positions.float()[:, None] * base**-exponents
 
 
 class RotaryEmbedding(nn.Module):
-    """Rotates queries and keys by their token's row (first half of the channels) and column (second half)."""
+    """Turns queries and keys by their token's row (first half of the channels) and column (second half)."""
 
-    cosine: Tensor
+    turns: Tensor
+    """(tokens, 1, pairs, 2): cosine and sine of each token's angles."""
     signed_sine: Tensor
+    """(tokens, 1, pairs, 2): what each of a pair takes of its partner."""
 
     def __init__(self, grid_size: tuple[int, int], head_width: int, base: float) -> None:
         super().__init__()
         positions = token_positions(grid_size)
-        half = head_width // 2
-        angles = torch.cat([_angle_table(positions[:, axis], half, base) for axis in (0, 1)], dim=-1)
-        self.register_buffer("cosine", angles.cos(), persistent=False)
-        sign = torch.tensor([-1.0, 1.0]).repeat_interleave(half // 2).repeat(2)
-        self.register_buffer("signed_sine", angles.sin() * sign, persistent=False)
+        angles = torch.cat([_angles(positions[:, axis], head_width // 2, base) for axis in (0, 1)], dim=-1)[:, None]
+        self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()], dim=-1), persistent=False)
+        self.register_buffer("signed_sine", torch.stack([-angles.sin(), angles.sin()], dim=-1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rotate ``x`` (..., heads, tokens, head_width); same shape and dtype out."""
-        partners = x.unflatten(-1, (2, 2, -1)).flip(-2).flatten(-3)  # channel j of each half beside j + half / 2
-        return torch.addcmul(x * self.cosine.to(x.dtype), partners, self.signed_sine.to(x.dtype))
+        """Turn ``x`` (..., tokens, heads, head_width), channels in pairs; same shape and dtype out."""
+        pairs = x.unflatten(-1, (-1, 2))
+        if x.dtype is torch.float32:
+            turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(self.turns))
+        else:
+            cosine, signed_sine = self.turns[..., :1].to(x.dtype), self.signed_sine.to(x.dtype)
+            turned = torch.addcmul(pairs * cosine, pairs.flip(-1), signed_sine)
+        return turned.flatten(-2)
+
+
+class RotatedLinear(nn.Linear):
+    """A linear layer whose outputs, or the first of its equal parts, are queries or keys of so many heads.
+
+    Its state dict has the published order of channels, whatever the order in memory.
+    """
+
+    def __init__(self, width: int, heads: int, *, parts: int = 1, turned: int = 1) -> None:
+        """``parts`` * width outputs, of which the first ``turned`` * width are queries or keys."""
+        super().__init__(width, parts * width)
+        published = np.arange(turned * width).reshape(-1, 2, 2, width // heads // 4)  # ..., axes, partners, pairs
+        self._paired = np.arange(parts * width)
+        self._paired[: turned * width] = published.swapaxes(-1, -2).ravel()
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name in ("weight", "bias"):
+            destination[prefix + name] = destination[prefix + name][self._paired.argsort()]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        for name in (prefix + "weight", prefix + "bias"):  # of a copy that `load_state_dict` has made
+            if name in state_dict and state_dict[name].shape[:1] == self._paired.shape:
+                state_dict[name] = state_dict[name][self._paired]
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
