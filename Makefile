@@ -23,8 +23,8 @@ lint: setup ## ruff and mypy
 demo: setup ## a camera topic becomes a map, in demo/ (SOURCE=video, image directory or bag)
 	@$(ACTIVATE) && slam3r_ros demo $(if $(SOURCE),"$(SOURCE)") $(ARGS)
 
-bench: setup ## speed and memory, with this repository's weights and with the published sizes
-	@$(ACTIVATE) && python benchmarks/run.py $(ARGS)
+bench: setup ## speed and memory: the node over DDS, every stage, the published sizes (ARGS="long" and other parts)
+	@$(ACTIVATE) && python -m benchmarks.run $(ARGS)
 
 train: setup ## train the embedded weights again (hours)
 	@$(ACTIVATE) && for stage in data i2p correlation l2w; do slam3r_ros train --stage $$stage $(ARGS) || exit 1; done

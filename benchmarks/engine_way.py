@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.machine import synchronize
 from benchmarks.operations import Workload
@@ -14,7 +18,8 @@ from slam3r_ros.engine.l2w import Registrar
 from slam3r_ros.engine.retrieval import Retrieval
 from slam3r_ros.engine.settings import KeyframeSettings
 from slam3r_ros.engine.stage_clock import StageClock
-from slam3r_ros.engine.types import Frame, Window
+from slam3r_ros.engine.types import EncodedFrame, Frame, LocalPointmap, Window
+from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.weights import Networks
 
 
@@ -28,6 +33,7 @@ class EngineWay:
         self, networks: Networks, point_confidence: float, load: Workload, scene: Scene, *, synchronised: bool = False
     ) -> None:
         self._device, self._synchronised = networks.device, synchronised
+        self._members = tuple(scene.members)
         self._encoder = Encoder(networks.i2p)
         self._local_points = LocalPoints(networks.i2p, point_confidence)
         self._retrieval = Retrieval(networks.i2p, load.scene_frames, load.shortlist)
@@ -41,23 +47,42 @@ class EngineWay:
         """Local points, scene frames and world points of the scene's new frames."""
         together = len(scene.images)
         with self.clock.stage("encode", together):
-            frames = []
-            for number, image in enumerate(scene.images):  # they come one after the other
-                frames += self._encoder.encode([Frame(number, image)], number)
-            self._wait()
+            frames = self.encode(scene.images)
         with self.clock.stage("i2p", together):
-            locals_ = self._local_points.estimate([Window(frame, tuple(scene.members)) for frame in frames])
-            self._wait()
+            locals_ = self.local_points(frames)
         with self.clock.stage("retrieval", together):
-            queries = [local.frame for local in locals_[::2]]
-            chosen = self._retrieval.choose(queries, self._buffer.candidates).chosen
-            self._wait()
+            chosen = self.choose(locals_)
         with self.clock.stage("l2w", together):
-            keyframes = [self._buffer[position] for position in chosen]
-            result = self._registrar.register(locals_, keyframes, self._buffer.scene(chosen))
-            self._wait()
+            result = self.register(locals_, chosen)
         normalised = torch.stack([local.points_normalised for local in locals_])
         return RoundResult(normalised, chosen, result.points, result.confidence)
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[EncodedFrame]:
+        """The new frames, which come one after the other."""
+        frames = []
+        for number, image in enumerate(images):
+            frames += self._encoder.encode([Frame(number, image)], number)
+        self._wait()
+        return frames
+
+    def local_points(self, frames: Sequence[EncodedFrame]) -> list[LocalPointmap]:
+        """The frames' own points."""
+        locals_ = self._local_points.estimate([Window(frame, self._members) for frame in frames])
+        self._wait()
+        return locals_
+
+    def choose(self, locals_: Sequence[LocalPointmap]) -> tuple[int, ...]:
+        """Scene frames: positions in the buffer."""
+        chosen = self._retrieval.choose([local.frame for local in locals_[::2]], self._buffer.candidates).chosen
+        self._wait()
+        return chosen
+
+    def register(self, locals_: Sequence[LocalPointmap], chosen: Sequence[int]) -> Pointmaps:
+        """The frames' world points."""
+        keyframes = [self._buffer[position] for position in chosen]
+        result = self._registrar.register(locals_, keyframes, self._buffer.scene(chosen))
+        self._wait()
+        return result
 
     def _wait(self) -> None:
         if self._synchronised:

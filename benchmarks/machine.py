@@ -72,7 +72,7 @@ def measure_ceilings(device: torch.device, dtype: torch.dtype = torch.float32) -
     large = 4 if device.type == "cuda" else 1
     a = torch.ones(2048 * large, 1024 * large, device=device, dtype=dtype)
     b = torch.ones(1024 * large, 4096, device=device, dtype=dtype)
-    source = torch.ones(2**26 * large, device=device)
+    source = torch.ones(2**25 * large, device=device)
     target = torch.empty_like(source)
     product = _best_seconds(lambda: a @ b, device)
     copy = _best_seconds(lambda: target.copy_(source), device)
@@ -80,10 +80,10 @@ def measure_ceilings(device: torch.device, dtype: torch.dtype = torch.float32) -
 
 
 def _best_seconds(call: Callable[[], object], device: torch.device, budget_s: float = 1.0) -> float:
-    best, ends = float("inf"), time.perf_counter() + budget_s
     call()
     synchronize(device)
-    while time.perf_counter() < ends:
+    best, ends = float("inf"), time.perf_counter() + budget_s
+    while best == float("inf") or time.perf_counter() < ends:
         started = time.perf_counter()
         call()
         synchronize(device)

@@ -1,8 +1,9 @@
-"""Speed and memory on this machine: ``make bench``.
+"""Speed and memory on this machine: ``make bench``, or ``python -m benchmarks.run PART ...``.
 
-Two measurements: the embedded networks end to end, 640 x 480 images at 30 Hz over DDS into the real node (the demo);
-and every network stage by itself, for the embedded networks and for networks of the published size with random
-weights. The results go to ``benchmarks/results/`` under the date, as JSON and as a table.
+Parts: ``topic`` (images over DDS into the real node: the demo), ``embedded`` (its networks' stages), ``published``
+(stages of the published size, random weights), ``ratio`` (the engine against the published way, all sizes over 4),
+``published-ratio`` (the same at the published size, one round), ``retrieval`` (shortlist against full search) and
+``long`` (10,000 frames). Each part's results go to ``benchmarks/results/DATE-PART.md`` and ``.json``.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,60 +25,53 @@ from slam3r_ros.networks.cpu import prepare_process
 prepare_process()  # before torch is imported, as in the node
 
 import torch  # noqa: E402
-from stages import PUBLISHED, StageCost, Workload, measure_stages, random_networks  # noqa: E402
 
+from benchmarks.long_run import RUNS, in_a_process_of_its_own, long_run_table, rendered_images  # noqa: E402
+from benchmarks.machine import ROOT, Ceilings, Machine, commit, measure_ceilings  # noqa: E402
+from benchmarks.operations import LADDER, ONE_BY_ONE, PUBLISHED, Count, Workload  # noqa: E402
+from benchmarks.random_networks import published_config, random_networks  # noqa: E402
+from benchmarks.ratio import WAYS, Comparison, compare, comparison_table  # noqa: E402
+from benchmarks.retrieval_agreement import agreement_table, measure_agreement, measure_growth  # noqa: E402
+from benchmarks.stages import StageCost, TimeBox, measure_stages, stage_table  # noqa: E402
 from slam3r_ros.engine.settings import SlamSettings  # noqa: E402
 from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
-from slam3r_ros.networks.weights import choose_device, load_networks  # noqa: E402
+from slam3r_ros.networks.weights import load_networks  # noqa: E402
 from slam3r_ros.ros.settings import NodeSettings  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+SHORTLIST = 30
+STAGE_SECONDS = 20.0
+"""Time box of one stage of the published size."""
+LONG_FRAMES, LONG_STRETCH = 10_000, 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """What was measured on."""
+class Report:
+    """What a part found."""
 
-    processor: str
-    cores: int
-    memory_gib: float
-    gpu: str
-    python: str
-    torch: str
-
-    @classmethod
-    def here(cls) -> Machine:
-        """This machine."""
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return cls(
-            processor=names[0] if names else platform.processor(),
-            cores=os.cpu_count() or 1,
-            memory_gib=round(pages / 2**30, 1),
-            gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-            python=platform.python_version(),
-            torch=torch.__version__,
-        )
+    lines: list[str]
+    """Markdown."""
+    values: Any
+    """The same for JSON."""
 
 
-def commit() -> str:
-    """The commit measured, with '+' if the tree has changes."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-
-
-def measure_topic(frames: int) -> dict[str, Any]:
-    """The demo's report on its rendered video of so many images; raises CalledProcessError if the demo fails."""
+def topic(arguments: argparse.Namespace) -> Report:
+    """The demo's report on its rendered video; raises CalledProcessError if the demo fails."""
     out = ROOT / "demo"
-    command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", "--out", str(out), "--frames", str(frames)]
-    subprocess.run(command, cwd=ROOT, check=True)
+    command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", "--out", str(out)]
+    subprocess.run([*command, "--frames", str(arguments.frames)], cwd=ROOT, check=True)
     report: dict[str, Any] = json.loads((out / "report.json").read_text())
-    return report
+    rows = [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in report.items() if _is_number(value)]
+    return Report(["| 640 x 480 at 30 Hz over DDS, embedded networks | |", "|---|---|", *rows], report)
+
+
+def embedded(arguments: argparse.Namespace) -> Report:
+    """Stages of the embedded networks as the node runs them."""
+    torch.set_num_threads(NodeSettings().threads or torch.get_num_threads())
+    networks = load_networks("embedded", device=arguments.device)
+    ceilings = measure_ceilings(networks.device, networks.i2p.dtype)
+    load = live_workload(SlamSettings().resolved(networks.recommended))
+    return _stages("embedded networks, node's settings", measure_stages(networks, load, TimeBox(ceilings, 2)), ceilings)
 
 
 def live_workload(settings: SlamSettings) -> Workload:
@@ -88,75 +82,126 @@ def live_workload(settings: SlamSettings) -> Workload:
         scene_frames=settings.register.scene_frames,
         together=1,
         buffer_size=settings.keyframes.buffer_size,
+        shortlist=settings.register.shortlist,
     )
 
 
-def measure_embedded(device: str) -> list[StageCost]:
-    """Stages of the embedded networks as the node runs them."""
-    torch.set_num_threads(NodeSettings().threads or torch.get_num_threads())
-    networks = load_networks("embedded", device=device)
-    return measure_stages(networks, live_workload(SlamSettings().resolved(networks.recommended)), repetitions=30)
-
-
-def measure_published(device: str) -> list[StageCost]:
-    """Stages of networks of the published size; one repetition on a CPU, which takes seconds for each."""
+def published(arguments: argparse.Namespace) -> Report:
+    """Stages of networks of the published size, each inside its time box."""
     torch.set_num_threads(os.cpu_count() or 1)
-    on_cuda = choose_device(device).type == "cuda"
-    dtype = torch.float16 if on_cuda else torch.float32
-    networks = random_networks(NetworkConfig(), NetworkConfig(need_encoder=False), device, dtype)
-    return measure_stages(networks, PUBLISHED, repetitions=20 if on_cuda else 1)
+    networks = random_networks(NetworkConfig(), arguments.device)
+    ceilings = measure_ceilings(networks.device)
+    costs = measure_stages(networks, PUBLISHED, TimeBox(ceilings, STAGE_SECONDS))
+    return _stages("published size, random weights, float32, published settings", costs, ceilings)
 
 
-def topic_table(report: dict[str, Any]) -> list[str]:
-    """The demo's figures as Markdown."""
-    rows = [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in report.items() if _is_number(value)]
-    return ["| 640 x 480 at 30 Hz over DDS, embedded networks | |", "|---|---|", *rows]
+def _stages(title: str, costs: list[StageCost], ceilings: Ceilings) -> Report:
+    values = {"ceilings": asdict(ceilings), "stages": [asdict(cost) for cost in costs]}
+    return Report(stage_table(title, costs, ceilings), values)
 
 
-def stage_table(title: str, costs: Sequence[StageCost]) -> list[str]:
-    """Stage costs as Markdown."""
-    rows = [
-        f"| {cost.stage} | {cost.per_call_ms:.1f} | {cost.per_frame_ms:.1f} | {cost.added_memory_mib:.0f} |"
-        for cost in costs
+def ratio(arguments: argparse.Namespace) -> Report:
+    """The engine against the published way where all widths, heads and tokens are a quarter of the published ones."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    networks = random_networks(published_config(4), arguments.device)
+    comparisons = [
+        compare(f"Widths, heads and tokens over 4, {title}", networks, replace(load, shortlist=SHORTLIST), rounds=3)
+        for title, load in (("10 frames a round", PUBLISHED), ("1 frame a round", ONE_BY_ONE))
     ]
-    return [f"| {title} | ms a call | ms a frame | memory added, MiB |", "|---|---|---|---|", *rows]
+    return _comparisons(comparisons)
+
+
+def published_ratio(arguments: argparse.Namespace) -> Report:
+    """The same at the published size: one round of one frame each."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    networks = random_networks(NetworkConfig(), arguments.device)
+    load = replace(ONE_BY_ONE, shortlist=SHORTLIST)
+    return _comparisons([compare("Published size, 1 frame a round", networks, load, rounds=1, ways=WAYS)])
+
+
+def _comparisons(comparisons: list[Comparison]) -> Report:
+    lines = [line for comparison in comparisons for line in [*comparison_table(comparison), ""]]
+    return Report([*lines, *ladder_table()], [asdict(comparison) for comparison in comparisons])
+
+
+def ladder_table() -> list[str]:
+    """Counted on paper at the published size: what each saving saves of a frame's operations."""
+    loads = [replace(load, shortlist=SHORTLIST) for load in (PUBLISHED, ONE_BY_ONE)]
+    lines = [
+        "**Counted, published size, buffer of 100** (GFLOP a frame; times less than the first row)",
+        "",
+        "| | 10 frames a round | | 1 frame a round | |",
+        "|---" * 5 + "|",
+    ]
+    first: list[float] = []
+    for name, savings in LADDER:
+        counted = [Count(NetworkConfig(), savings).frame(load).operations / 1e9 for load in loads]
+        first = first or counted
+        cells = [f"{value:.0f} | {start / value:.2f}" for value, start in zip(counted, first, strict=True)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def retrieval(arguments: argparse.Namespace) -> Report:
+    """Shortlist against full search, with the embedded networks on a rendered video."""
+    torch.set_num_threads(1)
+    networks = load_networks("embedded", device=arguments.device)
+    with tempfile.TemporaryDirectory() as directory:
+        images = rendered_images(arguments.video or Path(directory), 450)[:450]
+    pairs = [(4, 12), (4, 20), (4, 30), (10, 20), (10, 30), (10, 40)]
+    agreements = measure_agreement(networks, images, 100, pairs)
+    growth = measure_growth(networks, (12, 50, 100, 200, 400), 10, SHORTLIST)
+    values = {"agreement": [asdict(a) for a in agreements], "growth": [asdict(g) for g in growth]}
+    return Report(agreement_table(agreements, growth), values)
+
+
+def long(arguments: argparse.Namespace) -> Report:
+    """Both long runs, each in a process of its own."""
+    runs = {title: in_a_process_of_its_own(title, LONG_FRAMES, LONG_STRETCH, arguments.video) for title in RUNS}
+    lines = [line for title, stretches in runs.items() for line in [*long_run_table(title, stretches), ""]]
+    return Report(lines, {title: [asdict(s) for s in stretches] for title, stretches in runs.items()})
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+PARTS: dict[str, Callable[[argparse.Namespace], Report]] = {
+    "topic": topic,
+    "embedded": embedded,
+    "published": published,
+    "ratio": ratio,
+    "published-ratio": published_ratio,
+    "retrieval": retrieval,
+    "long": long,
+}
+DEFAULT = ("topic", "embedded", "published", "ratio")
+
+
+def write(part: str, report: Report, command: str) -> None:
+    """Print a part's results and keep them under today's date."""
+    today, machine, now = datetime.date.today().isoformat(), Machine.here(), commit()
+    lines = [f"# {part}, {today}, commit {now}", "", f"{machine}; `{command}`", "", *report.lines]
+    values = {"date": today, "commit": now, "command": command, "machine": asdict(machine), part: report.values}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{today}-{part}.json").write_text(json.dumps(values, indent=1) + "\n")
+    (RESULTS / f"{today}-{part}.md").write_text("\n".join(lines).rstrip() + "\n")
+    print("\n".join(lines), flush=True)
+
+
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="auto", help="for the stages (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=300, help="images of the video (default: %(default)s)")
-    parser.add_argument("--skip", nargs="*", default=[], choices=("topic", "embedded", "published"))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; {', '.join(DEFAULT)} if none")
+    parser.add_argument("--device", default="auto", help="for the networks (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=300, help="images of the topic's video (default: %(default)s)")
+    parser.add_argument("--video", type=Path, help="directory of images for retrieval and long, else rendered")
     arguments = parser.parse_args()
-    today, machine = datetime.date.today().isoformat(), Machine.here()
+    if unknown := [part for part in arguments.parts if part not in PARTS]:
+        parser.error(f"unknown part '{unknown[0]}'; choose of {', '.join(PARTS)}")
     command = " ".join(["make bench", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
-    lines = [
-        f"# {today}, commit {commit()}",
-        "",
-        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, GPU: {machine.gpu}, "
-        f"Python {machine.python}, torch {machine.torch}; `{command}`",
-    ]
-    results: dict[str, Any] = {"date": today, "commit": commit(), "command": command, "machine": asdict(machine)}
-    if "topic" not in arguments.skip:
-        results["topic"] = measure_topic(arguments.frames)
-        lines += ["", *topic_table(results["topic"])]
-    for name, title, measure in (
-        ("embedded", "embedded networks, node's settings", measure_embedded),
-        ("published", "published size, random weights, published settings", measure_published),
-    ):
-        if name not in arguments.skip:
-            costs = measure(arguments.device)
-            results[name] = [asdict(cost) for cost in costs]
-            lines += ["", *stage_table(title, costs)]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{today}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / f"{today}.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    for part in arguments.parts or DEFAULT:
+        write(part, PARTS[part](arguments), command)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Time and memory of each network stage, by itself, for networks of any size (random weights unless told otherwise)."""
+"""Time and memory of each stage by itself, beside the least that the counted operations and bytes can take here."""
 
 from __future__ import annotations
 
@@ -13,38 +13,21 @@ from threading import Event, Thread
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from slam3r_ros.engine.encode import Encoder
-from slam3r_ros.engine.i2p import LocalPoints
-from slam3r_ros.engine.l2w import Registrar, select_scene
-from slam3r_ros.engine.retrieval import Retrieval
-from slam3r_ros.engine.types import Frame, Keyframe, Window
-from slam3r_ros.networks.blocks import LayerInput
-from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.image_to_points import ImageToPoints
-from slam3r_ros.networks.local_to_world import LocalToWorld
-from slam3r_ros.networks.weights import Networks, WeightSettings, choose_device
+from benchmarks.engine_way import EngineWay
+from benchmarks.machine import Ceilings, synchronize
+from benchmarks.operations import Count, Work, Workload
+from benchmarks.scene import Scene, make_scene, random_image
+from slam3r_ros.engine.camera import Camera
+from slam3r_ros.engine.encode import resize_and_crop
+from slam3r_ros.engine.pose import PoseEstimator
+from slam3r_ros.engine.settings import MapSettings, PoseSettings
+from slam3r_ros.engine.world_map import WorldMap
+from slam3r_ros.networks.weights import Networks
 
 _MEBIBYTE = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """How much one frame asks of each stage."""
-
-    radius: int
-    """Window radius; a window has 2 * radius + 1 views, radius + 1 if only past ones."""
-    past_only: bool
-    scene_frames: int
-    together: int
-    """Frames registered in one call."""
-    buffer_size: int
-    """Candidates of one retrieval."""
-
-
-PUBLISHED = Workload(radius=5, past_only=False, scene_frames=10, together=10, buffer_size=100)
-"""The published script's settings at a stride of 20: ten frames registered together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +37,15 @@ class StageCost:
     stage: str
     per_call_ms: float
     """Median."""
+    calls: int
+    """Calls timed."""
     frames_per_call: int
     added_memory_mib: float
-    """Highest memory during the call above that before it; of the device if there is one, else of the process."""
+    """Highest memory during a call above that before it; of the device if there is one, else of the process."""
+    gflop: float
+    """Operations of one call, in 1e9."""
+    floor_ms: float
+    """The least that one call can take on this machine; 0 where nothing was counted."""
 
     @property
     def per_frame_ms(self) -> float:
@@ -64,69 +53,133 @@ class StageCost:
         return self.per_call_ms / self.frames_per_call
 
 
-def random_networks(i2p: NetworkConfig, l2w: NetworkConfig, device: str, dtype: torch.dtype) -> Networks:
-    """Networks of these sizes with random weights."""
-    torch.manual_seed(0)
-    on = choose_device(device)
-    networks = ImageToPoints(i2p), LocalToWorld(l2w)
-    for network in networks:
-        network.to(on)
-        network.use_precision(dtype)
-        network.use_attention("auto")
-        network.eval().requires_grad_(False)
-    return Networks(*networks, "random", WeightSettings(0.0, 0.0, 0.0, 0.0, 0.0))
+@dataclass(frozen=True, slots=True)
+class TimeBox:
+    """How long a stage may be measured."""
+
+    ceilings: Ceilings
+    seconds: float
+    """For one stage: large calls are made smaller, small ones repeated, until they need about this, if all is ideal."""
+    most_calls: int = 30
+
+    def fit(self, work: Callable[[int], Work], most: int) -> int:
+        """The most frames in one call, from 1 to ``most``, whose work stays inside."""
+        inside = [n for n in range(1, most + 1) if self.ceilings.floor_ms(work(n)) <= self.seconds * 1e3]
+        return max(inside, default=1)
+
+    def calls(self, floor_ms: float) -> int:
+        """How many calls of so many milliseconds stay inside, at least one."""
+        return max(1, min(self.most_calls, int(self.seconds * 1e3 / max(floor_ms, 1e-3))))
 
 
 @torch.inference_mode()
-def measure_stages(networks: Networks, work: Workload, repetitions: int) -> list[StageCost]:
-    """Cost of encoding, I2P, retrieval and L2W; ``repetitions`` timed calls each, after one that is not."""
-    random = np.random.default_rng(0)
-    images = random.integers(0, 255, (2 * work.radius + work.together, 480, 640, 3), dtype=np.uint8)
-    encoder, local_points = Encoder(networks.i2p), LocalPoints(networks.i2p, 0.0)
-    frames = encoder.encode([Frame(number, image) for number, image in enumerate(images)], 0)
-    members = work.radius if work.past_only else 2 * work.radius
-    windows = [Window(frames[i], tuple((frames[:i] + frames[i + 1 :])[:members])) for i in range(work.together)]
-    locals_ = [local_points.estimate([window])[0] for window in windows]
-    scene = [Keyframe(locals_[0], locals_[0].points_camera, locals_[0].confidence, 2.0, None)] * work.scene_frames
-    registrar = Registrar(networks.l2w, normalise_input=False)
-    scene_input = registrar.scene_input(scene)
-    everything = tuple(range(work.scene_frames))
-    candidates = LayerInput.stack([frames[number % len(frames)].as_source for number in range(work.buffer_size)])
-    retrieval = Retrieval(networks.i2p, work.scene_frames)
-    queries = [window.reference for window in windows[::2]]
-    calls: list[tuple[str, int, Callable[[], object]]] = [
-        ("encode", 1, lambda: encoder.encode([Frame(0, images[0])], 0)),
-        (f"i2p, windows of {members + 1}", work.together, lambda: local_points.estimate(windows)),
+def measure_stages(networks: Networks, load: Workload, box: TimeBox) -> list[StageCost]:
+    """Every stage from the image to the map, after a warm-up of one decoder layer."""
+    count = Count(networks.i2p.config, bytes_per_value=networks.i2p.dtype.itemsize)
+    scene = make_scene(networks.i2p, load)
+    engine = EngineWay(networks, 0.0, load, scene, synchronised=True)
+    warm_up(networks, scene)
+    windows = box.fit(lambda n: count.i2p(n, load.sources), load.together)
+    asking = box.fit(lambda n: count.correlation((n + 1) // 2, load.scored), load.together)
+    registered = box.fit(lambda n: count.l2w(load.scene_frames, n), load.together)
+    frames = engine.encode(scene.images[: max(windows, asking, registered)])
+    # Frames without a window of their own take the points of the first one that has: the cost is the same.
+    locals_ = engine.local_points(frames[:1]) * len(frames)
+    chosen = tuple(range(load.scene_frames))
+    calls: list[tuple[str, int, Work, Callable[[], object]]] = [
+        ("encode", 1, count.encode(), lambda: engine.encode(scene.images[:1])),
         (
-            f"retrieval, {work.buffer_size} candidates",
-            work.together,
-            lambda: retrieval.choose(queries, work.buffer_size, candidates),
+            f"i2p, {windows} windows of {load.sources + 1}",
+            windows,
+            count.i2p(windows, load.sources),
+            lambda: engine.local_points(frames[:windows]),
         ),
         (
-            f"l2w, {work.scene_frames} + {work.together} views",
-            work.together,
-            lambda: registrar.register(locals_, scene, select_scene(scene_input, everything)),
+            f"retrieval, {(asking + 1) // 2} queries, {load.scored} of {load.buffer_size} candidates scored",
+            asking,
+            count.correlation((asking + 1) // 2, load.scored),
+            lambda: engine.choose(locals_[:asking]),
+        ),
+        (
+            f"l2w, {load.scene_frames} + {registered} views",
+            registered,
+            count.l2w(load.scene_frames, registered),
+            lambda: engine.register(locals_[:registered], chosen),
         ),
     ]
+    costs = [_measure(*call, networks.device, box) for call in tqdm(calls, desc="stages", leave=False)]
+    return [*_outside_the_networks(networks.i2p.config.image_size, box), *costs]
+
+
+def warm_up(networks: Networks, scene: Scene) -> None:
+    """One decoder layer of each network on two views: threads, kernels and allocator are there."""
+    frame = scene.members[0]
+    for network in (networks.i2p, networks.l2w):
+        network.run_layers(frame.as_reference[None][None], frame.as_source[None][None], depth=1)
+    synchronize(networks.device)
+
+
+def _outside_the_networks(size: tuple[int, int], box: TimeBox) -> list[StageCost]:
+    """Resizing an image of 640 x 480 pixels, the pose of a pointmap, and its way into the map; on the CPU."""
+    image, cpu = random_image(0), torch.device("cpu")
+    camera = Camera(size[1], size[0], 0.9 * size[1], 0.9 * size[1], size[1] / 2, size[0] / 2)
+    points = wall_points(camera)
+    confidence = np.full(size, 3.0, np.float32)
+    settings = PoseSettings(inlier_threshold=0.02)
+    world_map, colours = WorldMap(MapSettings()), resize_and_crop(image, size)
+    steps = iter(range(1_000_000))
+
+    def add() -> None:
+        moved = points + np.float32(0.001 * next(steps))
+        world_map.add(moved.reshape(-1, 3), colours.reshape(-1, 3), confidence.reshape(-1))
+
+    moved = Work(bytes=float(points.nbytes + confidence.nbytes + colours.nbytes))
     return [
-        _measure(name, frames_per_call, call, networks.device, repetitions)
-        for name, frames_per_call, call in tqdm(calls, desc="stages", leave=False)
-    ]
+        _measure("preprocess", 1, Work(bytes=float(image.nbytes)), lambda: resize_and_crop(image, size), cpu, box),
+        _measure(
+            "pose", 1, moved,
+            lambda: PoseEstimator(settings).estimate(points, confidence, points, confidence, camera), cpu, box,
+        ),
+        _measure("map", 1, moved, add, cpu, box),
+    ]  # fmt: skip
+
+
+def wall_points(camera: Camera) -> NDArray[np.float32]:
+    """(H, W, 3) camera points of a wavy wall about two units away."""
+    v, u = np.mgrid[: camera.height, : camera.width].astype(np.float32)
+    depth = 2 + 0.3 * np.sin(u / 17) * np.cos(v / 23)
+    matrix = camera.matrix
+    x, y = (u - matrix[0, 2]) / matrix[0, 0] * depth, (v - matrix[1, 2]) / matrix[1, 1] * depth
+    return np.stack([x, y, depth], axis=-1).astype(np.float32)
 
 
 def _measure(
-    name: str, frames_per_call: int, call: Callable[[], object], device: torch.device, repetitions: int
+    name: str, frames_per_call: int, work: Work, call: Callable[[], object], device: torch.device, box: TimeBox
 ) -> StageCost:
-    times_ms = []
+    """The first call of a short stage is not timed; it is of one that takes seconds, for which layers are warm."""
+    floor_ms, times_ms = box.ceilings.floor_ms(work), []
+    calls = box.calls(2 * floor_ms)
     with _peak_memory(device) as peak:
-        call()
-    for _ in range(repetitions):
         started = time.perf_counter()
         call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
+        first_ms = (time.perf_counter() - started) * 1e3
+    if calls == 1:
+        times_ms.append(first_ms)
+    while len(times_ms) < calls and sum(times_ms) <= box.seconds * 1e3:
+        started = time.perf_counter()
+        call()
+        synchronize(device)
         times_ms.append((time.perf_counter() - started) * 1e3)
-    return StageCost(name, statistics.median(times_ms), frames_per_call, peak[0] / _MEBIBYTE)
+    return StageCost(
+        stage=name,
+        per_call_ms=statistics.median(times_ms),
+        calls=len(times_ms),
+        frames_per_call=frames_per_call,
+        added_memory_mib=peak[0] / _MEBIBYTE,
+        gflop=work.operations / 1e9,
+        floor_ms=floor_ms,
+    )
 
 
 @contextmanager
@@ -156,3 +209,19 @@ def _peak_memory(device: torch.device) -> Iterator[list[int]]:
 
 def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def stage_table(title: str, costs: list[StageCost], ceilings: Ceilings) -> list[str]:
+    """Markdown."""
+    rows = [
+        f"| {cost.stage} | {cost.calls} | {cost.per_call_ms:.1f} | {cost.per_frame_ms:.1f} | {cost.gflop:.1f} "
+        f"| {cost.floor_ms:.2f} | {cost.per_call_ms / cost.floor_ms:.1f} | {cost.added_memory_mib:.0f} |"
+        for cost in costs
+    ]
+    return [
+        f"**Stages, {title}**; this machine then: {ceilings}",
+        "",
+        "| stage | calls | ms a call | ms a frame | GFLOP a call | floor ms a call | over floor | memory added, MiB |",
+        "|---" * 8 + "|",
+        *rows,
+    ]

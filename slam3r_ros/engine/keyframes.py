@@ -20,7 +20,7 @@ FIRST_SLOTS = 16
 
 
 class Slots:
-    """Groups of tensors stored side by side, one group a slot, so that one can be replaced without touching the rest."""
+    """Groups of tensors side by side, one group a slot, so that one can be replaced without touching the rest."""
 
     def __init__(self, capacity: int | None) -> None:
         """There are never more than ``capacity`` slots, if it is given."""
