@@ -37,7 +37,7 @@ class Session:
         device: str = "auto",
         precision: str = "auto",
     ) -> None:
-        """Raises WeightsError, BackendError, SettingError, and ValueError for an oracle or baseline that is unknown."""
+        """Raises WeightsError and BackendError."""
         self._weights = weights
         self._protocol = protocol
         self._options = options

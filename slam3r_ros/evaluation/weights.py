@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from slam3r_ros.evaluation.sequence import ImageSequence
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.networks.weights import load_networks
+from slam3r_ros.networks.weights import WeightsError, load_networks
 
 ORACLE_PREFIX, BASELINE_PREFIX = "oracle:", "baseline:"
 NetworkChoice = Callable[[ImageSequence], NetworkPair]
@@ -17,19 +17,23 @@ def choose_networks(weights: str, *, device: str = "auto", precision: str = "aut
     """``oracle:SETTING``, ``baseline:NAME`` (the embedded networks, which some baselines use), or what `load_networks`
     takes; loaded once.
 
-    Raises WeightsError, BackendError, and ValueError for an oracle's setting or a baseline that is unknown.
+    Raises WeightsError, also for an oracle's setting or a baseline that is unknown, and BackendError.
     """
     if weights.startswith(BASELINE_PREFIX):
         from slam3r_ros.evaluation.baselines import BASELINES
 
         if weights.removeprefix(BASELINE_PREFIX) not in BASELINES:
-            raise ValueError(f"{weights}: unknown; known: {', '.join(BASELINE_PREFIX + name for name in BASELINES)}")
+            raise WeightsError(f"{weights}: unknown; known: {', '.join(BASELINE_PREFIX + name for name in BASELINES)}")
         weights = "embedded"
     if weights.startswith(ORACLE_PREFIX):
         from slam3r_ros.evaluation.oracle import OracleSettings, oracle_networks
+        from slam3r_ros.evaluation.oracle.settings import OracleSettingError
 
         setting = weights.removeprefix(ORACLE_PREFIX)
-        OracleSettings.parse(setting)  # tells now, not at the first sequence
+        try:
+            OracleSettings.parse(setting)  # tells now, not at the first sequence
+        except OracleSettingError as error:
+            raise WeightsError(f"{weights}: {error}") from error
         return lambda sequence: oracle_networks(sequence, setting)
     networks = load_networks(weights, device=device, precision=precision)
     return lambda sequence: networks

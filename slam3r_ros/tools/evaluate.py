@@ -83,7 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
         date = datetime.now(timezone.utc).isoformat(timespec="seconds")
         report = session.report(date, commit_of_code(), shlex.join(["slam3r_ros", *sys.argv[1:]]))
         report.write(arguments.out)
-    except (SettingError, ProtocolError, WeightsError, BackendError, OutputError, ValueError) as error:
+    except (SettingError, ProtocolError, WeightsError, BackendError, OutputError) as error:
         print(f"slam3r_ros evaluate: {error}", file=sys.stderr)
         return 2
     print(report.as_markdown())
@@ -95,8 +95,12 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def chosen_protocol(arguments: argparse.Namespace) -> Protocol:
-    """The protocol with what the command line changes. Raises ProtocolError and SettingError."""
+    """The protocol with what the command line changes; raises ProtocolError and SettingError."""
     protocol = find_protocol(arguments.protocol)
+    for name in ("step", "frames"):
+        count = getattr(arguments, name)
+        if count is not None and count < 1:
+            raise ProtocolError(f"--{name}: expected at least 1, got {count}")
     values = {**protocol.values, **setting_values(arguments.settings)}
     if arguments.lookahead is not None:
         values["window.lookahead"] = arguments.lookahead
