@@ -17,8 +17,8 @@ from slam3r_ros.networks.interfaces import PointsNetwork
 def mean_distance(points: Tensor, valid: Tensor) -> Tensor:
     """Mean distance to the origin of the valid points (..., 3): one number, 1 where nothing is valid."""
     x, y, z = points.unbind(dim=-1)
-    distances = (x * x + y * y + z * z).sqrt()[valid]
-    return distances.mean().clamp(min=1e-8) if distances.numel() else torch.ones((), device=points.device)
+    distances, count = torch.where(valid, (x * x + y * y + z * z).sqrt(), 0.0), valid.sum()
+    return torch.where(count > 0, (distances.sum() / count).clamp(min=1e-8), 1.0)
 
 
 def normalise(points: Tensor, valid: Tensor) -> Tensor:

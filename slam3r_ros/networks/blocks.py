@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -121,23 +121,23 @@ class LayerInput:
     values: Tensor
     """(..., tokens, heads, head_width): values that the other side's block makes of these views."""
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All four, in order."""
+        return self.features, self.queries, self.keys, self.values
+
     def __getitem__(self, index: Any) -> LayerInput:
         """Index the leading axes of all four tensors alike."""
-        return LayerInput(*(getattr(self, f.name)[index] for f in fields(self)))
+        return LayerInput(*(tensor[index] for tensor in self.tensors))
 
     def expand_batch(self, batch: int) -> LayerInput:
         """A view with the first axis, of length 1, repeated ``batch`` times without copying."""
-        return LayerInput(*(t.expand(batch, *t.shape[1:]) for t in (getattr(self, f.name) for f in fields(self))))
-
-    @staticmethod
-    def concatenate(parts: Sequence[LayerInput], dim: int = 0) -> LayerInput:
-        """Join along an axis that all four tensors share."""
-        return LayerInput(*(torch.cat([getattr(p, f.name) for p in parts], dim=dim) for f in fields(LayerInput)))
+        return LayerInput(*(tensor.expand(batch, *tensor.shape[1:]) for tensor in self.tensors))
 
     @staticmethod
     def stack(parts: Sequence[LayerInput]) -> LayerInput:
         """Join along a new first axis."""
-        return LayerInput(*(torch.stack([getattr(p, f.name) for p in parts]) for f in fields(LayerInput)))
+        return LayerInput(*map(torch.stack, zip(*(part.tensors for part in parts), strict=True)))
 
 
 class DecoderBlock(nn.Module):

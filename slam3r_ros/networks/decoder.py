@@ -30,6 +30,11 @@ class Pointmaps:
     confidence: Tensor
     """(batch, views, height, width) float32, above 1."""
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Both, in order."""
+        return self.points, self.confidence
+
 
 class PointHead(nn.Module):
     """Linear head: each token to its patch of points and confidences; always in float32."""

@@ -12,9 +12,11 @@ import torch
 from rclpy.node import Node
 
 from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.save import SavedMap
 from slam3r_ros.msg import SlamStatus
+from slam3r_ros.networks.replay import replayed
 from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.ros.cameras import Cameras
 from slam3r_ros.ros.diagnostics import InputHealth
@@ -42,12 +44,15 @@ class Session:
     """Networks, engine, topics and worker, between configuring and cleaning up. Used by the executor thread."""
 
     def __init__(self, node: Node, settings: NodeSettings, notices: Notices, state_changed: Callable[[], None]) -> None:
-        """Load the networks and make the publishers. Raises WeightsError and BackendError."""
+        """Load the networks, run them in and make the publishers. Raises WeightsError and BackendError."""
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        networks = load_networks(
-            settings.weights, device=settings.device, precision=settings.precision, attention=settings.attention
+        networks = replayed(
+            load_networks(
+                settings.weights, device=settings.device, precision=settings.precision, attention=settings.attention
+            )
         )
+        warm_up(networks, settings.slam, together=settings.image_queue)
         self._node = node
         self._settings = settings
         self._notices = notices

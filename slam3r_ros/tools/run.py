@@ -18,6 +18,7 @@ from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.save import save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.networks.attention import BackendError
+from slam3r_ros.networks.replay import replayed
 from slam3r_ros.networks.weights import WeightsError, load_networks
 
 
@@ -43,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         settings = offline_settings(arguments.settings)
         networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
-        slam = Slam(networks, settings)
+        slam = Slam(replayed(networks), settings)
         with open_source(arguments.source, topic=arguments.topic) as source:
             map_source(slam, source)
         saved = save_map(slam, arguments.out)

@@ -1,0 +1,43 @@
+"""The first frames' extra work, done before there are any."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from slam3r_ros.engine.settings import SlamSettings
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.types import Frame
+from slam3r_ros.networks.interfaces import NetworkPair
+
+TIME_LIMIT_S = 5.0
+"""A larger network, whose first frames' extra work is little beside their own, is left after this time."""
+TRACKED_PUSHES = 40
+"""Pushes after the world is set up: until the buffering set is full and retrieval has run several times."""
+_ACCEPT_ALL = {
+    "initialize.shrink_below": 0.0,
+    "initialize.minimum_confidence": 0.0,
+    "initialize.minimum_texture": 0.0,
+    "initialize.minimum_motion": 0.0,
+    "pose.minimum_inliers": 0.0,
+    "pose.minimum_confidence": 0.0,
+}
+
+
+def warm_up(networks: NetworkPair, settings: SlamSettings, together: int) -> None:
+    """Run the networks on noise, 1 to ``together`` frames at once, until every shape of the stream has come.
+
+    Memory is allocated, and replayed networks are recorded, before the first image.
+    """
+    end, pushed, tracked = time.monotonic() + TIME_LIMIT_S, 0, 0
+    stride = max(1, settings.resolved(networks.recommended).window.stride)
+    slam = Slam(networks, settings.with_values(_ACCEPT_ALL | {"window.stride": stride}))
+    random = np.random.default_rng(0)
+    height, width = networks.i2p.config.image_size
+    while tracked < TRACKED_PUSHES and time.monotonic() < end:
+        count = 1 + tracked % together
+        noise = random.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+        slam.push(*(Frame(pushed + number, image) for number, image in enumerate(noise)))
+        pushed += count
+        tracked += slam.status().registered > 0
