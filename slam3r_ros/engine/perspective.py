@@ -1,4 +1,4 @@
-"""Perspective-n-point with outliers: a start by RANSAC, a refinement on its inliers, and how well a pose fits."""
+"""Perspective-n-point with outliers: a start by RANSAC, and how well a pose fits."""
 
 from __future__ import annotations
 
@@ -16,11 +16,6 @@ RANSAC_POINTS = 200
 """Most points of the RANSAC search, evenly spread over those observed: its time grows with them, its success hardly."""
 RANSAC_ITERATIONS = 60
 """Most samples of three points: with 50 % of inliers all are good in one sample of 8, with 30 % in one of 37."""
-REFINED_POINTS = 600
-"""Most inliers of one refinement."""
-REFINEMENTS = 3
-"""Most rounds of refining on the inliers and choosing the inliers anew."""
-LEVENBERG_MARQUARDT = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 8, 1e-8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,49 +94,6 @@ def ransac_pose(observed: PointObservations) -> Fit | None:
     except cv2.error:  # raised for some degenerate points: there is no pose then
         return None
     if not found or not (np.isfinite(rotation_vector).all() and np.isfinite(translation).all()):
-        return None
-    rotation = np.asarray(cv2.Rodrigues(rotation_vector)[0], dtype=np.float64)
-    return fit_of(observed, rigid(rotation, unit * translation.ravel() - rotation @ middle))
-
-
-def refine_pose(observed: PointObservations, start: Fit) -> Fit:
-    """The start after Levenberg and Marquardt's iterations on its inliers, as long as the cost falls; or the start."""
-    best = start
-    for _ in range(REFINEMENTS):
-        used = np.flatnonzero(best.inliers)
-        if len(used) < MINIMUM_POINTS:
-            return best
-        if len(used) > REFINED_POINTS:
-            used = used[np.linspace(0, len(used) - 1, REFINED_POINTS).astype(np.intp)]
-        refined = _refine_once(observed, best.T_camera_world, used)
-        if refined is None or not refined.cost < best.cost:
-            return best
-        gain, best = best.cost - refined.cost, refined
-        if gain < 0.01 * best.cost:
-            return best
-    return best
-
-
-def _refine_once(observed: PointObservations, T_camera_world: Array, used: NDArray[np.intp]) -> Fit | None:
-    points = observed.points_world[used]
-    middle = points.mean(axis=0)
-    rotation, translation = T_camera_world[:3, :3], T_camera_world[:3, :3] @ middle + T_camera_world[:3, 3]
-    unit = float(np.linalg.norm(translation))
-    if not unit > 0:
-        return None
-    try:
-        rotation_vector, translation = cv2.solvePnPRefineLM(
-            (points - middle) / unit,
-            observed.pixels[used],
-            observed.matrix,
-            None,
-            cv2.Rodrigues(rotation)[0],
-            (translation / unit).reshape(3, 1),
-            LEVENBERG_MARQUARDT,
-        )
-    except cv2.error:  # raised where the inliers do not determine a pose
-        return None
-    if not (np.isfinite(rotation_vector).all() and np.isfinite(translation).all()):
         return None
     rotation = np.asarray(cv2.Rodrigues(rotation_vector)[0], dtype=np.float64)
     return fit_of(observed, rigid(rotation, unit * translation.ravel() - rotation @ middle))

@@ -19,7 +19,8 @@ from slam3r_ros.engine.geometry import (
     robust_similarity,
     transform_points,
 )
-from slam3r_ros.engine.perspective import Fit, PointObservations, fit_of, ransac_pose, refine_pose
+from slam3r_ros.engine.perspective import Fit, PointObservations, fit_of, ransac_pose
+from slam3r_ros.engine.pose_refinement import refine_pose
 from slam3r_ros.engine.settings import PoseSettings
 from slam3r_ros.engine.types import PoseEstimate
 
@@ -31,8 +32,10 @@ GOOD_START = 0.4
 """Inlier fraction of the similarity's pose from which on PnP is refined from there, without a search."""
 WORST_PNP = 0.08
 """Inlier fraction below which PnP counts as failed: some wrong pose explains as many points of pure noise by chance."""
-ENOUGH_POINTS = 100
-"""With fewer points above the confidence threshold the upper half of all points is tested instead."""
+SURE_QUANTILE = 0.95
+"""Quantile of a frame's confidences that stands for its sure points."""
+LEAST_SURENESS = 0.1
+"""Points are tested whose confidence exceeds 1, that of no knowledge, by this share of what sure ones do."""
 FOCAL_MEMORY = 101
 """Frames whose focal lengths the running median is taken of."""
 
@@ -80,16 +83,15 @@ class PoseEstimator:
         points_camera: NDArray[np.float32],
         confidence_camera: NDArray[np.float32],
         camera: Camera | None = None,
-        point_confidence: float = 0.0,
     ) -> PoseEstimate | None:
         """The pose of a frame, or None where neither PnP nor the similarity gives one.
 
         ``points_world`` (H, W, 3) scene units and ``confidence`` (H, W) are L2W's; ``points_camera`` (H, W, 3), any
         unit, zero where invalid (all zero for a frame without its own), and ``confidence_camera`` (H, W) are I2P's.
         ``camera`` is the pinhole of the crop, used if the settings allow it; otherwise the focal length is the running
-        median of what the frames' own pointmaps say, and the principal point the centre. Points of confidence below
-        ``point_confidence`` are not tested. A tested world point that is not finite counts as an outlier; a world point
-        of exactly (0, 0, 0) is the mark of an invalid one and is not tested.
+        median of what the frames' own pointmaps say, and the principal point the centre. Points that the network knows
+        nothing of (LEAST_SURENESS) are not tested. A tested world point that is not finite counts as an outlier; a
+        world point of exactly (0, 0, 0) is the mark of an invalid one and is not tested.
 
         A low inlier fraction is not an error: the caller decides what is too low. The scale and the similarity's error
         are NaN where the similarity cannot be computed; the reprojection error is infinite where there is no inlier.
@@ -104,7 +106,7 @@ class PoseEstimator:
             focal = self.focal_px(height, width)
             matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
-        rows, columns = _tested_pixels(points_world, confidence, point_confidence)
+        rows, columns = _tested_pixels(points_world, confidence)
         observed = PointObservations(
             points_world=points_world[rows, columns].astype(np.float64),
             pixels=np.stack([columns, rows], axis=1).astype(np.float64),
@@ -112,7 +114,7 @@ class PoseEstimator:
             threshold_px=self._settings.inlier_threshold * width,
         )
         similarity = _similarity(points_world, points_camera, confidence * confidence_camera, rows, columns)
-        best = _best_fit(observed, similarity)
+        best = _best_fit(observed, points_camera[rows, columns].astype(np.float64), similarity)
         if best is None:
             return None
         return _describe(observed, best, similarity)
@@ -135,14 +137,14 @@ def _check_shapes(
 
 
 def _tested_pixels(
-    points_world: NDArray[np.float32], confidence: NDArray[np.float32], point_confidence: float
+    points_world: NDArray[np.float32], confidence: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns, at most TESTED_POINTS of each, evenly spread over the confident pixels."""
+    """Rows and columns, at most TESTED_POINTS of each, evenly spread over the pixels that the network knows of."""
     x, y, z = points_world[..., 0], points_world[..., 1], points_world[..., 2]
     usable = np.isfinite(confidence) & ((x != 0) | (y != 0) | (z != 0))
-    tested = usable & (confidence >= point_confidence)
-    if np.count_nonzero(tested) < ENOUGH_POINTS and usable.any():
-        tested = usable & (confidence >= np.median(confidence[usable]))
+    known = np.sort(confidence[usable][::7])
+    sure = float(known[int(SURE_QUANTILE * (len(known) - 1))]) if len(known) else 1.0
+    tested = usable & (confidence >= min(sure, 1 + LEAST_SURENESS * (sure - 1)))
     indices = np.flatnonzero(tested)
     if len(indices) > TESTED_POINTS:
         indices = indices[np.linspace(0, len(indices) - 1, TESTED_POINTS).astype(np.intp)]
@@ -165,15 +167,18 @@ def _similarity(
     return robust_similarity(source[valid], points_world[rows, columns][valid], weights[rows, columns][valid])
 
 
-def _best_fit(observed: PointObservations, similarity: Similarity | None) -> Fit | None:
-    """The pose of least truncated reprojection error: PnP, or the similarity as it is where PnP fails or is worse."""
-    second = fit_of(observed, invert_rigid(similarity.rigid)) if similarity is not None else None
-    if second is not None and second.inlier_fraction >= GOOD_START:
-        return refine_pose(observed, second)
+def _best_fit(observed: PointObservations, points_camera: Array, similarity: Similarity | None) -> Fit | None:
+    """The pose refined from the better of PnP's and the similarity's; the similarity's as it is where PnP fails."""
+    if similarity is None:
+        start = ransac_pose(observed)
+        return None if start is None else refine_pose(observed, np.zeros_like(points_camera), start, 1.0)
+    second = fit_of(observed, invert_rigid(similarity.rigid))
+    if second.inlier_fraction >= GOOD_START:
+        return refine_pose(observed, points_camera, second, similarity.scale)
     start = ransac_pose(observed)
-    if second is None or start is None:
-        return second if start is None else refine_pose(observed, start)
-    best = refine_pose(observed, min(start, second, key=lambda fit: fit.cost))
+    if start is None:
+        return second
+    best = refine_pose(observed, points_camera, min(start, second, key=lambda fit: fit.cost), similarity.scale)
     return best if best.inlier_fraction >= WORST_PNP else second
 
 

@@ -128,19 +128,28 @@ def test_points_that_are_not_finite_count_as_outliers():
     assert estimate.inlier_fraction == pytest.approx(0.5, abs=0.01)
 
 
-def test_invalid_world_points_and_unconfident_ones_are_not_tested():
+def test_invalid_world_points_and_those_nothing_is_known_of_are_not_tested():
     view = make_view()
     view.points_world[:28] = 0
     view.points_world[28:56] += 100
-    view.confidence[28:56] = 1.5
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True, point_confidence=2.0)
+    view.confidence[28:56] = 1.2  # the others have 5
+    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert errors_of(estimate)[1] < 0.001 and estimate.inlier_fraction == 1.0
 
 
-def test_with_few_confident_points_the_better_half_is_tested():
+@pytest.mark.parametrize("sure", [0.5, 1.0, 1.01, 300.0])
+def test_which_points_are_tested_does_not_depend_on_the_level_of_confidence(sure):
     view = make_view()
-    view.confidence[:56], view.points_world[:56] = 1.1, np.float32(50)
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True, point_confidence=100.0)
+    view.confidence[:] = sure
+    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    assert errors_of(estimate)[1] < 0.001 and estimate.inlier_fraction == 1.0
+
+
+def test_a_tenth_of_the_image_is_enough():
+    view = make_view()
+    view.confidence[:], view.confidence[:, ::10] = 1.0, 5.0
+    view.points_world[view.confidence == 1.0] = 50
+    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert errors_of(estimate)[1] < 0.001 and estimate.inlier_fraction == 1.0
 
 
