@@ -1,4 +1,4 @@
-"""`slam3r_ros render`: a video of a procedural room, with depth, poses and intrinsics."""
+"""`slam3r_ros render`: a video of a procedural world, with depth, poses and intrinsics."""
 
 from __future__ import annotations
 
@@ -25,18 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         default=FIRST_DEMO_SEED,
-        help=f"room and camera path; {FIRST_DEMO_SEED} and up were never trained on (default: %(default)s)",
+        help=f"world and camera path; {FIRST_DEMO_SEED} and up were never trained on (default: %(default)s)",
     )
     parser.add_argument("--frames", type=int, default=300, help="number of images (default: %(default)s)")
     parser.add_argument("--size", type=image_size, default=(640, 480), help="WIDTHxHEIGHT, pixels (default: 640x480)")
     parser.add_argument("--rate", type=positive, default=30.0, help="images a second (default: %(default)s)")
+    parser.add_argument(
+        "--family", default="narrow", help="family of worlds: narrow, rooms or wide (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Render the video; returns the exit status."""
+    from slam3r_ros.networks.weights import WeightsError, choose_device
     from slam3r_ros.training.camera_path import NoFreePathError, PathSettings
     from slam3r_ros.training.sequence_files import render_sequence, write_sequence
+    from slam3r_ros.training.worlds.family import FamilyError, family_of
 
     if arguments.frames < 1:
         print(f"render: --frames must be at least 1, got {arguments.frames}", file=sys.stderr)
@@ -46,8 +52,13 @@ def main(arguments: argparse.Namespace) -> int:
         return 2
     started = time.monotonic()
     try:
-        frames = render_sequence(arguments.seed, PathSettings(arguments.frames, arguments.rate), arguments.size)
+        family, device = family_of(arguments.family), str(choose_device(arguments.device))
+        settings = PathSettings(arguments.frames, arguments.rate)
+        frames = render_sequence(arguments.seed, settings, arguments.size, family, device=device)
         count = write_sequence(frames, arguments.rate, arguments.out)
+    except (FamilyError, WeightsError) as error:
+        print(f"render: {error}", file=sys.stderr)
+        return 2
     except NoFreePathError as error:
         print(f"render: {error}", file=sys.stderr)
         return 1

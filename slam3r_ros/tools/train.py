@@ -1,73 +1,80 @@
-"""`slam3r_ros train`: render the training rooms and train the embedded networks, one stage at a time."""
+"""`slam3r_ros train`: render the training worlds and train networks, one stage at a time or all."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Any
 
-STAGES = ("all", "data", "i2p", "correlation", "l2w")
+from slam3r_ros.training.config import ConfigurationError, TrainingConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the subcommand."""
-    parser.add_argument(
-        "--stage",
-        choices=STAGES,
-        default="all",
-        help="data: render the rooms; then i2p, correlation and l2w in this order; all: everything (default)",
-    )
-    parser.add_argument(
-        "--data", type=Path, default=Path("training_data"), help="folder of the rendered rooms (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("training_runs"),
-        help="folder of checkpoints, logs and exports (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=60.0,
-        help="time to train, for all: of the three stages together; a stopped run goes on (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--rooms", type=int, default=440, help="number of training rooms to render or to use (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--processes", type=int, default=os.cpu_count() or 1, help="processes of one thread each (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--learning-rate", type=float, default=None, help="peak learning rate (default: the stage's own)"
-    )
+    """An option for each field of TrainingConfig."""
+    for setting in fields(TrainingConfig):
+        meaning, choices = setting.metadata["meaning"], setting.metadata.get("choices")
+        options: dict[str, Any] = {
+            "dest": setting.name,
+            "default": setting.default,
+            "help": f"{meaning}{_shown(setting)}",
+        }
+        if choices is not None:
+            options["choices"] = choices
+        else:
+            options["type"] = _typed(setting.metadata["parse"])
+            options["metavar"] = setting.name.upper()
+        if setting.metadata.get("many"):
+            options["nargs"] = "+"
+        parser.add_argument(setting.metadata.get("option", "--" + setting.name.replace("_", "-")), **options)
+
+
+def _shown(setting: Field[Any]) -> str:
+    """The default, in brackets."""
+    default: Any = setting.default
+    if default is None:
+        return ""
+    values = default if setting.metadata.get("many") else (default,)
+    return f" (default: {' '.join(getattr(value, 'family', str(value)) for value in values)})"
+
+
+def _typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    def typed(text: str) -> Any:
+        try:
+            return parse(text)
+        except ConfigurationError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    typed.__name__ = getattr(parse, "__name__", "value")
+    return typed
+
+
+def config_from(arguments: argparse.Namespace) -> TrainingConfig:
+    """The configuration that the command line asks for; raises ConfigurationError."""
+    values: dict[str, Any] = {setting.name: getattr(arguments, setting.name) for setting in fields(TrainingConfig)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return TrainingConfig(**values)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Run one stage; returns the exit status."""
-    if arguments.minutes <= 0 or arguments.rooms < 1 or arguments.processes < 1:
-        print("train: --minutes, --rooms and --processes must be above 0", file=sys.stderr)
-        return 2
-    from slam3r_ros.training.run import TrainingRun, render_data, train_all, train_stage
-
-    run = TrainingRun(
-        arguments.stage,
-        arguments.data,
-        arguments.out,
-        arguments.minutes,
-        arguments.rooms,
-        arguments.processes,
-        arguments.learning_rate,
-    )
+    """Run the training; returns the exit status."""
     try:
-        if arguments.stage == "data":
-            render_data(run.data, run.rooms, run.processes)
-        elif arguments.stage == "all":
-            train_all(run)
-        else:
-            train_stage(run)
-    except FileNotFoundError as error:
+        config = config_from(arguments)
+    except ConfigurationError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    from slam3r_ros.networks.weights import WeightsError
+    from slam3r_ros.training.clips import DataError
+    from slam3r_ros.training.run import run_training
+    from slam3r_ros.training.worlds.family import FamilyError
+
+    try:
+        run_training(config)
+    except (ConfigurationError, FamilyError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    except (DataError, WeightsError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,7 +1,7 @@
-"""Procedural rooms and the training of the small embedded networks.
+"""Procedural worlds and the training of the networks.
 
-The way of a training run, file by file: `room_family` (what a room may be) -> `rooms` (one room from a seed) ->
-`camera_path` (how a hand carries a camera through it) -> `renderer` (colour, depth, pose)
--> `dataset_files` (frames on disk) -> `windows` (views of one window) -> `losses` -> `i2p_stage`, `correlation_stage`,
-`l2w_stage` (one stage of training each) -> `export` (published file format).
+The way of a training run, file by file: `config` (what to do) -> `run` -> `worlds` (geometry, light, paths, images from
+a seed) -> `rendered_data`, `recorded_data` (frames on disk) -> `data` (`clips` of each phase) -> `windows` (views of
+one window) -> `losses`, `matching` -> `i2p_stage`, `correlation_stage`, `l2w_stage` (one stage of training each) ->
+`trainer` (the loop), `workers` (several processes), `logs` and `pictures` -> `export` (published file format).
 """

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
 
-from .dataset_files import RenderedRooms
+from .clips import Clips
 from .export import export_network
+from .pictures import Picture, image_tile, stacked
 from .windows import Random, change_colours, load_views, mirror
 
 CANDIDATES = 6
@@ -21,27 +22,43 @@ class CorrelationStage:
     """Teaches the correlation head to foretell I2P's confidence (SLAM3R, arXiv 2412.09401, section 3.3, retrieval).
 
     The mean score m of each candidate, as (m - 1) / m, is compared (L1) with the same function of the mean confidence
-    that I2P
-    gives to the candidate in the window of query and candidate alone.
+    that I2P gives to the candidate in the window of query and candidate alone.
     """
 
-    def __init__(
-        self, i2p: ImageToPoints, training: RenderedRooms, validation: RenderedRooms, queries: int = 4
-    ) -> None:
+    def __init__(self, i2p: ImageToPoints, training: Clips, validation: Clips, queries: int = 4) -> None:
         self.model = i2p
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name.startswith("correlation"))
-        self._rooms, self._queries = training, queries
+        self._clips, self._queries = training, queries
         random = np.random.default_rng(2468)
         self._validation = [
             (images, self._confidence(images))
-            for images in (_images(random, validation, 4, augment=False) for _ in range(8))
+            for images in (self._images(random, validation, 4, augment=False) for _ in range(8))
         ]
 
-    def loss(self, random: np.random.Generator) -> tuple[Tensor, int]:
+    def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
         """See `Stage`."""
-        images = _images(random, self._rooms, self._queries, augment=True)
+        images = self._images(random, self._clips, self._queries, augment=True)
         return (self._score(images) - self._confidence(images)).abs().mean(), images.shape[0] * (images.shape[1] - 1)
+
+    def _images(self, random: Random, clips: Clips, batch: int, *, augment: bool) -> Tensor:
+        """Images (batch, 1 + CANDIDATES, 3, H, W): frames from anywhere in one clip, half of the candidates near the
+        query.
+        """
+        count = clips.frame_count
+        frames = []
+        for _ in range(batch):
+            query = int(random.integers(0, count))
+            near = np.setdiff1d(np.arange(max(0, query - 10), min(count, query + 11)), [query])
+            close = random.choice(near, CANDIDATES // 2, replace=False)
+            far = random.choice(
+                np.setdiff1d(np.arange(count), [query, *close]), CANDIDATES - CANDIDATES // 2, replace=False
+            )
+            frames.append([query, *close, *far])
+        views = load_views(clips, random.integers(0, len(clips), batch), np.array(frames), self.model.device)
+        if augment:
+            views = change_colours(random, mirror(views, random.random(batch) < 0.5))
+        return views.images
 
     def _tokens(self, images: Tensor) -> Tensor:
         with torch.no_grad():
@@ -84,27 +101,14 @@ class CorrelationStage:
             "spread_of_truth": float(truth.std()),
         }
 
+    def picture(self) -> Picture:
+        """Fixed queries, a row each: the query, then the candidates, those with the best scores first."""
+        rows = []
+        for images, _ in self._validation[:4]:
+            best_first = self._score(images[:1])[0].argsort(descending=True)
+            rows.append([image_tile(images[0, 0]), *(image_tile(images[0, 1 + int(index)]) for index in best_first)])
+        return stacked(rows)
+
     def export(self, directory: Path) -> None:
         """See `Stage`."""
         export_network(self.model, directory)
-
-
-def _images(random: Random, rooms: RenderedRooms, batch: int, *, augment: bool) -> Tensor:
-    """Images (batch, 1 + CANDIDATES, 3, H, W): frames from anywhere on one room's path, half of the candidates near the
-    query.
-    """
-    count = rooms.colour.shape[1]
-    frames = []
-    for _ in range(batch):
-        query = int(random.integers(0, count))
-        near = np.setdiff1d(np.arange(max(0, query - 10), min(count, query + 11)), [query])
-        close = random.choice(near, CANDIDATES // 2, replace=False)
-        far = random.choice(
-            np.setdiff1d(np.arange(count), [query, *close]), CANDIDATES - CANDIDATES // 2, replace=False
-        )
-        frames.append([query, *close, *far])
-    views = load_views(rooms, random.integers(0, len(rooms), batch), np.array(frames))
-    if augment:
-        mirrored = torch.from_numpy(random.random(batch) < 0.5)
-        views = change_colours(random, mirror(views, mirrored))
-    return views.images

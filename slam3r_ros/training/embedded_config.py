@@ -1,4 +1,4 @@
-"""Sizes of the embedded networks, and the weights a training run starts from."""
+"""Sizes of the networks in this repository, and the weights a training run starts from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from slam3r_ros.networks.config import NetworkConfig
+from slam3r_ros.networks.decoder import MultiviewNetwork
 
 EMBEDDED_I2P = NetworkConfig(
     image_size=(112, 112),
@@ -18,7 +19,28 @@ EMBEDDED_I2P = NetworkConfig(
     decoder_depth=3,
     decoder_heads=4,
 )
-EMBEDDED_L2W = replace(EMBEDDED_I2P, need_encoder=False)
+EMBEDDED_LARGE_I2P = NetworkConfig(
+    image_size=(160, 160),
+    encoder_width=320,
+    encoder_depth=7,
+    encoder_heads=5,
+    decoder_width=192,
+    decoder_depth=5,
+    decoder_heads=6,
+)
+I2P_SIZES = {"embedded": EMBEDDED_I2P, "embedded-large": EMBEDDED_LARGE_I2P}
+
+
+def l2w_config(i2p: NetworkConfig) -> NetworkConfig:
+    """The L2W that belongs to an I2P: it takes the tokens of I2P's encoder."""
+    return replace(i2p, need_encoder=False)
+
+
+def set_image_size(model: MultiviewNetwork, side: int) -> None:
+    """Let a network take square images of `side` pixels; its weights stay as they are."""
+    if model.config.image_size != (side, side):
+        model.config = replace(model.config, image_size=(side, side))
+        model.make_rotary()
 
 
 def initialise_weights(model: nn.Module, seed: int = 0) -> None:

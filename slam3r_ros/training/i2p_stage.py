@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,28 @@ from torch import Tensor
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
 
-from .dataset_files import RenderedRooms
-from .embedded_config import EMBEDDED_I2P, initialise_weights
+from .clips import Clips
+from .data import PhaseData
+from .embedded_config import set_image_size
 from .export import export_network
-from .losses import confidence_weighted, masked_mean, point_distances
+from .losses import confidence_weighted, masked_mean, mean_distance, point_distances, sky_confidence
 from .matching import MatchingLoss
-from .windows import Views, choose_frames, load_views, random_views
+from .pictures import Picture, confidence_tile, depth_tile, image_tile, stacked
+from .windows import Random, Views, choose_frames, load_views, random_views
 
 MATCHING_WEIGHT = 0.1
-VIEW_COUNTS, VIEW_SHARES = (2, 3, 4, 5, 6), (0.15, 0.2, 0.3, 0.25, 0.1)
+VIEW_WEIGHTS = {2: 0.15, 3: 0.2, 4: 0.3, 5: 0.25, 6: 0.1, 7: 0.06, 8: 0.05, 9: 0.04, 10: 0.03, 11: 0.06}
+"""How often a window has how many views, before those above the run's limit are left out."""
+PICTURED_WINDOWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """Sizes of a batch."""
+
+    views_in_batch: int = 32
+    most_views: int = 6
+    """Of a window, 2 to 11."""
 
 
 class ImageToPointsStage:
@@ -27,63 +41,99 @@ class ImageToPointsStage:
     A window is encoded once and decoded twice, with two of its views as the reference.
     """
 
-    def __init__(self, training: RenderedRooms, validation: RenderedRooms, views_in_batch: int = 32) -> None:
-        self.model = ImageToPoints(EMBEDDED_I2P)
-        initialise_weights(self.model)
+    def __init__(self, model: ImageToPoints, phases: list[PhaseData], validation: Clips, batch: BatchSettings) -> None:
+        """`model` on the device that is to be trained on; `validation` has the last phase's image size."""
+        self.model, self._phases, self._batch = model, phases, batch
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith("correlation"))
-        self._rooms, self._views_in_batch = training, views_in_batch
-        self._validation = validation_windows(validation)
+        counts = [count for count in VIEW_WEIGHTS if count <= batch.most_views]
+        weights = np.array([VIEW_WEIGHTS[count] for count in counts])
+        self._view_counts, self._view_shares = np.array(counts), weights / weights.sum()
+        self._validation = validation_windows(validation, model.device)
         self._matching = MatchingLoss(self.model)
 
-    def loss(self, random: np.random.Generator) -> tuple[Tensor, int]:
+    def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
         """See `Stage`."""
-        count = int(random.choice(VIEW_COUNTS, p=VIEW_SHARES))
-        views = random_views(random, self._rooms, max(1, self._views_in_batch // count), count)
+        phase = next((phase for phase in self._phases if progress < phase.until), self._phases[-1])
+        set_image_size(self.model, phase.image_size)
+        views = self._window_batch(random, phase)
         tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, views.images.shape[:2])
-        swapped = [1, 0, *range(2, count)]
+        swapped = [1, 0, *range(2, views.images.shape[1])]
         twice = views.reordered(swapped)
         predicted = self.model(torch.cat([tokens, tokens[:, swapped]]), reference=0)
         true = twice.points_in(0)
-        valid = torch.ones(true.shape[:-1], dtype=torch.bool)
-        distances = point_distances(predicted.points, true, valid, normalise=True)
-        regression = confidence_weighted(distances, predicted.confidence, valid)
-        return regression + MATCHING_WEIGHT * self._matching(twice.points_camera, twice.T_world_camera, 1), len(true)
+        distances = point_distances(predicted.points, true, twice.valid, normalise=True)
+        loss = confidence_weighted(distances, predicted.confidence, twice.valid)
+        loss = loss + sky_confidence(predicted.confidence, twice.sky)
+        matching = self._matching(twice.points_camera, twice.T_world_camera, twice.camera, 1)
+        return loss + MATCHING_WEIGHT * matching, len(true)
+
+    def _window_batch(self, random: Random, phase: PhaseData) -> Views:
+        count = int(random.choice(self._view_counts, p=self._view_shares))
+        size = max(1, self._batch.views_in_batch // count)
+        return random_views(random, phase.clips, size, count, self.model.device)
 
     def validate(self) -> dict[str, float]:
-        """Relative point error of four-view windows: over all views, and of the reference view alone; and the median
-        confidence.
+        """Relative point error of four-view windows: over all views, and of the reference view alone; the median
+        confidence, and that of the sky where there is any.
         """
-        errors, reference_errors, confidences, matching = [], [], [], []
+        set_image_size(self.model, self._phases[-1].image_size)
+        rows = []
         for views in self._validation:
-            batch, count = views.images.shape[:2]
-            tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, (batch, count))
-            predicted, true = self.model(tokens, reference=0), views.points_in(0)
-            valid = torch.ones(true.shape[:-1], dtype=torch.bool)
+            tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, views.images.shape[:2])
+            predicted, true, valid = self.model(tokens, reference=0), views.points_in(0), views.valid
             distances = point_distances(predicted.points, true, valid, normalise=True)
-            errors.append(float(masked_mean(distances, valid)))
-            reference_errors.append(
-                float(point_distances(predicted.points[:, :1], true[:, :1], valid[:, :1], normalise=True).mean())
+            first = point_distances(predicted.points[:, :1], true[:, :1], valid[:, :1], normalise=True)
+            matching = self._matching(views.points_camera, views.T_world_camera, views.camera, 1)
+            sky = predicted.confidence[views.sky]
+            rows.append(
+                (
+                    float(masked_mean(distances, valid)),
+                    float(masked_mean(first, valid[:, :1])),
+                    float(predicted.confidence.median()),
+                    float(matching),
+                    float(sky.median()) if sky.numel() else float("nan"),
+                )
             )
-            confidences.append(float(predicted.confidence.median()))
-            matching.append(float(self._matching(views.points_camera, views.T_world_camera, 1)))
-        return {
-            "point_error": float(np.mean(errors)),
-            "reference_error": float(np.mean(reference_errors)),
-            "confidence": float(np.mean(confidences)),
-            "matching": float(np.mean(matching)),
-        }
+        means = np.nanmean(np.array(rows)[:, :4], axis=0)
+        skies = [row[4] for row in rows if row[4] == row[4]]
+        figures = dict(zip(("point_error", "reference_error", "confidence", "matching"), means.tolist(), strict=True))
+        return figures | {"sky_confidence": float(np.mean(skies))} if skies else figures
+
+    def picture(self) -> Picture:
+        """Fixed windows, a row each: every view's image, its true depth, the predicted one and the confidence, the
+        points in the reference's camera.
+        """
+        set_image_size(self.model, self._phases[-1].image_size)
+        return stacked([self._picture_row(views) for views in self._validation[:PICTURED_WINDOWS]])
+
+    def _picture_row(self, views: Views) -> list[Picture]:
+        tokens = self.model.encode(views.images[:1].flatten(0, 1))[None]
+        predicted = self.model(tokens, reference=0)
+        true, valid = views.points_in(0)[:1], views.valid[:1]
+        depth = predicted.points[..., 2] / mean_distance(predicted.points, valid)[..., 0]
+        true_depth = torch.where(valid, true[..., 2] / mean_distance(true, valid)[..., 0], 0.0)
+        far = float(true_depth.max())
+        highest = float(predicted.confidence.max())
+        tiles = []
+        for view in range(depth.shape[1]):
+            tiles += [image_tile(views.images[0, view]), depth_tile(true_depth[0, view], 0.0, far)]
+            tiles += [depth_tile(depth[0, view], 0.0, far), confidence_tile(predicted.confidence[0, view], highest)]
+        return tiles
 
     def export(self, directory: Path) -> None:
         """See `Stage`."""
+        set_image_size(self.model, self._phases[-1].image_size)
         export_network(self.model, directory)
 
 
-def validation_windows(rooms: RenderedRooms, windows_per_room: int = 3, view_count: int = 4) -> list[Views]:
-    """Fixed windows without augmentation, one batch for each room."""
+def validation_windows(
+    clips: Clips, device: torch.device, windows_per_clip: int = 3, view_count: int = 4
+) -> list[Views]:
+    """Fixed windows without augmentation, one batch for each clip."""
     random = np.random.default_rng(12345)
     batches = []
-    for room in range(len(rooms)):
-        frames = np.stack([choose_frames(random, rooms.colour.shape[1], view_count) for _ in range(windows_per_room)])
-        batches.append(load_views(rooms, np.full(windows_per_room, room), frames))
+    for clip in range(len(clips)):
+        frames = np.stack([choose_frames(random, clips.frame_count, view_count) for _ in range(windows_per_clip)])
+        batches.append(load_views(clips, np.full(windows_per_clip, clip), frames, device))
     return batches

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from .dataset_files import RenderedRooms
+from .clips import Clips
 from .losses import mean_distance
 from .token_cache import PREDICTED_EVERY, TokenCache, points_and_poses
-from .windows import Random, transform_points
+from .windows import Random, normal, on_device, transform_points
 
 PREDICTED_SHARE = 0.7
 """Share of the frames whose camera points are I2P's own, where these were kept."""
@@ -42,7 +42,13 @@ class RegistrationSample:
     points_camera: Tensor
     """(B, S + K, H, W, 3) float32, true, each view in its own camera, metres."""
     T_world_camera: Tensor
-    """(B, S + K, 4, 4) float32, metres, in the room's own coordinates."""
+    """(B, S + K, 4, 4) float32, metres, in the clip's own coordinates."""
+    camera: Tensor
+    """(B, S + K, 3) float32, see `Views`."""
+    valid: Tensor
+    """(B, S + K, H, W) bool: where the truth is known."""
+    sky: Tensor
+    """(B, S + K, H, W) bool: where there certainly is nothing."""
 
 
 def choose_registration_frames(random: Random, frame_count: int, scene: int, keyframes: int) -> NDArray[np.int64]:
@@ -63,22 +69,28 @@ def choose_registration_frames(random: Random, frame_count: int, scene: int, key
 
 
 def registration_batch(
-    random: Random, rooms: RenderedRooms, cache: TokenCache, batch: int, scene: int, keyframes: int
+    random: Random,
+    clips: Clips,
+    cache: TokenCache,
+    batch: int,
+    scene: int,
+    keyframes: int,
+    device: torch.device | str = "cpu",
 ) -> RegistrationSample:
-    """A random batch."""
-    room_indices = random.integers(0, len(rooms), batch)
-    frame_count = rooms.colour.shape[1]
+    """A random batch on a device."""
+    clip_indices = random.integers(0, len(clips), batch)
+    frame_count = clips.frame_count
     frames = np.stack([choose_registration_frames(random, frame_count, scene, keyframes) for _ in range(batch)])
-    views = points_and_poses(rooms, cache, room_indices, frames)
-    scale = _world_scale(random, rooms, cache, room_indices, frames[:, 0])
+    views = points_and_poses(clips, cache, clip_indices, frames, device)
+    scale = _world_scale(random, clips, cache, clip_indices, frames[:, 0]).to(device)
     to_world = torch.linalg.inv(views.T_world_camera[:, :1]) @ views.T_world_camera[:, 1:]
     true_camera = views.points_camera[:, 1:]
     true_world = transform_points(to_world, true_camera) * scale
-    tokens = torch.from_numpy(cache.tokens[room_indices[:, None], frames[:, 1:]]).float()
-    camera = _imperfect_camera_points(random, cache, room_indices, frames[:, 1:], true_camera)
+    tokens = torch.from_numpy(cache.tokens[clip_indices[:, None], frames[:, 1:]]).to(device).float()
+    camera = _imperfect_camera_points(random, cache, clip_indices, frames[:, 1:], true_camera, views.valid[:, 1:])
     valid = camera.abs().sum(-1) > 0
     scene_world = transform_points(to_world[:, :scene], camera[:, :scene]) * scale
-    scene_world = _drift(random, scene_world) * valid[:, :scene, ..., None]
+    scene_world = _drift(random, scene_world, valid[:, :scene])
     key_camera = camera[:, scene:].flatten(0, 1)[:, None]
     key_camera = (key_camera / mean_distance(key_camera, valid[:, scene:].flatten(0, 1)[:, None])).view_as(
         camera[:, scene:]
@@ -92,40 +104,49 @@ def registration_batch(
         true_keyframes=true_world[:, scene:],
         points_camera=true_camera,
         T_world_camera=views.T_world_camera[:, 1:],
+        camera=views.camera[:, 1:],
+        valid=views.valid[:, 1:],
+        sky=views.sky[:, 1:],
     )
 
 
 def _world_scale(
-    random: Random, rooms: RenderedRooms, cache: TokenCache, room_indices: NDArray[np.int64], origin: NDArray[np.int64]
+    random: Random, clips: Clips, cache: TokenCache, clip_indices: NDArray[np.int64], origin: NDArray[np.int64]
 ) -> Tensor:
     """(B, 1, 1, 1, 1): world units for a metre, such that a window around the origin has mean distance about 1."""
     stride = random.integers(1, 4, len(origin))[:, None]
-    window = (origin[:, None] + stride * np.arange(-2, 3)).clip(0, rooms.colour.shape[1] - 1)
+    window = (origin[:, None] + stride * np.arange(-2, 3)).clip(0, clips.frame_count - 1)
     window = np.concatenate([origin[:, None], window], axis=1)
-    views = points_and_poses(rooms, cache, room_indices, window)
+    views = points_and_poses(clips, cache, clip_indices, window)
     points = transform_points(
         torch.linalg.inv(views.T_world_camera[:, :1]) @ views.T_world_camera, views.points_camera[:, :, ::4, ::4]
     )
-    mean = points[:, 1:].norm(dim=-1).mean(dim=(1, 2, 3))
-    deviation = torch.from_numpy(np.exp(random.normal(0, 0.1, len(origin))).astype(np.float32))
-    return (deviation / mean)[:, None, None, None, None]
+    mean = mean_distance(points[:, 1:], views.valid[:, 1:, ::4, ::4])
+    deviation = on_device(np.exp(random.normal(0, 0.1, (len(origin), 1, 1, 1, 1))), mean.device)
+    return deviation / mean
 
 
 def _imperfect_camera_points(
-    random: Random, cache: TokenCache, room_indices: NDArray[np.int64], frames: NDArray[np.int64], true: Tensor
+    random: Random,
+    cache: TokenCache,
+    clip_indices: NDArray[np.int64],
+    frames: NDArray[np.int64],
+    true: Tensor,
+    known: Tensor,
 ) -> Tensor:
     """Camera points (B, V, H, W, 3), metres: I2P's own (at the true mean distance) or the truth with smooth errors;
-    invalid points zero.
+    invalid points zero. `known` (B, V, H, W) says where there is a truth.
     """
     batch, count, height, width, _ = true.shape
     result = _smooth_errors(random, true.flatten(0, 1)).view_as(true)
     own = (random.random((batch, count)) < PREDICTED_SHARE) & (frames % PREDICTED_EVERY == 0)
     for sample, view in zip(*np.nonzero(own), strict=True):
-        kept = cache.points_camera[room_indices[sample], frames[sample, view] // PREDICTED_EVERY]
-        predicted = torch.from_numpy(kept).float()
-        valid = predicted.abs().sum(-1) > 0
-        if int(valid.sum()) > height * width // 4:
-            result[sample, view] = predicted * true[sample, view][valid].norm(dim=-1).mean()
+        kept = cache.points_camera[clip_indices[sample], frames[sample, view] // PREDICTED_EVERY]
+        predicted = torch.from_numpy(kept).to(true.device).float()
+        both = (predicted.abs().sum(-1) > 0) & known[sample, view]
+        if int(both.sum()) > height * width // 4:
+            lengths = true[sample, view][both].norm(dim=-1).mean(), predicted[both].norm(dim=-1).mean()
+            result[sample, view] = predicted * (lengths[0] / lengths[1].clamp(min=1e-6))
     return result
 
 
@@ -134,28 +155,34 @@ def _smooth_errors(random: Random, points: Tensor) -> Tensor:
     zeroed.
     """
     count, height, width, _ = points.shape
+    device = points.device
     amplitude = random.uniform(0.0, 0.10, (count, 1, 1, 1)) * (random.random((count, 1, 1, 1)) < 0.7)
-    coarse = torch.from_numpy((random.standard_normal((count, 1, 6, 6)) * amplitude).astype(np.float32))
+    coarse = on_device(random.standard_normal((count, 1, 6, 6)) * amplitude, device)
     smooth = functional.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False)[:, 0]
-    fine = torch.from_numpy(random.standard_normal((count, height, width), dtype=np.float32)) * 0.01
-    hole = functional.interpolate(
-        torch.from_numpy(random.standard_normal((count, 1, 8, 8), dtype=np.float32)),
-        size=(height, width),
-        mode="bilinear",
-    )[:, 0]
-    limit = np.where(random.random(count) < 0.4, random.uniform(0.5, 1.5, count), 9.0).astype(np.float32)
-    kept = hole < torch.from_numpy(limit)[:, None, None]
+    fine = normal(random, (count, height, width), device) * 0.01
+    coarse = normal(random, (count, 1, 8, 8), device)
+    hole = functional.interpolate(coarse, size=(height, width), mode="bilinear")[:, 0]
+    limit = np.where(random.random(count) < 0.4, random.uniform(0.5, 1.5, count), 9.0)
+    kept = hole < on_device(limit, device)[:, None, None]
     return points * (1 + smooth + fine)[..., None] * kept[..., None]
 
 
-def _drift(random: Random, points: Tensor) -> Tensor:
-    """World points (B, S, H, W, 3) each view moved by its own small similarity about its middle."""
+def _drift(random: Random, points: Tensor, valid: Tensor) -> Tensor:
+    """World points (B, S, H, W, 3) each view moved by its own small similarity about the middle of its `valid` points
+    (B, S, H, W); the others are zero.
+    """
     batch, count = points.shape[:2]
     strength = random.uniform(0.0, 1.0, (batch, 1, 1))
-    rotation = torch.from_numpy((random.normal(0, 0.02, (batch, count, 3)) * strength).astype(np.float32))
-    shift = torch.from_numpy((random.normal(0, 0.03, (batch, count, 3)) * strength).astype(np.float32))
-    scale = torch.from_numpy(np.exp(random.normal(0, 0.03, (batch, count, 1)) * strength).astype(np.float32))
-    middle = points.mean(dim=(2, 3), keepdim=True)
+    rotation, shift, scale = (
+        on_device(values, points.device)[:, :, None, None]
+        for values in (
+            random.normal(0, 0.02, (batch, count, 3)) * strength,
+            random.normal(0, 0.03, (batch, count, 3)) * strength,
+            np.exp(random.normal(0, 0.03, (batch, count, 1)) * strength),
+        )
+    )
+    weight = valid[..., None].to(points.dtype)
+    middle = (points * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp(min=1.0)
     offset = points - middle
-    turned = offset + torch.linalg.cross(rotation[:, :, None, None].expand_as(offset), offset)
-    return middle + turned * scale[:, :, None, None] + shift[:, :, None, None]
+    turned = offset + torch.linalg.cross(rotation.expand_as(offset), offset)
+    return (middle + turned * scale + shift) * weight

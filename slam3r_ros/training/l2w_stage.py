@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 
-from .dataset_files import RenderedRooms
-from .embedded_config import EMBEDDED_L2W, initialise_weights
+from .clips import Clips
+from .embedded_config import initialise_weights, l2w_config
 from .export import export_network
-from .l2w_samples import registration_batch
-from .losses import confidence_weighted, point_distances
+from .l2w_samples import RegistrationSample, registration_batch
+from .losses import confidence_weighted, masked_mean, point_distances, sky_confidence
 from .matching import MatchingLoss
+from .pictures import Picture, confidence_tile, depth_tile, stacked
 from .token_cache import TokenCache
 
 KEYFRAME_COUNTS, KEYFRAME_SHARES = (1, 2, 3), (0.6, 0.25, 0.15)
@@ -25,47 +25,59 @@ SCENE_WEIGHT = 0.3
 """Weight of the scene frames' own loss; the stream keeps only the keyframes' points."""
 
 
+PICTURED_SAMPLES = 4
+
+
+def new_l2w(i2p: ImageToPoints) -> LocalToWorld:
+    """An L2W for the tokens of `i2p`, on its device, which starts from I2P's decoder and heads."""
+    model = LocalToWorld(l2w_config(i2p.config))
+    initialise_weights(model)
+    own = model.state_dict()
+    model.load_state_dict({name: tensor for name, tensor in i2p.state_dict().items() if name in own}, strict=False)
+    return model.to(i2p.device)
+
+
 class LocalToWorldStage:
-    """Trains L2W (SLAM3R, arXiv 2412.09401, section 3.3) on the frozen tokens of I2P; it starts from I2P's decoder and
-    heads.
-    """
+    """Trains L2W (SLAM3R, arXiv 2412.09401, section 3.3) on the frozen tokens of I2P."""
 
     def __init__(
         self,
-        i2p: ImageToPoints,
-        training: tuple[RenderedRooms, TokenCache],
-        validation: tuple[RenderedRooms, TokenCache],
+        model: LocalToWorld,
+        training: tuple[Clips, TokenCache],
+        validation: tuple[Clips, TokenCache],
         views_in_batch: int = 60,
     ) -> None:
-        self.model = LocalToWorld(EMBEDDED_L2W)
-        initialise_weights(self.model)
-        shared = {name: tensor for name, tensor in i2p.state_dict().items() if name in self.model.state_dict()}
-        self.model.load_state_dict(shared, strict=False)
+        """`model` on the device that is to be trained on."""
+        self.model = model
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(("patch_embedding", "void_token")))
         self._training, self._views_in_batch = training, views_in_batch
         self._matching = MatchingLoss(self.model)
         random = np.random.default_rng(54321)
-        self._validation = [registration_batch(random, *validation, batch=8, scene=5, keyframes=1) for _ in range(6)]
+        self._validation = [
+            registration_batch(random, *validation, batch=8, scene=5, keyframes=1, device=model.device)
+            for _ in range(6)
+        ]
 
-    def loss(self, random: np.random.Generator) -> tuple[Tensor, int]:
+    def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
         """See `Stage`."""
         scene, keyframes = int(random.integers(1, 7)), int(random.choice(KEYFRAME_COUNTS, p=KEYFRAME_SHARES))
-        sample = registration_batch(
-            random, *self._training, self._views_in_batch // (scene + keyframes), scene, keyframes
-        )
+        batch = max(1, self._views_in_batch // (scene + keyframes))
+        sample = registration_batch(random, *self._training, batch, scene, keyframes, self.model.device)
         scene_result, keyframe_result = self.model(
             sample.scene_tokens, sample.scene_points, sample.keyframe_tokens, sample.keyframe_points
         )
         losses = []
-        for predicted, true in ((scene_result, sample.true_scene), (keyframe_result, sample.true_keyframes)):
-            valid = torch.ones(true.shape[:-1], dtype=torch.bool)
+        for result, true, views in (
+            (scene_result, sample.true_scene, slice(scene)),
+            (keyframe_result, sample.true_keyframes, slice(scene, None)),
+        ):
+            valid, sky = sample.valid[:, views], sample.sky[:, views]
+            distances = point_distances(result.points, true, valid, normalise=False)
             losses.append(
-                confidence_weighted(
-                    point_distances(predicted.points, true, valid, normalise=False), predicted.confidence, valid
-                )
+                confidence_weighted(distances, result.confidence, valid) + sky_confidence(result.confidence, sky)
             )
-        matching = self._matching(sample.points_camera, sample.T_world_camera, scene)
+        matching = self._matching(sample.points_camera, sample.T_world_camera, sample.camera, scene)
         return SCENE_WEIGHT * losses[0] + losses[1] + MATCHING_WEIGHT * matching, len(sample.scene_tokens)
 
     def validate(self) -> dict[str, float]:
@@ -77,15 +89,33 @@ class LocalToWorldStage:
             _, result = self.model(
                 sample.scene_tokens, sample.scene_points, sample.keyframe_tokens, sample.keyframe_points
             )
+            valid = sample.valid[:, -1:]
             distance = (result.points - sample.true_keyframes).norm(dim=-1)
-            errors.append(float(distance.mean() / sample.true_keyframes.norm(dim=-1).mean()))
-            relative.append(float(distance.median()))
+            errors.append(float(masked_mean(distance, valid) / masked_mean(sample.true_keyframes.norm(dim=-1), valid)))
+            relative.append(float(distance[valid].median()))
             confidences.append(float(result.confidence.median()))
         return {
             "point_error": float(np.mean(errors)),
             "median_error": float(np.mean(relative)),
             "confidence": float(np.mean(confidences)),
         }
+
+    def picture(self) -> Picture:
+        """Fixed samples, a row each: the distances from the world's origin that the keyframe's points came with (in its
+        own camera), those they truly have in the world, the predicted ones, and the confidence.
+        """
+        return stacked([self._picture_row(sample) for sample in self._validation[:PICTURED_SAMPLES]])
+
+    def _picture_row(self, sample: RegistrationSample) -> list[Picture]:
+        _, result = self.model(
+            sample.scene_tokens[:1], sample.scene_points[:1], sample.keyframe_tokens[:1], sample.keyframe_points[:1]
+        )
+        true = sample.true_keyframes[0, 0].norm(dim=-1) * sample.valid[0, -1]
+        far = float(true.max())
+        predicted, given = result.points[0, 0].norm(dim=-1), sample.keyframe_points[0, 0].norm(dim=-1)
+        confidence = result.confidence[0, 0]
+        tiles = [depth_tile(values, 0.0, far) for values in (given, true, predicted)]
+        return [*tiles, confidence_tile(confidence, float(confidence.max()))]
 
     def export(self, directory: Path) -> None:
         """See `Stage`."""

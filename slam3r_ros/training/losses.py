@@ -32,6 +32,10 @@ def point_distances(predicted: Tensor, true: Tensor, valid: Tensor, *, normalise
     return (predicted - true).norm(dim=-1)
 
 
+SKY_WEIGHT = 0.2
+"""Weight of the loss that lowers confidences where there is nothing."""
+
+
 def confidence_weighted(
     distances: Tensor, confidence: Tensor, valid: Tensor, alpha: float = CONFIDENCE_WEIGHT
 ) -> Tensor:
@@ -45,3 +49,10 @@ def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Mean of `values` where `valid` holds."""
     weight = valid.to(values.dtype)
     return (values * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def sky_confidence(confidence: Tensor, sky: Tensor) -> Tensor:
+    """SKY_WEIGHT times the mean of log(confidence) over all pixels, counting those of the sky alone: least where the
+    confidence there is 1. Both (batch, views, height, width).
+    """
+    return SKY_WEIGHT * (confidence.log() * sky).mean()

@@ -46,16 +46,17 @@ class MatchingLoss:
                 block.cross_attention.attention = recorder
             self._recorders.append((recorders[0], recorders[1]))
 
-    def __call__(self, points_camera: Tensor, T_world_camera: Tensor, references: int) -> Tensor:
+    def __call__(self, points_camera: Tensor, T_world_camera: Tensor, camera: Tensor, references: int) -> Tensor:
         """The loss of the decoder's last call, whose first `references` views were references and the others sources.
 
-        True camera points (B, V, H, W, 3) and poses (B, V, 4, 4).
+        True camera points (B, V, H, W, 3), zero where not known, poses (B, V, 4, 4) and cameras (B, V, 3).
         """
         sides = [
-            (points_camera[:, part], T_world_camera[:, part]) for part in (slice(references), slice(references, None))
+            (points_camera[:, part], T_world_camera[:, part], camera[:, part])
+            for part in (slice(references), slice(references, None))
         ]
-        from_references = _pair_targets(*sides[0], *sides[1], self._patch)
-        from_sources = _pair_targets(*sides[1], *sides[0], self._patch)
+        from_references = _pair_targets(sides[0], sides[1], self._patch)
+        from_sources = _pair_targets(sides[1], sides[0], self._patch)
         losses = []
         for reference_recorder, source_recorder in self._recorders:
             losses.append(_cross_entropy(*reference_recorder.calls.pop(), *from_references))
@@ -63,32 +64,42 @@ class MatchingLoss:
         return torch.stack(losses).mean()
 
 
-def _pair_targets(
-    points: Tensor, poses: Tensor, others: Tensor, other_poses: Tensor, patch: int
+_Side = tuple[Tensor, Tensor, Tensor]
+"""Points (B, V, H, W, 3), poses (B, V, 4, 4) and cameras (B, V, 3) of the views of one side."""
+
+
+def _pair_targets(own: _Side, other: _Side, patch: int) -> tuple[Tensor, Tensor]:
+    """`match_targets` of every pair of an own view (B, V, ...) and another (B, O, ...), flattened in the order
+    (B, V, O).
+    """
+    (points, poses, _), (other_points, other_poses, other_camera) = own, other
+    pair = (points.shape[0], points.shape[1], other_points.shape[1])
+    own_each = points[:, :, None].expand(*pair, *points.shape[2:]).flatten(0, 2)
+    other_each = other_points[:, None].expand(*pair, *other_points.shape[2:]).flatten(0, 2)
+    camera_each = other_camera[:, None].expand(*pair, 3).flatten(0, 2)
+    motion = (torch.linalg.inv(other_poses)[:, None] @ poses[:, :, None]).flatten(0, 2)
+    return match_targets(own_each, motion, other_each, camera_each, patch)
+
+
+def match_targets(
+    points: Tensor, T_other_own: Tensor, other: Tensor, other_camera: Tensor, patch: int
 ) -> tuple[Tensor, Tensor]:
-    """`match_targets` of every pair of a view (B, V, ...) and another (B, O, ...), flattened in the order (B, V, O)."""
-    pair = (points.shape[0], points.shape[1], others.shape[1])
-    own = points[:, :, None].expand(*pair, *points.shape[2:]).flatten(0, 2)
-    other = others[:, None].expand(*pair, *others.shape[2:]).flatten(0, 2)
-    return match_targets(own, (torch.linalg.inv(other_poses)[:, None] @ poses[:, :, None]).flatten(0, 2), other, patch)
-
-
-def match_targets(points: Tensor, T_other_own: Tensor, other: Tensor, patch: int) -> tuple[Tensor, Tensor]:
     """Where the middles of N views' patches lie among the patches of other views.
 
-    points, other: camera points (N, H, W, 3) of both; T_other_own (N, 4, 4). Returns weights (N, T, T) over the other
-    view's patches (bilinear, rows sum to one) and whether the point is seen there (N, T).
+    points, other: camera points (N, H, W, 3) of both, zero where not known; T_other_own (N, 4, 4); other_camera (N, 3)
+    focal length and principal point, pixels. Returns weights (N, T, T) over the other view's patches (bilinear, rows
+    sum to one) and whether the point is known and seen there (N, T).
     """
     height, width = points.shape[1:3]
     middles = points[:, patch // 2 :: patch, patch // 2 :: patch].flatten(1, 2)
     x, y, z = (middles @ T_other_own[:, :3, :3].transpose(1, 2) + T_other_own[:, None, :3, 3]).unbind(-1)
-    focal = (-(width - 1) / 2 * other[:, 0, 0, 2] / other[:, 0, 0, 0])[:, None]
+    focal, middle_column, middle_row = (value[:, None] for value in other_camera.unbind(-1))
     depth = z.clamp(min=0.05)
-    column, row = focal * x / depth + (width - 1) / 2, focal * y / depth + (height - 1) / 2
+    column, row = focal * x / depth + middle_column, focal * y / depth + middle_row
     inside = (z > 0.05) & (column > -0.5) & (column < width - 0.5) & (row > -0.5) & (row < height - 0.5)
     pixel = row.round().long().clamp(0, height - 1) * width + column.round().long().clamp(0, width - 1)
     seen_depth = other[..., 2].flatten(1).gather(1, pixel)
-    visible = inside & ((seen_depth - z).abs() < VISIBLE_WITHIN * z)
+    visible = inside & (middles[..., 2] > 0) & ((seen_depth - z).abs() < VISIBLE_WITHIN * z)
     vertical = _tent_weights((row - patch // 2) / patch, height // patch)
     horizontal = _tent_weights((column - patch // 2) / patch, width // patch)
     return (vertical[..., :, None] * horizontal[..., None, :]).flatten(2), visible
@@ -97,7 +108,7 @@ def match_targets(points: Tensor, T_other_own: Tensor, other: Tensor, patch: int
 def _tent_weights(position: Tensor, count: int) -> Tensor:
     """Linear interpolation weights (..., count) of fractional positions (...)."""
     clamped = position.clamp(0, count - 1)[..., None]
-    return (1 - (clamped - torch.arange(count)).abs()).clamp(min=0)
+    return (1 - (clamped - torch.arange(count, device=position.device)).abs()).clamp(min=0)
 
 
 def _cross_entropy(queries: Tensor, keys: Tensor, target: Tensor, visible: Tensor) -> Tensor:

@@ -1,111 +1,167 @@
-"""One stage of training from rendered rooms to exported weights."""
+"""Training runs: rendering, one stage, or all of them, up to weights that the engine can load."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from slam3r_ros.networks.image_to_points import ImageToPoints
-from slam3r_ros.networks.weights import WeightsError, load_network
+import torch
 
+from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.local_to_world import LocalToWorld
+from slam3r_ros.networks.weights import WeightsError, WeightSettings, choose_device, find_weights, load_network
+
+from .clips import DataError
+from .config import TrainingConfig
 from .correlation_stage import CorrelationStage
-from .dataset_files import RenderedRooms, load_rooms, render_rooms
-from .embedded_config import EMBEDDED_I2P
-from .i2p_stage import ImageToPointsStage
-from .l2w_stage import LocalToWorldStage
-from .seeds import TRAINING_SEEDS, VALIDATION_SEEDS
+from .data import check_data, load_phases, load_validation, render_data
+from .embedded_config import I2P_SIZES, initialise_weights
+from .i2p_stage import BatchSettings, ImageToPointsStage
+from .l2w_stage import LocalToWorldStage, new_l2w
+from .logs import require_tensorboard
 from .token_cache import load_or_build, weights_digest
 from .trainer import Stage, Trainer, TrainingSettings
-from .workers import Workers, run_workers
+from .workers import Workers, run_workers, under_torchrun
 
-VALIDATION_ROOMS = 16
 SHARES_OF_TIME = {"i2p": 0.57, "correlation": 0.06, "l2w": 0.37}
-LEARNING_RATES = {"i2p": 1e-3, "correlation": 1e-3, "l2w": 1e-3}
 POINT_CONFIDENCE = 1.3
-"""I2P points of lower confidence are zero in L2W's training, as the embedded weights' settings.yaml does it in use."""
+"""I2P points of lower confidence are zero in L2W's training, as the embedded weights' settings.yaml does it in use;
+weights that are fine-tuned recommend their own.
+"""
 
 
-def render_data(directory: Path, rooms: int, processes: int) -> int:
-    """Render the validation rooms and the first `rooms` training rooms; returns how many rooms have frames."""
-    seeds = [*VALIDATION_SEEDS[:VALIDATION_ROOMS], *TRAINING_SEEDS[:rooms]]
-    return render_rooms(directory, seeds, EMBEDDED_I2P.image_size[0], processes)
+def run_training(config: TrainingConfig) -> None:
+    """Do what the configuration says. Raises DataError, FamilyError, ConfigurationError, WeightsError."""
+    if config.stage in ("all", "data") and not under_torchrun():
+        render_data(config, _image_size(config))
+    if config.stage != "data" or under_torchrun():
+        check_inputs(config)
+        run_workers(_run, config.processes, config)
 
 
-def make_stage(name: str, data: Path, out: Path, rooms: int, workers: Workers) -> Stage:
-    """The stage of this name. Correlation and l2w start from the export of i2p in `out`.
+def check_inputs(config: TrainingConfig) -> None:
+    """Raise what is wrong with the configuration's data, weights and logs before any worker starts."""
+    choose_device(config.device)
+    if config.tensorboard == "on":
+        require_tensorboard()
+    if config.stage in ("correlation", "l2w"):
+        _finished_i2p(config.out, "i2p")
+    if config.stage not in ("all", "data"):
+        check_data(config, _image_size(config))
 
-    Raises FileNotFoundError when rooms or the stage before are missing.
+
+def _run(workers: Workers, config: TrainingConfig) -> None:
+    if config.stage in ("all", "data") and under_torchrun():
+        if workers.rank == 0:
+            render_data(config, _image_size(config))
+        workers.wait()
+    if config.stage == "data":
+        return
+    stages = SHARES_OF_TIME if config.stage == "all" else {config.stage: 1.0}
+    for name, share in stages.items():
+        train_stage(workers, replace(config, stage=name, minutes=config.minutes * share))
+    if config.stage == "all" and workers.rank == 0:
+        print(f"weights: {collect_weights(config)}", flush=True)
+
+
+def train_stage(workers: Workers, config: TrainingConfig) -> None:
+    """Train one stage in `out`/stage, from its checkpoint if there is one."""
+    device = workers.device(config.device)
+    settings = TrainingSettings(
+        minutes=config.minutes,
+        learning_rate=config.learning_rate,
+        checkpoint_seconds=60 * config.checkpoint_minutes,
+        seed=config.seed,
+        precision=choose_precision(config.precision, device),
+        tensorboard=config.tensorboard,
+    )
+    stage = make_stage(config, workers, device)
+    Trainer(stage, config.out / config.stage, "l2w" if config.stage == "l2w" else "i2p", settings, workers).run()
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """What the setting means: auto is bfloat16 on CUDA devices that have it, float32 elsewhere."""
+    if name == "auto":
+        has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if has_it else torch.float32
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def make_stage(config: TrainingConfig, workers: Workers, device: torch.device) -> Stage:
+    """The stage that the configuration names. Correlation and l2w start from the export of i2p in `out`.
+
+    Raises DataError when worlds or the stage before are missing, WeightsError for `--from`.
     """
-    training = load_rooms(data, TRAINING_SEEDS[:rooms])
-    validation = load_rooms(data, VALIDATION_SEEDS[:VALIDATION_ROOMS])
+    if config.stage == "i2p":
+        return _i2p_stage(config, workers, device)
+    i2p = _finished_i2p(config.out, "i2p").to(device)
+    if config.stage == "correlation":
+        last = _last_phase_only(config)
+        training = load_phases(last, i2p.config.image_size[0])[-1].clips
+        return CorrelationStage(i2p, training, load_validation(last, i2p.config.image_size[0]))
+    return _l2w_stage(config, i2p, workers)
+
+
+def _image_size(config: TrainingConfig) -> int:
+    """Side of the networks' images, pixels."""
+    if config.start is None:
+        return I2P_SIZES[config.size].image_size[0]
+    return load_network(ImageToPoints, find_weights(config.start), "i2p").config.image_size[0]
+
+
+def _last_phase_only(config: TrainingConfig) -> TrainingConfig:
+    return replace(config, curriculum=config.curriculum[-1:])
+
+
+def _i2p_stage(config: TrainingConfig, workers: Workers, device: torch.device) -> ImageToPointsStage:
+    if config.start is None:
+        model = ImageToPoints(I2P_SIZES[config.size])
+        initialise_weights(model, config.seed)
+    else:
+        model = load_network(ImageToPoints, find_weights(config.start), "i2p")
+    side = model.config.image_size[0]
+    phases, validation = load_phases(config, side), load_validation(config, side)
     if workers.rank == 0:
-        print(f"{name}: {len(training)} training rooms, {len(validation)} validation rooms", flush=True)
-    if name == "i2p":
-        return ImageToPointsStage(training, validation)
-    if name == "correlation":
-        return CorrelationStage(_finished_i2p(out, "i2p"), training, validation)
-    return _l2w_stage(out, training, validation, workers)
+        counts = ", ".join(f"{len(phase.clips)} clips of {phase.image_size} px" for phase in phases)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        print(f"i2p: {parameters / 1e6:.1f} M weights on {device}; {counts}; {len(validation)} to validate", flush=True)
+    return ImageToPointsStage(model.to(device), phases, validation, BatchSettings(config.batch, config.views))
 
 
 def _finished_i2p(out: Path, stage: str) -> ImageToPoints:
     try:
-        return load_network(ImageToPoints, out / stage, "i2p")
+        return load_network(ImageToPoints, out / stage, "i2p").eval()
     except WeightsError as error:
         command = f"slam3r_ros train --stage {stage}"
-        raise FileNotFoundError(f"the weights of stage {stage} are needed: run '{command}' first ({error})") from error
+        raise DataError(f"the weights of stage {stage} are needed: run '{command}' first ({error})") from error
 
 
-def _l2w_stage(out: Path, training: RenderedRooms, validation: RenderedRooms, workers: Workers) -> LocalToWorldStage:
-    """Every worker trains on its own share of the rooms, so that it needs the tokens of these only."""
-    i2p = _finished_i2p(out, "i2p").eval()
-    digest = weights_digest(out / "i2p" / "i2p" / "model.safetensors")
-    directory = out / "l2w"
-    directory.mkdir(parents=True, exist_ok=True)
-    mine = training.share(workers.rank, workers.count)
-    own = directory / f"tokens_{workers.rank}_of_{workers.count}.npz"
-    tokens = load_or_build(own, i2p, digest, mine, POINT_CONFIDENCE, augment=True)
-    shared = directory / f"tokens_validation_{workers.rank}.npz"
-    validation_tokens = load_or_build(shared, i2p, digest, validation, POINT_CONFIDENCE, augment=False)
-    return LocalToWorldStage(i2p, (mine, tokens), (validation, validation_tokens))
+def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> LocalToWorldStage:
+    """Every worker trains on its own share of the clips, so that it needs the tokens of these only."""
+    config = _last_phase_only(config)
+    side = i2p.config.image_size[0]
+    threshold, model = POINT_CONFIDENCE, new_l2w(i2p)
+    if config.start is not None:
+        directory = find_weights(config.start)
+        threshold = WeightSettings.from_directory(directory).point_confidence
+        model = load_network(LocalToWorld, directory, "l2w").to(i2p.device)
+    digest = weights_digest(config.out / "i2p" / "i2p" / "model.safetensors")
+    caches = config.out / "l2w"
+    mine = load_phases(config, side)[-1].clips.share(workers.rank, workers.count)
+    validation = load_validation(config, side)
+    own = caches / f"tokens_{workers.rank}_of_{workers.count}.npz"
+    tokens = load_or_build(own, i2p, digest, mine, threshold, augment=True)
+    shared = caches / f"tokens_validation_{workers.rank}.npz"
+    validation_tokens = load_or_build(shared, i2p, digest, validation, threshold, augment=False)
+    if workers.rank == 0:
+        print(f"l2w: {len(mine)} clips for each of {workers.count} workers, {len(validation)} to validate", flush=True)
+    return LocalToWorldStage(model, (mine, tokens), (validation, validation_tokens), 2 * config.batch - 4)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingRun:
-    """What to train, on what and for how long."""
-
-    stage: str
-    data: Path
-    out: Path
-    minutes: float
-    rooms: int
-    processes: int
-    learning_rate: float | None = None
-
-
-def train_stage(run: TrainingRun) -> None:
-    """Train one stage in `out`/stage, from its checkpoint if there is one."""
-    run_workers(_train, run.processes, run)
-
-
-def _train(workers: Workers, run: TrainingRun) -> None:
-    settings = TrainingSettings(minutes=run.minutes, learning_rate=run.learning_rate or LEARNING_RATES[run.stage])
-    network = "l2w" if run.stage == "l2w" else "i2p"
-    stage = make_stage(run.stage, run.data, run.out, run.rooms, workers)
-    Trainer(stage, run.out / run.stage, network, settings, workers).run()
-
-
-def train_all(run: TrainingRun) -> None:
-    """Render the rooms, train the three stages one after the other in `minutes` altogether, and collect the weights."""
-    render_data(run.data, run.rooms, run.processes)
-    for stage, share in SHARES_OF_TIME.items():
-        train_stage(replace(run, stage=stage, minutes=run.minutes * share))
-    collect_weights(run.out)
-
-
-def collect_weights(out: Path) -> Path:
+def collect_weights(config: TrainingConfig) -> Path:
     """Copy the finished networks of the stages in `out` to `out`/weights, a directory that the engine can load."""
-    target = out / "weights"
+    target = config.out / "weights"
     for network, stage in (("i2p", "correlation"), ("l2w", "l2w")):
-        shutil.copytree(out / stage / network, target / network, dirs_exist_ok=True)
+        shutil.copytree(config.out / stage / network, target / network, dirs_exist_ok=True)
     return target

@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .camera_path import PathSettings, camera_path
-from .renderer import Intrinsics, RenderedFrame, RoomRenderer
-from .room_family import RoomFamily
-from .rooms import build_room
+from slam3r_ros.engine.camera import Camera
+from slam3r_ros.engine.geometry import quat_xyzw_from_rotation
+
+from .worlds.build import build_world
+from .worlds.effects import CameraEffects
+from .worlds.family import NARROW, WorldFamily
+from .worlds.paths.choose import PathSettings, camera_path
+from .worlds.renderer import RenderedFrame, WorldRenderer, camera_from_field_of_view
 
 TEXELS_PER_METRE = 128.0
 JPEG_QUALITY = 95
@@ -20,21 +24,30 @@ POSE_HEADER = "# t tx ty tz qx qy qz qw (camera-to-world, camera axes x right, y
 
 
 def render_sequence(
-    seed: int, settings: PathSettings, size: tuple[int, int], family: RoomFamily | None = None
+    seed: int,
+    settings: PathSettings,
+    size: tuple[int, int],
+    family: WorldFamily = NARROW,
+    *,
+    texels_per_metre: float = TEXELS_PER_METRE,
+    device: str = "cpu",
 ) -> Iterator[RenderedFrame]:
-    """Frames of the video of this seed, images `size` (width, height) pixels.
+    """Frames of the video of this seed and family, images `size` (width, height) pixels.
 
-    Raises NoFreePathError when the seed's room has no camera path.
+    `texels_per_metre` is the resolution of the textures of plain rooms. Raises NoFreePathError when the seed's world
+    has no camera path.
     """
-    room = build_room(seed, family, TEXELS_PER_METRE)
-    poses = camera_path(room, seed, settings, family)
-    renderer = RoomRenderer(room, Intrinsics.from_field_of_view(room.field_of_view, *size))
-    for pose in poses:
-        yield renderer.render(pose)
+    world = build_world(seed, family, texels_per_metre)
+    poses = camera_path(world, seed, settings, family)
+    effects = CameraEffects(seed, family.effects, settings.rate_hz) if family.effects else None
+    camera = camera_from_field_of_view(world.field_of_view, *size)
+    yield from WorldRenderer(world, camera, effects, device).render(poses)
 
 
 def write_sequence(frames: Iterator[RenderedFrame], rate_hz: float, directory: Path) -> int:
-    """Write frames as rgb/NNNNNN.jpg, depth/NNNNNN.png (uint16 mm), poses.txt, intrinsics.txt; returns their number."""
+    """Write frames as rgb/NNNNNN.jpg, depth/NNNNNN.png (uint16 mm, 0 = none), poses.txt, intrinsics.txt; returns their
+    number.
+    """
     for part in ("rgb", "depth"):
         (directory / part).mkdir(parents=True, exist_ok=True)
     count = 0
@@ -43,39 +56,21 @@ def write_sequence(frames: Iterator[RenderedFrame], rate_hz: float, directory: P
         for count, frame in enumerate(frames, start=1):
             name = f"{count - 1:06d}"
             Image.fromarray(frame.colour).save(directory / "rgb" / f"{name}.jpg", quality=JPEG_QUALITY)
-            millimetres = np.clip(np.rint(frame.depth * 1000), 0, 65535).astype(np.uint16)
+            millimetres = np.rint(frame.depth * 1000)
+            millimetres = np.where(millimetres > 65535, 0, millimetres).astype(np.uint16)
             Image.fromarray(millimetres).save(directory / "depth" / f"{name}.png")
             poses.write(pose_line((count - 1) / rate_hz, frame.T_world_camera))
             if count == 1:
-                (directory / "intrinsics.txt").write_text(intrinsics_line(frame.intrinsics))
+                (directory / "intrinsics.txt").write_text(intrinsics_line(frame.camera))
     return count
 
 
-def intrinsics_line(camera: Intrinsics) -> str:
+def intrinsics_line(camera: Camera) -> str:
     """`fx fy cx cy width height`, pixel centres at integers."""
     return f"{camera.fx:.6f} {camera.fy:.6f} {camera.cx:.6f} {camera.cy:.6f} {camera.width} {camera.height}\n"
 
 
 def pose_line(seconds: float, pose: NDArray[np.float64]) -> str:
     """`t tx ty tz qx qy qz qw` of a pose T_world_camera (4, 4)."""
-    values = [*pose[:3, 3], *quaternion_xyzw(pose[:3, :3])]
+    values = [*pose[:3, 3], *quat_xyzw_from_rotation(pose[:3, :3])]
     return f"{seconds:.6f} " + " ".join(f"{value:.7f}" for value in values) + "\n"
-
-
-def quaternion_xyzw(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unit quaternion (4,) x, y, z, w with w >= 0 of a rotation matrix (3, 3).
-
-    Eigenvector of the symmetric 4x4 matrix of Bar-Itzhack, "New method for extracting the quaternion from a rotation
-    matrix", 2000.
-    """
-    m = rotation
-    k = np.array(
-        [
-            [m[0, 0] - m[1, 1] - m[2, 2], m[1, 0] + m[0, 1], m[2, 0] + m[0, 2], m[2, 1] - m[1, 2]],
-            [m[1, 0] + m[0, 1], m[1, 1] - m[0, 0] - m[2, 2], m[2, 1] + m[1, 2], m[0, 2] - m[2, 0]],
-            [m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], m[2, 2] - m[0, 0] - m[1, 1], m[1, 0] - m[0, 1]],
-            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m[0, 0] + m[1, 1] + m[2, 2]],
-        ]
-    )
-    quaternion: NDArray[np.float64] = np.linalg.eigh(k)[1][:, -1]
-    return quaternion if quaternion[3] >= 0 else -quaternion

@@ -5,7 +5,7 @@ second.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
 
-from .dataset_files import RenderedRooms
+from .arrays_file import read_arrays, write_arrays
+from .clips import Clips
 from .losses import mean_distance
 from .windows import Random, Views, change_colours, load_views, mirror
 
@@ -26,10 +27,10 @@ SOURCES = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenCache:
-    """Tokens and pointmaps of R rooms with F frames each; half of the rooms are mirrored."""
+    """Tokens and pointmaps of R clips with F frames each; half of the clips are mirrored."""
 
     mirrored: NDArray[np.bool_]
-    """(R,) rooms whose images, points and poses are mirrored."""
+    """(R,) clips whose images, points and poses are mirrored."""
     tokens: NDArray[np.float16]
     """(R, F, tokens, encoder width), before the encoder's norm."""
     points_camera: NDArray[np.float16]
@@ -44,21 +45,24 @@ def weights_digest(file: Path) -> str:
 
 
 @torch.no_grad()
-def build_cache(i2p: ImageToPoints, rooms: RenderedRooms, confidence_threshold: float, *, augment: bool) -> TokenCache:
-    """Run I2P over all rooms; with `augment`, half of them mirrored and all with changed colours (fixed seed)."""
+def build_cache(i2p: ImageToPoints, clips: Clips, confidence_threshold: float, *, augment: bool) -> TokenCache:
+    """Run I2P over all clips; with `augment`, half of them mirrored and all with changed colours (fixed seed)."""
     random = np.random.default_rng(777)
-    mirrored = (random.random(len(rooms)) < 0.5) & augment
-    frames = np.arange(rooms.colour.shape[1])
+    mirrored = (random.random(len(clips)) < 0.5) & augment
+    frames = np.arange(clips.frame_count)
     tokens, predicted = [], []
-    for room in range(len(rooms)):
-        views = mirror(load_views(rooms, np.array([room]), frames[None]), torch.from_numpy(mirrored[room : room + 1]))
+    for clip in range(len(clips)):
+        views = load_views(clips, np.array([clip]), frames[None], i2p.device)
+        views = mirror(views, mirrored[clip : clip + 1])
         if augment:
             views = change_colours(random, views)
         tokens.append(i2p.encode(views.images[0]))
-        predicted.append(_own_pointmaps(i2p, tokens[-1], random, confidence_threshold).to(torch.float16).numpy())
-        if room % 50 == 49:
-            print(f"tokens: {room + 1} of {len(rooms)} rooms", flush=True)
-    return TokenCache(mirrored, np.stack([part.to(torch.float16).numpy() for part in tokens]), np.stack(predicted))
+        predicted.append(_own_pointmaps(i2p, tokens[-1], random, confidence_threshold).to(torch.float16).cpu().numpy())
+        if clip % 50 == 49:
+            print(f"tokens: {clip + 1} of {len(clips)} clips", flush=True)
+    return TokenCache(
+        mirrored, np.stack([part.to(torch.float16).cpu().numpy() for part in tokens]), np.stack(predicted)
+    )
 
 
 def _own_pointmaps(i2p: ImageToPoints, tokens: Tensor, random: Random, confidence_threshold: float) -> Tensor:
@@ -82,29 +86,29 @@ def _own_pointmaps(i2p: ImageToPoints, tokens: Tensor, random: Random, confidenc
     result, _ = i2p.decode(reference_input, as_source[torch.from_numpy(np.stack(sources))], need_sources=False)
     valid = result.confidence >= confidence_threshold
     points = result.points / mean_distance(result.points, valid)
-    return torch.where(valid[..., None], points, torch.zeros(()))[:, 0]
+    return torch.where(valid[..., None], points, 0.0)[:, 0]
 
 
 def load_or_build(
-    path: Path, i2p: ImageToPoints, i2p_digest: str, rooms: RenderedRooms, threshold: float, *, augment: bool
+    path: Path, i2p: ImageToPoints, i2p_digest: str, clips: Clips, threshold: float, *, augment: bool
 ) -> TokenCache:
-    """The cache in `path` if it was made with this I2P and these rooms, otherwise a new one, written there."""
-    key = f"{i2p_digest} {threshold} {hashlib.sha256(rooms.seeds.tobytes()).hexdigest()[:16]}"
-    if path.exists():
-        with np.load(path) as arrays:
-            if str(arrays["key"]) == key:
-                return TokenCache(arrays["mirrored"], arrays["tokens"], arrays["points_camera"])
-    cache = build_cache(i2p, rooms, threshold, augment=augment)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial, key=np.array(key), mirrored=cache.mirrored, tokens=cache.tokens, points_camera=cache.points_camera
-    )
-    partial.replace(path)
+    """The cache in `path` if it was made with this I2P and these clips, otherwise a new one, written there."""
+    names = hashlib.sha256(" ".join(clips.names.tolist()).encode()).hexdigest()[:16]
+    key = f"{i2p_digest} {threshold} {names}"
+    arrays = read_arrays(path, key)
+    if arrays is not None:
+        return TokenCache(**arrays)
+    cache = build_cache(i2p, clips, threshold, augment=augment)
+    write_arrays(path, {part.name: getattr(cache, part.name) for part in fields(cache)}, key)
     return cache
 
 
 def points_and_poses(
-    rooms: RenderedRooms, cache: TokenCache, room_indices: NDArray[np.int64], frames: NDArray[np.int64]
+    clips: Clips,
+    cache: TokenCache,
+    clip_indices: NDArray[np.int64],
+    frames: NDArray[np.int64],
+    device: torch.device | str = "cpu",
 ) -> Views:
-    """Views of frames (B, V) of rooms (B,), mirrored where the cache's rooms are."""
-    return mirror(load_views(rooms, room_indices, frames), torch.from_numpy(cache.mirrored[room_indices]))
+    """Views of frames (B, V) of clips (B,), mirrored where the cache's clips are."""
+    return mirror(load_views(clips, clip_indices, frames, device), cache.mirrored[clip_indices])

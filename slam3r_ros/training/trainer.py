@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .logs import Logs
 from .optimisation import MovingAverage, learning_rate_factor, make_optimisers
+from .pictures import Picture
 from .workers import Workers
 
 
@@ -28,6 +29,10 @@ class TrainingSettings:
     checkpoint_seconds: float = 300.0
     gradient_limit: float = 1.0
     seed: int = 0
+    precision: torch.dtype = torch.float32
+    """Of the networks' matrix products (autocast); weights, heads and losses are float32."""
+    tensorboard: str = "off"
+    """auto, on or off."""
 
 
 class Stage(Protocol):
@@ -35,13 +40,16 @@ class Stage(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """The module whose parameters with requires_grad are trained."""
+        """The module whose parameters with requires_grad are trained, on the device to train on."""
 
-    def loss(self, random: np.random.Generator) -> tuple[Tensor, int]:
-        """The loss of one random batch and its number of samples."""
+    def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
+        """The loss of one random batch and its number of samples, at `progress` (0 to 1) of the planned time."""
 
     def validate(self) -> dict[str, float]:
         """Figures of the model as it is, on fixed held-out samples."""
+
+    def picture(self) -> Picture:
+        """What the model as it is predicts for some fixed held-out samples."""
 
     def export(self, directory: Path) -> None:
         """Write the model as it is, in the published file format."""
@@ -57,7 +65,9 @@ class Progress:
 
 
 class Trainer:
-    """Runs one stage in `directory`: checkpoint.pt, log.csv and the exported network's folder are its files."""
+    """Runs one stage in `directory`: checkpoint.pt, log.csv, pictures/, tensorboard/ and the exported network's folder
+    are its files.
+    """
 
     def __init__(
         self,
@@ -71,6 +81,7 @@ class Trainer:
         """`network` names the folder of the exported network: i2p or l2w; `clock` gives seconds."""
         self.stage, self._directory, self._network, self._settings = stage, directory, network, settings
         self._workers = workers or Workers()
+        self._device = next(stage.model.parameters()).device
         self._optimisers = make_optimisers(stage.model, settings.learning_rate)
         self._average = MovingAverage(stage.model)
         self._clock, self._since = clock, clock()
@@ -78,17 +89,22 @@ class Trainer:
         directory.mkdir(parents=True, exist_ok=True)
         if self._checkpoint_path.exists():
             self._resume()
+        self._logs = Logs(directory, settings.tensorboard) if self._workers.rank == 0 else None
 
     @property
     def _checkpoint_path(self) -> Path:
         return self._directory / "checkpoint.pt"
+
+    @property
+    def _share_done(self) -> float:
+        return self.progress.seconds / (60 * self._settings.minutes)
 
     def run(self) -> None:
         """Train until the planned minutes are over; checkpoint, validate and export on the way and at the end."""
         losses: list[float] = []
         before = replace(self.progress)
         self._since = self._clock()
-        while self.progress.seconds < 60 * self._settings.minutes:
+        while self._share_done < 1:
             losses.append(self.one_step())
             if self.progress.seconds - before.seconds > self._settings.checkpoint_seconds:
                 self._report(losses, before)
@@ -99,18 +115,20 @@ class Trainer:
         """One optimisation step; returns its loss. The batch depends on the step's number and the worker alone."""
         progress, settings, workers = self.progress, self._settings, self._workers
         random = np.random.default_rng([settings.seed, progress.step, workers.rank])
-        loss, samples = self.stage.loss(random)
+        with self._autocast():
+            loss, samples = self.stage.loss(random, self._share_done)
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
         trained = [parameter for parameter in self.stage.model.parameters() if parameter.grad is not None]
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        own_loss = float(loss.detach())
         seconds = progress.seconds + self._clock() - self._since
-        mean_loss, mean_samples, progress.seconds = workers.average(gradients, [float(loss.detach()), samples, seconds])
+        mean_loss, mean_samples, progress.seconds = workers.average(gradients, [own_loss, samples, seconds])
         self._since = self._clock()
         norm = torch.nn.utils.clip_grad_norm_(trained, settings.gradient_limit)
         if torch.isfinite(norm):
-            factor = learning_rate_factor(progress.step, progress.seconds / (60 * settings.minutes))
+            factor = learning_rate_factor(progress.step, self._share_done)
             for optimiser in self._optimisers:
                 for group in optimiser.param_groups:
                     group["lr"] = settings.learning_rate * factor
@@ -120,35 +138,30 @@ class Trainer:
         progress.samples += round(mean_samples * workers.count)
         return mean_loss
 
+    def _autocast(self) -> torch.autocast:
+        lower = self._settings.precision != torch.float32
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=lower)
+
     def _report(self, losses: list[float], before: Progress) -> None:
-        """Save a checkpoint, then validate and export the averaged weights and log the figures (first worker only)."""
-        if self._workers.rank == 0:
+        """Save a checkpoint, then validate, picture and export the averaged weights and log (first worker only)."""
+        if self._logs is not None:
             self.save()
             model = self.stage.model
             current = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             model.load_state_dict(self._average.weights)
             model.eval()
-            with torch.no_grad():
+            with torch.no_grad(), self._autocast():
                 figures = self.stage.validate()
+                picture = self.stage.picture()
             self.stage.export(self._directory / self._network)
             model.load_state_dict(current)
             model.train()
             rate = (self.progress.samples - before.samples) / max(self.progress.seconds - before.seconds, 1e-6)
             loss = float(np.mean(losses)) if losses else float("nan")
             row = {**asdict(self.progress), "loss": loss, "samples_per_second": rate, **figures}
-            self._log({name: round(value, 5) for name, value in row.items()})
+            self._logs.add({name: round(value, 5) for name, value in row.items()}, picture)
         self._workers.wait()
         self._since = self._clock()
-
-    def _log(self, row: dict[str, float]) -> None:
-        print(", ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)
-        path = self._directory / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
 
     def save(self) -> None:
         """Write the checkpoint, replacing the old one at once."""
@@ -163,10 +176,11 @@ class Trainer:
         os.replace(partial, self._checkpoint_path)
 
     def _resume(self) -> None:
-        state = torch.load(self._checkpoint_path, weights_only=True)
+        state = torch.load(self._checkpoint_path, weights_only=True, map_location=self._device)
         self.progress = Progress(**state["progress"])
         self.stage.model.load_state_dict(state["model"])
         self._average.weights = state["average"]
         for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        print(f"resumed at step {self.progress.step}, {self.progress.seconds / 60:.1f} minutes", flush=True)
+        if self._workers.rank == 0:
+            print(f"resumed at step {self.progress.step}, {self.progress.seconds / 60:.1f} minutes", flush=True)

@@ -5,16 +5,21 @@ On a shared machine this is far quicker than one process with several threads, w
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
+
+_LONGEST_WAIT = timedelta(days=1)
+"""Of a worker for the others, the first of which may render worlds meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +28,25 @@ class Workers:
 
     rank: int = 0
     count: int = 1
+    local_rank: int = 0
+    """Among the workers on this machine: which GPU is its own."""
+
+    def device(self, name: str) -> torch.device:
+        """The device this worker trains on, of what the setting `name` means; raises WeightsError."""
+        from slam3r_ros.networks.weights import choose_device  # here, so that workers start quickly
+
+        chosen = choose_device(name)
+        if chosen.type == "cuda" and chosen.index is None and self.count > 1:
+            return torch.device("cuda", self.local_rank % torch.cuda.device_count())
+        return chosen
 
     def average(self, values: Sequence[Tensor], numbers: Sequence[float]) -> list[float]:
         """Replace the tensors, in place, by their averages over all workers; returns the numbers' averages."""
         if self.count == 1:
             return list(numbers)
-        flat = torch.cat([*(value.flatten() for value in values), torch.tensor(numbers, dtype=torch.float32)])
+        device = values[0].device if values else torch.device("cpu")
+        last = torch.tensor(numbers, dtype=torch.float32, device=device)
+        flat = torch.cat([*(value.flatten() for value in values), last])
         distributed.all_reduce(flat)
         flat /= self.count
         position = 0
@@ -46,8 +64,12 @@ class Workers:
 def run_workers(function: Callable[..., None], count: int, *arguments: Any) -> None:
     """Call `function(workers, *arguments)` in `count` processes of one thread; in this process when `count` is 1.
 
-    The processes end with this one, by SIGTERM or SIGINT too.
+    The processes end with this one, by SIGTERM or SIGINT too. Under torchrun, this process is one of those it started,
+    and `count` is not used.
     """
+    if under_torchrun():
+        _run_under_torchrun(function, arguments)
+        return
     if count == 1:
         function(Workers(), *arguments)
         return
@@ -64,11 +86,27 @@ def run_workers(function: Callable[..., None], count: int, *arguments: Any) -> N
             signal.signal(signal.SIGTERM, previous)
 
 
+def under_torchrun() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _run_under_torchrun(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    rank, count, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if not distributed.is_initialized():
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
+    function(Workers(rank, count, local_rank), *arguments)
+
+
 def _worker(rank: int, count: int, meeting: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=count)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(
+        backend, init_method=f"file://{meeting}", rank=rank, world_size=count, timeout=_LONGEST_WAIT
+    )
     try:
-        function(Workers(rank, count), *arguments)
+        function(Workers(rank, count, rank), *arguments)
     finally:
         distributed.destroy_process_group()

@@ -16,45 +16,67 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slam3r_ros.training.camera_path import PathSettings, camera_path
-from slam3r_ros.training.dataset_files import RenderedRooms
+from slam3r_ros.networks.config import NetworkConfig
+from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.training.clips import Clips
+from slam3r_ros.training.correlation_stage import CorrelationStage
+from slam3r_ros.training.data import PhaseData
+from slam3r_ros.training.embedded_config import initialise_weights
+from slam3r_ros.training.i2p_stage import BatchSettings, ImageToPointsStage
 from slam3r_ros.training.l2w_samples import choose_registration_frames, registration_batch
-from slam3r_ros.training.losses import confidence_weighted, point_distances
+from slam3r_ros.training.l2w_stage import LocalToWorldStage, new_l2w
+from slam3r_ros.training.losses import confidence_weighted, point_distances, sky_confidence
 from slam3r_ros.training.matching import match_targets
 from slam3r_ros.training.optimisation import MovingAverage, learning_rate_factor, orthogonalised
-from slam3r_ros.training.renderer import Intrinsics, RoomRenderer
-from slam3r_ros.training.rooms import build_room
-from slam3r_ros.training.token_cache import PREDICTED_EVERY, TokenCache
+from slam3r_ros.training.pictures import Picture
+from slam3r_ros.training.token_cache import PREDICTED_EVERY, TokenCache, build_cache
 from slam3r_ros.training.trainer import Trainer, TrainingSettings
 from slam3r_ros.training.windows import change_colours, choose_frames, load_views, mirror, transform_points
+from slam3r_ros.training.worlds.build import build_world
+from slam3r_ros.training.worlds.family import NARROW
+from slam3r_ros.training.worlds.paths.choose import PathSettings, camera_path
+from slam3r_ros.training.worlds.renderer import WorldRenderer, camera_from_field_of_view
 
 SIDE, FRAMES = 32, 24
+TINY = NetworkConfig(
+    image_size=(SIDE, SIDE),
+    encoder_width=32,
+    encoder_depth=1,
+    encoder_heads=2,
+    decoder_width=32,
+    decoder_depth=3,
+    decoder_heads=2,
+)
 
 
 @pytest.fixture(scope="module")
-def rooms() -> RenderedRooms:
-    colour, depth, poses, focal = [], [], [], []
+def rooms() -> Clips:
+    """Two narrow rooms; a block of each frame of the second has no depth, as the sky has none."""
+    colour, depth, poses, cameras = [], [], [], []
     for seed in (0, 1):
-        room = build_room(seed, texels_per_metre=16.0)
-        intrinsics = Intrinsics.from_field_of_view(room.field_of_view, SIDE, SIDE)
-        renderer = RoomRenderer(room, intrinsics)
-        frames = [renderer.render(pose) for pose in camera_path(room, seed, PathSettings(FRAMES, 8.0))]
+        world = build_world(seed, NARROW, texels_per_metre=16.0)
+        camera = camera_from_field_of_view(world.field_of_view, SIDE, SIDE)
+        path = camera_path(world, seed, PathSettings(FRAMES, 8.0))
+        frames = list(WorldRenderer(world, camera).render(path))
         colour.append(np.stack([frame.colour for frame in frames]))
         depth.append(np.stack([frame.depth for frame in frames]).astype(np.float16))
         poses.append(np.stack([frame.T_world_camera for frame in frames]).astype(np.float32))
-        focal.append(np.float32(intrinsics.fx))
-    return RenderedRooms(np.arange(2), np.stack(colour), np.stack(depth), np.stack(poses), np.array(focal))
+        cameras.append([camera.fx, camera.cx, camera.cy])
+    depth[1][:, :4, :8] = 0.0
+    names = np.array(["narrow:0", "narrow:1"])
+    camera_array = np.array(cameras, np.float32)
+    return Clips(names, np.stack(colour), np.stack(depth), np.stack(poses), camera_array, np.array([True, True]))
 
 
-def _reprojected_colour_error(rooms: RenderedRooms, *, mirrored: bool) -> float:
+def _reprojected_colour_error(rooms: Clips, *, mirrored: bool) -> float:
     """Mean colour difference between view 0's pixels and what view 1 shows where view 1's camera sees their points."""
     views = load_views(rooms, np.array([0]), np.array([[8, 10]]))
-    views = mirror(views, torch.tensor([mirrored]))
+    views = mirror(views, np.array([mirrored]))
     points = transform_points(
         torch.linalg.inv(views.T_world_camera[:, 1:]) @ views.T_world_camera[:, :1], views.points_camera[:, :1]
     )
     x, y, z = points[0, 0].reshape(-1, 3).unbind(-1)
-    focal, middle = float(rooms.focal[0]), (SIDE - 1) / 2
+    focal, middle = float(rooms.camera[0, 0]), (SIDE - 1) / 2
     column, row = (x / z * focal + middle).round().long(), (y / z * focal + middle).round().long()
     seen = (column >= 0) & (column < SIDE) & (row >= 0) & (row < SIDE) & (z > 0)
     assert seen.float().mean() > 0.4
@@ -63,7 +85,7 @@ def _reprojected_colour_error(rooms: RenderedRooms, *, mirrored: bool) -> float:
     return float((first - second).abs().mean())
 
 
-def test_views_and_their_mirror_images_agree_in_colour_and_geometry(rooms: RenderedRooms) -> None:
+def test_views_and_their_mirror_images_agree_in_colour_and_geometry(rooms: Clips) -> None:
     error, mirrored_error = (_reprojected_colour_error(rooms, mirrored=mirrored) for mirrored in (False, True))
     views = load_views(rooms, np.array([0]), np.array([[8, 10]]))
     unrelated = float((views.images[0, 0] - views.images[0, 1].flip(2)).abs().mean())
@@ -71,13 +93,13 @@ def test_views_and_their_mirror_images_agree_in_colour_and_geometry(rooms: Rende
     assert mirrored_error == pytest.approx(error, rel=0.15)
 
 
-def test_points_in_a_view_are_its_camera_points(rooms: RenderedRooms) -> None:
+def test_points_in_a_view_are_its_camera_points(rooms: Clips) -> None:
     views = load_views(rooms, np.array([0, 1]), np.array([[3, 7, 9], [0, 5, 2]]))
     for view in range(3):
         assert torch.allclose(views.points_in(view)[:, view], views.points_camera[:, view], atol=1e-4)
 
 
-def test_colour_changes_leave_geometry_and_range(rooms: RenderedRooms) -> None:
+def test_colour_changes_leave_geometry_and_range(rooms: Clips) -> None:
     views = load_views(rooms, np.array([0, 1]), np.array([[3, 7], [0, 5]]))
     changed = change_colours(np.random.default_rng(0), views)
     assert changed.points_camera is views.points_camera
@@ -85,7 +107,7 @@ def test_colour_changes_leave_geometry_and_range(rooms: RenderedRooms) -> None:
     assert changed.images.abs().max() <= 1
 
 
-@pytest.mark.parametrize("count", [2, 4, 6])
+@pytest.mark.parametrize("count", [2, 4, 6, 11])
 def test_windows_have_different_frames_of_the_room(count: int) -> None:
     random = np.random.default_rng(count)
     for _ in range(200):
@@ -131,7 +153,7 @@ def test_learning_rate_rises_then_falls_to_its_floor() -> None:
     assert learning_rate_factor(1000, 1.0) == pytest.approx(0.01) == learning_rate_factor(1000, 2.0)
 
 
-def _cache(rooms: RenderedRooms) -> TokenCache:
+def _cache(rooms: Clips) -> TokenCache:
     random = np.random.default_rng(0)
     shape = (len(rooms), FRAMES // PREDICTED_EVERY, SIDE, SIDE, 3)
     return TokenCache(
@@ -141,7 +163,7 @@ def _cache(rooms: RenderedRooms) -> TokenCache:
     )
 
 
-def test_registration_samples_have_world_units_and_normalised_keyframes(rooms: RenderedRooms) -> None:
+def test_registration_samples_have_world_units_and_normalised_keyframes(rooms: Clips) -> None:
     sample = registration_batch(np.random.default_rng(3), rooms, _cache(rooms), batch=6, scene=3, keyframes=2)
     assert sample.scene_points.shape == sample.true_scene.shape == (6, 3, SIDE, SIDE, 3)
     assert sample.keyframe_points.shape == sample.true_keyframes.shape == (6, 2, SIDE, SIDE, 3)
@@ -169,12 +191,15 @@ class _LineStage:
         self.model = nn.Linear(2, 1)
         self.exported = 0
 
-    def loss(self, random: np.random.Generator) -> tuple[Tensor, int]:
+    def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
         x = torch.from_numpy(random.standard_normal((8, 2)).astype(np.float32))
         return (self.model(x) - x.sum(1, keepdim=True)).square().mean(), 8
 
     def validate(self) -> dict[str, float]:
         return {"error": float((self.model.weight - 1).abs().max())}
+
+    def picture(self) -> Picture:
+        return np.zeros((4, 4, 3), np.uint8)
 
     def export(self, directory: Path) -> None:
         self.exported += 1
@@ -207,6 +232,7 @@ def test_a_run_stops_after_its_minutes_logs_and_exports(tmp_path: Path) -> None:
     errors = [float(line.split(",")[-1]) for line in lines[1:]]
     assert errors[-1] < errors[0]
     assert not list(tmp_path.glob("*.partial"))
+    assert len(list((tmp_path / "pictures").glob("step_*.png"))) == len(lines) - 1
 
 
 def test_the_moving_average_follows_the_weights() -> None:
@@ -217,6 +243,84 @@ def test_the_moving_average_follows_the_weights() -> None:
     for step in range(100):
         average.update(model, step)
     assert float(average.weights["weight"]) == pytest.approx(3.0, abs=1e-3)
+
+
+def test_confidence_of_the_sky_is_lowered_and_its_points_do_not_count(rooms: Clips) -> None:
+    views = load_views(rooms, np.array([1]), np.array([[0, 3]]))
+    assert views.sky[:, :, :4, :8].all() and not views.sky[:, :, 4:].any() and not (views.sky & views.valid).any()
+    confidence = torch.full(views.valid.shape, 3.0, requires_grad=True)
+    distances = torch.where(views.valid, 0.01, 1e6)
+    (confidence_weighted(distances, confidence, views.valid) + sky_confidence(confidence, views.sky)).backward()
+    assert confidence.grad is not None
+    assert (confidence.grad[views.sky] > 0).all(), "a step down the gradient lowers it"
+    assert (confidence.grad[views.valid] < 0).all()
+
+
+def _i2p_stage(rooms: Clips, views: int = 3) -> ImageToPointsStage:
+    model = ImageToPoints(TINY)
+    initialise_weights(model)
+    small = Clips(
+        rooms.names, rooms.colour[:, :, :16, :16], rooms.depth[:, :, :16, :16], rooms.T_world_camera,
+        rooms.camera, rooms.empty_is_sky,
+    )  # fmt: skip
+    phases = [PhaseData(16, 0.5, small), PhaseData(SIDE, 1.0, rooms)]
+    return ImageToPointsStage(model, phases, rooms, BatchSettings(12, views))
+
+
+def test_i2p_learns_through_its_phases_and_every_trained_weight_has_a_gradient(rooms: Clips) -> None:
+    stage = _i2p_stage(rooms)
+    losses = []
+    for progress, side in ((0.0, 16), (0.49, 16), (0.5, SIDE), (1.0, SIDE)):
+        loss, samples = stage.loss(np.random.default_rng(1), progress)
+        assert stage.model.config.image_size == (side, side)
+        assert samples >= 4
+        losses.append(loss)
+    losses[-1].backward()
+    missing = [name for name, p in stage.model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing and torch.isfinite(losses[-1])
+    with torch.no_grad():
+        figures, picture = stage.validate(), stage.picture()
+    assert np.isfinite(list(figures.values())).all() and "sky_confidence" in figures
+    assert picture.shape == (2 * SIDE, 16 * SIDE, 3)
+
+
+def test_windows_of_two_to_eleven_views_are_trained_on(rooms: Clips) -> None:
+    stage = _i2p_stage(rooms, views=11)
+    counts = set()
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        counts.add(stage._window_batch(random, stage._phases[1]).images.shape[1])
+    assert counts == set(range(2, 12))
+
+
+def test_correlation_and_l2w_train_on_what_i2p_gives(rooms: Clips, tmp_path: Path) -> None:
+    i2p = _i2p_stage(rooms).model
+    correlation = CorrelationStage(i2p, rooms, rooms, queries=2)
+    loss, _ = correlation.loss(np.random.default_rng(0), 0.0)
+    loss.backward()
+    assert i2p.correlation_head.fc1.weight.grad is not None
+    with torch.no_grad():
+        assert correlation.picture().shape == (4 * SIDE, 7 * SIDE, 3)
+    i2p = i2p.eval().requires_grad_(False)
+    cache = build_cache(i2p, rooms, 1.0, augment=True)
+    l2w = LocalToWorldStage(new_l2w(i2p), (rooms, cache), (rooms, cache), views_in_batch=14)
+    loss, samples = l2w.loss(np.random.default_rng(0), 0.0)
+    loss.backward()
+    assert samples >= 1 and torch.isfinite(loss)
+    with torch.no_grad():
+        assert np.isfinite(list(l2w.validate().values())).all()
+        assert l2w.picture().shape == (4 * SIDE, 4 * SIDE, 3)
+    l2w.export(tmp_path / "l2w")
+    assert (tmp_path / "l2w" / "model.safetensors").is_file()
+
+
+def test_a_run_in_bfloat16_trains_float32_weights(rooms: Clips, tmp_path: Path) -> None:
+    settings = TrainingSettings(minutes=1.0, precision=torch.bfloat16)
+    trainer = Trainer(_i2p_stage(rooms), tmp_path, "i2p", settings, clock=lambda: 0.0)
+    before = trainer.stage.model.state_dict()["decoder_embedding.weight"].clone()
+    assert math.isfinite(trainer.one_step())
+    after = trainer.stage.model.state_dict()["decoder_embedding.weight"]
+    assert after.dtype == torch.float32 and not torch.equal(before, after)
 
 
 _AVERAGE = """
@@ -245,21 +349,23 @@ def test_workers_average_gradients_and_numbers(tmp_path: Path) -> None:
         assert numbers == [1.5]
 
 
-def test_match_targets_of_a_view_with_itself_are_its_own_patches(rooms: RenderedRooms) -> None:
+def test_match_targets_of_a_view_with_itself_are_its_own_patches(rooms: Clips) -> None:
     points = load_views(rooms, np.array([0]), np.array([[4]])).points_camera[:, 0]
-    weights, visible = match_targets(points, torch.eye(4)[None], points, patch=16)
+    camera = torch.from_numpy(rooms.camera[:1])
+    weights, visible = match_targets(points, torch.eye(4)[None], points, camera, patch=16)
     assert visible.all()
     assert torch.allclose(weights[0], torch.eye(4), atol=1e-3)
 
 
-def test_match_targets_follow_a_turn_of_the_camera(rooms: RenderedRooms) -> None:
+def test_match_targets_follow_a_turn_of_the_camera(rooms: Clips) -> None:
     """A wall straight ahead, seen by a camera moved right by one patch: its patches lie one column further left."""
     focal, middle = 40.0, (SIDE - 1) / 2
     rows, columns = torch.meshgrid(torch.arange(SIDE).float(), torch.arange(SIDE).float(), indexing="ij")
     wall = 2.0 * torch.stack([(columns - middle) / focal, (rows - middle) / focal, torch.ones_like(rows)], dim=-1)[None]
     pose = torch.eye(4)[None].clone()
     pose[0, 0, 3] = -2.0 * 16 / focal
-    weights, visible = match_targets(wall, pose, wall, patch=16)
+    camera = torch.tensor([[focal, middle, middle]])
+    weights, visible = match_targets(wall, pose, wall, camera, patch=16)
     assert visible[0].tolist() == [False, True, False, True]
     assert weights[0, 1].argmax() == 0 and weights[0, 3].argmax() == 2
 

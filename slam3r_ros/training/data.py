@@ -1,0 +1,109 @@
+"""The training and validation clips of a run, from rendered worlds and recordings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slam3r_ros.networks.weights import choose_device
+
+from .clips import Clips, DataError
+from .config import Phase, TrainingConfig
+from .recorded_data import load_recording, recordings_in
+from .rendered_data import family_folder, holds_worlds, load_worlds, no_worlds, render_worlds, world_file
+from .seeds import TRAINING_SEEDS, VALIDATION_SEEDS
+from .worlds.family import family_of
+
+VALIDATION_WORLDS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseData:
+    """What a phase of the curriculum learns from."""
+
+    image_size: int
+    """Side of the images, pixels."""
+    until: float
+    """Share of the run's time at which the phase ends, 1 for the last."""
+    clips: Clips
+
+
+def render_data(config: TrainingConfig, image_size: int) -> int:
+    """Render the worlds that the curriculum needs and that are missing, images `image_size` pixels where a phase does
+    not say; returns how many worlds have frames. Raises FamilyError, DataError.
+    """
+    seeds = [*VALIDATION_SEEDS[:VALIDATION_WORLDS], *_training_seeds(config)]
+    on = choose_device(config.device)
+    processes = 1 if on.type == "cuda" else config.processes
+    wanted = {(family_of(phase.family).name, phase.image_size or image_size) for phase in config.curriculum}
+    return sum(
+        render_worlds(family_folder(config.data[0], family, size), seeds, family, size, processes, str(on))
+        for family, size in sorted(wanted)
+    )
+
+
+def _training_seeds(config: TrainingConfig) -> range:
+    if config.rooms > len(TRAINING_SEEDS):
+        raise DataError(
+            f"--rooms: at most {len(TRAINING_SEEDS)} worlds are for training (the others are for validation and "
+            f"tests), got {config.rooms}"
+        )
+    return TRAINING_SEEDS[: config.rooms]
+
+
+def check_data(config: TrainingConfig, image_size: int) -> None:
+    """Raise DataError or FamilyError when worlds or folders that a run needs are missing; quick."""
+    seeds = [*_training_seeds(config), *VALIDATION_SEEDS[:VALIDATION_WORLDS]]
+    for phase in config.curriculum:
+        folder = _folder(config, phase, phase.image_size or image_size)
+        if not any(world_file(folder, seed).exists() for seed in seeds):
+            raise no_worlds(folder)
+    for folder in config.data:
+        if not folder.is_dir():
+            raise DataError(f"--data: there is no folder {folder}")
+
+
+def load_phases(config: TrainingConfig, image_size: int) -> list[PhaseData]:
+    """The phases of the curriculum, in order; raises DataError when worlds are missing, FamilyError."""
+    total, done, phases = sum(phase.share for phase in config.curriculum), 0.0, []
+    for phase in config.curriculum:
+        done += phase.share / total
+        phases.append(PhaseData(phase.image_size or image_size, done, load_training(config, phase, image_size)))
+    return phases
+
+
+def load_training(config: TrainingConfig, phase: Phase, image_size: int) -> Clips:
+    """The clips that a phase learns from: its family's worlds and all recordings."""
+    side = phase.image_size or image_size
+    parts = [load_worlds(_folder(config, phase, side), _training_seeds(config))]
+    parts += _recordings(config.data, side, config.out / "recordings")
+    return _checked(Clips.joined(parts), side)
+
+
+def load_validation(config: TrainingConfig, image_size: int) -> Clips:
+    """The clips that all stages are validated on: worlds of the last phase's family that are never trained on."""
+    phase = config.curriculum[-1]
+    side = phase.image_size or image_size
+    return _checked(load_worlds(_folder(config, phase, side), VALIDATION_SEEDS[:VALIDATION_WORLDS]), side)
+
+
+def _folder(config: TrainingConfig, phase: Phase, side: int) -> Path:
+    return family_folder(config.data[0], family_of(phase.family).name, side)
+
+
+def _recordings(folders: tuple[Path, ...], side: int, cache: Path) -> list[Clips]:
+    clips = []
+    for folder in folders:
+        found = recordings_in(folder)
+        if not found and folder not in folders[:1] and not holds_worlds(folder):
+            raise DataError(f"--data: {folder} holds no recording (rgb/, depth/, poses.txt, intrinsics.txt)")
+        clips += [load_recording(recording, (side, side), cache) for recording in found]
+    return [part for part in clips if part is not None]
+
+
+def _checked(clips: Clips, side: int) -> Clips:
+    if clips.image_size != (side, side):
+        raise DataError(
+            f"training data: images of {clips.image_size[1]} x {clips.image_size[0]} pixels, expected {side} x {side}"
+        )
+    return clips

@@ -1,0 +1,3 @@
+"""Camera paths: `motion` (ranges), one file for each way of moving, `poses` (from samples to poses), `choose` (the path
+of a seed).
+"""

@@ -1,0 +1,162 @@
+"""Training data: rendered files, recordings cropped as the engine does it, seeds, and the configuration."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from slam3r_ros.engine.camera import Camera
+from slam3r_ros.engine.encode import resize_and_crop
+from slam3r_ros.tools import train
+from slam3r_ros.training.arrays_file import read_arrays, write_arrays
+from slam3r_ros.training.clips import FRAMES_PER_CLIP, Clips, DataError
+from slam3r_ros.training.config import ConfigurationError, Phase, TrainingConfig
+from slam3r_ros.training.data import check_data, load_training
+from slam3r_ros.training.recorded_data import clip_frames, load_recording, recordings_in
+from slam3r_ros.training.rendered_data import family_folder, load_worlds, render_world_file
+from slam3r_ros.training.seeds import FIRST_DEMO_SEED, TRAINING_SEEDS, VALIDATION_SEEDS, is_held_out
+from slam3r_ros.training.sequence_files import render_sequence, write_sequence
+from slam3r_ros.training.windows import load_views
+from slam3r_ros.training.worlds.paths.choose import PathSettings
+from slam3r_ros.training.worlds.renderer import RenderedFrame
+
+SIZE = (48, 36)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[RenderedFrame]:
+    return list(render_sequence(FIRST_DEMO_SEED, PathSettings(FRAMES_PER_CLIP, 8.0), SIZE, texels_per_metre=16.0))
+
+
+@pytest.fixture(scope="module")
+def recording(frames: list[RenderedFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings") / "room"
+    assert write_sequence(iter(frames), 8.0, folder) == FRAMES_PER_CLIP
+    return folder
+
+
+def test_written_sequence_has_the_promised_layout(frames: list[RenderedFrame], recording: Path) -> None:
+    assert len(list((recording / "rgb").iterdir())) == FRAMES_PER_CLIP
+    depth = np.asarray(Image.open(recording / "depth" / "000001.png"))
+    assert depth.dtype == np.uint16
+    assert depth / 1000 == pytest.approx(frames[1].depth, abs=6e-4)
+    values = [float(value) for value in (recording / "intrinsics.txt").read_text().split()]
+    assert values == pytest.approx([frames[0].camera.fx, frames[0].camera.fy, 23.5, 17.5, *SIZE], abs=1e-5)
+    lines = [line.split() for line in (recording / "poses.txt").read_text().splitlines() if not line.startswith("#")]
+    assert [float(line[0]) for line in lines[:3]] == pytest.approx([0.0, 0.125, 0.25])
+    assert [float(value) for value in lines[2][1:4]] == pytest.approx(frames[2].T_world_camera[:3, 3], abs=1e-6)
+    stored = np.asarray(Image.open(recording / "rgb" / "000000.jpg"), float)
+    assert np.abs(stored - frames[0].colour).mean() < 8
+
+
+def test_a_recording_becomes_clips_whose_points_agree_with_its_own(
+    frames: list[RenderedFrame], recording: Path, tmp_path: Path
+) -> None:
+    assert recordings_in(recording.parent) == recordings_in(recording) == [recording]
+    clips = load_recording(recording, (32, 32), tmp_path)
+    assert clips is not None and clips.colour.shape == (1, FRAMES_PER_CLIP, 32, 32, 3)
+    stored = np.asarray(Image.open(recording / "rgb" / "000005.jpg"))
+    assert np.array_equal(clips.colour[0, 5], resize_and_crop(stored, (32, 32)))
+    frame = frames[5]
+    points = load_views(clips, np.array([0]), np.array([[5]])).points_camera[0, 0].numpy()
+    camera: Camera = frame.camera
+    column = np.rint(points[..., 0] / points[..., 2] * camera.fx + camera.cx).astype(int)
+    row = np.rint(points[..., 1] / points[..., 2] * camera.fy + camera.cy).astype(int)
+    assert points[..., 2] == pytest.approx(frame.depth[row.clip(0, 35), column.clip(0, 47)], abs=2e-2)
+    again = load_recording(recording, (32, 32), tmp_path)
+    assert again is not None and np.array_equal(again.depth, clips.depth)
+
+
+def test_clips_have_no_gaps_and_about_the_right_rate() -> None:
+    seconds = np.concatenate([np.arange(300) / 30, 60 + np.arange(200) / 30])
+    clips = clip_frames((seconds * 1e9).astype(np.int64))
+    assert len(clips) == 2
+    for clip in clips:
+        gaps = np.diff(seconds[clip])
+        assert len(clip) == FRAMES_PER_CLIP and gaps.max() < 0.2 and gaps.min() > 0.12
+
+
+def test_a_recording_whose_files_do_not_belong_together_says_so(recording: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    for part in ("rgb", "depth"):
+        (broken / part).mkdir(parents=True)
+    for name in ("poses.txt", "intrinsics.txt"):
+        (broken / name).write_text((recording / name).read_text())
+    with pytest.raises(DataError, match="40 poses"):
+        load_recording(broken, (32, 32), tmp_path)
+
+
+def test_rendered_worlds_are_written_once_and_join_recordings(recording: Path, tmp_path: Path) -> None:
+    folder = family_folder(tmp_path, "narrow", 32)
+    assert folder == tmp_path / "narrow_32"
+    assert render_world_file(folder, 0, "narrow", 32)
+    written = (folder / "room_00000.npz").stat().st_mtime_ns
+    assert render_world_file(folder, 0, "narrow", 32)
+    assert (folder / "room_00000.npz").stat().st_mtime_ns == written
+    config = TrainingConfig(data=(tmp_path, recording.parent), out=tmp_path / "out", rooms=3)
+    clips = load_training(config, Phase("narrow", 32), 112)
+    assert clips.names.tolist() == ["narrow_32:0", "room:0"]
+    assert clips.empty_is_sky.tolist() == [True, False]
+    assert clips.share(1, 2).names.tolist() == ["room:0"]
+    assert family_folder(folder, "narrow", 32) == folder, "a folder that holds worlds directly is one"
+    with pytest.raises(DataError, match="--stage data"):
+        load_worlds(folder, [7])
+    with pytest.raises(DataError, match="different shapes"):
+        Clips.joined([clips, load_training(config, Phase("narrow", 32), 112).share(0, 1), _cropped(clips)])
+
+
+def _cropped(clips: Clips) -> Clips:
+    return Clips(
+        clips.names, clips.colour[:, :, :16], clips.depth[:, :, :16], clips.T_world_camera, clips.camera,
+        clips.empty_is_sky,
+    )  # fmt: skip
+
+
+def test_arrays_are_read_back_by_their_key_only(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "arrays.npz"
+    write_arrays(path, {"a": np.arange(3)}, "this")
+    assert read_arrays(path, "that") is None and read_arrays(tmp_path / "none.npz") is None
+    arrays = read_arrays(path, "this")
+    assert arrays is not None and arrays["a"].tolist() == [0, 1, 2]
+    assert [file.name for file in path.parent.iterdir()] == ["arrays.npz"]
+
+
+def test_seed_ranges_do_not_meet_and_test_seeds_are_never_trained_on(tmp_path: Path) -> None:
+    assert set(TRAINING_SEEDS).isdisjoint(VALIDATION_SEEDS)
+    assert is_held_out(FIRST_DEMO_SEED) and is_held_out(VALIDATION_SEEDS[0]) and not is_held_out(TRAINING_SEEDS[-1])
+    assert max(*TRAINING_SEEDS, *VALIDATION_SEEDS) < FIRST_DEMO_SEED
+    with pytest.raises(DataError, match="at most 10000"):
+        check_data(TrainingConfig(data=(tmp_path,), rooms=10_001), 112)
+
+
+def _parse(*words: str) -> TrainingConfig:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    return train.config_from(parser.parse_args(words))
+
+
+def test_the_command_line_is_the_configuration() -> None:
+    assert _parse() == TrainingConfig()
+    config = _parse(
+        "--stage", "i2p", "--data", "a", "b", "--curriculum", "rooms:112:0.3", "wide", "--from", "embedded",
+        "--learning-rate", "0.0005", "--checkpoint-minutes", "2", "--views", "11",
+    )  # fmt: skip
+    assert config.stage == "i2p" and config.data == (Path("a"), Path("b")) and config.start == "embedded"
+    assert config.curriculum == (Phase("rooms", 112, 0.3), Phase("wide", None, 1.0))
+    assert (config.learning_rate, config.checkpoint_minutes, config.views) == (0.0005, 2.0, 11)
+
+
+@pytest.mark.parametrize("words", [("--minutes", "0"), ("--views", "12"), ("--rooms", "-1")])
+def test_settings_out_of_range_are_refused(words: tuple[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=words[0]):
+        _parse(*words)
+
+
+@pytest.mark.parametrize("text", ["rooms:x", ":112", "rooms:112:0", "rooms:112:1:2"])
+def test_a_wrong_curriculum_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="FAMILY"):
+        Phase.parse(text)
