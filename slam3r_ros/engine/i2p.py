@@ -41,8 +41,7 @@ class LocalPoints:
         results: dict[int, LocalPointmap] = {}
         for positions in batches.values():
             batch = [windows[position] for position in positions]
-            for position, window, result in zip(positions, batch, self._reference_points(batch), strict=True):
-                results[position] = self._local_pointmap(window.reference, *result)
+            results.update(zip(positions, self._local_pointmaps(batch), strict=True))
         return [results[position] for position in range(len(windows))]
 
     def mean_confidences(self, windows: Sequence[Window]) -> list[float]:
@@ -63,13 +62,15 @@ class LocalPoints:
         confidence = torch.cat([references.confidence, sources.confidence], dim=1)
         return Pointmaps(points[rows, order], confidence[rows, order])
 
-    def _reference_points(self, windows: Sequence[Window]) -> list[tuple[Tensor, Tensor]]:
+    def _local_pointmaps(self, windows: Sequence[Window]) -> list[LocalPointmap]:
         references, _ = self._network.decode(*_layer_inputs(windows), need_sources=False)
-        return list(zip(references.points[:, 0], references.confidence[:, 0], strict=True))
-
-    def _local_pointmap(self, frame: EncodedFrame, points: Tensor, confidence: Tensor) -> LocalPointmap:
+        points, confidence = references.points[:, 0], references.confidence[:, 0]
         valid = confidence >= self._point_confidence
-        return LocalPointmap(frame, points, confidence, valid, normalise(points, valid), float(confidence.mean()))
+        means = confidence.mean(dim=(1, 2)).tolist()
+        return [
+            LocalPointmap(window.reference, points[i], confidence[i], valid[i], normalise(points[i], valid[i]), means[i])
+            for i, window in enumerate(windows)
+        ]
 
 
 def _layer_inputs(windows: Sequence[Window]) -> tuple[LayerInput, LayerInput]:

@@ -31,7 +31,10 @@ class Round:
 
 
 class Rounds:
-    """Which frames are registered next: first those between the initial frames, one by one, then n at a time."""
+    """Which frames are registered next: first those between the initial frames, then those after them, n at a time.
+
+    Those between are registered one by one, as the published script does; without lookahead n at a time too.
+    """
 
     def __init__(self, initial: tuple[int, ...], stride: int, lookahead: int, together_max: int) -> None:
         """``initial``: indices of the initial frames, ``stride`` apart."""
@@ -56,7 +59,9 @@ class Rounds:
         """The rounds whose windows are complete when ``newest`` is the newest frame; all that is left if ``ended``."""
         reach = newest if ended else newest - self._lookahead * self._stride
         while self._head and self._head[0] <= reach:
-            yield Round((self._head.pop(0),), is_head=True)
+            count = 1 if self._waits else self._together
+            frames, self._head = tuple(self._head[:count]), self._head[count:]
+            yield Round(frames, is_head=True)
         while not self._head and self._next <= reach:
             last = self._next + self._together - 1
             if ended or not self._waits:

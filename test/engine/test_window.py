@@ -61,9 +61,10 @@ def test_head_frames_come_first_one_by_one_then_rounds() -> None:
 
 
 def test_without_lookahead_what_has_come_is_a_round_at_once() -> None:
-    rounds = Rounds((0, 4), stride=4, lookahead=0, together_max=3)
-    assert rounds_of(rounds, newest=4) == [(1,), (2,), (3,)]
-    assert [rounds_of(rounds, newest=newest) for newest in (5, 6)] == [[(5,)], [(6,)]]
+    rounds = Rounds((0, 5), stride=5, lookahead=0, together_max=3)
+    assert rounds_of(rounds, newest=5) == [(1, 2, 3), (4,)]
+    assert rounds.head_is_done
+    assert rounds_of(rounds, newest=6) == [(6,)]
     assert rounds_of(rounds, newest=10) == [(7, 8, 9), (10,)]
 
 
