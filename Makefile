@@ -6,10 +6,10 @@ ARGS ?=
 ACTIVATE := source environment/activate.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo bench train lock clean
+.PHONY: help setup test lint demo bench accuracy train lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: ## virtual environment, ROS 2, torch, the package and its messages; quick when nothing changed
 	@$(PYTHON) environment/setup_environment.py
@@ -25,6 +25,12 @@ demo: setup ## a camera topic becomes a map, in demo/ (SOURCE=video, image direc
 
 bench: setup ## speed and memory: the node over DDS, every stage, the published sizes (ARGS="long" and other parts)
 	@$(ACTIVATE) && python -m benchmarks.run $(ARGS)
+
+bench-gpu: ## all that needs a GPU, under 8 minutes, with PYTHON's torch; no setup, no ROS
+	@$(PYTHON) -m benchmarks.gpu $(ARGS)
+
+accuracy: setup ## accuracy of all weights, oracles and baselines, in benchmarks/accuracy.md; hours (ARGS="--sequences DIR")
+	@$(ACTIVATE) && python -m benchmarks.accuracy $(ARGS)
 
 train: setup ## train the embedded weights again (hours)
 	@$(ACTIVATE) && for stage in data i2p correlation l2w; do slam3r_ros train --stage $$stage $(ARGS) || exit 1; done

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from slam3r_ros.engine.geometry import Similarity
 from slam3r_ros.engine.types import MapPoints, State
 from slam3r_ros.evaluation.alignment import followed_by, iterative_closest_point
-from slam3r_ros.evaluation.baselines import run_baseline
+from slam3r_ros.evaluation.baselines import BaselineError, BaselineResult, run_baseline
 from slam3r_ros.evaluation.clouds import ICP_POINTS, AlignedCloud, Cloud, cloud_metrics, random_choice
 from slam3r_ros.evaluation.evaluate import Evaluation, Options, SequenceResult, true_pixels_of
 from slam3r_ros.evaluation.machine import PeakMemory
@@ -35,7 +35,10 @@ def evaluate_baseline(
     ICP, and there is no calibration.
     """
     with PeakMemory(networks.i2p.device) as memory:
-        outcome = run_baseline(name, sequence, networks)
+        try:
+            outcome = run_baseline(name, sequence, networks)
+        except BaselineError as error:
+            outcome = BaselineResult([], None, 0.0, [str(error)])
     for _ in sequence.frames:
         progress()
     missing = list(outcome.problems)
@@ -53,25 +56,11 @@ def evaluate_baseline(
         missing.append("no error of the cloud: no true cloud, or no trajectory to align by")
     else:
         cloud = _compare(points, trajectory.alignment, pairs, options.seed)
-    tracking = Tracking(
-        frames=len(sequence),
-        processed=len(sequence),
-        registered=len(outcome.trajectory),
-        tracked=len(outcome.trajectory),
-        tracked_percent=100 * len(outcome.trajectory) / max(1, len(sequence)),
-        losses=0,
-        lost_frames=0,
-        frames_to_initialise=None,
-        seconds_to_initialise=None,
-        final_state=State.TRACKING.name if outcome.trajectory else State.INITIALIZING.name,
-        keyframes=0,
-        map_points=0 if points is None else len(points),
-    )
     per_second = len(sequence) / outcome.seconds if outcome.seconds > 0 else 0.0
     result = SequenceResult(
         sequence.name,
         sequence.layout,
-        tracking,
+        _tracking(len(sequence), len(outcome.trajectory), 0 if points is None else len(points)),
         None if trajectory is None else trajectory.metrics,
         None if cloud is None else cloud.metrics,
         None if cloud is None else cloud.metrics_of_all,
@@ -83,6 +72,24 @@ def evaluate_baseline(
     )
     empty = MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
     return Evaluation(result, outcome.trajectory, points or empty, trajectory, cloud, pairs, 0.0)
+
+
+def _tracking(frames: int, poses: int, points: int) -> Tracking:
+    """A frame is tracked where the baseline has a pose for it."""
+    return Tracking(
+        frames=frames,
+        processed=frames,
+        registered=poses,
+        tracked=poses,
+        tracked_percent=100 * poses / max(1, frames),
+        losses=0,
+        lost_frames=0,
+        frames_to_initialise=None,
+        seconds_to_initialise=None,
+        final_state=State.TRACKING.name if poses else State.INITIALIZING.name,
+        keyframes=0,
+        map_points=points,
+    )
 
 
 def _compare(points: MapPoints, by_trajectory: Similarity, pairs: PixelPairs, seed: int) -> AlignedCloud:

@@ -56,7 +56,8 @@ class SequenceResult:
     @property
     def is_empty(self) -> bool:
         """Whether nothing could be measured."""
-        return all(each is None for each in (self.trajectory, self.cloud, self.networks, self.retrieval))
+        measured = (self.trajectory, self.cloud, self.networks, self.retrieval)
+        return not self.tracking.registered and all(each is None for each in measured)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -76,12 +76,14 @@ def main(arguments: argparse.Namespace) -> int:
         options = Options(seed=arguments.seed, network_samples=arguments.network_samples)
         session = Session(arguments.weights, protocol, options, device=arguments.device, precision=arguments.precision)
         make_directory(arguments.out)
+        commit, command = commit_of_code(), shlex.join(["slam3r_ros", *sys.argv[1:]])
+        date = datetime.now(timezone.utc).isoformat(timespec="seconds")
         for sequence, name in opened(arguments, protocol, session.failures):
             with tqdm(total=len(sequence), unit="frame", desc=name, mininterval=0.5) as bar:
                 evaluation = session.evaluate(sequence, bar.update)
             write_files(evaluation, sequence, arguments.out / name, pictures=not arguments.no_pictures)
-        date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        report = session.report(date, commit_of_code(), shlex.join(["slam3r_ros", *sys.argv[1:]]))
+            session.report(date, commit, command).write(arguments.out)  # what is done is there, whatever comes
+        report = session.report(date, commit, command)
         report.write(arguments.out)
     except (SettingError, ProtocolError, WeightsError, BackendError, OutputError) as error:
         print(f"slam3r_ros evaluate: {error}", file=sys.stderr)

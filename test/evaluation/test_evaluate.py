@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,25 @@ def test_command_line_that_cannot_be_used(
 ) -> None:
     assert cli.main(["evaluate", str(tmp_path), "--out", str(tmp_path / "out"), *words]) == 2
     assert reason in capsys.readouterr().err
+
+
+WITHOUT_EVO = """
+import sys
+class NoEvo:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "evo":
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+sys.meta_path.insert(0, NoEvo())
+from slam3r_ros.tools.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_what_to_install_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_EVO, "evaluate", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("needs the packages evo and scipy: pip install 'slam3r_ros[evaluation]'")
 
 
 # ---- protocols

@@ -41,7 +41,7 @@ def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(f"  {name} " in shown for name in cli.COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["run", "parity", "render", "train", "demo"])
+@pytest.mark.parametrize("name", ["run", "evaluate", "parity", "render", "train", "demo"])
 def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([name, "--help"])

@@ -1,0 +1,176 @@
+"""How accurate every set of weights, the oracles and the baselines are: ``make accuracy``.
+
+Twelve rendered sequences (`accuracy_sequences`), and the folders given with ``--sequences``; the table goes to
+``benchmarks/accuracy.md`` after each row, all figures as JSON beside the rendered sequences. It takes hours on two
+cores: ``--weights`` chooses rows, ``--frames`` bounds the given sequences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from slam3r_ros.networks.cpu import prepare_process
+
+prepare_process()  # before torch is imported, as in the node
+
+from benchmarks.accuracy_sequences import CACHE, FRAMES, RATE_HZ, SIZE, rendered_sequences  # noqa: E402
+from benchmarks.machine import ROOT  # noqa: E402
+from slam3r_ros.evaluation.baselines import BASELINES  # noqa: E402
+from slam3r_ros.evaluation.evaluate import Options, SequenceResult  # noqa: E402
+from slam3r_ros.evaluation.machine import commit_of_code  # noqa: E402
+from slam3r_ros.evaluation.protocols import Protocol, find_protocol  # noqa: E402
+from slam3r_ros.evaluation.readers import open_sequence  # noqa: E402
+from slam3r_ros.evaluation.report import COLUMNS_EXPLAINED, Report, table  # noqa: E402
+from slam3r_ros.evaluation.sequence import ImageSequence  # noqa: E402
+from slam3r_ros.evaluation.session import Session  # noqa: E402
+from slam3r_ros.evaluation.weights import BASELINE_PREFIX, ORACLE_PREFIX, choose_networks  # noqa: E402
+from slam3r_ros.io.files import replacing  # noqa: E402
+from slam3r_ros.networks.weights import EMBEDDED  # noqa: E402
+
+ORACLES = ("exact", "noise=0.05", "noise=0.05,outliers=0.05,calibrated", "scale_drift=0.02,pose_drift=0.01")
+DEFAULT_RATE_HZ = 30.0
+"""The rate at which the strides that weights recommend are meant."""
+OPTIONS = Options(cloud_points=200_000, network_samples=4)
+ONLY_REAL = ("colmap",)
+"""Baselines that are left out on rendered sequences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sequences whose mean is one row."""
+
+    name: str
+    sequences: tuple[ImageSequence, ...]
+    is_rendered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRow:
+    """One set of weights on one group."""
+
+    weights: str
+    group: str
+    results: tuple[SequenceResult, ...]
+
+
+def main() -> int:
+    """Measure row by row; the table holds what is done."""
+    arguments = _arguments()
+    groups = tuple(_groups(arguments.sequences, arguments.frames))
+    rows: list[MeasuredRow] = []
+    for weights in arguments.weights or all_weights():
+        for report, group in _measure(weights, groups):
+            rows.append(MeasuredRow(weights, group.name, report.results))
+            with replacing(arguments.out) as file:
+                file.write(_document(rows, report, arguments.note).encode())
+            _keep(report, group)
+    return 0
+
+
+def all_weights() -> list[str]:
+    """Every set of weights in the repository, the oracles' settings and the baselines."""
+    own = sorted(folder.name for folder in EMBEDDED.parent.iterdir() if (folder / "i2p").is_dir())
+    parent = EMBEDDED.parent.relative_to(ROOT)
+    paths = ["embedded" if name == EMBEDDED.name else str(parent / name) for name in own]
+    return [*(BASELINE_PREFIX + name for name in BASELINES), *paths, *(ORACLE_PREFIX + name for name in ORACLES)]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", nargs="+", help="rows, as of slam3r_ros evaluate (default: all there are)")
+    parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
+    parser.add_argument("--frames", type=int, help="at most so many frames of each given sequence, evenly spread")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "accuracy.md")
+    parser.add_argument("--note", default="", help="a sentence for the table, on the circumstances")
+    return parser.parse_args()
+
+
+def _groups(given: Sequence[Path], frames: int | None) -> Iterator[Group]:
+    """Easy, medium and hard, then each given sequence by its own name."""
+    rendered: dict[str, list[ImageSequence]] = {}
+    for each, folder in rendered_sequences():
+        rendered.setdefault(each.difficulty, []).append(open_sequence(folder))
+    for name, sequences in rendered.items():
+        yield Group(name, tuple(sequences), is_rendered=True)
+    for folder in given:
+        sequence = open_sequence(folder)
+        step = 1 if frames is None else -(-len(sequence) // frames)
+        yield Group(sequence.name, (sequence.every(step),), is_rendered=False)
+
+
+def _measure(weights: str, groups: Sequence[Group]) -> Iterator[tuple[Report, Group]]:
+    """The report of each group, as soon as it is done."""
+    for group in groups:
+        if group.is_rendered and weights.removeprefix(BASELINE_PREFIX) in ONLY_REAL:
+            continue
+        session = Session(weights, _protocol_for(weights, group), OPTIONS)
+        for sequence in group.sequences:
+            print(f"{datetime.now().time():%H:%M:%S} {weights}: {sequence.name}", flush=True)
+            session.evaluate(sequence)
+        command = shlex.join(["python", "-m", "benchmarks.accuracy", *_public(sys.argv[1:])])
+        yield session.report(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", commit_of_code(), command), group
+
+
+def _protocol_for(weights: str, group: Group) -> Protocol:
+    """The node's settings; members of a window are as far apart in time as at 30 images a second."""
+    protocol, first = find_protocol("all-frames"), group.sequences[0]
+    if first.rate_hz >= DEFAULT_RATE_HZ:
+        return protocol
+    recommended = choose_networks(weights)(first).recommended.stride
+    return replace(protocol, values={"window.stride": max(1, round(recommended * first.rate_hz / DEFAULT_RATE_HZ))})
+
+
+def _public(words: Sequence[str]) -> list[str]:
+    """A command line without this machine's paths."""
+    return [Path(word).name if "/" in word and Path(word).exists() else word for word in words]
+
+
+def _document(rows: Sequence[MeasuredRow], latest: Report, note: str) -> str:
+    """The whole file."""
+    where = latest.circumstances
+    by_group = [(f"{row.weights}: {row.group}", row.results) for row in rows]
+    by_sequence = [(f"{row.weights}: {result.sequence}", [result]) for row in rows for result in row.results]
+    problems = sorted(
+        {f"- {row.weights}: {r.sequence}: {text}" for row in rows for r in row.results for text in r.problems}
+    )
+    lines = [
+        "# Accuracy",
+        "",
+        f"{where.date}, commit {where.commit}, {where.machine.text}: `{where.command}`",
+        "",
+        f"Easy, medium and hard: four rendered sequences each of {FRAMES} images, {SIZE[0]} x {SIZE[1]} pixels at "
+        f"{RATE_HZ:g} Hz, of worlds that no training touches (`benchmarks/accuracy_sequences.py`): plain rooms; "
+        "furnished rooms with mild camera effects; all worlds and motions with strong ones. Others: recorded sequences "
+        "by their public names, thinned where they are long. Every frame in order, no lookahead, known intrinsics, the "
+        f"settings that the weights recommend, windows as long in time as at 30 Hz. {note}".rstrip(),
+        "",
+        COLUMNS_EXPLAINED,
+        "",
+        "## Means",
+        "",
+        *table(by_group, "weights: sequences"),
+        "",
+        "## Every sequence",
+        "",
+        *table(by_sequence, "weights: sequence"),
+    ]
+    if problems:
+        lines += ["", "## What was wrong, and what could not be measured", "", *problems]
+    return "\n".join(lines) + "\n"
+
+
+def _keep(report: Report, group: Group) -> None:
+    """All figures as JSON, outside git."""
+    folder = CACHE / "results" / "".join(c if c.isalnum() else "_" for c in report.weights) / group.name
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
