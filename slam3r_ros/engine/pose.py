@@ -1,4 +1,4 @@
-"""Camera poses from world pointmaps: robust PnP, with the similarity to the frame's own pointmap as second opinion."""
+"""Camera poses from world pointmaps: a start by PnP or by the similarity to the own pointmap, refined on both."""
 
 from __future__ import annotations
 

@@ -6,7 +6,14 @@ With them the engine, its poses, map and buffer are judged apart from any weight
 """
 
 from slam3r_ros.evaluation.oracle.networks import OracleNetworks, oracle_networks
-from slam3r_ros.evaluation.oracle.settings import ORACLE_SETTINGS, OracleSettings
+from slam3r_ros.evaluation.oracle.settings import ORACLE_SETTINGS, OracleSettingError, OracleSettings
 from slam3r_ros.evaluation.oracle.views import OracleError
 
-__all__ = ["ORACLE_SETTINGS", "OracleError", "OracleNetworks", "OracleSettings", "oracle_networks"]
+__all__ = [
+    "ORACLE_SETTINGS",
+    "OracleError",
+    "OracleNetworks",
+    "OracleSettingError",
+    "OracleSettings",
+    "oracle_networks",
+]
