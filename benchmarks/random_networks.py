@@ -10,7 +10,7 @@ from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.weights import Networks, WeightSettings, choose_device
 
-_SPREAD = 0.02
+_BIAS = 0.02
 _CHUNK = 1 << 20
 
 
@@ -35,7 +35,7 @@ def random_networks(config: NetworkConfig, device: str = "cpu", dtype: torch.dty
     """I2P and L2W of this size. Cheap: one block of random numbers serves all weights."""
     on = choose_device(device)
     generator = torch.Generator().manual_seed(0)
-    numbers = (torch.randn(_CHUNK, generator=generator) * _SPREAD).to(on)
+    numbers = torch.randn(_CHUNK, generator=generator).to(on)
     with torch.device("meta"):
         i2p = ImageToPoints(config)
         l2w = LocalToWorld(_without_encoder(config))
@@ -55,10 +55,13 @@ def _without_encoder(config: NetworkConfig) -> NetworkConfig:
 
 @torch.no_grad()
 def _fill(network: MultiviewNetwork, numbers: torch.Tensor) -> None:
+    """Products keep the size of what they multiply: weights are 1 / sqrt(inputs) large, biases 0.02."""
     for number, (name, weights) in enumerate(network.named_parameters()):
         flat = weights.view(-1)
+        spread = weights[0].numel() ** -0.5 if weights.ndim > 1 else _BIAS
         for start in range(0, len(flat), _CHUNK):
             part = flat[start : start + _CHUNK]
-            part.copy_(numbers.roll(7919 * number)[: len(part)] if len(part) < _CHUNK else numbers)
+            source = numbers if len(part) == _CHUNK else numbers.roll(7919 * number)[: len(part)]
+            torch.mul(source, spread, out=part)
         if "norm" in name and name.endswith("weight"):
             flat.add_(1.0)

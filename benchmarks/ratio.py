@@ -59,11 +59,17 @@ class Comparison:
 
 
 def compare(
-    title: str, networks: Networks, load: Workload, *, rounds: int = 3, ways: tuple[str, ...] = WAYS
-) -> Comparison:
+    title: str,
+    networks: Networks,
+    load: Workload,
+    *,
+    rounds: int = 3,
+    ways: tuple[str, ...] = WAYS,
+    expected: RoundResult | None = None,
+) -> tuple[Comparison, RoundResult]:
     """Time ``rounds`` rounds of every way, in turn, after one that is not timed (unless there is only one).
 
-    The first of ``ways`` is the one whose results the others' are compared with.
+    Results are compared with ``expected``, or with those of the first way, which are returned too.
     """
     scene = make_scene(networks.i2p, load)
     programs = {way: _program(way, networks, load, scene) for way in WAYS if way in ways}
@@ -78,7 +84,7 @@ def compare(
             synchronize(networks.device)
             times_of.append((time.perf_counter() - started) * 1e3 / load.together)
             memory[way] = _peak_memory_mib(networks.device)
-    reference = results[next(iter(programs))]
+    reference = expected or results[next(iter(programs))]
     speeds = tuple(
         Speed(
             way=way,
@@ -92,7 +98,7 @@ def compare(
         )
         for way, program in programs.items()
     )
-    return Comparison(title, rounds, speeds)
+    return Comparison(title, rounds, speeds), reference
 
 
 def relative_error(got: RoundResult, expected: RoundResult) -> float:
@@ -123,7 +129,17 @@ def _peak_memory_mib(device: torch.device) -> float:
 
 def comparison_table(comparison: Comparison) -> list[str]:
     """Markdown."""
-    columns = ["ms a frame", *STAGES, "frames/s", "GFLOP counted", "GFLOP/s", "relative error", "ratio", "counted"]
+    columns = [
+        "ms a frame",
+        *STAGES,
+        "frames/s",
+        "GFLOP counted",
+        "GFLOP/s",
+        "relative error",
+        "same scene",
+        "ratio",
+        "counted",
+    ]
     lines = [
         f"**{comparison.title}** (best of {comparison.rounds})",
         "",
@@ -136,7 +152,7 @@ def comparison_table(comparison: Comparison) -> list[str]:
         lines.append(
             f"| {speed.way}, {speed.precision} | {speed.frame_ms:.0f} | {stages} | {1e3 / speed.frame_ms:.3g} "
             f"| {speed.counted_gflop:.1f} | {speed.counted_gflop / speed.frame_ms * 1e3:.0f} "
-            f"| {speed.error:.1e} | {first.frame_ms / speed.frame_ms:.2f} "
-            f"| {first.counted_gflop / speed.counted_gflop:.2f} |"
+            f"| {speed.error:.1e} | {'yes' if speed.same_scene_frames else 'no'} "
+            f"| {first.frame_ms / speed.frame_ms:.2f} | {first.counted_gflop / speed.counted_gflop:.2f} |"
         )
     return lines

@@ -2,21 +2,21 @@
 
 Parts: ``topic`` (images over DDS into the real node: the demo), ``embedded`` (its networks' stages), ``published``
 (stages of the published size, random weights), ``ratio`` (the engine against the published way, all sizes over 4),
-``published-ratio`` (the same at the published size, one round), ``retrieval`` (shortlist against full search) and
-``long`` (10,000 frames). Each part's results go to ``benchmarks/results/DATE-PART.md`` and ``.json``.
+``published-ratio`` (the same at the published size, one round), ``precision`` (bfloat16 and float16), ``retrieval``
+(shortlist against full search) and ``long`` (10,000 frames). Each part's results go to
+``benchmarks/results/DATE-PART.md`` and ``.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,12 @@ prepare_process()  # before torch is imported, as in the node
 import torch  # noqa: E402
 
 from benchmarks.long_run import RUNS, in_a_process_of_its_own, long_run_table, rendered_images  # noqa: E402
-from benchmarks.machine import ROOT, Ceilings, Machine, commit, measure_ceilings  # noqa: E402
+from benchmarks.machine import ROOT, Ceilings, measure_ceilings  # noqa: E402
 from benchmarks.operations import LADDER, ONE_BY_ONE, PUBLISHED, Count, Workload  # noqa: E402
+from benchmarks.precision import compare_precisions, drift_table, measure_drift  # noqa: E402
 from benchmarks.random_networks import published_config, random_networks  # noqa: E402
-from benchmarks.ratio import WAYS, Comparison, compare, comparison_table  # noqa: E402
+from benchmarks.ratio import Comparison, compare, comparison_table  # noqa: E402
+from benchmarks.report import Report, write  # noqa: E402
 from benchmarks.retrieval_agreement import agreement_table, measure_agreement, measure_growth  # noqa: E402
 from benchmarks.stages import StageCost, TimeBox, measure_stages, stage_table  # noqa: E402
 from slam3r_ros.engine.settings import SlamSettings  # noqa: E402
@@ -38,21 +40,11 @@ from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.weights import load_networks  # noqa: E402
 from slam3r_ros.ros.settings import NodeSettings  # noqa: E402
 
-RESULTS = ROOT / "benchmarks" / "results"
 SHORTLIST = 30
 STAGE_SECONDS = 20.0
 """Time box of one stage of the published size."""
+PRECISION_FRAMES = 90
 LONG_FRAMES, LONG_STRETCH = 10_000, 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a part found."""
-
-    lines: list[str]
-    """Markdown."""
-    values: Any
-    """The same for JSON."""
 
 
 def topic(arguments: argparse.Namespace) -> Report:
@@ -105,7 +97,7 @@ def ratio(arguments: argparse.Namespace) -> Report:
     torch.set_num_threads(os.cpu_count() or 1)
     networks = random_networks(published_config(4), arguments.device)
     comparisons = [
-        compare(f"Widths, heads and tokens over 4, {title}", networks, replace(load, shortlist=SHORTLIST), rounds=3)
+        compare(f"Widths, heads and tokens over 4, {title}", networks, replace(load, shortlist=SHORTLIST), rounds=3)[0]
         for title, load in (("10 frames a round", PUBLISHED), ("1 frame a round", ONE_BY_ONE))
     ]
     return _comparisons(comparisons)
@@ -116,7 +108,7 @@ def published_ratio(arguments: argparse.Namespace) -> Report:
     torch.set_num_threads(os.cpu_count() or 1)
     networks = random_networks(NetworkConfig(), arguments.device)
     load = replace(ONE_BY_ONE, shortlist=SHORTLIST)
-    return _comparisons([compare("Published size, 1 frame a round", networks, load, rounds=1, ways=WAYS)])
+    return _comparisons([compare("Published size, 1 frame a round", networks, load, rounds=1)[0]])
 
 
 def _comparisons(comparisons: list[Comparison]) -> Report:
@@ -140,6 +132,18 @@ def ladder_table() -> list[str]:
         cells = [f"{value:.0f} | {start / value:.2f}" for value, start in zip(counted, first, strict=True)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
+
+
+def precision(arguments: argparse.Namespace) -> Report:
+    """What float32, bfloat16 and float16 cost and change: all sizes over 4, and the embedded weights on a video."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    title = "Widths, heads and tokens over 4, 1 frame a round"
+    comparison = compare_precisions(title, published_config(4), ONE_BY_ONE, arguments.device)
+    with tempfile.TemporaryDirectory() as directory:
+        images = rendered_images(arguments.video or Path(directory), PRECISION_FRAMES)[:PRECISION_FRAMES]
+    drifts = measure_drift(images, arguments.device)
+    values = {"comparison": asdict(comparison), "drift": [asdict(drift) for drift in drifts]}
+    return Report([*comparison_table(comparison), "", *drift_table(drifts)], values)
 
 
 def retrieval(arguments: argparse.Namespace) -> Report:
@@ -172,21 +176,11 @@ PARTS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "published": published,
     "ratio": ratio,
     "published-ratio": published_ratio,
+    "precision": precision,
     "retrieval": retrieval,
     "long": long,
 }
 DEFAULT = ("topic", "embedded", "published", "ratio")
-
-
-def write(part: str, report: Report, command: str) -> None:
-    """Print a part's results and keep them under today's date."""
-    today, machine, now = datetime.date.today().isoformat(), Machine.here(), commit()
-    lines = [f"# {part}, {today}, commit {now}", "", f"{machine}; `{command}`", "", *report.lines]
-    values = {"date": today, "commit": now, "command": command, "machine": asdict(machine), part: report.values}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{today}-{part}.json").write_text(json.dumps(values, indent=1) + "\n")
-    (RESULTS / f"{today}-{part}.md").write_text("\n".join(lines).rstrip() + "\n")
-    print("\n".join(lines), flush=True)
 
 
 def main() -> int:
@@ -201,7 +195,7 @@ def main() -> int:
         parser.error(f"unknown part '{unknown[0]}'; choose of {', '.join(PARTS)}")
     command = " ".join(["make bench", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
     for part in arguments.parts or DEFAULT:
-        write(part, PARTS[part](arguments), command)
+        print(write(part, PARTS[part](arguments), command), flush=True)
     return 0
 
 

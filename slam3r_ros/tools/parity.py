@@ -82,7 +82,7 @@ def relative_error(got: NDArray[np.generic], expected: NDArray[np.generic]) -> f
     return float(np.linalg.norm(got.astype(np.float64) - wanted)) / max(float(np.linalg.norm(wanted)), 1e-30)
 
 
-def compare(directory: Path) -> Iterator[Row]:
+def compare(directory: Path, device: str = "cpu") -> Iterator[Row]:
     """Every comparison the directory allows; raises ParityError if it allows none."""
     if not directory.is_dir():
         raise ParityError(f"{directory} is not a directory")
@@ -90,7 +90,7 @@ def compare(directory: Path) -> Iterator[Row]:
     checked = False
     for folder in folders:
         for compare_folder in (_compare_networks, _compare_sequence, _compare_preprocess, _compare_shapes):
-            for row in compare_folder(folder):
+            for row in compare_folder(folder, device):
                 checked = True
                 yield row
     if not checked:
@@ -107,14 +107,17 @@ def _is_networks(folder: Path) -> bool:
 
 
 @torch.inference_mode()
-def _compare_networks(folder: Path) -> Iterator[Row]:
+def _compare_networks(folder: Path, device: str) -> Iterator[Row]:
     """Single calls: tokens, I2P windows, correlation scores, L2W."""
     if not _is_networks(folder) or not (folder / "expected.npz").is_file():
         return
-    networks, expected = load_networks(str(folder), device="cpu"), _load_numbers(folder / "expected.npz")
+    networks, expected = (
+        load_networks(str(folder), device=device, precision="float32"),
+        _load_numbers(folder / "expected.npz"),
+    )
     i2p = networks.i2p
     images = torch.from_numpy(expected["images"]).permute(0, 3, 1, 2).float() / 127.5 - 1
-    tokens = i2p.encode(images)
+    tokens = i2p.encode(images.to(i2p.device))
     yield _call_row("networks: encoder tokens", tokens, expected["tokens"])
     positions = token_positions(i2p.config.grid_size).numpy()
     mismatches = int((positions != expected["token_positions"]).sum()) if "token_positions" in expected else 0
@@ -139,8 +142,8 @@ def _compare_networks(folder: Path) -> Iterator[Row]:
 def _compare_l2w(networks: Networks, tokens: torch.Tensor, expected: dict[str, NDArray[np.generic]]) -> Iterator[Row]:
     if "l2w_points" not in expected:
         return
-    scene_points = torch.from_numpy(expected["l2w_scene_points_in"])
-    keyframe_points = torch.from_numpy(expected["l2w_keyframe_points_in"])
+    scene_points = torch.from_numpy(expected["l2w_scene_points_in"]).to(tokens.device)
+    keyframe_points = torch.from_numpy(expected["l2w_keyframe_points_in"]).to(tokens.device)
     scenes, both = len(scene_points), len(scene_points) + len(keyframe_points)
     results = networks.l2w(tokens[None, :scenes], scene_points[None], tokens[None, scenes:both], keyframe_points[None])
     points = torch.cat([result.points[0] for result in results])
@@ -150,7 +153,7 @@ def _compare_l2w(networks: Networks, tokens: torch.Tensor, expected: dict[str, N
 
 
 def _call_row(name: str, got: torch.Tensor, expected: NDArray[np.generic]) -> Row:
-    return Row(name, relative_error(got.numpy(), expected), CALL_TOLERANCE)
+    return Row(name, relative_error(got.cpu().numpy(), expected), CALL_TOLERANCE)
 
 
 def sequence_settings(options: dict[str, object], stride: int) -> SlamSettings:
@@ -165,7 +168,7 @@ def sequence_settings(options: dict[str, object], stride: int) -> SlamSettings:
     return SlamSettings.published().with_values(values)
 
 
-def _compare_sequence(folder: Path) -> Iterator[Row]:
+def _compare_sequence(folder: Path, device: str) -> Iterator[Row]:
     """The engine over a whole stream, fed frame by frame and flushed."""
     if not (folder / "trace.json").is_file():
         return
@@ -174,7 +177,12 @@ def _compare_sequence(folder: Path) -> Iterator[Row]:
         raise ParityError(f"{folder}: expected its networks in {networks_folder}")
     trace, expected = json.loads((folder / "trace.json").read_text()), _load_numbers(folder / "expected.npz")
     settings = sequence_settings(trace["settings"], int(trace["result"]["kf_stride"]))
-    updates = _run(load_networks(str(networks_folder), device="cpu"), settings, expected["images"], folder.name)
+    updates = _run(
+        load_networks(str(networks_folder), device=device, precision="float32"),
+        settings,
+        expected["images"],
+        folder.name,
+    )
     yield from _compare_trace(folder.name, trace, updates)
     yield Row(f"{folder.name}: frames not answered", len(expected["images"]) - len(updates), 0)
     for key, values in (
@@ -226,7 +234,7 @@ def _score_error(got: list[tuple[float, ...]], expected: list[list[float]]) -> f
     return relative_error(np.concatenate(got), np.concatenate(expected))
 
 
-def _compare_preprocess(folder: Path) -> Iterator[Row]:
+def _compare_preprocess(folder: Path, device: str) -> Iterator[Row]:
     """Crops of images of other sizes; compared as numbers of differing pixels."""
     path = folder / "expected.npz"
     if folder.name != "preprocess" or not path.is_file():
@@ -239,7 +247,7 @@ def _compare_preprocess(folder: Path) -> Iterator[Row]:
             yield Row(f"preprocess: {key[3:]}, pixels that differ", int((got != expected).any(axis=-1).sum()), 0)
 
 
-def _compare_shapes(folder: Path) -> Iterator[Row]:
+def _compare_shapes(folder: Path, device: str) -> Iterator[Row]:
     """Keys and shapes of the published state dicts against networks of the default size."""
     path = folder / SHAPES_FILE
     if not path.is_file():
@@ -259,6 +267,7 @@ def _compare_shapes(folder: Path) -> Iterator[Row]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``slam3r_ros parity``."""
     parser.add_argument("directory", type=Path, help="directory of golden numbers")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (default: %(default)s)")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -266,7 +275,7 @@ def main(arguments: argparse.Namespace) -> int:
     failed = 0
     print(f"{'comparison':<62} {'value':>10} {'allowed':>9}")
     try:
-        for row in compare(arguments.directory):
+        for row in compare(arguments.directory, arguments.device):
             failed += not row.passed
             print(
                 f"{row.name:<62} {row.value:>10.3g} {row.tolerance:>9.0e}  {'ok' if row.passed else 'FAILED'}",

@@ -1,0 +1,34 @@
+"""What a part of the benchmarks found, and where it is kept."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.machine import ROOT, Machine, commit
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a part found."""
+
+    lines: list[str]
+    """Markdown."""
+    values: Any
+    """The same for JSON."""
+
+
+def write(part: str, report: Report, command: str) -> str:
+    """Keep a part's results under today's date; returns the Markdown."""
+    today, machine, now = datetime.date.today().isoformat(), Machine.here(), commit()
+    lines = [f"# {part}, {today}, commit {now}", "", f"{machine}; `{command}`", "", *report.lines]
+    text = "\n".join(lines).rstrip() + "\n"
+    values = {"date": today, "commit": now, "command": command, "machine": asdict(machine), part: report.values}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{today}-{part}.json").write_text(json.dumps(values, indent=1) + "\n")
+    (RESULTS / f"{today}-{part}.md").write_text(text)
+    return text
