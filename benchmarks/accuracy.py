@@ -8,9 +8,12 @@ cores: ``--weights`` chooses rows, ``--frames`` bounds the given sequences.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +21,8 @@ from pathlib import Path
 from slam3r_ros.networks.cpu import prepare_process
 
 prepare_process()  # before torch is imported, as in the node
+
+import torch  # noqa: E402
 
 from benchmarks.accuracy_sequences import CACHE, FRAMES, RATE_HZ, SIZE, rendered_sequences  # noqa: E402
 from benchmarks.machine import ROOT  # noqa: E402
@@ -51,6 +56,16 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """One set of weights to be measured on one group."""
+
+    weights: str
+    group: Group
+    processes: int
+    """That share the processor's cores."""
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredRow:
     """One set of weights on one group."""
 
@@ -60,16 +75,22 @@ class MeasuredRow:
 
 
 def main() -> int:
-    """Measure row by row; the table holds what is done."""
+    """Measure group by group; the table holds what is done."""
     arguments = _arguments()
     groups = tuple(_groups(arguments.sequences, arguments.frames))
+    tasks = [
+        Task(weights, group, arguments.processes)
+        for weights in arguments.weights or all_weights()
+        for group in groups
+        if not (group.is_rendered and weights.removeprefix(BASELINE_PREFIX) in ONLY_REAL)
+    ]
     rows: list[MeasuredRow] = []
-    for weights in arguments.weights or all_weights():
-        for report, group in _measure(weights, groups):
-            rows.append(MeasuredRow(weights, group.name, report.results))
+    with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
+        for task, report in zip(tasks, pool.map(measure, tasks), strict=True):
+            rows.append(MeasuredRow(task.weights, task.group.name, report.results))
             with replacing(arguments.out) as file:
-                file.write(_document(rows, report, arguments.note).encode())
-            _keep(report, group)
+                file.write(document(rows, report, arguments.note).encode())
+            _keep(report, task.group)
     return 0
 
 
@@ -87,6 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
     parser.add_argument("--frames", type=int, help="at most so many frames of each given sequence, evenly spread")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "accuracy.md")
+    parser.add_argument("--processes", type=int, default=1, help="groups measured at once (default: %(default)s)")
     parser.add_argument("--note", default="", help="a sentence for the table, on the circumstances")
     return parser.parse_args()
 
@@ -104,20 +126,18 @@ def _groups(given: Sequence[Path], frames: int | None) -> Iterator[Group]:
         yield Group(sequence.name, (sequence.every(step),), is_rendered=False)
 
 
-def _measure(weights: str, groups: Sequence[Group]) -> Iterator[tuple[Report, Group]]:
-    """The report of each group, as soon as it is done."""
-    for group in groups:
-        if group.is_rendered and weights.removeprefix(BASELINE_PREFIX) in ONLY_REAL:
-            continue
-        session = Session(weights, _protocol_for(weights, group), OPTIONS)
-        for sequence in group.sequences:
-            print(f"{datetime.now().time():%H:%M:%S} {weights}: {sequence.name}", flush=True)
-            session.evaluate(sequence)
-        command = shlex.join(["python", "-m", "benchmarks.accuracy", *_public(sys.argv[1:])])
-        yield session.report(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", commit_of_code(), command), group
+def measure(task: Task) -> Report:
+    """The report of one set of weights on one group."""
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // task.processes))
+    session = Session(task.weights, protocol_for(task.weights, task.group), OPTIONS)
+    for sequence in task.group.sequences:
+        print(f"{datetime.now().time():%H:%M:%S} {task.weights}: {sequence.name}", flush=True)
+        session.evaluate(sequence)
+    command = shlex.join(["python", "-m", "benchmarks.accuracy", *public_words(sys.argv[1:])])
+    return session.report(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", commit_of_code(), command)
 
 
-def _protocol_for(weights: str, group: Group) -> Protocol:
+def protocol_for(weights: str, group: Group) -> Protocol:
     """The node's settings; members of a window are as far apart in time as at 30 images a second."""
     protocol, first = find_protocol("all-frames"), group.sequences[0]
     if first.rate_hz >= DEFAULT_RATE_HZ:
@@ -126,12 +146,12 @@ def _protocol_for(weights: str, group: Group) -> Protocol:
     return replace(protocol, values={"window.stride": max(1, round(recommended * first.rate_hz / DEFAULT_RATE_HZ))})
 
 
-def _public(words: Sequence[str]) -> list[str]:
+def public_words(words: Sequence[str]) -> list[str]:
     """A command line without this machine's paths."""
     return [Path(word).name if "/" in word and Path(word).exists() else word for word in words]
 
 
-def _document(rows: Sequence[MeasuredRow], latest: Report, note: str) -> str:
+def document(rows: Sequence[MeasuredRow], latest: Report, note: str) -> str:
     """The whole file."""
     where = latest.circumstances
     by_group = [(f"{row.weights}: {row.group}", row.results) for row in rows]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from wall_sequence import write_folder
 
-from benchmarks.accuracy import Group, MeasuredRow, _document, _measure, _protocol_for, _public, all_weights
+from benchmarks.accuracy import Group, MeasuredRow, Task, all_weights, document, measure, protocol_for, public_words
 from benchmarks.accuracy_sequences import FIRST_SEED, SEQUENCES, renderer_version
 from slam3r_ros.evaluation.readers import open_sequence
 from slam3r_ros.training.seeds import FIRST_DEMO_SEED, is_held_out
@@ -32,30 +31,25 @@ def test_rows_are_weights_oracles_and_baselines() -> None:
 def test_windows_are_as_long_in_time_as_at_30_hz(tmp_path: Path) -> None:
     sequence = open_sequence(write_folder(tmp_path, 3))  # 10 images a second
     slow, fast = (replace(sequence, rate_hz=rate) for rate in (10.0, 30.0))
-    recommended = _protocol_for("embedded", Group("x", (fast,), False)).settings().window.stride
+    recommended = protocol_for("embedded", Group("x", (fast,), False)).settings().window.stride
     assert recommended == 0  # as the weights recommend
-    assert 1 <= _protocol_for("embedded", Group("x", (slow,), False)).settings().window.stride <= 2
+    assert 1 <= protocol_for("embedded", Group("x", (slow,), False)).settings().window.stride <= 2
 
 
 def test_document_has_a_row_a_group_and_a_row_a_sequence(tmp_path: Path) -> None:
     sequences = tuple(open_sequence(write_folder(tmp_path / name, 8)) for name in ("one", "two"))
-    rows = [
-        (MeasuredRow("baseline:identity", group.name, report.results), report)
-        for report, group in _measure("baseline:identity", [Group("walls", sequences, True)])
-    ]
-    ((row, report),) = rows
-    text = _document([row], report, "Just a test.")
+    report = measure(Task("baseline:identity", Group("walls", sequences, True), 1))
+    text = document([MeasuredRow("baseline:identity", "walls", report.results)], report, "Just a test.")
     assert "| baseline:identity: walls | 8 |" in text
     assert "| baseline:identity: one | 8 |" in text and "| baseline:identity: two | 8 |" in text
     assert "windows as long in time as at 30 Hz. Just a test.\n" in text
     assert str(tmp_path) not in text
 
 
-@pytest.mark.parametrize("baseline", ["baseline:colmap"])
-def test_colmap_is_left_out_on_rendered_sequences(baseline: str, tmp_path: Path) -> None:
-    sequence = open_sequence(write_folder(tmp_path, 3))
-    assert list(_measure(baseline, [Group("walls", (sequence,), True)])) == []
-
-
 def test_command_line_names_no_path_of_the_machine(tmp_path: Path) -> None:
-    assert _public(["--sequences", str(tmp_path), "--frames", "9"]) == ["--sequences", tmp_path.name, "--frames", "9"]
+    assert public_words(["--sequences", str(tmp_path), "--frames", "9"]) == [
+        "--sequences",
+        tmp_path.name,
+        "--frames",
+        "9",
+    ]
