@@ -17,9 +17,9 @@ SEED = 20_003
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> ImageSequence:
-    """60 images of 128 x 96 pixels, 15 a second."""
+    """45 images of 128 x 96 pixels, 15 a second."""
     folder = tmp_path_factory.mktemp("rendered")
-    write_sequence(render_sequence(SEED, PathSettings(60, 15.0), (128, 96)), 15.0, folder)
+    write_sequence(render_sequence(SEED, PathSettings(45, 15.0), (128, 96)), 15.0, folder)
     return open_sequence(folder)
 
 
