@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from slam3r_ros.tools.trajectory_error import TrajectoryError, trajectory_error
 
 if TYPE_CHECKING:
     from slam3r_ros.ros.player import PlayReport
-    from slam3r_ros.ros.recorder import Recorder
+    from slam3r_ros.ros.recorder import Arrived, Recorder
 
 _TOPIC = "/camera/image_raw"
 _START_LIMIT_S = 120.0
@@ -263,8 +263,9 @@ def measure(options: DemoOptions, description: str, source: str, played: PlayRep
     record, status = recorder.record, recorder.record.status
     assert status is not None
     sent = len(played.stamps_ns)
-    latencies = np.array([pose.latency_ms for pose in record.poses])
-    median, slow = np.percentile(latencies, [50, 95]).tolist() if len(latencies) else (None, None)
+    median, slow = latency_percentiles(record.poses)
+    tracked_since_ns = record.poses[0].arrival_ns if record.poses else 0
+    tracking_median, tracking_slow = latency_percentiles([p for p in record.poses if p.stamp_ns > tracked_since_ns])
     seconds = max(played.seconds, 1e-9)
     return DemoReport(
         source=description,
@@ -281,6 +282,8 @@ def measure(options: DemoOptions, description: str, source: str, played: PlayRep
         frames_processed_per_second=max(status.frames_processed - 1, 0) / seconds,
         latency_p50_ms=median,
         latency_p95_ms=slow,
+        tracking_latency_p50_ms=tracking_median,
+        tracking_latency_p95_ms=tracking_slow,
         state=status.state_name,
         reason=status.reason,
         map_points=status.map_points,
@@ -288,6 +291,14 @@ def measure(options: DemoOptions, description: str, source: str, played: PlayRep
         memory_mib=status.memory_resident_bytes >> 20,
         trajectory_error=error_against_truth(options.out / TRAJECTORY_NAME, source, played),
     )
+
+
+def latency_percentiles(poses: Sequence[Arrived]) -> tuple[float | None, float | None]:
+    """The 50th and the 95th percentile of their latencies, milliseconds; None without poses."""
+    if not poses:
+        return None, None
+    median, slow = np.percentile([pose.latency_ms for pose in poses], [50, 95]).tolist()
+    return median, slow
 
 
 def error_against_truth(trajectory: Path, source: str, played: PlayReport) -> TrajectoryError | None:

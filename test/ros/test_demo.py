@@ -16,7 +16,9 @@ from synthetic import textured_image
 
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
+from slam3r_ros.ros.recorder import Arrived
 from slam3r_ros.tools import picture
+from slam3r_ros.tools.demo import latency_percentiles
 
 COUNT = 24
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,3 +120,9 @@ def test_picture_of_nothing_is_drawn_too(tmp_path: Path) -> None:
     empty = MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
     picture.draw_map(tmp_path / "map.png", empty, [], "nothing")
     assert (tmp_path / "map.png").stat().st_size > 1000
+
+
+def test_latencies_in_percentiles() -> None:
+    poses = [Arrived(stamp_ns=0, arrival_ns=number * 1_000_000, parent="map") for number in range(101)]
+    assert latency_percentiles(poses) == (pytest.approx(50.0), pytest.approx(95.0))
+    assert latency_percentiles([]) == (None, None)
