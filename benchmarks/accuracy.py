@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import pickle
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,10 @@ prepare_process()  # before torch is imported, as in the node
 
 import torch  # noqa: E402
 
-from benchmarks.accuracy_sequences import CACHE, FRAMES, RATE_HZ, SIZE, rendered_sequences  # noqa: E402
+from benchmarks.accuracy_sequences import CACHE, DIFFICULTIES, FRAMES, RATE_HZ, SIZE, rendered_sequences  # noqa: E402
 from benchmarks.machine import ROOT  # noqa: E402
 from slam3r_ros.evaluation.baselines import BASELINES  # noqa: E402
-from slam3r_ros.evaluation.evaluate import Options, SequenceResult  # noqa: E402
+from slam3r_ros.evaluation.evaluate import Options  # noqa: E402
 from slam3r_ros.evaluation.machine import commit_of_code  # noqa: E402
 from slam3r_ros.evaluation.protocols import Protocol, find_protocol  # noqa: E402
 from slam3r_ros.evaluation.readers import open_sequence  # noqa: E402
@@ -46,7 +47,7 @@ ONLY_REAL = ("colmap",)
 """Baselines that are left out on rendered sequences."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Group:
     """Sequences whose mean is one row."""
 
@@ -55,7 +56,7 @@ class Group:
     is_rendered: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Task:
     """One set of weights to be measured on one group."""
 
@@ -65,32 +66,26 @@ class Task:
     """That share the processor's cores."""
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredRow:
-    """One set of weights on one group."""
-
-    weights: str
-    group: str
-    results: tuple[SequenceResult, ...]
-
-
 def main() -> int:
     """Measure group by group; the table holds what is done."""
     arguments = _arguments()
-    groups = tuple(_groups(arguments.sequences, arguments.frames))
     tasks = [
         Task(weights, group, arguments.processes)
         for weights in arguments.weights or all_weights()
-        for group in groups
+        for group in _groups(arguments)
         if not (group.is_rendered and weights.removeprefix(BASELINE_PREFIX) in ONLY_REAL)
     ]
-    rows: list[MeasuredRow] = []
+    done: list[tuple[Task, Report]] = []
     with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
-        for task, report in zip(tasks, pool.map(measure, tasks), strict=True):
-            rows.append(MeasuredRow(task.weights, task.group.name, report.results))
+        waiting = {
+            task: pool.submit(measure, task) for task in tasks if not (arguments.resume and _kept(task).exists())
+        }
+        for task in tasks:
+            report = waiting[task].result() if task in waiting else pickle.loads(_kept(task).read_bytes())
+            done.append((task, report))
+            _keep(task, report)
             with replacing(arguments.out) as file:
-                file.write(document(rows, report, arguments.note).encode())
-            _keep(report, task.group)
+                file.write(document(done, arguments.note).encode())
     return 0
 
 
@@ -105,6 +100,8 @@ def all_weights() -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", nargs="+", help="rows, as of slam3r_ros evaluate (default: all there are)")
+    parser.add_argument("--groups", nargs="*", default=DIFFICULTIES, help="of rendered sequences (default: all)")
+    parser.add_argument("--resume", action="store_true", help="take what was measured before, where it was")
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
     parser.add_argument("--frames", type=int, help="at most so many frames of each given sequence, evenly spread")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "accuracy.md")
@@ -113,16 +110,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _groups(given: Sequence[Path], frames: int | None) -> Iterator[Group]:
+def _groups(arguments: argparse.Namespace) -> Iterator[Group]:
     """Easy, medium and hard, then each given sequence by its own name."""
-    rendered: dict[str, list[ImageSequence]] = {}
-    for each, folder in rendered_sequences():
-        rendered.setdefault(each.difficulty, []).append(open_sequence(folder))
-    for name, sequences in rendered.items():
-        yield Group(name, tuple(sequences), is_rendered=True)
-    for folder in given:
+    for difficulty in arguments.groups:
+        sequences = tuple(open_sequence(folder) for _, folder in rendered_sequences(difficulty))
+        yield Group(difficulty, sequences, is_rendered=True)
+    for folder in arguments.sequences:
         sequence = open_sequence(folder)
-        step = 1 if frames is None else -(-len(sequence) // frames)
+        step = 1 if arguments.frames is None else -(-len(sequence) // arguments.frames)
         yield Group(sequence.name, (sequence.every(step),), is_rendered=False)
 
 
@@ -151,18 +146,20 @@ def public_words(words: Sequence[str]) -> list[str]:
     return [Path(word).name if "/" in word and Path(word).exists() else word for word in words]
 
 
-def document(rows: Sequence[MeasuredRow], latest: Report, note: str) -> str:
+def document(done: Sequence[tuple[Task, Report]], note: str) -> str:
     """The whole file."""
-    where = latest.circumstances
-    by_group = [(f"{row.weights}: {row.group}", row.results) for row in rows]
-    by_sequence = [(f"{row.weights}: {result.sequence}", [result]) for row in rows for result in row.results]
+    where = done[-1][1].circumstances
+    commits = sorted({report.circumstances.commit for _, report in done})
+    rows = [(report.weights, task.group.name, report.results) for task, report in done]
+    by_group = [(f"{weights}: {group}", results) for weights, group, results in rows]
+    by_sequence = [(f"{weights}: {result.sequence}", [result]) for weights, _, results in rows for result in results]
     problems = sorted(
-        {f"- {row.weights}: {r.sequence}: {text}" for row in rows for r in row.results for text in r.problems}
+        {f"- {weights}: {r.sequence}: {text}" for weights, _, results in rows for r in results for text in r.problems}
     )
     lines = [
         "# Accuracy",
         "",
-        f"{where.date}, commit {where.commit}, {where.machine.text}: `{where.command}`",
+        f"{where.date}, commit {', '.join(commits)}, {where.machine.text}: `{where.command}`",
         "",
         f"Easy, medium and hard: four rendered sequences each of {FRAMES} images, {SIZE[0]} x {SIZE[1]} pixels at "
         f"{RATE_HZ:g} Hz, of worlds that no training touches (`benchmarks/accuracy_sequences.py`): plain rooms; "
@@ -185,11 +182,18 @@ def document(rows: Sequence[MeasuredRow], latest: Report, note: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _keep(report: Report, group: Group) -> None:
-    """All figures as JSON, outside git."""
-    folder = CACHE / "results" / "".join(c if c.isalnum() else "_" for c in report.weights) / group.name
-    folder.mkdir(parents=True, exist_ok=True)
-    report.write(folder)
+def _kept(task: Task) -> Path:
+    """Where a task's report is kept, outside git."""
+    weights = "".join(letter if letter.isalnum() else "_" for letter in task.weights)
+    return CACHE / "results" / weights / task.group.name / "report.pickle"
+
+
+def _keep(task: Task, report: Report) -> None:
+    """All figures as JSON, and the report for ``--resume``."""
+    file = _kept(task)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    report.write(file.parent)
+    file.write_bytes(pickle.dumps(report))
 
 
 if __name__ == "__main__":

@@ -46,9 +46,12 @@ SEQUENCES = (
 exposure). Hard: all places and motions, wide angles, strong effects."""
 
 
-def rendered_sequences() -> Iterator[tuple[RenderedSequence, Path]]:
-    """Each sequence and its folder, rendered where that has not been done by this renderer."""
-    for sequence in SEQUENCES:
+DIFFICULTIES = ("easy", "medium", "hard")
+
+
+def rendered_sequences(difficulty: str) -> Iterator[tuple[RenderedSequence, Path]]:
+    """Each sequence of that difficulty and its folder, rendered where that has not been done by this renderer."""
+    for sequence in (each for each in SEQUENCES if each.difficulty == difficulty):
         assert is_held_out(sequence.seed) and sequence.seed >= FIRST_SEED
         folder = CACHE / renderer_version() / sequence.name
         if not (folder / _DONE).exists():

@@ -175,6 +175,7 @@ def main() -> int:
     parser.add_argument("sequences", nargs="+", help="folders with depth and poses")
     parser.add_argument("--frames", type=int, default=150, help="most frames of each (default: %(default)s)")
     parser.add_argument("--step", type=int, default=1, help="every so many frames (default: %(default)s)")
+    parser.add_argument("--setting", action="append", help="an oracle's setting instead of these; may be repeated")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "oracle.md")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -187,7 +188,7 @@ def main() -> int:
     ]
     for path in arguments.sequences:
         sequence = open_sequence(path).every(arguments.step, arguments.frames)
-        for setting in SETTINGS:
+        for setting in arguments.setting or SETTINGS:
             lines.append("| " + " | ".join(row(sequence, setting)) + " |")
             print(lines[-1], flush=True)
             arguments.out.write_text("\n".join(lines) + "\n")

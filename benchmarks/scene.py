@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.machine import synchronize
 from benchmarks.operations import Workload
 from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.types import EncodedFrame, Frame, Keyframe, LocalPointmap
 from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.weights import Networks
 
 _CHUNK = 10  # keyframes whose tokens are made at once
 
@@ -82,3 +84,12 @@ def random_keyframes(network: ImageToPoints, count: int) -> list[Keyframe]:
             local = LocalPointmap(frame, points, confidence, confidence > 0, points, 3.0)
             keyframes.append(Keyframe(local, points, confidence, 3.0, registration=None))
     return keyframes
+
+
+@torch.inference_mode()
+def warm_up(networks: Networks, scene: Scene) -> None:
+    """One decoder layer of each network on two views: threads, kernels and allocator are there."""
+    frame = scene.members[0]
+    for network in (networks.i2p, networks.l2w):
+        network.run_layers(frame.as_reference[None][None], frame.as_source[None][None], depth=1)
+    synchronize(networks.device)

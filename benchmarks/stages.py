@@ -19,7 +19,7 @@ from tqdm import tqdm
 from benchmarks.engine_way import EngineWay
 from benchmarks.machine import Ceilings, synchronize
 from benchmarks.operations import Count, Work, Workload
-from benchmarks.scene import Scene, make_scene, random_image
+from benchmarks.scene import make_scene, random_image, warm_up
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import resize_and_crop
 from slam3r_ros.engine.pose import PoseEstimator
@@ -109,14 +109,6 @@ def measure_stages(networks: Networks, load: Workload, box: TimeBox) -> list[Sta
     ]
     costs = [_measure(*call, networks.device, box) for call in tqdm(calls, desc="stages", leave=False)]
     return [*_outside_the_networks(networks.i2p.config.image_size, box), *costs]
-
-
-def warm_up(networks: Networks, scene: Scene) -> None:
-    """One decoder layer of each network on two views: threads, kernels and allocator are there."""
-    frame = scene.members[0]
-    for network in (networks.i2p, networks.l2w):
-        network.run_layers(frame.as_reference[None][None], frame.as_source[None][None], depth=1)
-    synchronize(networks.device)
 
 
 def _outside_the_networks(size: tuple[int, int], box: TimeBox) -> list[StageCost]:

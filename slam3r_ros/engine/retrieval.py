@@ -89,8 +89,10 @@ class Retrieval:
         return Retrieved(tuple(int(i) for i in best_first), tuple(float(s) for s in scores))
 
     def _score(self, references: LayerInput, layer: LayerInput) -> NDArray[np.float32]:
-        """Mean score of each keyframe, over the queries and its patches."""
-        mean = self._network.correlation(references, layer[None]).mean(dim=(0, 2)).cpu().numpy()
+        """Mean score of each keyframe, over the queries and its patches; query by query, which bounds the memory."""
+        views = range(len(references.features))
+        by_query = [self._network.correlation(references[i : i + 1], layer[None]).mean(dim=(0, 2)) for i in views]
+        mean = torch.stack(by_query).mean(dim=0).cpu().numpy()
         return (mean - 1) / mean
 
     def _choose_shortlist(self, queries: Sequence[EncodedFrame], candidates: Candidates) -> NDArray[np.intp]:
