@@ -17,7 +17,6 @@ from domain_coordinator import domain_id
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -28,7 +27,7 @@ from synthetic import textured_image
 from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.ros.messages import time_message
-from slam3r_ros.ros.node import SlamNode
+from slam3r_ros.ros.node import SlamNode, make_executor
 from slam3r_ros.ros.outputs import LATCHED
 
 FRAME = "camera_optical_frame"
@@ -142,7 +141,7 @@ class Bench:
 @contextmanager
 def spinning(context: Context, *nodes: Node) -> Iterator[None]:
     """Nodes whose callbacks run in a thread."""
-    executor = SingleThreadedExecutor(context=context)
+    executor = make_executor(context)
     for node in nodes:
         executor.add_node(node)
     stop = threading.Event()
