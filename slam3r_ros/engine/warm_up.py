@@ -15,6 +15,8 @@ TIME_LIMIT_S = 5.0
 """A larger network, whose first frames' extra work is little beside their own, is left after this time."""
 TRACKED_PUSHES = 40
 """Pushes after the world is set up: until the buffering set is full and retrieval has run several times."""
+MOST_TOGETHER = 4
+"""More frames at once are rare, and their shapes are not waited for."""
 _ACCEPT_ALL = {
     "initialize.shrink_below": 0.0,
     "initialize.minimum_confidence": 0.0,
@@ -26,9 +28,9 @@ _ACCEPT_ALL = {
 
 
 def warm_up(networks: NetworkPair, settings: SlamSettings, together: int) -> None:
-    """Run the networks on noise, 1 to ``together`` frames at once, until every shape of the stream has come.
+    """Run the networks on noise, 1 to ``together`` frames at once (at most `MOST_TOGETHER`).
 
-    Memory is allocated, and replayed networks are recorded, before the first image.
+    Memory is allocated, and replayed networks are recorded, before the first image; at most for about `TIME_LIMIT_S`.
     """
     end, pushed, tracked = time.monotonic() + TIME_LIMIT_S, 0, 0
     stride = max(1, settings.resolved(networks.recommended).window.stride)
@@ -36,7 +38,7 @@ def warm_up(networks: NetworkPair, settings: SlamSettings, together: int) -> Non
     random = np.random.default_rng(0)
     height, width = networks.i2p.config.image_size
     while tracked < TRACKED_PUSHES and time.monotonic() < end:
-        count = 1 + tracked % together
+        count = 1 + tracked % min(together, MOST_TOGETHER)
         noise = random.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
         slam.push(*(Frame(pushed + number, image) for number, image in enumerate(noise)))
         pushed += count
