@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.machine import synchronize
@@ -40,12 +41,14 @@ class PublishedWay:
     def round(self, scene: Scene) -> RoundResult:
         """Local points, scene frames and world points of the scene's new frames."""
         together, device = len(scene.images), self._i2p.device
+        crops = [resize_and_crop(image, self._i2p.config.image_size) for image in scene.images]
         with self.clock.stage("encode", together):
-            tokens = [self._encode(resize_and_crop(image, self._i2p.config.image_size)) for image in scene.images]
+            windows = self._windows(crops, scene)
             synchronize(device)
         with self.clock.stage("i2p", together):
-            locals_ = [self._local_points(window_tokens) for window_tokens in self._windows(scene, tokens)]
+            locals_ = [self._local_points(window) for window in windows]
             synchronize(device)
+        tokens = [window[0] for window in windows]
         with self.clock.stage("retrieval", together):
             scores = self._scores(tokens[::2], scene)
             chosen = tuple(int(i) for i in np.argsort(-scores, kind="stable")[: self._scene_frames])
@@ -55,20 +58,16 @@ class PublishedWay:
             synchronize(device)
         return RoundResult(torch.stack(locals_), chosen, world, confidence)
 
-    def _encode(self, crop: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(crop).to(self._i2p.device).permute(2, 0, 1).float() / 127.5 - 1
-        return self._i2p.encode(pixels[None])[0]
-
-    def _windows(self, scene: Scene, tokens: Sequence[Tensor]) -> list[Tensor]:
+    def _windows(self, crops: Sequence[NDArray[np.uint8]], scene: Scene) -> list[Tensor]:
         """Tokens (views, tokens, width) of each new frame's window, its own first."""
         if self._encode_once:
             members = [member.tokens for member in scene.members]
-            return [torch.stack([own, *members]) for own in tokens]
-        crops = [resize_and_crop(image, self._i2p.config.image_size) for image in scene.images]
-        return [
-            torch.stack([self._encode(c) for c in (crop, *(member.image for member in scene.members))])
-            for crop in crops
-        ]
+            return [torch.stack([self._encode([crop])[0], *members]) for crop in crops]
+        return [self._encode([crop, *(member.image for member in scene.members)]) for crop in crops]
+
+    def _encode(self, crops: Sequence[NDArray[np.uint8]]) -> Tensor:
+        pixels = torch.from_numpy(np.stack(crops)).to(self._i2p.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return self._i2p.encode(pixels)
 
     def _local_points(self, tokens: Tensor) -> Tensor:
         """The reference's normalised points of a window."""
@@ -78,7 +77,7 @@ class PublishedWay:
         self._i2p.source_pointmaps(source_x)
         return normalise(reference.points[0, 0], reference.confidence[0, 0] >= self._point_confidence)
 
-    def _scores(self, queries: Sequence[Tensor], scene: Scene) -> np.ndarray:
+    def _scores(self, queries: Sequence[Tensor], scene: Scene) -> NDArray[np.float32]:
         """Mean score of every keyframe of the buffer, one query after the other."""
         total = 0.0
         for query in queries:

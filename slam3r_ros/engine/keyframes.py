@@ -69,7 +69,7 @@ class BufferingSet:
         self._slots: list[int] = []  # in the buffer's order
         size = settings.buffer_size
         capacity = max(size, len(initial)) if size > 0 else None
-        self._for_retrieval, self._for_registration = Slots(capacity), Slots(capacity)
+        self._for_retrieval, self._for_registration, self._kept = Slots(capacity), Slots(capacity), Slots(capacity)
         self._pending: list[tuple[Keyframe, bool]] = []
         self._seen = len(initial)
         self._last_index = initial[-1].index
@@ -80,7 +80,11 @@ class BufferingSet:
         return len(self._keyframes)
 
     def __getitem__(self, position: int) -> Keyframe:
-        return self._keyframes[position]
+        """A keyframe with its tokens and world points, valid until the buffer changes; its other tensors are empty."""
+        keyframe, slot = self._keyframes[position], self._slots[position]
+        tokens, points_world = (stored[slot] for stored in self._kept.first(len(self)))
+        local = replace(keyframe.local, frame=replace(keyframe.local.frame, tokens=tokens))
+        return replace(keyframe, local=local, points_world=points_world)
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -134,20 +138,27 @@ class BufferingSet:
         frame, scene = keyframe.local.frame, self._registrar.scene_input([keyframe])
         self._for_retrieval.write(slot, [describe(frame.tokens), *_tensors(frame.as_source)])
         self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
+        self._kept.write(slot, [frame.tokens, keyframe.points_world])
         self._slots.append(slot)
-        self._keyframes.append(_without_layer_inputs(keyframe))
+        self._keyframes.append(_without_tensors(keyframe))
 
 
 def _tensors(layer: LayerInput) -> list[Tensor]:
     return [getattr(layer, field.name) for field in fields(layer)]
 
 
-def _without_layer_inputs(keyframe: Keyframe) -> Keyframe:
-    """The keyframe without what its slots hold: a third of its memory, and of the batch it was encoded in."""
-    frame = keyframe.local.frame
-    nothing = LayerInput(*(tensor.new_empty(0) for tensor in _tensors(frame.as_source)))
-    frame = replace(frame, tokens=frame.tokens.clone(), as_reference=nothing, as_source=nothing)
-    return replace(keyframe, local=replace(keyframe.local, frame=frame))
+def _without_tensors(keyframe: Keyframe) -> Keyframe:
+    """The keyframe without what its slots hold and what nothing needs any more.
+
+    Tensors that stay for a long while between ones that come and go would also break up the process's memory.
+    """
+    frame, empty = keyframe.local.frame, keyframe.confidence.new_empty(0)
+    nothing = LayerInput(empty, empty, empty, empty)
+    frame = replace(frame, image=frame.image[:0].copy(), tokens=empty, as_reference=nothing, as_source=nothing)
+    local = replace(
+        keyframe.local, frame=frame, points_camera=empty, confidence=empty, valid=empty, points_normalised=empty
+    )
+    return replace(keyframe, local=local, points_world=empty, confidence=empty)
 
 
 def _worth(keyframe: Keyframe) -> float:
