@@ -66,9 +66,10 @@ class LocalPoints:
         references, _ = self._network.decode(*_layer_inputs(windows), need_sources=False)
         points, confidence = references.points[:, 0], references.confidence[:, 0]
         valid = confidence >= self._point_confidence
+        normalised = [normalise(*of_one) for of_one in zip(points, valid, strict=True)]
         means = confidence.mean(dim=(1, 2)).tolist()
         return [
-            LocalPointmap(window.reference, points[i], confidence[i], valid[i], normalise(points[i], valid[i]), means[i])
+            LocalPointmap(window.reference, points[i], confidence[i], valid[i], normalised[i], means[i])
             for i, window in enumerate(windows)
         ]
 

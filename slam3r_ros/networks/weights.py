@@ -6,7 +6,7 @@ import importlib.util
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -80,7 +80,8 @@ class WeightSettings:
         if not isinstance(values, dict) or not set(values) <= set(known):
             raise WeightsError(f"{path}: expected a mapping with some of {', '.join(known)}, got {values!r}")
         whole = {f.name for f in fields(cls) if isinstance(f.default, int)}
-        return cls(**{name: int(value) if name in whole else float(value) for name, value in values.items()})
+        numbers: dict[str, Any] = {name: int(v) if name in whole else float(v) for name, v in values.items()}
+        return cls(**numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
