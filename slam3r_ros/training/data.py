@@ -15,6 +15,10 @@ from .seeds import TRAINING_SEEDS, VALIDATION_SEEDS
 from .worlds.family import family_of
 
 VALIDATION_WORLDS = 16
+"""Most worlds of a family to validate on; a quarter of the training worlds where those are few."""
+
+MOST_PROCESSES_ON_A_GPU = 8
+"""That render there; each holds some hundred megabytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,9 +36,9 @@ def render_data(config: TrainingConfig, image_size: int) -> int:
     """Render the worlds that the curriculum needs and that are missing, images `image_size` pixels where a phase does
     not say; returns how many worlds have frames. Raises FamilyError, DataError.
     """
-    seeds = [*VALIDATION_SEEDS[:VALIDATION_WORLDS], *_training_seeds(config)]
+    seeds = [*_validation_seeds(config), *_training_seeds(config)]
     on = choose_device(config.device)
-    processes = 1 if on.type == "cuda" else config.processes
+    processes = min(config.processes, MOST_PROCESSES_ON_A_GPU) if on.type == "cuda" else config.processes
     wanted = {(family_of(phase.family).name, phase.image_size or image_size) for phase in config.curriculum}
     return sum(
         render_worlds(family_folder(config.data[0], family, size), seeds, family, size, processes, str(on))
@@ -51,9 +55,13 @@ def _training_seeds(config: TrainingConfig) -> range:
     return TRAINING_SEEDS[: config.rooms]
 
 
+def _validation_seeds(config: TrainingConfig) -> range:
+    return VALIDATION_SEEDS[: max(1, min(VALIDATION_WORLDS, config.rooms // 4))]
+
+
 def check_data(config: TrainingConfig, image_size: int) -> None:
     """Raise DataError or FamilyError when worlds or folders that a run needs are missing; quick."""
-    seeds = [*_training_seeds(config), *VALIDATION_SEEDS[:VALIDATION_WORLDS]]
+    seeds = [*_training_seeds(config), *_validation_seeds(config)]
     for phase in config.curriculum:
         folder = _folder(config, phase, phase.image_size or image_size)
         if not any(world_file(folder, seed).exists() for seed in seeds):
@@ -84,7 +92,7 @@ def load_validation(config: TrainingConfig, image_size: int) -> Clips:
     """The clips that all stages are validated on: worlds of the last phase's family that are never trained on."""
     phase = config.curriculum[-1]
     side = phase.image_size or image_size
-    return _checked(load_worlds(_folder(config, phase, side), VALIDATION_SEEDS[:VALIDATION_WORLDS]), side)
+    return _checked(load_worlds(_folder(config, phase, side), _validation_seeds(config)), side)
 
 
 def _folder(config: TrainingConfig, phase: Phase, side: int) -> Path:

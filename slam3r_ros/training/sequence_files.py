@@ -37,7 +37,7 @@ def render_sequence(
     `texels_per_metre` is the resolution of the textures of plain rooms. Raises NoFreePathError when the seed's world
     has no camera path.
     """
-    world = build_world(seed, family, texels_per_metre)
+    world = build_world(seed, family, texels_per_metre, device)
     poses = camera_path(world, seed, settings, family)
     effects = CameraEffects(seed, family.effects, settings.rate_hz) if family.effects else None
     camera = camera_from_field_of_view(world.field_of_view, *size)

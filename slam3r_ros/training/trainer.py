@@ -109,7 +109,8 @@ class Trainer:
             if self.progress.seconds - before.seconds > self._settings.checkpoint_seconds:
                 self._report(losses, before)
                 losses, before = [], replace(self.progress)
-        self._report(losses, before)
+        if losses or not (self._directory / self._network).exists():
+            self._report(losses, before)
 
     def one_step(self) -> float:
         """One optimisation step; returns its loss. The batch depends on the step's number and the worker alone."""

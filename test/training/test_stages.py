@@ -225,6 +225,7 @@ def test_a_stopped_run_goes_on_exactly_where_it_was(tmp_path: Path) -> None:
 
 def test_a_run_stops_after_its_minutes_logs_and_exports(tmp_path: Path) -> None:
     stage = _LineStage()
+    (tmp_path / "i2p").mkdir()  # as an export leaves it
     Trainer(stage, tmp_path, "i2p", TrainingSettings(minutes=0.02, learning_rate=0.05, checkpoint_seconds=0.5)).run()
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0].startswith("step,samples,seconds,loss,samples_per_second,error")
@@ -233,6 +234,8 @@ def test_a_run_stops_after_its_minutes_logs_and_exports(tmp_path: Path) -> None:
     assert errors[-1] < errors[0]
     assert not list(tmp_path.glob("*.partial"))
     assert len(list((tmp_path / "pictures").glob("step_*.png"))) == len(lines) - 1
+    Trainer(stage, tmp_path, "i2p", TrainingSettings(minutes=0.02)).run()
+    assert (tmp_path / "log.csv").read_text().splitlines() == lines, "a run that is over adds nothing"
 
 
 def test_the_moving_average_follows_the_weights() -> None:

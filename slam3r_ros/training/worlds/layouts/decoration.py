@@ -111,7 +111,7 @@ def _radiator(random: Random, site: Site, wall: WallSegment) -> None:
 
 
 def _wall_shelf(random: Random, site: Site, wall: WallSegment) -> None:
-    width, depth, level = min(random.uniform(0.4, 1.2), 0.8 * wall.length), random.uniform(0.15, 0.3), 1.5
+    width, depth = min(random.uniform(0.4, 1.2), 0.8 * wall.length), random.uniform(0.15, 0.3)
     level = random.uniform(1.2, 1.8)
     along = _place_along(random, wall, width)
     _fix(site, wall, along, [box((0, -depth / 2, level), (width, depth, 0.025), Role.WOOD, 2)])

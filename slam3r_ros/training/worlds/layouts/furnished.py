@@ -32,8 +32,8 @@ _MOST_PARTS = 300
 _SHELL_ROLES = (Role.WALL, Role.WALL, Role.WALL, Role.WALL, Role.FLOOR, Role.CEILING)
 
 
-def build_furnished(seed: int, kind: str, family: WorldFamily) -> World:
-    """The place of this seed and kind, one of PLACES."""
+def build_furnished(seed: int, kind: str, family: WorldFamily, device: torch.device) -> World:
+    """The place of this seed and kind, one of PLACES; its textures are computed on `device`."""
     random = np.random.default_rng([seed, 1])
     ranges = family.furnishing
     site = PLACES[kind](random)
@@ -47,7 +47,7 @@ def build_furnished(seed: int, kind: str, family: WorldFamily) -> World:
     if site.enclosed:
         hang_from_ceiling(random, site, lamps.position)
     roles = frozenset(part.role for part in site.parts) | frozenset(_SHELL_ROLES) | {Role.SKY}
-    materials = make_materials(np.random.default_rng([seed, 2]), torch.device("cpu"), roles)
+    materials = make_materials(np.random.default_rng([seed, 2]), device, roles)
     return World(
         size=site.size,
         enclosed=site.enclosed,

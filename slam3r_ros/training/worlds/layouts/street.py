@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slam3r_ros.training.worlds.parts import Role, box, cylinder, ellipsoid, rotation_y, rotation_z, turned, wedge
+from slam3r_ros.training.worlds.parts import Role, box, cylinder, ellipsoid, rotation_x, rotation_y, turned, wedge
 
 from .furniture import Maker, pile, plant, stairs, table
 from .site import Compound, Random
@@ -59,7 +59,7 @@ def car(random: Random) -> Compound:
         box((-0.1, 0, 1.37), (0.95 * cabin, 0.88 * width, 0.05), Role.PLAIN, paint),
         wedge((cabin / 2 + 0.15, 0, 1.1), (0.5, 0.88 * width, 0.48), Role.METAL),
     ]
-    wheel = rotation_z(0.0) @ np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    wheel = rotation_x(np.pi / 2)
     for x in (-0.3 * length, 0.3 * length):
         for y in (-1, 1):
             tyre = cylinder((x, y * (width / 2 - 0.08), 0.32), 0.64, 0.2, Role.PLAIN, 1)
@@ -71,7 +71,7 @@ def bench(random: Random) -> Compound:
     """A bench of slats."""
     length = random.uniform(1.2, 2.0)
     slats = [box((0, y, 0.45), (length, 0.09, 0.03), Role.WOOD) for y in (-0.2, -0.08, 0.04, 0.16)]
-    back = [turned(box((0, 0.26, z), (length, 0.03, 0.1), Role.WOOD), np.eye(3)) for z in (0.65, 0.8)]
+    back = [box((0, 0.26, z), (length, 0.03, 0.1), Role.WOOD) for z in (0.65, 0.8)]
     legs = [box((x * 0.4 * length, 0.02, 0.22), (0.06, 0.45, 0.44), Role.METAL) for x in (-1, 1)]
     return Compound([*slats, *back, *legs], (length, 0.6))
 
