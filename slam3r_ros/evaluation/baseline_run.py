@@ -56,7 +56,7 @@ def evaluate_baseline(
         missing.append("no error of the cloud: no true cloud, or no trajectory to align by")
     else:
         cloud = _compare(points, trajectory.alignment, pairs, options.seed)
-    per_second = len(sequence) / outcome.seconds if outcome.seconds > 0 else 0.0
+    per_second = len(sequence) / outcome.seconds if outcome.seconds > 0 else None
     result = SequenceResult(
         sequence.name,
         sequence.layout,

@@ -47,8 +47,8 @@ class Tracking:
 class Cost:
     """What it took. Not the same in two runs."""
 
-    frames_per_second: float
-    """Frames over the time spent in the engine; reading images is not counted."""
+    frames_per_second: float | None
+    """Frames over the time spent in the engine; reading images is not counted. None where it took no time."""
     seconds: float
     peak_memory_mib: float | None
     """Most resident memory of the process while it ran, evaluation included; None where the system does not tell."""
@@ -132,7 +132,7 @@ def run_sequence(
             torch.cuda.synchronize(networks.i2p.device)
         seconds += time.perf_counter() - started
         recorder.take(updates, len(positions))
-    cost = Cost(len(positions) / seconds if seconds > 0 else 0.0, seconds, memory.peak_mib, memory.peak_gpu_mib)
+    cost = Cost(len(positions) / seconds if seconds > 0 else None, seconds, memory.peak_mib, memory.peak_gpu_mib)
     return Run(
         _tracking(sequence, slam, recorder, positions),
         cost,

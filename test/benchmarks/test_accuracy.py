@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wall_sequence import write_folder
 
-from benchmarks.accuracy import Group, MeasuredRow, Task, all_weights, document, measure, protocol_for, public_words
+from benchmarks.accuracy import Group, Task, all_weights, document, measure, protocol_for, public_words
 from benchmarks.accuracy_sequences import FIRST_SEED, SEQUENCES, renderer_version
 from slam3r_ros.evaluation.readers import open_sequence
 from slam3r_ros.training.seeds import FIRST_DEMO_SEED, is_held_out
@@ -38,8 +38,8 @@ def test_windows_are_as_long_in_time_as_at_30_hz(tmp_path: Path) -> None:
 
 def test_document_has_a_row_a_group_and_a_row_a_sequence(tmp_path: Path) -> None:
     sequences = tuple(open_sequence(write_folder(tmp_path / name, 8)) for name in ("one", "two"))
-    report = measure(Task("baseline:identity", Group("walls", sequences, True), 1))
-    text = document([MeasuredRow("baseline:identity", "walls", report.results)], report, "Just a test.")
+    task = Task("baseline:identity", Group("walls", sequences, True), 1)
+    text = document([(task, measure(task))], "Just a test.")
     assert "| baseline:identity: walls | 8 |" in text
     assert "| baseline:identity: one | 8 |" in text and "| baseline:identity: two | 8 |" in text
     assert "windows as long in time as at 30 Hz. Just a test.\n" in text
