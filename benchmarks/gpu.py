@@ -195,10 +195,11 @@ def measure(device: str, size: Size) -> Report:
     ]
     lines += ["", *latency_table(latencies)]
     values["latency"] = [asdict(each) for each in latencies]
-    networks = random_networks(size.config, device, torch.float16)
-    ceilings = measure_ceilings(networks.device, torch.float16)
+    fast = torch.float16 if choose_device(device).type == "cuda" else torch.float32  # CPUs have no products in float16
+    networks = random_networks(size.config, device, fast)
+    ceilings = measure_ceilings(networks.device, fast)
     costs = measure_stages(networks, size.load(PUBLISHED), TimeBox(ceilings, 2.0 if size is FULL else 0.05))
-    lines += ["", *stage_table("float16, 10 frames a round", costs, ceilings)]
+    lines += ["", *stage_table(f"{networks.i2p.dtype}, 10 frames a round", costs, ceilings)]
     values["stages"] = [asdict(cost) for cost in costs]
     return Report(lines, values)
 
