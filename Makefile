@@ -33,7 +33,7 @@ accuracy: setup ## accuracy of all weights, oracles and baselines, in benchmarks
 	@$(ACTIVATE) && python -m benchmarks.accuracy $(ARGS)
 
 train: setup ## train the embedded weights again (hours)
-	@$(ACTIVATE) && for stage in data i2p correlation l2w; do slam3r_ros train --stage $$stage $(ARGS) || exit 1; done
+	@$(ACTIVATE) && slam3r_ros train $(ARGS)
 
 lock: ## resolve environment/*.in into environment/*.lock again (needs uv)
 	@$(PYTHON) environment/lock.py
