@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.machine import ROOT, Machine, commit
+from benchmarks.machine import ROOT, Machine
+from slam3r_ros.evaluation.machine import commit_of_code
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -24,7 +25,7 @@ class Report:
 
 def write(part: str, report: Report, command: str) -> str:
     """Keep a part's results under today's date; returns the Markdown."""
-    today, machine, now = datetime.date.today().isoformat(), Machine.here(), commit()
+    today, machine, now = datetime.date.today().isoformat(), Machine.here(), commit_of_code()
     lines = [f"# {part}, {today}, commit {now}", "", f"{machine}; `{command}`", "", *report.lines]
     text = "\n".join(lines).rstrip() + "\n"
     values = {"date": today, "commit": now, "command": command, "machine": asdict(machine), part: report.values}

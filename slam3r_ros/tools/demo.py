@@ -120,8 +120,8 @@ def run_demo(options: DemoOptions) -> DemoReport:
 
 def render_video(options: DemoOptions) -> Path:
     """The folder of the rendered video; made unless it is there already."""
-    from slam3r_ros.training.camera_path import PathSettings
     from slam3r_ros.training.sequence_files import render_sequence, write_sequence
+    from slam3r_ros.training.worlds.paths.choose import PathSettings
 
     folder = options.out / "video"
     recipe = json.dumps({"seed": options.seed, "frames": options.frames, "rate_hz": 30.0, "size": [640, 480]})

@@ -40,9 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Render the video; returns the exit status."""
     from slam3r_ros.networks.weights import WeightsError, choose_device
-    from slam3r_ros.training.camera_path import NoFreePathError, PathSettings
     from slam3r_ros.training.sequence_files import render_sequence, write_sequence
     from slam3r_ros.training.worlds.family import FamilyError, family_of
+    from slam3r_ros.training.worlds.paths.choose import PathSettings
+    from slam3r_ros.training.worlds.paths.curves import NoFreePathError
 
     if arguments.frames < 1:
         print(f"render: --frames must be at least 1, got {arguments.frames}", file=sys.stderr)

@@ -17,8 +17,8 @@ from slam3r_ros.evaluation.oracle import oracle_networks
 from slam3r_ros.evaluation.readers import open_sequence
 from slam3r_ros.evaluation.sequence import ImageSequence
 from slam3r_ros.evaluation.trajectory import compare_trajectories
-from slam3r_ros.training.camera_path import PathSettings
 from slam3r_ros.training.sequence_files import render_sequence, write_sequence
+from slam3r_ros.training.worlds.paths.choose import PathSettings
 
 SEED = 20_003
 

@@ -8,8 +8,8 @@ import pytest
 
 from slam3r_ros.evaluation.readers import open_sequence
 from slam3r_ros.evaluation.sequence import ImageSequence
-from slam3r_ros.training.camera_path import PathSettings
 from slam3r_ros.training.sequence_files import render_sequence, write_sequence
+from slam3r_ros.training.worlds.paths.choose import PathSettings
 
 EXCERPT = Path(__file__).parents[2] / "data" / "hololens_excerpt"
 SEED = 20_003
