@@ -148,7 +148,7 @@ def public_words(words: Sequence[str]) -> list[str]:
 
 def document(done: Sequence[tuple[Task, Report]], note: str) -> str:
     """The whole file."""
-    where = done[-1][1].circumstances
+    where = max((report.circumstances for _, report in done), key=lambda circumstances: circumstances.date)
     commits = sorted({report.circumstances.commit for _, report in done})
     rows = [(report.weights, task.group.name, report.results) for task, report in done]
     by_group = [(f"{weights}: {group}", results) for weights, group, results in rows]
