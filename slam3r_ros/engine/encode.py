@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from slam3r_ros.engine.camera import Camera
-from slam3r_ros.engine.types import EncodedFrame, Frame
+from slam3r_ros.engine.types import EncodedFrame, Frame, PreparedFrame
 from slam3r_ros.networks.interfaces import PointsNetwork
 
 
@@ -45,18 +45,24 @@ def _corner(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
 
 
 class Encoder:
-    """Turns frames into encoded frames."""
+    """Turns frames into encoded frames, in two steps: one that any thread may do ahead, one for the engine's."""
 
     def __init__(self, network: PointsNetwork) -> None:
         self._network = network
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
 
-    def encode(self, frames: Sequence[Frame], first_index: int) -> list[EncodedFrame]:
-        """Undistort (where the camera is known to distort), crop and encode; indices count from ``first_index``."""
+    def prepare(self, frame: Frame) -> PreparedFrame:
+        """Undistort (where the camera is known to distort) and crop. To be used by one thread, not always the same."""
+        image, camera = self._undistort(frame)
+        crop = resize_and_crop(image, self._network.config.image_size)
+        return PreparedFrame(frame.stamp_ns, crop, camera, frame.image.shape[:2])
+
+    def encode(self, frames: Sequence[Frame | PreparedFrame], first_index: int) -> list[EncodedFrame]:
+        """Encode, after preparing what is not prepared; indices count from ``first_index``."""
         network, size = self._network, self._network.config.image_size
-        undistorted = [self._undistort(frame) for frame in frames]
-        crops = [resize_and_crop(image, size) for image, _ in undistorted]
-        pixels = torch.from_numpy(np.stack(crops)).to(network.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        prepared = [self.prepare(frame) if isinstance(frame, Frame) else frame for frame in frames]
+        crops = np.stack([frame.image for frame in prepared])
+        pixels = torch.from_numpy(crops).to(network.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         tokens = network.encode(pixels)
         x = network.decoder_tokens(tokens)
         references, sources = network.first_reference(x), network.first_source(x)
@@ -64,13 +70,13 @@ class Encoder:
             EncodedFrame(
                 index=first_index + number,
                 stamp_ns=frame.stamp_ns,
-                image=crops[number],
-                camera=None if camera is None else crop_camera(camera, size),
+                image=frame.image,
+                camera=None if frame.camera is None else crop_camera(frame.camera, size),
                 tokens=tokens[number],
                 as_reference=references[number],
                 as_source=sources[number],
             )
-            for number, (frame, (_, camera)) in enumerate(zip(frames, undistorted, strict=True))
+            for number, frame in enumerate(prepared)
         ]
 
     def _undistort(self, frame: Frame) -> tuple[NDArray[np.uint8], Camera | None]:

@@ -27,6 +27,7 @@ from slam3r_ros.engine.types import (
     MapPoints,
     MapUpdate,
     PoseEstimate,
+    PreparedFrame,
     Registration,
     SlamStatus,
     StampedPose,
@@ -57,8 +58,12 @@ class Slam:
 
     # ---- what goes in ------------------------------------------------------------------------------------------
 
+    def prepare(self, frame: Frame) -> PreparedFrame:
+        """What `push` would do first with the frame, ahead of it; one other thread may do this meanwhile."""
+        return self._encoder.prepare(frame)
+
     @torch.inference_mode()
-    def push(self, *frames: Frame) -> list[MapUpdate]:
+    def push(self, *frames: Frame | PreparedFrame) -> list[MapUpdate]:
         """Process the next frame; returns what can be answered now, oldest first, often nothing or one update.
 
         Several frames that are there at once may be pushed together: they are encoded, and without lookahead

@@ -1,6 +1,7 @@
 """The values that pass between the engine's stages.
 
-The type says what has happened to a frame: Frame -> EncodedFrame -> Window -> LocalPointmap -> Keyframe -> MapUpdate.
+The type says what has happened to a frame: Frame -> PreparedFrame -> EncodedFrame -> Window -> LocalPointmap ->
+Keyframe -> MapUpdate.
 Tensors stay on the networks' device until a MapUpdate leaves the engine as NumPy.
 """
 
@@ -53,6 +54,19 @@ class Frame:
                 f"Frame.camera: expected intrinsics of {image.shape[1]} x {image.shape[0]} pixels, "
                 f"got {self.camera.width} x {self.camera.height}"
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedFrame:
+    """A frame as the encoder takes it: undistorted, and at the networks' size unless their device sees to that."""
+
+    stamp_ns: int
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB: the centre crop at the networks' size, or the whole image."""
+    camera: Camera | None
+    """Pinhole intrinsics of the whole image where they are known."""
+    source_size: tuple[int, int]
+    """(height, width) of the image as it came from the camera."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

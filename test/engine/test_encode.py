@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from synthetic import textured_image
 
 from slam3r_ros.engine.camera import Camera, CameraError
@@ -91,3 +92,12 @@ def test_images_that_cannot_be_used_are_named(image: np.ndarray, named: str) -> 
 def test_intrinsics_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match="expected intrinsics of 64 x 48 pixels, got 640 x 480"):
         Frame(0, textured_image(0), VGA)
+
+
+def test_a_frame_prepared_ahead_is_encoded_as_any_other(tiny_networks: Networks) -> None:
+    encoder, frame = Encoder(tiny_networks.i2p), Frame(5, textured_image(3), Camera(64, 48, 60.0, 60.0, 31.5, 23.5))
+    prepared = encoder.prepare(frame)
+    assert (prepared.stamp_ns, prepared.source_size, prepared.camera) == (5, (48, 64), frame.camera)
+    ahead, at_once = (encoder.encode([given], 0)[0] for given in (prepared, frame))
+    assert (ahead.image == at_once.image).all() and ahead.camera == at_once.camera
+    assert torch.equal(ahead.tokens, at_once.tokens)
