@@ -36,7 +36,7 @@ def _shown(setting: Field[Any]) -> str:
     if default is None:
         return ""
     values = default if setting.metadata.get("many") else (default,)
-    return f" (default: {' '.join(getattr(value, 'family', str(value)) for value in values)})"
+    return f" (default: {' '.join(map(str, values))})"
 
 
 def _typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -22,6 +22,8 @@ class Clips:
 
     names: NDArray[np.str_]
     """(R,) what each clip is: `family:seed` of a rendered world, `folder:first frame` of a recording."""
+    weight: NDArray[np.float64]
+    """(R,) how often each clip is drawn, relative to the others."""
     colour: NDArray[np.uint8]
     """(R, F, H, W, 3) RGB."""
     depth: NDArray[np.float16]
@@ -45,6 +47,19 @@ class Clips:
     def image_size(self) -> tuple[int, int]:
         """(H, W) pixels."""
         return int(self.colour.shape[2]), int(self.colour.shape[3])
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Of the worlds (folders of recordings), each once, in the order of their names."""
+        return tuple(sorted({name.split(":")[0] for name in self.names.tolist()}))
+
+    def of_family(self, family: str) -> NDArray[np.int64]:
+        """Indices of the clips of a family."""
+        return np.flatnonzero(np.char.startswith(self.names, f"{family}:"))
+
+    def draw(self, random: np.random.Generator, count: int) -> NDArray[np.int64]:
+        """Indices (count,) of random clips, by their weights."""
+        return random.choice(len(self), count, p=self.weight / self.weight.sum())
 
     def share(self, worker: int, count: int) -> Clips:
         """Every `count`-th clip, from the one with index `worker` on."""

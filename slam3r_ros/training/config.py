@@ -20,8 +20,8 @@ class ConfigurationError(ValueError):
 class Phase:
     """A part of the curriculum: what I2P learns from for a share of its time."""
 
-    family: str
-    """Name of a family of worlds."""
+    families: tuple[str, ...]
+    """Names of families of worlds, each as often in a batch as the others; one that is there twice, twice as often."""
     image_size: int | None = None
     """Side of the images, pixels; None for that of the networks."""
     share: float = 1.0
@@ -29,18 +29,23 @@ class Phase:
 
     @classmethod
     def parse(cls, text: str) -> Phase:
-        """FAMILY[:IMAGE_SIZE[:SHARE]], such as `rooms:112:0.5`; raises ConfigurationError."""
-        family, *rest = text.split(":")
+        """FAMILIES[:IMAGE_SIZE[:SHARE]], such as `rooms:112:0.5` or `narrow+rooms`; raises ConfigurationError."""
+        first, *rest = text.split(":")
+        families = tuple(first.split("+"))
         try:
             size = int(rest[0]) if rest and rest[0] else None
             share = float(rest[1]) if len(rest) > 1 else 1.0
-            if len(rest) > 2 or not family or not 0 < share < float("inf") or (size is not None and size < 16):
+            if len(rest) > 2 or not all(families) or not 0 < share < float("inf") or (size is not None and size < 16):
                 raise ValueError
         except ValueError as error:
             raise ConfigurationError(
-                f"curriculum: expected FAMILY[:IMAGE_SIZE[:SHARE]] such as rooms:112:0.5, got '{text}'"
+                f"curriculum: expected FAMILIES[:IMAGE_SIZE[:SHARE]] such as rooms:112:0.5 or narrow+wide, got '{text}'"
             ) from error
-        return cls(family, size, share)
+        return cls(families, size, share)
+
+    def __str__(self) -> str:
+        size = "" if self.image_size is None else str(self.image_size)
+        return f"{'+'.join(self.families)}:{size}:{self.share:g}".removesuffix(":1").removesuffix(":")
 
 
 def _setting(default: Any, meaning: str, **metadata: Any) -> Any:
@@ -71,9 +76,9 @@ class TrainingConfig:
     )
     rooms: int = _setting(440, "number of training worlds of each family to render or to use", parse=int)
     curriculum: tuple[Phase, ...] = _setting(
-        (Phase("narrow"),),
-        "what I2P learns from one after the other, FAMILY[:IMAGE_SIZE[:SHARE]] (families: narrow, rooms, wide); the "
-        "other stages use the last",
+        (Phase(("narrow",)),),
+        "what I2P learns from one after the other, FAMILIES[:IMAGE_SIZE[:SHARE]] (families: narrow, rooms, wide; "
+        "several with +, as in narrow+rooms+wide); the other stages use the last",
         many=True,
         parse=Phase.parse,
     )

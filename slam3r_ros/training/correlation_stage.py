@@ -55,7 +55,7 @@ class CorrelationStage:
                 np.setdiff1d(np.arange(count), [query, *close]), CANDIDATES - CANDIDATES // 2, replace=False
             )
             frames.append([query, *close, *far])
-        views = load_views(clips, random.integers(0, len(clips), batch), np.array(frames), self.model.device)
+        views = load_views(clips, clips.draw(random, batch), np.array(frames), self.model.device)
         if augment:
             views = change_colours(random, mirror(views, random.random(batch) < 0.5))
         return views.images

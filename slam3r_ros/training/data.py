@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slam3r_ros.networks.weights import choose_device
@@ -39,7 +39,11 @@ def render_data(config: TrainingConfig, image_size: int) -> int:
     seeds = [*_validation_seeds(config), *_training_seeds(config)]
     on = choose_device(config.device)
     processes = min(config.processes, MOST_PROCESSES_ON_A_GPU) if on.type == "cuda" else config.processes
-    wanted = {(family_of(phase.family).name, phase.image_size or image_size) for phase in config.curriculum}
+    wanted = {
+        (family_of(family).name, phase.image_size or image_size)
+        for phase in config.curriculum
+        for family in phase.families
+    }
     return sum(
         render_worlds(family_folder(config.data[0], family, size), seeds, family, size, processes, str(on))
         for family, size in sorted(wanted)
@@ -63,9 +67,10 @@ def check_data(config: TrainingConfig, image_size: int) -> None:
     """Raise DataError or FamilyError when worlds or folders that a run needs are missing; quick."""
     seeds = [*_training_seeds(config), *_validation_seeds(config)]
     for phase in config.curriculum:
-        folder = _folder(config, phase, phase.image_size or image_size)
-        if not any(world_file(folder, seed).exists() for seed in seeds):
-            raise no_worlds(folder)
+        for family in phase.families:
+            folder = _folder(config, family, phase.image_size or image_size)
+            if not any(world_file(folder, seed).exists() for seed in seeds):
+                raise no_worlds(folder)
     for folder in config.data:
         if not folder.is_dir():
             raise DataError(f"--data: there is no folder {folder}")
@@ -81,22 +86,34 @@ def load_phases(config: TrainingConfig, image_size: int) -> list[PhaseData]:
 
 
 def load_training(config: TrainingConfig, phase: Phase, image_size: int) -> Clips:
-    """The clips that a phase learns from: its family's worlds and all recordings."""
+    """The clips that a phase learns from: its families' worlds, one family as often as another, and all recordings, a
+    clip of which is drawn as often as a world on average.
+    """
     side = phase.image_size or image_size
-    parts = [load_worlds(_folder(config, phase, side), _training_seeds(config))]
+    parts = _load_families(config, phase, side, _training_seeds(config))
+    count = sum(map(len, parts))
+    parts = [replace(part, weight=part.weight * count / len(phase.families)) for part in parts]
     parts += _recordings(config.data, side, config.out / "recordings")
     return _checked(Clips.joined(parts), side)
 
 
 def load_validation(config: TrainingConfig, image_size: int) -> Clips:
-    """The clips that all stages are validated on: worlds of the last phase's family that are never trained on."""
+    """The clips that all stages are validated on: worlds of the last phase's families that are never trained on."""
     phase = config.curriculum[-1]
     side = phase.image_size or image_size
-    return _checked(load_worlds(_folder(config, phase, side), _validation_seeds(config)), side)
+    return _checked(Clips.joined(_load_families(config, phase, side, _validation_seeds(config))), side)
 
 
-def _folder(config: TrainingConfig, phase: Phase, side: int) -> Path:
-    return family_folder(config.data[0], family_of(phase.family).name, side)
+def _load_families(config: TrainingConfig, phase: Phase, side: int, seeds: range) -> list[Clips]:
+    """The worlds of each of a phase's families; the weights of a family's worlds add up to how often it is named."""
+    return [
+        load_worlds(_folder(config, family, side), family, seeds, phase.families.count(family))
+        for family in sorted(set(phase.families))
+    ]
+
+
+def _folder(config: TrainingConfig, family: str, side: int) -> Path:
+    return family_folder(config.data[0], family_of(family).name, side)
 
 
 def _recordings(folders: tuple[Path, ...], side: int, cache: Path) -> list[Clips]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class ImageToPointsStage:
         weights = np.array([VIEW_WEIGHTS[count] for count in counts])
         self._view_counts, self._view_shares = np.array(counts), weights / weights.sum()
         self._validation = validation_windows(validation, model.device)
+        self._validated_families = [name.split(":")[0] for name in validation.names.tolist()]
         self._matching = MatchingLoss(self.model)
 
     def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
@@ -75,7 +77,7 @@ class ImageToPointsStage:
 
     def validate(self) -> dict[str, float]:
         """Relative point error of four-view windows: over all views, and of the reference view alone; the median
-        confidence, and that of the sky where there is any.
+        confidence, and that of the sky where there is any; the error in each family of worlds where there are several.
         """
         set_image_size(self.model, self._phases[-1].image_size)
         rows = []
@@ -98,14 +100,17 @@ class ImageToPointsStage:
         means = np.nanmean(np.array(rows)[:, :4], axis=0)
         skies = [row[4] for row in rows if row[4] == row[4]]
         figures = dict(zip(("point_error", "reference_error", "confidence", "matching"), means.tolist(), strict=True))
-        return figures | {"sky_confidence": float(np.mean(skies))} if skies else figures
+        if skies:
+            figures["sky_confidence"] = float(np.mean(skies))
+        return figures | by_family("point_error", self._validated_families, [row[0] for row in rows])
 
     def picture(self) -> Picture:
         """Fixed windows, a row each: every view's image, its true depth, the predicted one and the confidence, the
         points in the reference's camera.
         """
         set_image_size(self.model, self._phases[-1].image_size)
-        return stacked([self._picture_row(views) for views in self._validation[:PICTURED_WINDOWS]])
+        apart = max(1, len(self._validation) // PICTURED_WINDOWS)
+        return stacked([self._picture_row(views) for views in self._validation[::apart][:PICTURED_WINDOWS]])
 
     def _picture_row(self, views: Views) -> list[Picture]:
         tokens = self.model.encode(views.images[:1].flatten(0, 1))[None]
@@ -125,6 +130,13 @@ class ImageToPointsStage:
         """See `Stage`."""
         set_image_size(self.model, self._phases[-1].image_size)
         export_network(self.model, directory)
+
+
+def by_family(figure: str, families: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """Means of a figure in each family as `figure`_`family`, from each value's family; nothing where there is one."""
+    names = sorted(set(families))
+    groups = {name: [value for value, family in zip(values, families, strict=True) if family == name] for name in names}
+    return {f"{figure}_{name}": float(np.mean(group)) for name, group in groups.items()} if len(names) > 1 else {}
 
 
 def validation_windows(

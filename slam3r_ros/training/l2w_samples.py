@@ -72,15 +72,14 @@ def registration_batch(
     random: Random,
     clips: Clips,
     cache: TokenCache,
-    batch: int,
+    clip_indices: NDArray[np.int64],
     scene: int,
     keyframes: int,
     device: torch.device | str = "cpu",
 ) -> RegistrationSample:
-    """A random batch on a device."""
-    clip_indices = random.integers(0, len(clips), batch)
-    frame_count = clips.frame_count
-    frames = np.stack([choose_registration_frames(random, frame_count, scene, keyframes) for _ in range(batch)])
+    """A random sample of each of some clips (B,), on a device."""
+    count = clips.frame_count
+    frames = np.stack([choose_registration_frames(random, count, scene, keyframes) for _ in clip_indices])
     views = points_and_poses(clips, cache, clip_indices, frames, device)
     scale = _world_scale(random, clips, cache, clip_indices, frames[:, 0]).to(device)
     to_world = torch.linalg.inv(views.T_world_camera[:, :1]) @ views.T_world_camera[:, 1:]

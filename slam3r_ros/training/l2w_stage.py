@@ -13,6 +13,7 @@ from slam3r_ros.networks.local_to_world import LocalToWorld
 from .clips import Clips
 from .embedded_config import initialise_weights, l2w_config
 from .export import export_network
+from .i2p_stage import by_family
 from .l2w_samples import RegistrationSample, registration_batch
 from .losses import confidence_weighted, masked_mean, point_distances, sky_confidence
 from .matching import MatchingLoss
@@ -26,6 +27,8 @@ SCENE_WEIGHT = 0.3
 
 
 PICTURED_SAMPLES = 4
+VALIDATION_BATCHES = 6
+"""Of each family."""
 
 
 def new_l2w(i2p: ImageToPoints) -> LocalToWorld:
@@ -53,17 +56,19 @@ class LocalToWorldStage:
             parameter.requires_grad_(not name.startswith(("patch_embedding", "void_token")))
         self._training, self._views_in_batch = training, views_in_batch
         self._matching = MatchingLoss(self.model)
-        random = np.random.default_rng(54321)
+        random, clips = np.random.default_rng(54321), validation[0]
+        self._validated_families = [family for family in clips.families for _ in range(VALIDATION_BATCHES)]
         self._validation = [
-            registration_batch(random, *validation, batch=8, scene=5, keyframes=1, device=model.device)
-            for _ in range(6)
+            registration_batch(random, *validation, random.choice(clips.of_family(family), 8), 5, 1, model.device)
+            for family in self._validated_families
         ]
 
     def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
         """See `Stage`."""
         scene, keyframes = int(random.integers(1, 7)), int(random.choice(KEYFRAME_COUNTS, p=KEYFRAME_SHARES))
         batch = max(1, self._views_in_batch // (scene + keyframes))
-        sample = registration_batch(random, *self._training, batch, scene, keyframes, self.model.device)
+        chosen = self._training[0].draw(random, batch)
+        sample = registration_batch(random, *self._training, chosen, scene, keyframes, self.model.device)
         scene_result, keyframe_result = self.model(
             sample.scene_tokens, sample.scene_points, sample.keyframe_tokens, sample.keyframe_points
         )
@@ -81,8 +86,8 @@ class LocalToWorldStage:
         return SCENE_WEIGHT * losses[0] + losses[1] + MATCHING_WEIGHT * matching, len(sample.scene_tokens)
 
     def validate(self) -> dict[str, float]:
-        """Error of keyframes' world points over the mean distance of the true ones (five scene frames), and the median
-        confidence.
+        """Error of keyframes' world points over the mean distance of the true ones (five scene frames), the median
+        confidence, and the error in each family of worlds where there are several.
         """
         errors, relative, confidences = [], [], []
         for sample in self._validation:
@@ -94,17 +99,19 @@ class LocalToWorldStage:
             errors.append(float(masked_mean(distance, valid) / masked_mean(sample.true_keyframes.norm(dim=-1), valid)))
             relative.append(float(distance[valid].median()))
             confidences.append(float(result.confidence.median()))
-        return {
+        figures = {
             "point_error": float(np.mean(errors)),
             "median_error": float(np.mean(relative)),
             "confidence": float(np.mean(confidences)),
         }
+        return figures | by_family("point_error", self._validated_families, errors)
 
     def picture(self) -> Picture:
         """Fixed samples, a row each: the distances from the world's origin that the keyframe's points came with (in its
         own camera), those they truly have in the world, the predicted ones, and the confidence.
         """
-        return stacked([self._picture_row(sample) for sample in self._validation[:PICTURED_SAMPLES]])
+        apart = max(1, len(self._validation) // PICTURED_SAMPLES)
+        return stacked([self._picture_row(sample) for sample in self._validation[::apart][:PICTURED_SAMPLES]])
 
     def _picture_row(self, sample: RegistrationSample) -> list[Picture]:
         _, result = self.model(

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .workers import Workers
+
 _POLYNOMIALS = ((8.28721, -23.59589, 17.30039), (4.10706, -2.94785, 0.54484), (3.94869, -2.90890, 0.55182))
 _UPDATE_SIZE = 0.25
 """About the root mean square of an update over the learning rate; AdamW's is near 0.2 (Moonlight, arXiv 2502.16982)."""
@@ -31,31 +33,40 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised, for the matrices of transformer blocks; `parts` splits fused matrices
-    (qkv).
+    (qkv). The workers of a run share the orthogonalising: each does its own matrices for all.
     """
 
     def __init__(
-        self, groups: Iterable[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.05
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float,
+        workers: Workers,
+        momentum: float = 0.95,
+        weight_decay: float = 0.05,
     ) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "parts": 1})
+        self._workers = workers
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of the learning rate times _UPDATE_SIZE (root mean square over a matrix's elements)."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                average = state.setdefault("momentum", torch.zeros_like(parameter))
-                average.lerp_(parameter.grad, 1 - group["momentum"])
-                update = torch.lerp(parameter.grad, average, group["momentum"])
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                for part, target in zip(update.chunk(group["parts"]), parameter.chunk(group["parts"]), strict=True):
-                    target.add_(orthogonalised(part), alpha=-group["lr"] * _UPDATE_SIZE * math.sqrt(max(part.shape)))
+        trained = [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        updates = []
+        for number, (group, parameter) in enumerate(trained):
+            average = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+            average.lerp_(parameter.grad, 1 - group["momentum"])
+            if number % self._workers.count == self._workers.rank:
+                parts = torch.lerp(parameter.grad, average, group["momentum"]).chunk(group["parts"])
+                updates.append(torch.cat([orthogonalised(part) * math.sqrt(max(part.shape)) for part in parts]))
+            else:
+                updates.append(torch.zeros_like(parameter))
+        self._workers.add_up(updates)
+        for (group, parameter), update in zip(trained, updates, strict=True):
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            parameter.add_(update, alpha=-group["lr"] * _UPDATE_SIZE)
 
 
-def make_optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
+def make_optimisers(model: nn.Module, learning_rate: float, workers: Workers) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of encoder and decoder blocks, AdamW for all other trainable parameters."""
     matrices: list[Tensor] = []
     fused: list[Tensor] = []
@@ -70,7 +81,7 @@ def make_optimisers(model: nn.Module, learning_rate: float) -> list[torch.optim.
     adam = torch.optim.AdamW(plain, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     if not matrices:
         return [adam]
-    return [Muon([{"params": matrices}, {"params": fused, "parts": 3}], lr=learning_rate), adam]
+    return [Muon([{"params": matrices}, {"params": fused, "parts": 3}], learning_rate, workers), adam]
 
 
 def learning_rate_factor(step: int, progress: float, warm_up_steps: int = 60, floor: float = 0.01) -> float:

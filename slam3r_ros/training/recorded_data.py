@@ -71,7 +71,8 @@ def _read_clips(folder: Path, image_size: tuple[int, int]) -> Clips | None:
         pose = np.stack([poses[frame].T_world_camera for frame in frames]).astype(np.float32)
         intrinsics = np.array([[(crop.fx + crop.fy) / 2, crop.cx, crop.cy]], np.float32)
         name = np.array([f"{folder.name}:{frames[0]}"])
-        clips.append(Clips(name, colour[None], depth[None], pose[None], intrinsics, np.array([False])))
+        weight, sky = np.array([1.0]), np.array([False])
+        clips.append(Clips(name, weight, colour[None], depth[None], pose[None], intrinsics, sky))
     return Clips.joined(clips)
 
 

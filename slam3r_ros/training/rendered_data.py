@@ -95,8 +95,10 @@ def no_worlds(folder: Path) -> DataError:
     )
 
 
-def load_worlds(folder: Path, seeds: Iterable[int]) -> Clips:
-    """Load the worlds of these seeds that were rendered; raises DataError when there is none."""
+def load_worlds(folder: Path, family: str, seeds: Iterable[int], weight: float = 1.0) -> Clips:
+    """Load the worlds of these seeds that were rendered; all together they are drawn as `weight` says. Raises DataError
+    when there is none.
+    """
     present = [seed for seed in seeds if world_file(folder, seed).exists()]
     if not present:
         raise no_worlds(folder)
@@ -106,7 +108,7 @@ def load_worlds(folder: Path, seeds: Iterable[int]) -> Clips:
         assert arrays is not None
         height, width = arrays["depth"].shape[1:]
         camera = np.array([[arrays["focal"], (width - 1) / 2, (height - 1) / 2]], np.float32)
-        name = np.array([f"{folder.name}:{seed}"])
+        name, share = np.array([f"{family}:{seed}"]), np.array([weight / len(present)])
         colour, depth, pose = (arrays[column][None] for column in ("colour", "depth", "T_world_camera"))
-        parts.append(Clips(name, colour, depth, pose, camera, np.array([True])))
+        parts.append(Clips(name, share, colour, depth, pose, camera, np.array([True])))
     return Clips.joined(parts)

@@ -82,7 +82,7 @@ class Trainer:
         self.stage, self._directory, self._network, self._settings = stage, directory, network, settings
         self._workers = workers or Workers()
         self._device = next(stage.model.parameters()).device
-        self._optimisers = make_optimisers(stage.model, settings.learning_rate)
+        self._optimisers = make_optimisers(stage.model, settings.learning_rate, self._workers)
         self._average = MovingAverage(stage.model)
         self._clock, self._since = clock, clock()
         self.progress = Progress()

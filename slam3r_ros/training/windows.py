@@ -96,7 +96,7 @@ def load_views(
 
 def random_views(random: Random, clips: Clips, batch: int, views: int, device: torch.device | str = "cpu") -> Views:
     """A random augmented batch: mirrored or not, colours changed alike in all views of a sample, a little in each."""
-    clip_indices = random.integers(0, len(clips), batch)
+    clip_indices = clips.draw(random, batch)
     frames = np.stack([choose_frames(random, clips.frame_count, views, WIDE_SHARE) for _ in range(batch)])
     return augment(random, load_views(clips, clip_indices, frames, device))
 

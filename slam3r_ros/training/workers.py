@@ -46,14 +46,21 @@ class Workers:
             return list(numbers)
         device = values[0].device if values else torch.device("cpu")
         last = torch.tensor(numbers, dtype=torch.float32, device=device)
-        flat = torch.cat([*(value.flatten() for value in values), last])
+        self.add_up([*values, last])
+        for value in values:
+            value /= self.count
+        return [float(number) / self.count for number in last]
+
+    def add_up(self, values: Sequence[Tensor]) -> None:
+        """Replace the tensors, in place, by their sums over all workers."""
+        if self.count == 1:
+            return
+        flat = torch.cat([value.flatten() for value in values])
         distributed.all_reduce(flat)
-        flat /= self.count
         position = 0
         for value in values:
             value.copy_(flat[position : position + value.numel()].view_as(value))
             position += value.numel()
-        return [float(number) for number in flat[position:]]
 
     def wait(self) -> None:
         """Go on when all workers are here."""

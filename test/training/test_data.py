@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -98,20 +99,35 @@ def test_rendered_worlds_are_written_once_and_join_recordings(recording: Path, t
     assert render_world_file(folder, 0, "narrow", 32)
     assert (folder / "room_00000.npz").stat().st_mtime_ns == written
     config = TrainingConfig(data=(tmp_path, recording.parent), out=tmp_path / "out", rooms=3)
-    clips = load_training(config, Phase("narrow", 32), 112)
-    assert clips.names.tolist() == ["narrow_32:0", "room:0"]
+    clips = load_training(config, Phase(("narrow",), 32), 112)
+    assert clips.names.tolist() == ["narrow:0", "room:0"]
     assert clips.empty_is_sky.tolist() == [True, False]
     assert clips.share(1, 2).names.tolist() == ["room:0"]
     assert family_folder(folder, "narrow", 32) == folder, "a folder that holds worlds directly is one"
     with pytest.raises(DataError, match="--stage data"):
-        load_worlds(folder, [7])
+        load_worlds(folder, "narrow", [7])
     with pytest.raises(DataError, match="different shapes"):
-        Clips.joined([clips, load_training(config, Phase("narrow", 32), 112).share(0, 1), _cropped(clips)])
+        Clips.joined([clips, load_training(config, Phase(("narrow",), 32), 112).share(0, 1), _cropped(clips)])
+
+
+def test_families_are_drawn_alike_whatever_their_numbers(recording: Path, tmp_path: Path) -> None:
+    for family, seeds in (("narrow", (0, 1, 2)), ("rooms", (0,))):
+        for seed in seeds:
+            assert render_world_file(family_folder(tmp_path, family, 16), seed, family, 16)
+    config = TrainingConfig(data=(tmp_path, recording), out=tmp_path / "out", rooms=3)
+    clips = load_training(config, Phase.parse("narrow+rooms+rooms:16"), 112)
+    assert clips.names.tolist() == ["narrow:0", "narrow:1", "narrow:2", "rooms:0", "room:0"]
+    assert clips.families == ("narrow", "room", "rooms") and clips.of_family("rooms").tolist() == [3]
+    drawn = clips.draw(np.random.default_rng(0), 6000)
+    expected = np.array([4 / 9, 4 / 9, 4 / 9, 8 / 3, 1.0]) / 5
+    assert np.bincount(drawn) / 6000 == pytest.approx(expected, abs=0.02)
+    with pytest.raises(DataError, match="wide_16"):
+        check_data(dataclasses.replace(config, curriculum=(Phase.parse("narrow+wide:16"),)), 112)
 
 
 def _cropped(clips: Clips) -> Clips:
     return Clips(
-        clips.names, clips.colour[:, :, :16], clips.depth[:, :, :16], clips.T_world_camera, clips.camera,
+        clips.names, clips.weight, clips.colour[:, :, :16], clips.depth[:, :, :16], clips.T_world_camera, clips.camera,
         clips.empty_is_sky,
     )  # fmt: skip
 
@@ -142,11 +158,12 @@ def _parse(*words: str) -> TrainingConfig:
 def test_the_command_line_is_the_configuration() -> None:
     assert _parse() == TrainingConfig()
     config = _parse(
-        "--stage", "i2p", "--data", "a", "b", "--curriculum", "rooms:112:0.3", "wide", "--from", "embedded",
+        "--stage", "i2p", "--data", "a", "b", "--curriculum", "rooms:112:0.3", "narrow+wide", "--from", "embedded",
         "--learning-rate", "0.0005", "--checkpoint-minutes", "2", "--views", "11",
     )  # fmt: skip
     assert config.stage == "i2p" and config.data == (Path("a"), Path("b")) and config.start == "embedded"
-    assert config.curriculum == (Phase("rooms", 112, 0.3), Phase("wide", None, 1.0))
+    assert config.curriculum == (Phase(("rooms",), 112, 0.3), Phase(("narrow", "wide"), None, 1.0))
+    assert [str(phase) for phase in config.curriculum] == ["rooms:112:0.3", "narrow+wide"]
     assert (config.learning_rate, config.checkpoint_minutes, config.views) == (0.0005, 2.0, 11)
 
 
@@ -156,7 +173,7 @@ def test_settings_out_of_range_are_refused(words: tuple[str, str]) -> None:
         _parse(*words)
 
 
-@pytest.mark.parametrize("text", ["rooms:x", ":112", "rooms:112:0", "rooms:112:1:2"])
+@pytest.mark.parametrize("text", ["rooms:x", ":112", "rooms:112:0", "rooms:112:1:2", "rooms+:112"])
 def test_a_wrong_curriculum_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="FAMILY"):
+    with pytest.raises(ConfigurationError, match="FAMILIES"):
         Phase.parse(text)

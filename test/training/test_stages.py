@@ -27,11 +27,12 @@ from slam3r_ros.training.l2w_samples import choose_registration_frames, registra
 from slam3r_ros.training.l2w_stage import LocalToWorldStage, new_l2w
 from slam3r_ros.training.losses import confidence_weighted, point_distances, sky_confidence
 from slam3r_ros.training.matching import match_targets
-from slam3r_ros.training.optimisation import MovingAverage, learning_rate_factor, orthogonalised
+from slam3r_ros.training.optimisation import MovingAverage, Muon, learning_rate_factor, orthogonalised
 from slam3r_ros.training.pictures import Picture
 from slam3r_ros.training.token_cache import PREDICTED_EVERY, TokenCache, build_cache
 from slam3r_ros.training.trainer import Trainer, TrainingSettings
 from slam3r_ros.training.windows import change_colours, choose_frames, load_views, mirror, transform_points
+from slam3r_ros.training.workers import Workers
 from slam3r_ros.training.worlds.build import build_world
 from slam3r_ros.training.worlds.family import NARROW
 from slam3r_ros.training.worlds.paths.choose import PathSettings, camera_path
@@ -51,7 +52,9 @@ TINY = NetworkConfig(
 
 @pytest.fixture(scope="module")
 def rooms() -> Clips:
-    """Two narrow rooms; a block of each frame of the second has no depth, as the sky has none."""
+    """Two narrow rooms, the second said to be of another family; a block of each of its frames has no depth, as the
+    sky has none.
+    """
     colour, depth, poses, cameras = [], [], [], []
     for seed in (0, 1):
         world = build_world(seed, NARROW, texels_per_metre=16.0)
@@ -63,9 +66,8 @@ def rooms() -> Clips:
         poses.append(np.stack([frame.T_world_camera for frame in frames]).astype(np.float32))
         cameras.append([camera.fx, camera.cx, camera.cy])
     depth[1][:, :4, :8] = 0.0
-    names = np.array(["narrow:0", "narrow:1"])
-    camera_array = np.array(cameras, np.float32)
-    return Clips(names, np.stack(colour), np.stack(depth), np.stack(poses), camera_array, np.array([True, True]))
+    names, weight, sky = np.array(["narrow:0", "rooms:1"]), np.ones(2), np.array([True, True])
+    return Clips(names, weight, np.stack(colour), np.stack(depth), np.stack(poses), np.array(cameras, np.float32), sky)
 
 
 def _reprojected_colour_error(rooms: Clips, *, mirrored: bool) -> float:
@@ -164,7 +166,8 @@ def _cache(rooms: Clips) -> TokenCache:
 
 
 def test_registration_samples_have_world_units_and_normalised_keyframes(rooms: Clips) -> None:
-    sample = registration_batch(np.random.default_rng(3), rooms, _cache(rooms), batch=6, scene=3, keyframes=2)
+    chosen = np.array([0, 1, 1, 0, 0, 1])
+    sample = registration_batch(np.random.default_rng(3), rooms, _cache(rooms), chosen, scene=3, keyframes=2)
     assert sample.scene_points.shape == sample.true_scene.shape == (6, 3, SIDE, SIDE, 3)
     assert sample.keyframe_points.shape == sample.true_keyframes.shape == (6, 2, SIDE, SIDE, 3)
     assert sample.scene_tokens.shape == (6, 3, 4, 8) and sample.keyframe_tokens.shape == (6, 2, 4, 8)
@@ -263,7 +266,7 @@ def _i2p_stage(rooms: Clips, views: int = 3) -> ImageToPointsStage:
     model = ImageToPoints(TINY)
     initialise_weights(model)
     small = Clips(
-        rooms.names, rooms.colour[:, :, :16, :16], rooms.depth[:, :, :16, :16], rooms.T_world_camera,
+        rooms.names, rooms.weight, rooms.colour[:, :, :16, :16], rooms.depth[:, :, :16, :16], rooms.T_world_camera,
         rooms.camera, rooms.empty_is_sky,
     )  # fmt: skip
     phases = [PhaseData(16, 0.5, small), PhaseData(SIDE, 1.0, rooms)]
@@ -284,6 +287,8 @@ def test_i2p_learns_through_its_phases_and_every_trained_weight_has_a_gradient(r
     with torch.no_grad():
         figures, picture = stage.validate(), stage.picture()
     assert np.isfinite(list(figures.values())).all() and "sky_confidence" in figures
+    halves = figures["point_error_narrow"] + figures["point_error_rooms"]
+    assert figures["point_error"] == pytest.approx(halves / 2) and halves > 0
     assert picture.shape == (2 * SIDE, 16 * SIDE, 3)
 
 
@@ -311,7 +316,10 @@ def test_correlation_and_l2w_train_on_what_i2p_gives(rooms: Clips, tmp_path: Pat
     loss.backward()
     assert samples >= 1 and torch.isfinite(loss)
     with torch.no_grad():
-        assert np.isfinite(list(l2w.validate().values())).all()
+        figures = l2w.validate()
+        assert np.isfinite(list(figures.values())).all()
+        halves = figures["point_error_narrow"] + figures["point_error_rooms"]
+        assert figures["point_error"] == pytest.approx(halves / 2) and halves > 0
         assert l2w.picture().shape == (4 * SIDE, 4 * SIDE, 3)
     l2w.export(tmp_path / "l2w")
     assert (tmp_path / "l2w" / "model.safetensors").is_file()
@@ -326,30 +334,44 @@ def test_a_run_in_bfloat16_trains_float32_weights(rooms: Clips, tmp_path: Path) 
     assert after.dtype == torch.float32 and not torch.equal(before, after)
 
 
+def muon_steps(workers: Workers) -> list[Tensor]:
+    """Matrices after two steps of the optimiser with the same gradients in every worker."""
+    generator = torch.Generator().manual_seed(4)
+    matrices = [torch.randn(shape, generator=generator) for shape in ((8, 8), (4, 12), (12, 4), (24, 8))]
+    optimiser = Muon([{"params": matrices[:3]}, {"params": matrices[3:], "parts": 3}], 0.1, workers)
+    for _ in range(2):
+        for matrix in matrices:
+            matrix.grad = torch.randn(matrix.shape, generator=generator)
+        optimiser.step()
+    return matrices
+
+
 _AVERAGE = """
 import sys, torch
 from slam3r_ros.training.workers import run_workers
+from test_stages import muon_steps
 
 def average(workers, directory):
     values = [torch.full((2, 2), float(workers.rank)), torch.tensor([10.0 * workers.rank])]
     numbers = workers.average(values, [workers.rank + 1.0])
-    torch.save((values, numbers), f"{directory}/{workers.rank}.pt")
+    torch.save((values, numbers, muon_steps(workers)), f"{directory}/{workers.rank}.pt")
 
 if __name__ == "__main__":
     run_workers(average, 2, sys.argv[1])
 """
 
 
-def test_workers_average_gradients_and_numbers(tmp_path: Path) -> None:
+def test_workers_average_gradients_and_share_the_orthogonalising(tmp_path: Path) -> None:
     script = tmp_path / "average.py"
     script.write_text(_AVERAGE)
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    here = Path(__file__).resolve()
+    path = os.pathsep.join([str(here.parents[2]), str(here.parent), os.environ.get("PYTHONPATH", "")])
     subprocess.run([sys.executable, script, tmp_path], check=True, timeout=120, env={**os.environ, "PYTHONPATH": path})
     for rank in range(2):
-        values, numbers = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        values, numbers, matrices = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert torch.equal(values[0], torch.full((2, 2), 0.5)) and torch.equal(values[1], torch.tensor([5.0]))
         assert numbers == [1.5]
+        assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(matrices, muon_steps(Workers()), strict=True))
 
 
 def test_match_targets_of_a_view_with_itself_are_its_own_patches(rooms: Clips) -> None:
