@@ -22,7 +22,11 @@ from slam3r_ros.networks.published_names import from_published, to_published
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "weights" / "embedded"
 PUBLISHED_HUB = "siyan824/slam3r"
+AUTO = "auto"
+"""As a name of weights: the published ones where they are on this machine, else the embedded ones."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+NETWORKS = ("i2p", "l2w")
+_HUB_FILES = ("config.json", "model.safetensors")
 _SETTINGS_FILE = "settings.yaml"
 # Where the config and the weights of network {n} (i2p or l2w) may lie in a directory of weights.
 _LAYOUTS = (
@@ -91,7 +95,7 @@ class Networks:
     i2p: ImageToPoints
     l2w: LocalToWorld
     name: str
-    """What was asked for: 'embedded', a hub id or a directory."""
+    """'embedded', a hub id or a directory."""
     recommended: WeightSettings
 
     @property
@@ -106,7 +110,8 @@ def load_networks(
     """Load I2P and L2W for inference.
 
     weights: 'embedded'; a directory holding both networks (i2p/ and l2w/, or slam3r_i2p/ and slam3r_l2w/, each with
-        config.json and model.safetensors); or a hub id such as 'siyan824/slam3r', downloaded once and cached.
+        config.json and model.safetensors); a hub id such as 'siyan824/slam3r', downloaded once and cached; or 'auto':
+        the published ones where they have been downloaded, else 'embedded'. `Networks.name` says which.
     device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1' ...
     precision: 'auto' (float16 on CUDA, float32 elsewhere), 'float32', 'bfloat16' or 'float16'.
     attention: one of `attention.BACKENDS`.
@@ -115,6 +120,7 @@ def load_networks(
     """
     on = choose_device(device)
     dtype = _choose_precision(precision, on)
+    weights = meant_by(weights)
     directory = find_weights(weights)
     recommended = WeightSettings.from_directory(directory)
     i2p, l2w = load_network(ImageToPoints, directory, "i2p"), load_network(LocalToWorld, directory, "l2w")
@@ -150,8 +156,16 @@ def _choose_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
+def meant_by(weights: str) -> str:
+    """The same, but for 'auto' the weights that it means here. Downloads nothing."""
+    if weights != AUTO:
+        return weights
+    return PUBLISHED_HUB if all(_on_this_machine(PUBLISHED_HUB, name) for name in NETWORKS) else "embedded"
+
+
 def find_weights(weights: str) -> Path:
     """The directory that ``weights`` means, downloading a hub id; raises WeightsError if there is none."""
+    weights = meant_by(weights)
     if weights == "embedded":
         return EMBEDDED
     if Path(weights).expanduser().is_dir():
@@ -159,8 +173,30 @@ def find_weights(weights: str) -> Path:
     if weights.count("/") == 1 and not weights.startswith((".", "/", "~")):
         return _download(weights.removesuffix("_i2p").removesuffix("_l2w"))
     raise WeightsError(
-        f"weights '{weights}' are neither 'embedded', nor an existing directory, nor a hub id such as '{PUBLISHED_HUB}'"
+        f"weights '{weights}' are neither '{AUTO}', nor 'embedded', nor an existing directory, nor a hub id such as "
+        f"'{PUBLISHED_HUB}'"
     )
+
+
+def _hub_directory(hub_id: str) -> Path:
+    """Where both networks of a hub id are put."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HOME) / "slam3r_ros" / hub_id.replace("/", "--")
+
+
+def _on_this_machine(hub_id: str, network: str) -> Path | None:
+    """The directory of one network's files where this package or another program has downloaded them."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    own = _hub_directory(hub_id) / network
+    if all((own / name).is_file() for name in _HUB_FILES):
+        return own
+    cached = [try_to_load_from_cache(f"{hub_id}_{network}", name) for name in _HUB_FILES]
+    directories = {Path(path).parent if isinstance(path, str) else None for path in cached}
+    return directories.pop() if len(directories) == 1 else None
 
 
 def _download(hub_id: str) -> Path:
@@ -173,16 +209,18 @@ def _download(hub_id: str) -> Path:
         raise WeightsError(
             f"weights '{hub_id}' need the package huggingface_hub to be downloaded: install it, or {by_hand}"
         )
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    directory = Path(constants.HF_HOME) / "slam3r_ros" / hub_id.replace("/", "--")
-    for network in ("i2p", "l2w"):
-        target = directory / network
-        if not (target / "model.safetensors").is_file():
+    directory = _hub_directory(hub_id)
+    for network in NETWORKS:
+        target, found = directory / network, _on_this_machine(hub_id, network)
+        if found != target:
             try:
-                snapshot_download(
-                    f"{hub_id}_{network}", allow_patterns=["config.json", "model.safetensors"], local_dir=target
-                )
+                if found is not None and not target.exists():
+                    directory.mkdir(parents=True, exist_ok=True)
+                    target.symlink_to(found, target_is_directory=True)
+                else:
+                    snapshot_download(f"{hub_id}_{network}", allow_patterns=list(_HUB_FILES), local_dir=target)
             except (OSError, ValueError, RuntimeError) as error:  # what the hub's client raises, offline or not found
                 raise WeightsError(
                     f"weights '{hub_id}_{network}' could not be downloaded ({_first_line(error)}): {by_hand}"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
@@ -11,8 +12,10 @@ from slam3r_ros.networks.weights import (
     Networks,
     WeightsError,
     WeightSettings,
+    find_weights,
     load_network,
     load_networks,
+    meant_by,
     save_network,
 )
 
@@ -87,17 +90,60 @@ def test_embedded_weights_load() -> None:
 
 def test_weights_that_are_nowhere() -> None:
     with pytest.raises(
-        WeightsError, match="'/no/such/place' are neither 'embedded', nor an existing directory, nor a hub id"
+        WeightsError, match="'/no/such/place' are neither 'auto', nor 'embedded', nor an existing directory, nor a hub"
     ):
         load_networks("/no/such/place")
+
+
+def hub_without_internet(monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
+    """The hub's client keeps its files in ``home`` and cannot reach the hub; returns where its cache is."""
+    for name, value in (("HF_HOME", str(home)), ("HF_HUB_CACHE", str(home / "hub")), ("HF_HUB_OFFLINE", True)):
+        monkeypatch.setattr(constants, name, value)
+    return home / "hub"
+
+
+def put_into_cache(cache: Path, network: Path) -> None:
+    """As another program that takes the published network from the hub leaves it."""
+    repository = cache / f"models--siyan824--slam3r_{network.name}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0123")
+    shutil.copytree(network, repository / "snapshots" / "0123")
+
+
+def test_auto_means_embedded_unless_both_published_networks_are_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path
+) -> None:
+    cache = hub_without_internet(monkeypatch, tmp_path / "home")
+    assert meant_by("auto") == "embedded"
+    assert load_networks("auto", device="cpu").name == "embedded"
+    put_into_cache(cache, weights / "i2p")
+    assert meant_by("auto") == "embedded"
+    put_into_cache(cache, weights / "l2w")
+    assert meant_by("auto") == "siyan824/slam3r"
+    assert meant_by("embedded") == "embedded"
+    networks = load_networks("auto", device="cpu")
+    assert networks.name == "siyan824/slam3r"
+    assert networks.recommended == WeightSettings()
+    cached = (tmp_path / "home" / "slam3r_ros" / "siyan824--slam3r" / "l2w").resolve()
+    assert cached == (cache / "models--siyan824--slam3r_l2w" / "snapshots" / "0123").resolve()  # not a second copy
+
+
+def test_published_networks_that_this_package_has_downloaded_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path
+) -> None:
+    hub_without_internet(monkeypatch, tmp_path / "home")
+    own = tmp_path / "home" / "slam3r_ros" / "siyan824--slam3r"
+    shutil.copytree(weights / "i2p", own / "i2p")
+    shutil.copytree(weights / "l2w", own / "l2w")
+    assert find_weights("auto") == own
+    (own / "l2w" / "model.safetensors").unlink()  # as a download that broke off
+    assert meant_by("auto") == "embedded"
 
 
 def test_a_hub_that_cannot_be_reached_tells_how_to_download_by_hand(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "HF_HOME", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub_without_internet(monkeypatch, tmp_path)
     with pytest.raises(WeightsError, match="slam3r_i2p' could not be downloaded.*download config.json.*weights:=DIR"):
         load_networks("siyan824/slam3r")
 
