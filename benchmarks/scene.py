@@ -13,7 +13,9 @@ from torch import Tensor
 from benchmarks.machine import synchronize
 from benchmarks.operations import Workload
 from slam3r_ros.engine.encode import Encoder
+from slam3r_ros.engine.l2w import registered_keyframes
 from slam3r_ros.engine.types import EncodedFrame, Frame, Keyframe, LocalPointmap
+from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.weights import Networks
 
@@ -81,8 +83,8 @@ def random_keyframes(network: ImageToPoints, count: int) -> list[Keyframe]:
             index = start + i
             frame = EncodedFrame(index, index, pixels, None, tokens[i], references[i], sources[i])
             points = torch.rand(height, width, 3, generator=generator).to(device) + 0.5
-            local = LocalPointmap(frame, points, confidence, confidence > 0, points, 3.0)
-            keyframes.append(Keyframe(local, points, confidence, 3.0, registration=None))
+            local = LocalPointmap(frame, points, confidence, confidence > 0, points, confidence.mean())
+            keyframes += registered_keyframes([local], Pointmaps(points[None], confidence[None]), registration=None)
     return keyframes
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from slam3r_ros.engine.transfer import to_device
 from slam3r_ros.engine.types import EncodedFrame, LocalPointmap, Window
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.decoder import Pointmaps
@@ -56,18 +58,18 @@ class LocalPoints:
         references, sources = self._network.decode(*_layer_inputs(windows))
         assert sources is not None
         views = len(frames)
-        order = torch.tensor([[0 if v == r else v + 1 - (v > r) for v in range(views)] for r in range(views)])
-        rows = torch.arange(views)[:, None]
+        order = np.array([[0 if v == r else v + 1 - (v > r) for v in range(views)] for r in range(views)])
         points = torch.cat([references.points, sources.points], dim=1)
         confidence = torch.cat([references.confidence, sources.confidence], dim=1)
-        return Pointmaps(points[rows, order], confidence[rows, order])
+        rows, columns = (to_device(index, points.device) for index in (np.arange(views)[:, None], order))
+        return Pointmaps(points[rows, columns], confidence[rows, columns])
 
     def _local_pointmaps(self, windows: Sequence[Window]) -> list[LocalPointmap]:
         references, _ = self._network.decode(*_layer_inputs(windows), need_sources=False)
         points, confidence = references.points[:, 0], references.confidence[:, 0]
         valid = confidence >= self._point_confidence
         normalised = [normalise(*of_one) for of_one in zip(points, valid, strict=True)]
-        means = confidence.mean(dim=(1, 2)).tolist()
+        means = confidence.mean(dim=(1, 2))
         return [
             LocalPointmap(window.reference, points[i], confidence[i], valid[i], normalised[i], means[i])
             for i, window in enumerate(windows)

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from slam3r_ros.engine.i2p import LocalPoints, normalise
+from slam3r_ros.engine.l2w import registered_keyframes
 from slam3r_ros.engine.settings import InitializeSettings
+from slam3r_ros.engine.transfer import to_host
 from slam3r_ros.engine.types import EncodedFrame, Keyframe, LocalPointmap
+from slam3r_ros.networks.decoder import Pointmaps
 
 SMALLEST_SHRUNK_WINDOW = 3
 """A window of low confidence is not shrunk further than this."""
@@ -49,7 +53,7 @@ class Initializer:
             return NotInitialized(reason)
         while True:
             pointmaps = self._local_points.every_reference(frames)
-            by_reference = pointmaps.confidence.mean(dim=(2, 3)).mean(dim=1)
+            (by_reference,) = to_host(pointmaps.confidence.mean(dim=(2, 3)).mean(dim=1))
             best = int(by_reference.argmax())
             confidence = float(by_reference[best])
             if confidence >= settings.shrink_below or len(frames) <= SMALLEST_SHRUNK_WINDOW:
@@ -64,11 +68,12 @@ class Initializer:
         points, confidences = pointmaps.points[best], pointmaps.confidence[best]
         valid = confidences >= self._point_confidence
         points = normalise(points, valid)
-        keyframes = tuple(
-            _initial_keyframe(frame, points[i], confidences[i], valid[i], is_reference=i == best)
+        locals_ = [
+            _initial_pointmap(frame, points[i], confidences[i], valid[i], is_reference=i == best)
             for i, frame in enumerate(frames)
-        )
-        return World(keyframes, frames[best].index)
+        ]
+        keyframes = registered_keyframes(locals_, Pointmaps(points, confidences), registration=None)
+        return World(tuple(keyframes), frames[best].index)
 
     def _look_at_images(self, frames: Sequence[EncodedFrame]) -> str:
         """Why these images cannot make a world; empty if nothing speaks against it."""
@@ -90,11 +95,10 @@ class Initializer:
         return ""
 
 
-def _initial_keyframe(
-    frame: EncodedFrame, points: torch.Tensor, confidence: torch.Tensor, valid: torch.Tensor, *, is_reference: bool
-) -> Keyframe:
+def _initial_pointmap(
+    frame: EncodedFrame, points: Tensor, confidence: Tensor, valid: Tensor, *, is_reference: bool
+) -> LocalPointmap:
     """The reference's world points are its camera points too; the others have no pointmap of their own."""
     own = points if is_reference else torch.zeros_like(points)
-    mean = float(confidence.mean())
-    local = LocalPointmap(frame, own, confidence, valid if is_reference else torch.zeros_like(valid), own, mean)
-    return Keyframe(local, points, confidence, mean, registration=None)
+    valid = valid if is_reference else torch.zeros_like(valid)
+    return LocalPointmap(frame, own, confidence, valid, own, confidence.mean())

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from slam3r_ros.engine.l2w import Registrar
 from slam3r_ros.engine.retrieval import Candidates, describe
 from slam3r_ros.engine.settings import KeyframeSettings
-from slam3r_ros.engine.types import Keyframe, SceneInput
+from slam3r_ros.engine.transfer import to_device
+from slam3r_ros.engine.types import HostPointmaps, Keyframe, SceneInput
 from slam3r_ros.networks.blocks import LayerInput
 
 FIRST_SLOTS = 16
 """Slots set up at the start; their number doubles when they are full, up to the buffer's size."""
+
+
+_NO_NUMBERS = np.empty(0, np.float32)
+_NOTHING = HostPointmaps(_NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, np.empty(0, np.bool_))
 
 
 class Slots:
@@ -44,7 +48,7 @@ class Slots:
 
     def take(self, slots: Sequence[int]) -> list[Tensor]:
         """These slots (slots, ...), copied."""
-        index = torch.tensor(slots, device=self._stored[0].device)
+        index = to_device(np.array(slots), self._stored[0].device)
         return [stored[index] for stored in self._stored]
 
     def _allocate(self, count: int, value: Tensor) -> Tensor:
@@ -158,10 +162,10 @@ def _without_tensors(keyframe: Keyframe) -> Keyframe:
     local = replace(
         keyframe.local, frame=frame, points_camera=empty, confidence=empty, valid=empty, points_normalised=empty
     )
-    return replace(keyframe, local=local, points_world=empty, confidence=empty)
+    return replace(keyframe, local=local, points_world=empty, confidence=empty, on_host=_NOTHING)
 
 
 def _worth(keyframe: Keyframe) -> float:
     """How much a keyframe is worth keeping: product of both networks' normalised mean confidence."""
-    world, local = keyframe.mean_confidence, keyframe.local.mean_confidence
+    world, local = keyframe.mean_confidence, keyframe.local_mean_confidence
     return (world - 1) / world * (local - 1) / local

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from slam3r_ros.engine.i2p import mean_distance
-from slam3r_ros.engine.types import Keyframe, LocalPointmap, SceneInput
+from slam3r_ros.engine.transfer import to_host
+from slam3r_ros.engine.types import HostPointmaps, Keyframe, LocalPointmap, Registration, SceneInput
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.interfaces import WorldNetwork
 
@@ -53,6 +54,31 @@ class Registrar:
         network = self._network
         embedding = network.embed_points(points_world)
         return SceneInput(embedding, network.first_reference(network.decoder_tokens(tokens) + embedding))
+
+
+def registered_keyframes(
+    locals_: Sequence[LocalPointmap], result: Pointmaps, registration: Registration | None
+) -> list[Keyframe]:
+    """Registered frames with their world pointmaps (frames, ...); what the host needs of all comes in one copy."""
+    means, local_means, points_world, confidence, *own = to_host(
+        result.confidence.mean(dim=(1, 2)),
+        torch.stack([local.mean_confidence for local in locals_]),
+        result.points,
+        result.confidence,
+        *(tensor for local in locals_ for tensor in (local.points_camera, local.confidence, local.valid)),
+    )
+    return [
+        Keyframe(
+            local=local,
+            points_world=result.points[i],
+            confidence=result.confidence[i],
+            on_host=HostPointmaps(points_world[i], confidence[i], *own[3 * i : 3 * i + 3]),
+            mean_confidence=float(means[i]),
+            local_mean_confidence=float(local_means[i]),
+            registration=registration,
+        )
+        for i, local in enumerate(locals_)
+    ]
 
 
 def _mean_distance_of_all(points: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from slam3r_ros.engine.transfer import to_device, to_host
 from slam3r_ros.engine.types import EncodedFrame
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.interfaces import PointsNetwork
@@ -81,7 +82,7 @@ class Retrieval:
             scores = self._score(references, candidates.layer)[slots]
         else:
             positions = self._choose_shortlist(queries, candidates)
-            chosen_slots = torch.from_numpy(slots[positions]).to(candidates.descriptors.device)
+            chosen_slots = to_device(slots[positions], candidates.descriptors.device)
             scores = np.full(len(candidates), np.nan, np.float32)
             scores[positions] = self._score(references, candidates.layer[chosen_slots])
             self._remember(candidates.indices, scores)
@@ -92,7 +93,7 @@ class Retrieval:
         """Mean score of each keyframe, over the queries and its patches; query by query, which bounds the memory."""
         views = range(len(references.features))
         by_query = [self._network.correlation(references[i : i + 1], layer[None]).mean(dim=(0, 2)) for i in views]
-        mean = torch.stack(by_query).mean(dim=0).cpu().numpy()
+        (mean,) = to_host(torch.stack(by_query).mean(dim=0))
         return (mean - 1) / mean
 
     def _choose_shortlist(self, queries: Sequence[EncodedFrame], candidates: Candidates) -> NDArray[np.intp]:
@@ -118,7 +119,8 @@ class Retrieval:
         own = functional.normalize(torch.stack([describe(query.tokens) for query in queries]) - mean, dim=-1)
         theirs = functional.normalize(candidates.descriptors - mean, dim=-1)
         cosines = torch.einsum("qaw,cbw->qcab", own, theirs)
-        return cosines.amax(dim=3).mean(dim=(0, 2)).cpu().numpy()[np.array(candidates.slots)]
+        (likeness,) = to_host(cosines.amax(dim=3).mean(dim=(0, 2)))
+        return likeness[np.array(candidates.slots)]
 
     def _remember(self, indices: Sequence[int], scores: NDArray[np.float32]) -> None:
         """Keep the latest score of every keyframe that is still in the buffer."""

@@ -12,7 +12,7 @@ from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.i2p import LocalPoints
 from slam3r_ros.engine.initialize import Initializer, NotInitialized, World
 from slam3r_ros.engine.keyframes import BufferingSet
-from slam3r_ros.engine.l2w import Registrar
+from slam3r_ros.engine.l2w import Registrar, registered_keyframes
 from slam3r_ros.engine.pose import PoseEstimator
 from slam3r_ros.engine.retrieval import Retrieval, Retrieved
 from slam3r_ros.engine.ring_buffer import RingBuffer
@@ -231,11 +231,7 @@ class Slam:
             candidates=self._buffer.indices,
             candidate_scores=retrieved.scores,
         )
-        means = result.confidence.mean(dim=(1, 2)).tolist()
-        return [
-            Keyframe(local, points, confidence, mean, registration)
-            for local, points, confidence, mean in zip(locals_, result.points, result.confidence, means, strict=True)
-        ]
+        return registered_keyframes(locals_, result, registration)
 
     def _emit_initial(self) -> list[MapUpdate]:
         """Updates of the initial frames and those between them, in order.
@@ -248,7 +244,7 @@ class Slam:
             factor = max(k.mean_confidence for k in head) / max(k.mean_confidence for k in initial)
             initial = [_with_scaled_confidence(keyframe, factor) for keyframe in initial]
         for keyframe in initial:  # only the reference has points of its own; the others need the focal length it gives
-            self._poses.learn_focal(keyframe.local.points_camera.cpu().numpy(), keyframe.local.confidence.cpu().numpy())
+            self._poses.learn_focal(keyframe.on_host.points_camera, keyframe.on_host.confidence_camera)
         updates = []
         for keyframe in sorted([*initial, *head], key=lambda k: k.index):
             located = self._locate(keyframe)
@@ -272,14 +268,14 @@ class Slam:
 
     def _locate(self, keyframe: Keyframe) -> Keyframe:
         """The frame with its pose, and whether it counts as tracked."""
-        local = keyframe.local
+        frame, on_host = keyframe.local.frame, keyframe.on_host
         with self._clock.stage("pose"):
             pose = self._poses.estimate(
-                keyframe.points_world.cpu().numpy(),
-                keyframe.confidence.cpu().numpy(),
-                torch.where(local.valid[..., None], local.points_camera, 0.0).cpu().numpy(),
-                local.confidence.cpu().numpy(),
-                local.frame.camera,
+                on_host.points_world,
+                on_host.confidence,
+                np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0)),
+                on_host.confidence_camera,
+                frame.camera,
             )
         self._status.registered += 1
         if reason := self._why_lost(pose, keyframe.mean_confidence):
@@ -291,7 +287,7 @@ class Slam:
             State.TRACKING,
             f"{pose.inlier_fraction:.0%} of the points fit the pose",
         )
-        self._trajectory.append(StampedPose(local.frame.stamp_ns, pose.T_world_camera))
+        self._trajectory.append(StampedPose(frame.stamp_ns, pose.T_world_camera))
         return replace(keyframe, pose=pose)
 
     def _why_lost(self, pose: PoseEstimate | None, mean_confidence: float) -> str:
@@ -315,13 +311,12 @@ class Slam:
 
     def _update(self, keyframe: Keyframe, records: Sequence[KeyframeRecord]) -> MapUpdate:
         """Add the frame's confident points to the map and make the value that leaves the engine."""
-        frame, points, confidence = keyframe.local.frame, keyframe.points_world, keyframe.confidence
-        points_world, confidence_world = points.cpu().numpy(), confidence.cpu().numpy()
+        frame, on_host = keyframe.local.frame, keyframe.on_host
         with self._clock.stage("map"):
-            kept = confidence_world >= self.settings.map.point_confidence
+            kept = on_host.confidence >= self.settings.map.point_confidence
             if self._is_held(keyframe):
                 kept = np.zeros_like(kept)
-            added = self._map.add(points_world[kept], frame.image[kept], confidence_world[kept])
+            added = self._map.add(on_host.points_world[kept], frame.image[kept], on_host.confidence[kept])
         assert self._buffer is not None
         self._status.map_points, self._status.voxel_size = len(self._map), self._map.voxel_size
         self._status.keyframes = len(self._buffer)
@@ -331,10 +326,10 @@ class Slam:
             state=keyframe.state,
             pose=keyframe.pose,
             added=added,
-            points_world=points_world,
-            confidence=confidence_world,
-            points_camera=keyframe.local.points_camera.cpu().numpy(),
-            confidence_camera=keyframe.local.confidence.cpu().numpy(),
+            points_world=on_host.points_world,
+            confidence=on_host.confidence,
+            points_camera=on_host.points_camera,
+            confidence_camera=on_host.confidence_camera,
             image=frame.image,
             new_keyframes=tuple(records),
             registration=keyframe.registration,
@@ -342,6 +337,7 @@ class Slam:
 
 
 def _with_scaled_confidence(keyframe: Keyframe, factor: float) -> Keyframe:
-    confidence, mean = keyframe.confidence * factor, keyframe.mean_confidence * factor
-    local = replace(keyframe.local, confidence=confidence, mean_confidence=mean)
-    return replace(keyframe, local=local, confidence=confidence, mean_confidence=mean)
+    """An initial frame, whose two confidences are one."""
+    confidence, mean = keyframe.on_host.confidence * factor, keyframe.mean_confidence * factor
+    on_host = replace(keyframe.on_host, confidence=confidence, confidence_camera=confidence)
+    return replace(keyframe, on_host=on_host, mean_confidence=mean, local_mean_confidence=mean)

@@ -2,7 +2,7 @@
 
 The type says what has happened to a frame: Frame -> PreparedFrame -> EncodedFrame -> Window -> LocalPointmap ->
 Keyframe -> MapUpdate.
-Tensors stay on the networks' device until a MapUpdate leaves the engine as NumPy.
+Tensors stay on the networks' device; a Keyframe has its pointmaps on the host too, copied once for a whole round.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class LocalPointmap:
     """(H, W) bool: confident enough for registration."""
     points_normalised: Tensor
     """(H, W, 3) float32: the valid points with mean distance 1, the others zero; L2W's input."""
-    mean_confidence: float
+    mean_confidence: Tensor
+    """() float32, I2P's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,6 +154,22 @@ class PoseEstimate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HostPointmaps:
+    """A registered frame's pointmaps as arrays, which may share the tensors' memory: not to be written to."""
+
+    points_world: NDArray[np.float32]
+    """(H, W, 3) scene units."""
+    confidence: NDArray[np.float32]
+    """(H, W) L2W's."""
+    points_camera: NDArray[np.float32]
+    """(H, W, 3) in the frame's camera, at I2P's own scale."""
+    confidence_camera: NDArray[np.float32]
+    """(H, W) I2P's."""
+    valid: NDArray[np.bool_]
+    """(H, W): whether the frame's own point is confident enough for registration."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Keyframe:
     """A frame registered in the world."""
 
@@ -161,8 +178,12 @@ class Keyframe:
     """(H, W, 3) float32, scene units, world = the camera of the initial window's reference."""
     confidence: Tensor
     """(H, W) float32, L2W's."""
+    on_host: HostPointmaps
     mean_confidence: float
-    registration: Registration | None
+    """L2W's."""
+    local_mean_confidence: float
+    """I2P's."""
+    registration: Registration | None = None
     """None for the initial frames, which set up the world."""
     pose: PoseEstimate | None = None
     """None until it is estimated, and where it cannot be."""

@@ -12,12 +12,13 @@ from torch import Tensor
 from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.geometry import invert_rigid
 from slam3r_ros.engine.i2p import LocalPoints, mean_distance, normalise
-from slam3r_ros.engine.l2w import Registrar
+from slam3r_ros.engine.l2w import Registrar, registered_keyframes
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.types import EncodedFrame, Frame, Keyframe, LocalPointmap, Window
 from slam3r_ros.evaluation.overlap import overlap
 from slam3r_ros.evaluation.sequence import ImageSequence, SequenceError
 from slam3r_ros.evaluation.truth import TruePointmap, true_pointmap
+from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.interfaces import NetworkPair
 
 WINDOW_VIEWS = (1, 2, 5, 11, 15)
@@ -194,7 +195,7 @@ class NetworkProbe:
         if not predicted:
             points, valid = self._on_device(truth)
             confidence = torch.where(valid, 10.0, 1.0)
-            return LocalPointmap(encoded, points, confidence, valid, normalise(points, valid), 10.0)
+            return LocalPointmap(encoded, points, confidence, valid, normalise(points, valid), torch.tensor(10.0))
         if position not in self._locals:
             radius = self._settings.window.radius
             window = self._window(position, 2 * radius + 1) or self._window(position, 2)
@@ -214,7 +215,7 @@ class NetworkProbe:
             camera_points, valid = local.points_camera * scale, local.valid
         world = self._moved(camera_points, truth, T_world_scene) / unit
         world = torch.where(valid[..., None], world, 0.0)
-        return Keyframe(local, world, local.confidence, local.mean_confidence, registration=None)
+        return registered_keyframes([local], Pointmaps(world[None], local.confidence[None]), registration=None)[0]
 
     def _moved(self, points: Tensor, truth: TruePointmap, T_world_scene: np.ndarray) -> Tensor:
         """Camera points (H, W, 3) of a frame to the world whose transform from the sequence's is given."""

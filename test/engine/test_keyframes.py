@@ -6,9 +6,10 @@ from synthetic import textured_image
 
 from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.keyframes import BufferingSet
-from slam3r_ros.engine.l2w import Registrar
+from slam3r_ros.engine.l2w import Registrar, registered_keyframes
 from slam3r_ros.engine.settings import KeyframeSettings
 from slam3r_ros.engine.types import Frame, Keyframe, LocalPointmap
+from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.weights import Networks
 
 
@@ -16,8 +17,8 @@ from slam3r_ros.networks.weights import Networks
 def keyframe(tiny_networks: Networks) -> Keyframe:
     frame = Encoder(tiny_networks.i2p).encode([Frame(0, textured_image(0))], 0)[0]
     points, confidence = torch.ones(32, 32, 3), torch.full((32, 32), 2.0)
-    local = LocalPointmap(frame, points, confidence, confidence > 1, points, 2.0)
-    return Keyframe(local, points, confidence, 2.0, registration=None)
+    local = LocalPointmap(frame, points, confidence, confidence > 1, points, confidence.mean())
+    return registered_keyframes([local], Pointmaps(points[None], confidence[None]), registration=None)[0]
 
 
 def at(keyframe: Keyframe, index: int, confidence: float = 2.0) -> Keyframe:
