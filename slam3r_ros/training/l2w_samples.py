@@ -15,10 +15,16 @@ from .losses import mean_distance
 from .token_cache import PREDICTED_EVERY, TokenCache, points_and_poses
 from .windows import Random, normal, on_device, transform_points
 
-PREDICTED_SHARE = 0.7
-"""Share of the frames whose camera points are I2P's own, where these were kept."""
+PREDICTED_SHARE = 0.8
+"""Share of the frames whose camera points are I2P's own."""
 REACH = 16
 """Scene frames lie up to this many frames of the data set away from the keyframes."""
+SCALE_DEVIATION = 0.2
+"""Standard deviation of the logarithm of the world's unit, which drifts in use."""
+DRIFT_RAD, DRIFT_SHIFT, DRIFT_SCALE = 0.03, 0.05, 0.05
+"""Standard deviations of each scene frame's own displacement at its strongest: of the angles about three axes, of the
+shift along each, of the logarithm of the scale.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,15 +60,15 @@ class RegistrationSample:
 def choose_registration_frames(random: Random, frame_count: int, scene: int, keyframes: int) -> NDArray[np.int64]:
     """Indices (1 + scene + keyframes,): the world's origin, the scene frames, then the keyframes.
 
-    Keyframes are at distances of PREDICTED_EVERY, on frames whose own pointmaps are kept; scene frames lie around them,
-    mostly before; the origin lies anywhere.
+    Keyframes are at distances of PREDICTED_EVERY; scene frames lie around them, mostly before; all are frames whose own
+    pointmaps are kept. The origin lies anywhere.
     """
     stride = PREDICTED_EVERY
     first = stride * int(random.integers(0, (frame_count - 1) // stride - keyframes + 2))
     key = first + stride * np.arange(keyframes)
-    near = np.setdiff1d(np.arange(max(0, first - REACH), min(frame_count, first + REACH // 2)), key)
+    near = np.setdiff1d(np.arange(max(0, first - REACH), min(frame_count, first + REACH // 2), stride), key)
     if len(near) < scene or random.random() < 0.1:
-        near = np.setdiff1d(np.arange(frame_count), key)
+        near = np.setdiff1d(np.arange(0, frame_count, stride), key)
     return np.concatenate([[random.integers(0, frame_count)], random.choice(near, scene, replace=False), key]).astype(
         np.int64
     )
@@ -121,7 +127,7 @@ def _world_scale(
         torch.linalg.inv(views.T_world_camera[:, :1]) @ views.T_world_camera, views.points_camera[:, :, ::4, ::4]
     )
     mean = mean_distance(points[:, 1:], views.valid[:, 1:, ::4, ::4])
-    deviation = on_device(np.exp(random.normal(0, 0.1, (len(origin), 1, 1, 1, 1))), mean.device)
+    deviation = on_device(np.exp(random.normal(0, SCALE_DEVIATION, (len(origin), 1, 1, 1, 1))), mean.device)
     return deviation / mean
 
 
@@ -138,7 +144,7 @@ def _imperfect_camera_points(
     """
     batch, count, height, width, _ = true.shape
     result = _smooth_errors(random, true.flatten(0, 1)).view_as(true)
-    own = (random.random((batch, count)) < PREDICTED_SHARE) & (frames % PREDICTED_EVERY == 0)
+    own = random.random((batch, count)) < PREDICTED_SHARE
     for sample, view in zip(*np.nonzero(own), strict=True):
         kept = cache.points_camera[clip_indices[sample], frames[sample, view] // PREDICTED_EVERY]
         predicted = torch.from_numpy(kept).to(true.device).float()
@@ -175,9 +181,9 @@ def _drift(random: Random, points: Tensor, valid: Tensor) -> Tensor:
     rotation, shift, scale = (
         on_device(values, points.device)[:, :, None, None]
         for values in (
-            random.normal(0, 0.02, (batch, count, 3)) * strength,
-            random.normal(0, 0.03, (batch, count, 3)) * strength,
-            np.exp(random.normal(0, 0.03, (batch, count, 1)) * strength),
+            random.normal(0, DRIFT_RAD, (batch, count, 3)) * strength,
+            random.normal(0, DRIFT_SHIFT, (batch, count, 3)) * strength,
+            np.exp(random.normal(0, DRIFT_SCALE, (batch, count, 1)) * strength),
         )
     )
     weight = valid[..., None].to(points.dtype)
