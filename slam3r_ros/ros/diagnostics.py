@@ -70,6 +70,7 @@ def running(stamp_ns: int, name: str, values: InputHealth, status: SlamStatus) -
         "backward jumps of time": values.time_jumps,
     }
     map_values = {
+        "weights": status.weights,
         "state": status.state_name,
         "reason": status.reason,
         "frames processed": status.frames_processed,

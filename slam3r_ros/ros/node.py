@@ -119,7 +119,7 @@ class SlamNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self.problem = ""
         self._status_timer = self.create_timer(settings.status_period, self._publish_status, clock=self._steady)
-        self.get_logger().info(f"configured with weights '{settings.weights}'")
+        self.get_logger().info(f"configured with weights '{self._session.weights}'")
         return super().on_configure(state)
 
     @_reported

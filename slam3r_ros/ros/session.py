@@ -17,7 +17,7 @@ from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.save import SavedMap
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.replay import replayed
-from slam3r_ros.networks.weights import load_networks
+from slam3r_ros.networks.weights import AUTO, load_networks
 from slam3r_ros.ros.cameras import Cameras
 from slam3r_ros.ros.diagnostics import InputHealth
 from slam3r_ros.ros.frames import FrameMaker
@@ -29,6 +29,7 @@ from slam3r_ros.ros.outputs import Outputs
 from slam3r_ros.ros.settings import NodeSettings
 from slam3r_ros.ros.stamps import StampGate
 from slam3r_ros.ros.status import StatusValues, status_message
+from slam3r_ros.ros.which_weights import tell_which_weights
 from slam3r_ros.ros.worker import Worker
 
 Result = TypeVar("Result")
@@ -52,6 +53,10 @@ class Session:
                 settings.weights, device=settings.device, precision=settings.precision, attention=settings.attention
             )
         )
+        if settings.weights == AUTO:
+            tell_which_weights(networks, notices)
+        self.weights = networks.name
+        """The networks in use."""
         warm_up(networks, settings.slam, together=settings.image_queue)
         self._node = node
         self._settings = settings
@@ -150,6 +155,7 @@ class Session:
                 newest_stamp_ns=mapping.newest_stamp_ns,
                 notice=self._notices.newest,
                 map_frame=self._settings.map_frame,
+                weights=self.weights,
             )
         )
 

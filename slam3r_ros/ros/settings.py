@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from slam3r_ros.engine.settings import SettingError, SettingSpec, SlamSettings, setting, specs_of
+from slam3r_ros.networks.weights import AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,9 @@ class NodeSettings:
 
     autostart: bool = setting(True, "configure and activate at start, without a lifecycle manager")
     weights: str = setting(
-        "embedded", "'embedded', a directory with i2p/ and l2w/, or a hub id such as 'siyan824/slam3r'"
+        AUTO,
+        "'auto': the published networks where they are on this machine, else 'embedded'; 'embedded'; a directory with "
+        "i2p/ and l2w/; or a hub id such as 'siyan824/slam3r', downloaded if need be",
     )
     device: str = setting("auto", "where the networks run: auto, cpu, cuda, cuda:1 ...")
     precision: str = setting(

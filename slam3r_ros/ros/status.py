@@ -31,6 +31,7 @@ class StatusValues:
     newest_stamp_ns: int
     notice: Notice
     map_frame: str
+    weights: str
 
 
 def status_message(values: StatusValues) -> SlamStatus:
@@ -42,6 +43,7 @@ def status_message(values: StatusValues) -> SlamStatus:
         header=header(values.newest_stamp_ns, values.map_frame),
         state=state,
         state_name=_STATES[state],
+        weights=values.weights,
         reason="paused by ~/pause" if values.paused else engine.reason,
         frames_received=counters.received.count,
         frames_processed=counters.processed.count,

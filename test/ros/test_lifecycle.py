@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from huggingface_hub import constants
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
@@ -114,3 +115,33 @@ def test_weights_that_cannot_be_loaded_are_named_and_can_be_mended(
         bench.wait_for_connection()
         bench.camera.send_images(3)
         bench.wait_for_handled(3)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where this package keeps the published networks; nothing is there, and the hub cannot be reached."""
+    for name, value in (("HF_HOME", tmp_path), ("HF_HUB_CACHE", tmp_path / "hub"), ("HF_HUB_OFFLINE", True)):
+        monkeypatch.setattr(constants, name, value)
+    return tmp_path / "slam3r_ros" / "siyan824--slam3r"
+
+
+def test_without_a_choice_the_published_networks_are_taken_if_they_are_here(
+    context: Context, weights: Path, hub: Path
+) -> None:
+    shutil.copytree(weights, hub)
+    with running_node(context, "auto") as bench:
+        assert bench.status.weights == "siyan824/slam3r"
+        assert "take seconds an image on a CPU; weights:=embedded" in bench.notice
+
+
+def test_without_a_choice_the_embedded_networks_are_taken_with_a_notice(context: Context, hub: Path) -> None:
+    with running_node(context, "auto", device="cpu") as bench:
+        assert bench.status.weights == "embedded"
+        assert bench.status.last_message == bench.notice
+        assert "the published networks are not on this machine" in bench.notice
+        assert "weights:=siyan824/slam3r downloads the published ones" in bench.notice
+        received = bench.camera.listen(DiagnosticArray, "/diagnostics")
+        wait_until(lambda: bool(received) and len(received[-1].status) == 2, "diagnostics of a running node")
+        values = {pair.key: pair.value for pair in received[-1].status[1].values}
+        assert values["weights"] == "embedded"
+        assert values["last message"] == bench.notice
