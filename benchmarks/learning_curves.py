@@ -1,0 +1,80 @@
+"""Learning curves of the runs in ``benchmarks/training``: ``python -m benchmarks.learning_curves`` draws them anew."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.machine import ROOT
+
+FOLDER = ROOT / "benchmarks" / "training"
+ERROR = "point_error"
+PANELS = {"i2p": "I2P", "l2w": "L2W"}
+"""Stages with a point error, and their titles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One figure of one run."""
+
+    run: str
+    stage: str
+    figure: str
+    """A column of the log whose name begins with `point_error`."""
+    samples: tuple[int, ...]
+    values: tuple[float, ...]
+
+    @property
+    def label(self) -> str:
+        """Run and family of worlds."""
+        family = self.figure.removeprefix(ERROR).removeprefix("_")
+        return f"{self.run}, {family}" if family else self.run
+
+
+def read_curves(folder: Path) -> list[Curve]:
+    """Every curve of the logs RUN-STAGE.csv in a folder; of a run with several families, those of the families."""
+    curves = []
+    for path in sorted(folder.glob("*.csv")):
+        run, _, stage = path.stem.rpartition("-")
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        names = [name for name in rows[0] if name.startswith(ERROR)]
+        for name in names if len(names) < 3 else names[1:]:
+            here = [row for row in rows if row[name]]
+            samples = tuple(int(float(row["samples"])) for row in here)
+            curves.append(Curve(run, stage, name, samples, tuple(float(row[name]) for row in here)))
+    return curves
+
+
+def draw(curves: list[Curve], target: Path) -> None:
+    """A panel for each stage: point error on held-out worlds against training samples."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (stage, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        for curve in (curve for curve in curves if curve.stage == stage):
+            axes.plot(curve.samples, curve.values, marker="o", markersize=3, label=curve.label)
+        axes.set(xlabel="training samples", ylabel="relative point error", title=title, yscale="log")
+        axes.yaxis.set_major_formatter("{x:.2f}")
+        axes.yaxis.set_minor_formatter("{x:.2f}")
+        axes.grid(which="both", alpha=0.3)
+        axes.legend(fontsize=7)
+    figure.savefig(target, dpi=110)
+
+
+def main() -> int:
+    """Draw curves.png beside the logs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="logs RUN-STAGE.csv (default: %(default)s)")
+    folder = parser.parse_args().folder
+    draw(read_curves(folder), folder / "curves.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
