@@ -18,11 +18,12 @@ from torch import Tensor
 
 def to_device(values: NDArray[Any], device: torch.device) -> Tensor:
     """An array as a tensor on ``device``; nothing waits for the copy. On a CPU it shares the array's memory."""
-    tensor = torch.from_numpy(values)
     if device.type != "cuda":
-        return tensor.to(device)
+        return torch.from_numpy(np.require(values, requirements=["C", "W"])).to(device)
+    pinned = torch.empty(values.shape, dtype=torch.from_numpy(np.empty(0, values.dtype)).dtype, pin_memory=True)
+    pinned.numpy()[...] = values  # of any strides, and perhaps not to be written to
     # The allocator of pinned memory keeps the block until the copy is done, whoever lets go of it before.
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return pinned.to(device, non_blocking=True)
 
 
 class Download:

@@ -73,9 +73,10 @@ def test_nothing_waits_for_the_device_but_one_copy_a_round(
 
     def made_up(download: Download) -> list[np.ndarray[Any, Any]]:
         nonlocal downloads
-        downloads += 1
         tensors = download._tensors
-        assert all(tensor.device.type == "meta" for tensor in tensors)
+        if tensors[0].device.type == "cpu":  # the image, which was there all the time
+            return [tensor.numpy() for tensor in tensors]
+        downloads += 1
         numbers = [np.asarray(1 + random.random(tuple(tensor.shape))) for tensor in tensors]
         return [n.astype(torch.empty(0, dtype=t.dtype).numpy().dtype) for n, t in zip(numbers, tensors, strict=True)]
 
