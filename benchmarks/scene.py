@@ -81,7 +81,7 @@ def random_keyframes(network: ImageToPoints, count: int) -> list[Keyframe]:
         references, sources = network.first_reference(x), network.first_source(x)
         for i in range(number):
             index = start + i
-            frame = EncodedFrame(index, index, pixels, None, tokens[i], references[i], sources[i])
+            frame = EncodedFrame(index, index, pixels, None, tokens[i], references[i], sources[i], index)
             points = torch.rand(height, width, 3, generator=generator).to(device) + 0.5
             local = LocalPointmap(frame, points, confidence, confidence > 0, points, confidence.mean())
             keyframes += registered_keyframes([local], Pointmaps(points[None], confidence[None]), registration=None)

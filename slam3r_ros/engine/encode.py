@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -55,10 +56,15 @@ class Encoder:
         """Undistort (where the camera is known to distort) and crop. To be used by one thread, not always the same."""
         image, camera = self._undistort(frame)
         crop = resize_and_crop(image, self._network.config.image_size)
-        return PreparedFrame(frame.stamp_ns, crop, camera, frame.image.shape[:2])
+        return PreparedFrame(frame.stamp_ns, crop, camera, frame.image.shape[:2], frame.skipped)
 
-    def encode(self, frames: Sequence[Frame | PreparedFrame], first_index: int) -> list[EncodedFrame]:
-        """Encode, after preparing what is not prepared; indices count from ``first_index``."""
+    def encode(
+        self, frames: Sequence[Frame | PreparedFrame], first_index: int, first_source: int | None = None
+    ) -> list[EncodedFrame]:
+        """Encode, after preparing what is not prepared.
+
+        Indices count from ``first_index``, those in the camera's stream from ``first_source`` (default: the same).
+        """
         network, size = self._network, self._network.config.image_size
         prepared = [self.prepare(frame) if isinstance(frame, Frame) else frame for frame in frames]
         crops = np.stack([frame.image for frame in prepared])
@@ -66,6 +72,7 @@ class Encoder:
         tokens = network.encode(pixels)
         x = network.decoder_tokens(tokens)
         references, sources = network.first_reference(x), network.first_source(x)
+        all_skipped = accumulate(frame.skipped for frame in prepared)
         return [
             EncodedFrame(
                 index=first_index + number,
@@ -75,8 +82,9 @@ class Encoder:
                 tokens=tokens[number],
                 as_reference=references[number],
                 as_source=sources[number],
+                source_index=(first_index if first_source is None else first_source) + number + skipped,
             )
-            for number, frame in enumerate(prepared)
+            for number, (frame, skipped) in enumerate(zip(prepared, all_skipped, strict=True))
         ]
 
     def _undistort(self, frame: Frame) -> tuple[NDArray[np.uint8], Camera | None]:

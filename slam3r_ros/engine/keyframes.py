@@ -56,7 +56,7 @@ class Slots:
 
 
 class BufferingSet:
-    """Keyframes for retrieval; of every finished stretch of ``stride`` frames the best may enter.
+    """Keyframes for retrieval; of every finished stretch of ``stride`` images of the camera the best frame may enter.
 
     What retrieval and registration take of a keyframe is computed when it enters and stays in its slot until another
     one takes that: nothing is copied or computed for the rest.
@@ -76,7 +76,8 @@ class BufferingSet:
         self._for_retrieval, self._for_registration, self._kept = Slots(capacity), Slots(capacity), Slots(capacity)
         self._pending: list[tuple[Keyframe, bool]] = []
         self._seen = len(initial)
-        self._last_index = initial[-1].index
+        self._last_source = initial[-1].local.frame.source_index
+        self._stretch_begins = self._last_source + 1
         for slot, keyframe in enumerate(initial):
             self._enter(keyframe, slot)
 
@@ -110,17 +111,22 @@ class BufferingSet:
         """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered."""
         self._pending += zip(registered, usable, strict=True)
         entered: list[Keyframe] = []
-        if len(self._pending) >= self._settings.interval * self._stride:
-            while len(self._pending) >= self._stride:
-                stretch, self._pending = self._pending[: self._stride], self._pending[self._stride :]
-                entered += self._consider([keyframe for keyframe, good in stretch if good])
+        ends = registered[-1].local.frame.source_index + 1 if registered else self._stretch_begins
+        if ends - self._stretch_begins >= self._settings.interval * self._stride:
+            while ends - self._stretch_begins >= self._stride:
+                self._stretch_begins += self._stride
+                stretch = [pair for pair in self._pending if pair[0].local.frame.source_index < self._stretch_begins]
+                del self._pending[: len(stretch)]
+                if stretch:
+                    entered += self._consider([keyframe for keyframe, good in stretch if good])
         return entered
 
     def _consider(self, stretch: Sequence[Keyframe]) -> list[Keyframe]:
         """Let the best frame of a finished stretch enter, if the strategy says so."""
         self._seen += 1
         size = self._settings.buffer_size
-        far_enough = [keyframe for keyframe in stretch if keyframe.index >= self._last_index + 3 * self._stride // 4]
+        nearest = self._last_source + 3 * self._stride // 4
+        far_enough = [keyframe for keyframe in stretch if keyframe.local.frame.source_index >= nearest]
         if not far_enough:
             return []
         is_full = 0 < size <= len(self._keyframes)
@@ -134,7 +140,7 @@ class BufferingSet:
             del self._keyframes[dropped]
         best = max(far_enough, key=_worth)
         self._enter(best, slot)
-        self._last_index = best.index
+        self._last_source = best.local.frame.source_index
         return [best]
 
     def _enter(self, keyframe: Keyframe, slot: int) -> None:

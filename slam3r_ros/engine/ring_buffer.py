@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 
 from slam3r_ros.engine.types import EncodedFrame
@@ -38,7 +39,26 @@ class RingBuffer:
         """Index of the newest frame held."""
         return self._frames[-1].index
 
+    def nearest(self, source_index: int) -> int:
+        """Index of the frame nearest to this number of the camera's stream; the earlier of two equally near ones."""
+        position = bisect_left(self._frames, source_index, key=_source_index)
+        if position == 0:
+            return self.oldest
+        if position == len(self._frames):
+            return self.newest
+        before, after = self._frames[position - 1], self._frames[position]
+        is_before = source_index - before.source_index <= after.source_index - source_index
+        return before.index if is_before else after.index
+
+    def at_or_before(self, source_index: int) -> int:
+        """Index of the newest frame up to this number of the camera's stream; ``oldest - 1`` if there is none."""
+        return self.oldest + bisect_right(self._frames, source_index, key=_source_index) - 1
+
     def discard_before(self, index: int) -> None:
         """Let go of every frame older than ``index``."""
         while self._frames and self._frames[0].index < index:
             self._frames.popleft()
+
+
+def _source_index(frame: EncodedFrame) -> int:
+    return frame.source_index

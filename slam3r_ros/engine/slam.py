@@ -33,9 +33,11 @@ from slam3r_ros.engine.types import (
     StampedPose,
     State,
 )
-from slam3r_ros.engine.window import Round, Rounds, build_window
+from slam3r_ros.engine.window import Round, Rounds, build_window, complete_until, neighbours, oldest_needed
 from slam3r_ros.engine.world_map import WorldMap
 from slam3r_ros.networks.interfaces import NetworkPair
+
+_IMAGES_WEIGHT = 0.05  # of the newest value in the moving average
 
 
 class Slam:
@@ -53,7 +55,7 @@ class Slam:
         self._retrieval = Retrieval(networks.i2p, settings.register.scene_frames, settings.register.shortlist)
         self._registrar = Registrar(networks.l2w, normalise_input=settings.register.normalise_input)
         self._clock = StageClock()
-        self._frame_count = 0
+        self._frame_count = self._source_count = 0
         self._forget()
 
     # ---- what goes in ------------------------------------------------------------------------------------------
@@ -73,9 +75,11 @@ class Slam:
             return []
         with self._clock.stage("total", len(frames)):
             with self._clock.stage("encode", len(frames)):
-                for encoded in self._encoder.encode(frames, self._frame_count):
+                for encoded in self._encoder.encode(frames, self._frame_count, self._source_count):
                     self._ring.append(encoded)
             self._frame_count += len(frames)
+            self._source_count = self._ring[self._ring.newest].source_index + 1
+            self._note_skipped([frame.skipped for frame in frames])
             self._status.processed += len(frames)
             return self._advance(ended=False)
 
@@ -131,10 +135,16 @@ class Slam:
         if self._rounds is None:
             updates += self._set_up(ended)
         if self._rounds is not None:
-            for ready in self._rounds.ready(self._ring.newest, ended):
+            window, stride = self.settings.window, self._known_stride
+            reach = self._ring.newest if ended else complete_until(self._ring, stride, window.lookahead)
+            for ready in self._rounds.ready(self._ring.newest, reach, ended):
                 updates += self._register(ready)
-            self._ring.discard_before(self._rounds.oldest_pending - self.settings.window.radius * self._known_stride)
+            self._ring.discard_before(oldest_needed(self._ring, self._rounds.oldest_pending, stride, window.radius))
         return updates
+
+    def _note_skipped(self, skipped: Sequence[int]) -> None:
+        for count in skipped:
+            self._status.images_per_frame += _IMAGES_WEIGHT * (1 + count - self._status.images_per_frame)
 
     @property
     def _known_stride(self) -> int:
@@ -146,7 +156,7 @@ class Slam:
         self._status.state = State.INITIALIZING
         wanted = self.settings.initialize.window_size
         while (stride := self._choose_stride(ended)) is not None:
-            indices = range(self._ring.oldest, self._ring.newest + 1, stride)[:wanted]
+            indices = [self._ring.oldest, *neighbours(self._ring, self._ring.oldest, stride, wanted - 1)]
             if len(indices) < (2 if ended else wanted):
                 break
             with self._clock.stage("initialize"):
@@ -156,18 +166,24 @@ class Slam:
             assert isinstance(result, NotInitialized)
             self._status.initialisations_failed += 1
             self._status.reason = f"initialisation failed, trying newer frames: {result.reason}"
-            self._ring.discard_before(self._ring.oldest + stride)
+            first = self._ring[self._ring.oldest].source_index
+            self._ring.discard_before(self._ring.at_or_before(first + stride - 1) + 1)
             if not len(self._ring):
                 break
         if not self._status.initialisations_failed and stride is not None:
-            self._status.reason = self._filling_reason(len(self._ring), (wanted - 1) * stride + 1, ended)
+            self._status.reason = self._filling_reason(self._images_held, (wanted - 1) * stride + 1, ended)
         return []
+
+    @property
+    def _images_held(self) -> int:
+        """Images of the camera's stream from the oldest frame in the ring to the newest."""
+        return 1 + self._ring[self._ring.newest].source_index - self._ring[self._ring.oldest].source_index
 
     @staticmethod
     def _filling_reason(have: int, wanted: int, ended: bool) -> str:
         if ended and have < 2:
             return "the stream ended after one image: at least two images are needed to set up a map"
-        return f"filling the initial window: {have} of {wanted} frames"
+        return f"filling the initial window: {have} of {wanted} images"
 
     def _choose_stride(self, ended: bool) -> int | None:
         """The stride of windows, or None while the frames that decide it are still coming."""
@@ -178,8 +194,9 @@ class Slam:
                 return None
             with self._clock.stage("choose_stride"):
                 self._stride = choose_stride(self._local_points, self._ring, self.settings.keyframes.seed)
-        if ended and 1 < have <= self._stride:
-            self._stride = have - 1
+        if ended and have > 1 and self._images_held <= self._stride:
+            self._stride = self._images_held - 1
+        self._status.stride = self._stride
         return self._stride
 
     def _begin(self, world: World) -> list[MapUpdate]:

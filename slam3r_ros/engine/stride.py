@@ -18,9 +18,12 @@ def choose_stride(local_points: LocalPoints, ring: RingBuffer, seed: int) -> int
     """The stride, 1 to 20, whose windows over the frames in ``ring`` I2P is surest of; 1 for fewer than 7 frames."""
     random = np.random.RandomState(seed)
     confidences = {}
-    for stride in range(1, min(LARGEST_STRIDE, (len(ring) - 1) // (2 * WINDOW_RADIUS)) + 1):
+    first, last = ring[ring.oldest].source_index, ring[ring.newest].source_index
+    for stride in range(1, min(LARGEST_STRIDE, (last - first) // (2 * WINDOW_RADIUS)) + 1):
         reach = WINDOW_RADIUS * stride
-        centres = np.arange(ring.oldest + reach, ring.newest - reach + 1)
+        centres = np.arange(ring.at_or_before(first + reach - 1) + 1, ring.at_or_before(last - reach) + 1)
+        if not len(centres):  # so many images were left out
+            continue
         chosen = random.choice(centres, min(WINDOWS_PER_STRIDE, len(centres)), replace=False)
         windows = [build_window(ring, int(centre), stride, WINDOW_RADIUS) for centre in chosen]
         batches = [windows[i : i + _BATCH] for i in range(0, len(windows), _BATCH)]

@@ -41,6 +41,8 @@ class Frame:
     """(height, width, 3) RGB."""
     camera: Camera | None = None
     """Intrinsics of this image where they are known."""
+    skipped: int = 0
+    """Images of the camera's stream that were left out between the frame before and this one."""
 
     def __post_init__(self) -> None:
         image = self.image
@@ -67,6 +69,8 @@ class PreparedFrame:
     """Pinhole intrinsics of the whole image where they are known."""
     source_size: tuple[int, int]
     """(height, width) of the image as it came from the camera."""
+    skipped: int = 0
+    """As the frame's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +90,8 @@ class EncodedFrame:
     """I2P decoder layer 0's share of this frame as a reference: (tokens, width), (tokens, heads, head width)."""
     as_source: LayerInput
     """The same as a source."""
+    source_index: int
+    """Number of the image in the camera's stream, from 0, those left out counted too: what strides are counted in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,6 +282,10 @@ class SlamStatus:
     keyframes: int = 0
     """Keyframes in the buffering set now."""
     map_points: int = 0
+    stride: int = 0
+    """Images of the camera's stream from one member of a window to the next; 0 until it is known."""
+    images_per_frame: float = 1.0
+    """Images of the camera's stream for each frame processed, a moving average: above 1 while some are left out."""
     voxel_size: float = 0.0
     """Present side of a voxel, scene units."""
     stage_ms: dict[str, float] = field(default_factory=dict)

@@ -4,21 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.types import Window
 
 
 def build_window(ring: RingBuffer, index: int, stride: int, radius: int) -> Window:
-    """The window of frame ``index``: itself and index +- i * stride, i = 1..radius, as far as they have come.
+    """The window of frame ``index``: itself and its `neighbours` on both sides, ``radius`` each.
 
     A frame that has none of these (a stream shorter than the stride) gets its nearest neighbour.
     """
-    offsets = (sign * i * stride for i in range(1, radius + 1) for sign in (-1, 1))
-    members = [index + offset for offset in offsets if ring.oldest <= index + offset <= ring.newest]
+    past, future = neighbours(ring, index, -stride, radius), neighbours(ring, index, stride, radius)
+    members = [member for pair in zip_longest(past, future) for member in pair if member is not None]
     if not members:
         members = [neighbour for neighbour in (index - 1, index + 1) if ring.oldest <= neighbour <= ring.newest][:1]
     return Window(ring[index], tuple(ring[member] for member in members))
+
+
+def neighbours(ring: RingBuffer, index: int, stride: int, count: int) -> list[int]:
+    """Indices of the frames i * ``stride`` images after frame ``index`` (before, if negative), i = 1..``count``.
+
+    As far as they have come and are still there. Where images were left out the nearest frame is taken; each is another
+    one, and after a gap half a stride or more from the one before it.
+    """
+    return [found for _, found in _walk(ring, index, ring[index].source_index, stride, count)]
+
+
+def complete_until(ring: RingBuffer, stride: int, lookahead: int) -> int:
+    """Index of the newest frame whose ``lookahead`` later members have come; ``ring.oldest - 1`` if there is none."""
+    return ring.at_or_before(ring[ring.newest].source_index - lookahead * stride)
+
+
+def oldest_needed(ring: RingBuffer, pending: int, stride: int, radius: int) -> int:
+    """Index of the oldest frame in the windows of frame ``pending``, which may be the next to come, or of later ones."""
+    source = ring[pending].source_index if pending <= ring.newest else ring[ring.newest].source_index + 1
+    targets = [target for target, _ in _walk(ring, pending, source, -stride, radius)]
+    return ring.at_or_before(targets[-1]) if len(targets) == radius else ring.oldest
+
+
+def _walk(ring: RingBuffer, index: int, source: int, stride: int, count: int) -> Iterator[tuple[int, int]]:
+    """From a frame's index and number in the camera's stream: the number looked for and the index found, of each."""
+    side = 1 if stride > 0 else -1
+    half = side * ((abs(stride) + 1) // 2)
+    first, last = ring[ring.oldest].source_index, ring[ring.newest].source_index
+    previous = source
+    for number in range(1, count + 1):
+        target = side * max(side * (source + number * stride), side * (previous + half))
+        if not first <= target <= last:
+            return
+        index = side * max(side * ring.nearest(target), side * (index + side))
+        previous = ring[index].source_index
+        yield target, index
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +74,7 @@ class Rounds:
     """
 
     def __init__(self, initial: tuple[int, ...], stride: int, lookahead: int, together_max: int) -> None:
-        """``initial``: indices of the initial frames, ``stride`` apart."""
-        self._stride = stride
-        self._lookahead = lookahead
+        """``initial``: indices of the initial frames."""
         self._waits = lookahead > 0  # without lookahead nothing waits: a round is what has come at once
         self._together = max(1, min((stride + 1) // 2, together_max)) if self._waits else together_max
         self._head = [index for index in range(initial[0], initial[-1]) if index not in initial]
@@ -55,9 +90,11 @@ class Rounds:
         """Index of the oldest frame that has not been given out."""
         return self._head[0] if self._head else self._next
 
-    def ready(self, newest: int, ended: bool) -> Iterator[Round]:
-        """The rounds whose windows are complete when ``newest`` is the newest frame; all that is left if ``ended``."""
-        reach = newest if ended else newest - self._lookahead * self._stride
+    def ready(self, newest: int, reach: int, ended: bool) -> Iterator[Round]:
+        """The rounds of frames up to ``reach``, whose windows are complete; ``newest`` is the newest frame.
+
+        If the stream has ``ended``, smaller rounds too.
+        """
         while self._head and self._head[0] <= reach:
             count = 1 if self._waits else self._together
             frames, self._head = tuple(self._head[:count]), self._head[count:]

@@ -22,7 +22,7 @@ def keyframe(tiny_networks: Networks) -> Keyframe:
 
 
 def at(keyframe: Keyframe, index: int, confidence: float = 2.0) -> Keyframe:
-    local = replace(keyframe.local, frame=replace(keyframe.local.frame, index=index))
+    local = replace(keyframe.local, frame=replace(keyframe.local.frame, index=index, source_index=index))
     return replace(keyframe, local=local, mean_confidence=confidence)
 
 
@@ -73,3 +73,14 @@ def test_a_reservoir_keeps_old_and_new_and_never_grows(tiny_networks: Networks, 
         sums.append(sum(buffer.indices) / 10)
     # Kept with equal probability whatever their age: the mean index is about half of the last.
     assert 130 < sum(sums) / len(sums) < 270
+
+
+def test_stretches_are_counted_in_the_cameras_images(tiny_networks: Networks, keyframe: Keyframe) -> None:
+    """Of a stretch of four images the best frame enters, however many were left out; empty ones do not count."""
+    buffer = buffering_set(tiny_networks, keyframe, stride=4, buffer_size=20)
+    entered = []
+    for source_index in (9, 11, 13, 15, 17, 40, 44):
+        frame = replace(keyframe.local.frame, index=source_index * 10, source_index=source_index)
+        offered = replace(keyframe, local=replace(keyframe.local, frame=frame))
+        entered += [k.local.frame.source_index for k in buffer.offer([offered], [True])]
+    assert entered == [11, 15, 40, 44]

@@ -9,7 +9,7 @@ from synthetic import textured_image
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame, MapUpdate, State
+from slam3r_ros.engine.types import Frame, LocalPointmap, MapUpdate, State, Window
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.tools.parity import sequence_settings
 
@@ -227,3 +227,44 @@ def test_scene_frames_are_retrieved_at_the_interval_and_when_the_buffer_changes(
     ]
     # Frames 5 to 44: every fourth, and again from the frame after each tenth, when keyframes have entered.
     assert fresh == [0, 4, 8, 10, 14, 18, 20, 24, 28, 30, 34, 38]
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_windows_keep_their_span_when_images_are_left_out(
+    tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch, lookahead: int
+) -> None:
+    slam = make_slam(tiny_networks, window__stride=4, window__radius=2, window__lookahead=lookahead)
+    estimate, windows = slam._local_points.estimate, []
+
+    def spy(given: list[Window]) -> list[LocalPointmap]:
+        windows.extend(given)
+        return estimate(given)
+
+    monkeypatch.setattr(slam._local_points, "estimate", spy)
+    skipped = [0] * 40 + [1] * 60  # the machine becomes too slow for the camera
+    updates = [
+        u for number, s in enumerate(skipped) for u in slam.push(Frame(number, textured_image(number), skipped=s))
+    ]
+    updates += slam.flush()
+    assert [update.index for update in updates] == list(range(100))
+    spans = {w.reference.source_index: [s.source_index - w.reference.source_index for s in w.sources] for w in windows}
+    assert set(spans) > set(range(20, 38)) | set(range(61, 121, 2))
+    expected = {-8, -4} if lookahead == 0 else {-8, -4, 4, 8}
+    for reference in [*range(20, 30), *range(61, 121, 2)]:
+        assert set(spans[reference]) == expected, reference
+    status = slam.status()
+    assert status.stride == 4
+    assert status.images_per_frame == pytest.approx(2.0, abs=0.06)
+    assert len(slam._ring) <= 2 * 4 * (2 if lookahead else 1)
+
+
+def test_a_world_is_set_up_over_the_same_time_when_images_are_left_out(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=4)
+    answers = [slam.push(Frame(number, textured_image(number), skipped=1 if number else 0)) for number in range(10)]
+    assert [len(updates) for updates in answers] == [0] * 8 + [9, 1]  # 16 images on, not 16 frames
+
+
+def test_what_is_still_missing_is_told_in_images(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=4)
+    slam.push(Frame(0, textured_image(0)), Frame(1, textured_image(1), skipped=3))
+    assert slam.status().reason == "filling the initial window: 5 of 17 images"
