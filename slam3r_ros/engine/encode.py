@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from slam3r_ros.engine.camera import Camera
+from slam3r_ros.engine.resampling import DeviceResizer, centre_corner, covering_size, is_shrinking
+from slam3r_ros.engine.transfer import Download, to_device
 from slam3r_ros.engine.types import EncodedFrame, Frame, PreparedFrame
 from slam3r_ros.networks.interfaces import PointsNetwork
 
@@ -21,42 +24,41 @@ def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
 
     Lanczos when shrinking, bicubic when enlarging, as the published networks were trained.
     """
-    width, height = _covering_size(image.shape[1], image.shape[0], size)
-    shrinking = max(width, height) < max(image.shape[:2])
+    rows, columns = image.shape[:2]
+    height, width = covering = covering_size(rows, columns, size)
+    shrinking = is_shrinking(rows, columns, covering)
     method = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
-    left, top = _corner(width, height, size)
+    top, left = centre_corner(height, width, size)
     resized = np.asarray(Image.fromarray(image).resize((width, height), method))
     return resized[top : top + size[0], left : left + size[1]].copy()
 
 
 def crop_camera(camera: Camera, size: tuple[int, int]) -> Camera:
     """Intrinsics of what `resize_and_crop` makes of this camera's image."""
-    width, height = _covering_size(camera.width, camera.height, size)
-    left, top = _corner(width, height, size)
+    height, width = covering_size(camera.height, camera.width, size)
+    top, left = centre_corner(height, width, size)
     return camera.scaled(width, height).cropped(left, top, size[1], size[0])
-
-
-def _covering_size(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
-    scale = max(size[1] / width, size[0] / height)
-    return max(size[1], round(width * scale)), max(size[0], round(height * scale))
-
-
-def _corner(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
-    return width // 2 - size[1] // 2, height // 2 - size[0] // 2
 
 
 class Encoder:
     """Turns frames into encoded frames, in two steps: one that any thread may do ahead, one for the engine's."""
 
-    def __init__(self, network: PointsNetwork) -> None:
+    def __init__(self, network: PointsNetwork, *, crop_on_device: bool | None = None) -> None:
+        """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU."""
         self._network = network
+        on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
+        self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def prepare(self, frame: Frame) -> PreparedFrame:
-        """Undistort (where the camera is known to distort) and crop. To be used by one thread, not always the same."""
+        """Undistort (where the camera is known to distort) and crop, where the device does not do that.
+
+        To be used by one thread, not always the same.
+        """
         image, camera = self._undistort(frame)
-        crop = resize_and_crop(image, self._network.config.image_size)
-        return PreparedFrame(frame.stamp_ns, crop, camera, frame.image.shape[:2], frame.skipped)
+        if self._resizer is None:
+            image = resize_and_crop(image, self._network.config.image_size)
+        return PreparedFrame(frame.stamp_ns, image, camera, frame.image.shape[:2], frame.skipped)
 
     def encode(
         self, frames: Sequence[Frame | PreparedFrame], first_index: int, first_source: int | None = None
@@ -67,17 +69,17 @@ class Encoder:
         """
         network, size = self._network, self._network.config.image_size
         prepared = [self.prepare(frame) if isinstance(frame, Frame) else frame for frame in frames]
-        crops = np.stack([frame.image for frame in prepared])
-        pixels = torch.from_numpy(crops).to(network.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        tokens = network.encode(pixels)
+        grey_levels, crops = self._crops(prepared)
+        tokens = network.encode(grey_levels / 127.5 - 1)
         x = network.decoder_tokens(tokens)
         references, sources = network.first_reference(x), network.first_source(x)
         all_skipped = accumulate(frame.skipped for frame in prepared)
+        (images,) = crops.wait()  # the device encodes meanwhile
         return [
             EncodedFrame(
                 index=first_index + number,
                 stamp_ns=frame.stamp_ns,
-                image=frame.image,
+                image=images[number],
                 camera=None if frame.camera is None else crop_camera(frame.camera, size),
                 tokens=tokens[number],
                 as_reference=references[number],
@@ -86,6 +88,15 @@ class Encoder:
             )
             for number, (frame, skipped) in enumerate(zip(prepared, all_skipped, strict=True))
         ]
+
+    def _crops(self, frames: Sequence[PreparedFrame]) -> tuple[Tensor, Download]:
+        """Crops (frames, 3, H, W) float32, 0 to 255, on the device; the same (frames, H, W, 3) uint8 for the host."""
+        device = self._network.device
+        if self._resizer is None:
+            images = np.stack([frame.image for frame in frames])
+            return to_device(images, device).permute(0, 3, 1, 2).float(), Download(torch.from_numpy(images))
+        crops = torch.stack([self._resizer.resize(to_device(frame.image, device)) for frame in frames])
+        return crops, Download(crops.to(torch.uint8).permute(0, 2, 3, 1).contiguous())
 
     def _undistort(self, frame: Frame) -> tuple[NDArray[np.uint8], Camera | None]:
         camera = frame.camera

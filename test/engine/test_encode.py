@@ -1,3 +1,5 @@
+import copy
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from slam3r_ros.engine.encode import Encoder, crop_camera, resize_and_crop
 from slam3r_ros.engine.types import Frame, InputError
 from slam3r_ros.networks.weights import Networks
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 VGA = Camera(640, 480, fx=500.0, fy=510.0, cx=321.0, cy=238.0)
 
 
@@ -92,6 +95,26 @@ def test_images_that_cannot_be_used_are_named(image: np.ndarray, named: str) -> 
 def test_intrinsics_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match="expected intrinsics of 64 x 48 pixels, got 640 x 480"):
         Frame(0, textured_image(0), VGA)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_the_device_crops_as_the_host_does(tiny_networks: Networks, device: str) -> None:
+    network = copy.deepcopy(tiny_networks.i2p).to(device)
+    camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5, "plumb_bob", (-0.2, 0.1, 0.0, 0.0, 0.0))
+    bgr = np.random.default_rng(0).integers(0, 256, (100, 70, 3), dtype=np.uint8)
+    bgr.flags.writeable = False
+    frames = [Frame(0, textured_image(0), camera), Frame(1, bgr[..., ::-1])]
+    on_host, on_device = (Encoder(network, crop_on_device=where).encode(frames, 3) for where in (False, True))
+    for expected, got in zip(on_host, on_device, strict=True):
+        assert (got.index, got.stamp_ns, got.camera) == (expected.index, expected.stamp_ns, expected.camera)
+        np.testing.assert_array_equal(got.image, expected.image)
+        torch.testing.assert_close(got.tokens, expected.tokens)
+
+
+def test_only_a_gpu_crops_unless_told_otherwise(tiny_networks: Networks) -> None:
+    frame = Frame(0, textured_image(0))
+    assert Encoder(tiny_networks.i2p).prepare(frame).image.shape == (32, 32, 3)
+    assert Encoder(tiny_networks.i2p, crop_on_device=True).prepare(frame).image is frame.image
 
 
 def test_a_frame_prepared_ahead_is_encoded_as_any_other(tiny_networks: Networks) -> None:
