@@ -37,7 +37,7 @@ def complete_until(ring: RingBuffer, stride: int, lookahead: int) -> int:
 
 
 def oldest_needed(ring: RingBuffer, pending: int, stride: int, radius: int) -> int:
-    """Index of the oldest frame in the windows of frame ``pending``, which may be the next to come, or of later ones."""
+    """Index of the oldest frame in the windows of frame ``pending`` (perhaps the next to come) or of later ones."""
     source = ring[pending].source_index if pending <= ring.newest else ring[ring.newest].source_index + 1
     targets = [target for target, _ in _walk(ring, pending, source, -stride, radius)]
     return ring.at_or_before(targets[-1]) if len(targets) == radius else ring.oldest

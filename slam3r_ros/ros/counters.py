@@ -19,14 +19,15 @@ class Rate:
         self._count = 0
         self._last: float | None = None
 
-    def tick(self) -> None:
-        """It happened."""
+    def tick(self) -> int:
+        """It happened; returns how often it had before."""
         with self._lock:
             now = time.monotonic()
             self._times.append(now)
             self._last = now
             self._count += 1
             self._forget_old(now)
+            return self._count - 1
 
     @property
     def count(self) -> int:
@@ -56,6 +57,7 @@ class Counters:
     """What happened to images since the node was configured."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.received = Rate()
         self.processed = Rate()
         self.dropped = 0
@@ -64,6 +66,16 @@ class Counters:
         """Could not be used."""
         self.stamp_to_pose_ms = 0.0
         """From an image's stamp to its published pose, a moving average."""
+
+    def add_dropped(self, count: int) -> None:
+        """So many more were dropped."""
+        with self._lock:
+            self.dropped += count
+
+    def add_rejected(self, count: int) -> None:
+        """So many more could not be used."""
+        with self._lock:
+            self.rejected += count
 
     def note_latency(self, milliseconds: float) -> None:
         """Take one more latency into the average."""

@@ -52,10 +52,23 @@ def judge_mapping(values: InputHealth, status: SlamStatus) -> Health:
     if status.state == SlamStatus.LOST:
         return Health(WARN, f"lost: {status.reason}")
     if values.drops_lately:
-        return Health(
-            OK, f"{status.frame_rate:.1f} frames a second; slower than the camera, the oldest images are dropped"
-        )
+        return judge_overload(status)
     return Health(OK, f"{status.state_name}: {status.reason}")
+
+
+def judge_overload(status: SlamStatus) -> Health:
+    """What it means that images are dropped: nothing but fewer frames, until too few are left for a stride."""
+    rates = f"{status.frame_rate:.1f} of {status.frame_rate_received:.1f} images a second are mapped, the newest ones"
+    if not status.stride:
+        return Health(OK, rates)
+    kept = f"a window still spans {status.stride} images a step, {status.effective_stride:.1f} frames"
+    if status.frame_rate * status.stride >= status.frame_rate_received:
+        return Health(OK, f"{rates}; {kept}")
+    return Health(
+        WARN,
+        f"{rates}: less than one in {status.stride}, so windows span more time than they should and overlap less; "
+        "move the camera slowly, or choose smaller networks or a faster machine",
+    )
 
 
 def running(stamp_ns: int, name: str, values: InputHealth, status: SlamStatus) -> DiagnosticArray:
@@ -76,6 +89,8 @@ def running(stamp_ns: int, name: str, values: InputHealth, status: SlamStatus) -
         "frames processed": status.frames_processed,
         "frames processed per second": f"{status.frame_rate:.2f}",
         "frames lost": status.frames_lost,
+        "stride in images": status.stride,
+        "stride in frames": f"{status.effective_stride:.2f}",
         "map points": status.map_points,
         "milliseconds per frame": f"{status.latency_total_ms:.1f}",
         "milliseconds from stamp to pose": f"{status.latency_stamp_to_pose_ms:.1f}",

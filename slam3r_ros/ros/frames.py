@@ -1,15 +1,18 @@
-"""From an image message to a Frame, or to the reason why not."""
+"""From an image message to a frame ready for the engine, or to the reason why not."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from slam3r_ros.engine.types import Frame
+from slam3r_ros.engine.types import Frame, PreparedFrame
 from slam3r_ros.io.image_decoding import ImageError, UnknownEncodingError, decode_compressed, decode_message
 from slam3r_ros.ros.cameras import Cameras
-from slam3r_ros.ros.newest_images import Arrival
+from slam3r_ros.ros.image_input import Arrival
 from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.stamps import StampGate, Verdict
 from slam3r_ros.ros.stand_ins import decode_with_cv_bridge
@@ -30,20 +33,34 @@ def decode(message: Image | CompressedImage) -> NDArray[np.uint8]:
             raise ImageError(f"{unknown}; {error}") from error
 
 
-class FrameMaker:
-    """Decodes images, judges their stamps and adds their camera. Used by the worker thread."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadyFrame:
+    """An image that can be mapped."""
 
-    def __init__(self, cameras: Cameras, stamps: StampGate, notices: Notices) -> None:
+    frame: PreparedFrame
+    number: int
+    """In the camera's stream. Images that were dropped or could not be read count, repeated and late ones do not."""
+    camera_frame: str
+    """frame_id of the image, or of camera_info where images have none."""
+    epoch: int
+    """Another one than that of the frame before: time has jumped back between them, and the map so far is over."""
+
+
+class FrameMaker:
+    """Decodes images, judges their stamps, adds their camera and prepares them. Used by the preparing thread."""
+
+    def __init__(
+        self, cameras: Cameras, stamps: StampGate, notices: Notices, prepare: Callable[[Frame], PreparedFrame]
+    ) -> None:
         self._cameras = cameras
         self._stamps = stamps
         self._notices = notices
+        self._prepare = prepare
         self._size: tuple[int, int] | None = None
-        self.camera_frame = ""
-        """frame_id of the newest image, or of camera_info where images have none."""
-        self.starts_anew = False
-        """Whether the newest frame comes after a backward jump of time, so that the map before it is over."""
+        self._not_counted = 0
+        self._epoch = 0
 
-    def make(self, arrival: Arrival) -> Frame | None:
+    def make(self, arrival: Arrival) -> ReadyFrame | None:
         """The frame of an image; None, and the user told why, if it cannot be used."""
         message = arrival.message
         try:
@@ -58,11 +75,21 @@ class FrameMaker:
         if judgement.kind:
             self._notices.warn(judgement.kind, judgement.reason)
         if judgement.verdict is Verdict.DROP:
+            self._not_counted += 1
             return None
-        self.starts_anew = judgement.verdict is Verdict.RESET_AND_USE
+        self._epoch += judgement.verdict is Verdict.RESET_AND_USE
         self._note_size(image.shape[1], image.shape[0])
-        self._note_frame(str(message.header.frame_id))
-        return Frame(judgement.stamp_ns, image, self._cameras.camera_for(image.shape[1], image.shape[0]))
+        frame = Frame(judgement.stamp_ns, image, self._cameras.camera_for(image.shape[1], image.shape[0]))
+        return ReadyFrame(
+            frame=self._prepare(frame),
+            number=arrival.number - self._not_counted,
+            camera_frame=self._frame_of(str(message.header.frame_id)),
+            epoch=self._epoch,
+        )
+
+    def forget_stamps(self) -> None:
+        """Accept any stamp next."""
+        self._stamps.forget()
 
     def _note_size(self, width: int, height: int) -> None:
         if self._size is not None and self._size != (width, height):
@@ -73,11 +100,11 @@ class FrameMaker:
             )
         self._size = (width, height)
 
-    def _note_frame(self, frame_id: str) -> None:
+    def _frame_of(self, frame_id: str) -> str:
         name = frame_id or self._cameras.frame_id
         if not name:
             self._notices.warn(
                 "no frame_id",
                 "images and camera_info have an empty frame_id: using 'camera'; let the driver name its frame",
             )
-        self.camera_frame = name or "camera"
+        return name or "camera"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -10,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from slam3r_ros.ros.cameras import Cameras
 from slam3r_ros.ros.counters import Counters
-from slam3r_ros.ros.newest_images import Arrival, NewestImages
+from slam3r_ros.ros.newest import Newest
 from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.settings import NodeSettings
 
@@ -26,6 +27,17 @@ _BEST_EFFORT = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliabi
 _RELIABLE = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrival:
+    """An image message, not looked into yet."""
+
+    message: Image | CompressedImage
+    arrival_ns: int
+    """When it arrived, by the node's clock."""
+    number: int
+    """How many images had come before it."""
+
+
 class ImageInput:
     """Listens to a camera until it is destroyed. Its callbacks run in the executor thread."""
 
@@ -34,7 +46,7 @@ class ImageInput:
         node: Node,
         settings: NodeSettings,
         *,
-        images: NewestImages,
+        images: Newest[Arrival],
         cameras: Cameras,
         counters: Counters,
         notices: Notices,
@@ -68,8 +80,8 @@ class ImageInput:
     def _take(self, message: Image | CompressedImage) -> None:
         if self.paused:
             return
-        self._counters.received.tick()
-        self._counters.dropped += self._images.put(Arrival(message, self._now_ns()))
+        number = self._counters.received.tick()
+        self._counters.add_dropped(self._images.put(Arrival(message, self._now_ns(), number)))
 
     def _warn_of_incompatible(self, event: object) -> None:
         publishers = self._node.get_publishers_info_by_topic(self.topic)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.stage_clock import StageClock
-from slam3r_ros.engine.types import Frame, MapUpdate, SlamStatus, State
+from slam3r_ros.engine.types import MapUpdate, PreparedFrame, SlamStatus, State
 from slam3r_ros.io.save import SavedMap, save_map
 from slam3r_ros.ros.counters import Counters
-from slam3r_ros.ros.frames import FrameMaker
-from slam3r_ros.ros.newest_images import Arrival
+from slam3r_ros.ros.frames import ReadyFrame
 from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.outputs import Outputs
 
@@ -26,57 +25,57 @@ class MappingEvents:
 
 
 class Mapping:
-    """Message to Frame, push, MapUpdate to messages. Used by one thread at a time."""
+    """Frames to the engine, MapUpdates to messages. Used by one thread at a time."""
 
     def __init__(
-        self, slam: Slam, frames: FrameMaker, outputs: Outputs, notices: Notices, events: MappingEvents
+        self, slam: Slam, outputs: Outputs, notices: Notices, events: MappingEvents, counters: Counters
     ) -> None:
         self._slam = slam
-        self._frames = frames
         self._outputs = outputs
         self._notices = notices
         self._events = events
         self._state = State.WAITING_FOR_IMAGES
         self._told_failures = 0
-        self._newest: Frame | None = None
+        self._newest: ReadyFrame | None = None
+        self._epoch = 0
+        self._next_number: int | None = None
         self._flushed = True
         self._clock = StageClock()
-        self.counters = Counters()
+        self._counters = counters
 
-    def process(self, arrivals: Sequence[Arrival]) -> None:
-        """Take images, oldest first, all the way; those that wait together are one batch, which is quicker.
-
-        An image that cannot be used is told of, counted and left.
-        """
-        batch: list[Frame] = []
-        for arrival in arrivals:
-            with self._clock.stage("decode"):
-                frame = self._frames.make(arrival)
-            if frame is None:
-                self.counters.rejected += 1
-                continue
-            if self._frames.starts_anew:
+    def process(self, frames: Sequence[ReadyFrame]) -> None:
+        """Take frames, oldest first, all the way; those that wait together are one batch, which is quicker."""
+        batch: list[ReadyFrame] = []
+        for frame in frames:
+            if frame.epoch != self._epoch:
+                self._epoch = frame.epoch
                 self._push(batch)
                 batch = []
                 self.reset("time jumped back")
             batch.append(frame)
         self._push(batch)
 
-    def _push(self, batch: Sequence[Frame]) -> None:
+    def _push(self, batch: Sequence[ReadyFrame]) -> None:
         if not batch:
             return
         try:
-            updates = self._slam.push(*batch)
+            updates = self._slam.push(*(self._with_skipped(frame) for frame in batch))
         except (RuntimeError, ValueError) as error:  # torch, NumPy, OpenCV and the engine's own InputError
-            self.counters.rejected += len(batch)
+            self._counters.add_rejected(len(batch))
             self._notices.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")
             return
         for _ in batch:
-            self.counters.processed.tick()
+            self._counters.processed.tick()
         self._newest, self._flushed = batch[-1], False
         self._publish(updates)
         if updates:
-            self.counters.note_latency((self._events.now_ns() - updates[-1].stamp_ns) * 1e-6)
+            self._counters.note_latency((self._events.now_ns() - updates[-1].stamp_ns) * 1e-6)
+
+    def _with_skipped(self, ready: ReadyFrame) -> PreparedFrame:
+        """The frame, told how many images were left out before it."""
+        skipped = 0 if self._next_number is None else ready.number - self._next_number
+        self._next_number = ready.number + 1
+        return replace(ready.frame, skipped=skipped) if skipped else ready.frame
 
     def idle(self) -> None:
         """What is still to be published, when no image came for a moment."""
@@ -93,6 +92,7 @@ class Mapping:
         self._slam.reset(reason)
         self._outputs.restart(self._slam)
         self._flushed = True
+        self._next_number = None
         self._tell_state()
 
     def save(self, path: str) -> SavedMap:
@@ -107,7 +107,7 @@ class Mapping:
     @property
     def newest_stamp_ns(self) -> int:
         """Stamp of the newest image processed; 0 before the first."""
-        return 0 if self._newest is None else self._newest.stamp_ns
+        return 0 if self._newest is None else self._newest.frame.stamp_ns
 
     def stage_ms(self) -> dict[str, float]:
         """Milliseconds of every stage, the engine's and those around it; safe from any thread."""
@@ -117,7 +117,7 @@ class Mapping:
         assert self._newest is not None
         with self._clock.stage("publish"):
             for update in updates:
-                self._outputs.publish(update, self._newest, self._frames.camera_frame)
+                self._outputs.publish(update, self._newest.frame, self._newest.camera_frame)
             self._outputs.publish_due(self._slam)
         self._tell_state()
 

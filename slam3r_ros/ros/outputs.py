@@ -15,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame, KeyframeRecord, MapUpdate, State
+from slam3r_ros.engine.types import KeyframeRecord, MapUpdate, PreparedFrame, State
 from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.msg import Keyframe
 from slam3r_ros.ros.decimated import Decimated
@@ -80,7 +80,7 @@ class Outputs:
         self._tf = TransformOutput(node, settings, notices) if settings.tf_mode == "map_to_base" else None
         self._forget()
 
-    def publish(self, update: MapUpdate, frame: Frame, camera_frame: str) -> None:
+    def publish(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> None:
         """Publish what one frame changed. ``frame`` is the newest one: images of one stream share size and camera."""
         self._newest_ns = update.stamp_ns
         if update.pose is not None and update.state is State.TRACKING:
@@ -175,10 +175,10 @@ def _has_subscribers(publisher: Publisher) -> bool:
 
 
 def _facts_of(
-    update: MapUpdate, frame: Frame, camera_frame: str, cloud_was_published: bool, use_camera: bool
+    update: MapUpdate, frame: PreparedFrame, camera_frame: str, cloud_was_published: bool, use_camera: bool
 ) -> _FrameFacts:
     crop_height, crop_width = update.image.shape[:2]
-    height, width = frame.image.shape[:2]
+    height, width = frame.source_size
     return _FrameFacts(
         index=update.index,
         camera_frame=camera_frame,

@@ -19,13 +19,16 @@ from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.replay import replayed
 from slam3r_ros.networks.weights import AUTO, load_networks
 from slam3r_ros.ros.cameras import Cameras
+from slam3r_ros.ros.counters import Counters
 from slam3r_ros.ros.diagnostics import InputHealth
-from slam3r_ros.ros.frames import FrameMaker
-from slam3r_ros.ros.image_input import ImageInput
+from slam3r_ros.ros.frames import FrameMaker, ReadyFrame
+from slam3r_ros.ros.image_input import Arrival, ImageInput
+from slam3r_ros.ros.looping import Looping
 from slam3r_ros.ros.mapping import Mapping, MappingEvents
-from slam3r_ros.ros.newest_images import NewestImages
+from slam3r_ros.ros.newest import Newest
 from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.outputs import Outputs
+from slam3r_ros.ros.preparer import Preparer
 from slam3r_ros.ros.settings import NodeSettings
 from slam3r_ros.ros.stamps import StampGate
 from slam3r_ros.ros.status import StatusValues, status_message
@@ -61,14 +64,19 @@ class Session:
         self._node = node
         self._settings = settings
         self._notices = notices
-        self._images = NewestImages(settings.image_queue)
+        self._counters = Counters()
+        self._images: Newest[Arrival] = Newest(settings.image_queue)
+        self._ready: Newest[ReadyFrame] = Newest(settings.image_queue)
         self._cameras = Cameras(notices, rectified=settings.rectified)
         self._stamps = StampGate(settings.time_jump)
         self._outputs = Outputs(node, settings, notices)
-        frames = FrameMaker(self._cameras, self._stamps, notices)
+        slam = Slam(networks, settings.slam)
+        frames = FrameMaker(self._cameras, self._stamps, notices, slam.prepare)
+        self._preparer = Preparer(self._images, self._ready, frames, self._counters)
         events = MappingEvents(self._now_ns, state_changed)
-        self._mapping = Mapping(Slam(networks, settings.slam), frames, self._outputs, notices, events)
+        self._mapping = Mapping(slam, self._outputs, notices, events, self._counters)
         self._input: ImageInput | None = None
+        self._preparing: Looping | None = None
         self._worker: Worker | None = None
         self._paused = False
         self._active_since = time.monotonic()
@@ -79,29 +87,34 @@ class Session:
     def activate(self) -> None:
         """Listen to the camera and map."""
         self._images.clear()
-        self._worker = Worker(self._images, self._mapping, flush_after_s=self._settings.flush_after)
+        self._ready.clear()
+        self._preparing = self._preparer.thread()
+        self._worker = Worker(self._ready, self._mapping, flush_after_s=self._settings.flush_after)
         self._input = ImageInput(
             self._node,
             self._settings,
             images=self._images,
             cameras=self._cameras,
-            counters=self._mapping.counters,
+            counters=self._counters,
             notices=self._notices,
             now_ns=self._now_ns,
         )
         self._input.paused = self._paused
         self._active_since = time.monotonic()
         self._worker.start()
+        self._preparing.start()
 
     def deactivate(self) -> None:
         """Stop taking images and answer those taken; the map stays. Raises WorkerStuckError."""
         if self._input is not None:
             self._input.destroy()
             self._input = None
+        preparing, self._preparing = self._preparing, None
         worker, self._worker = self._worker, None
-        if worker is None:
+        if worker is None or preparing is None:
             return
-        if not worker.stop(STOP_LIMIT_S):
+        stopped = preparing.stop(STOP_LIMIT_S) and worker.stop(STOP_LIMIT_S)
+        if not stopped:
             raise WorkerStuckError(f"the worker did not finish its image within {STOP_LIMIT_S:.0f} s")
         self._mapping.flush()
 
@@ -110,7 +123,7 @@ class Session:
         if self._settings.save_on_exit:
             self._save_on_exit()
         self._outputs.destroy()
-        del self._mapping
+        del self._mapping, self._preparer
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -149,8 +162,8 @@ class Session:
         return status_message(
             StatusValues(
                 engine=mapping.status(),
-                counters=mapping.counters,
-                stage_ms=mapping.stage_ms(),
+                counters=self._counters,
+                stage_ms=mapping.stage_ms() | self._preparer.clock.average_ms(),
                 paused=self._paused,
                 newest_stamp_ns=mapping.newest_stamp_ns,
                 notice=self._notices.newest,
@@ -161,7 +174,7 @@ class Session:
 
     def input_health(self) -> InputHealth:
         """How images came in since this was last asked."""
-        counters = self._mapping.counters
+        counters = self._counters
         since = counters.received.since_last_s()
         drops, rejected = counters.dropped - self._told_drops, counters.rejected - self._told_rejected
         self._told_drops, self._told_rejected = counters.dropped, counters.rejected
@@ -176,8 +189,9 @@ class Session:
 
     @property
     def failure(self) -> Exception | None:
-        """What ended the worker thread, if something did."""
-        return None if self._worker is None else self._worker.failure
+        """What ended a thread, if something did."""
+        preparing = None if self._preparing is None else self._preparing.failure
+        return preparing if preparing is not None or self._worker is None else self._worker.failure
 
     # ---- how -----------------------------------------------------------------------------------------------------
 
@@ -193,8 +207,7 @@ class Session:
         return future
 
     def _reset(self, reason: str) -> None:
-        self._images.clear()
-        self._stamps.forget()
+        self._preparer.start_anew()
         self._mapping.reset(reason)
 
     def _save_on_exit(self) -> None:

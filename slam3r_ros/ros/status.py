@@ -53,6 +53,8 @@ def status_message(values: StatusValues) -> SlamStatus:
         frames_lost=engine.lost_frames,
         keyframes=engine.keyframes,
         map_points=engine.map_points,
+        stride=engine.stride,
+        effective_stride=max(1.0, engine.stride / engine.images_per_frame) if engine.stride else 0.0,
         latency_decode_ms=stage_ms.get("decode", 0.0),
         latency_encode_ms=stage_ms.get("encode", 0.0),
         latency_i2p_ms=stage_ms.get("i2p", 0.0),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from slam3r_ros.ros.frames import ReadyFrame
+from slam3r_ros.ros.looping import Looping
 from slam3r_ros.ros.mapping import Mapping
-from slam3r_ros.ros.newest_images import NewestImages
+from slam3r_ros.ros.newest import Newest
 
 Result = TypeVar("Result")
 _IDLE_S = 0.1
@@ -18,31 +19,35 @@ _IDLE_S = 0.1
 
 
 class Worker:
-    """Takes images from the ring and maps them; between two images it does what others ask of the engine."""
+    """Takes frames from the ring and maps them; between two frames it does what others ask of the engine."""
 
-    def __init__(self, images: NewestImages, mapping: Mapping, *, flush_after_s: float) -> None:
-        self._images = images
+    def __init__(self, ready: Newest[ReadyFrame], mapping: Mapping, *, flush_after_s: float) -> None:
+        self._ready = ready
         self._mapping = mapping
         self._flush_after_s = flush_after_s
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="slam3r_worker", daemon=True)
-        self.failure: Exception | None = None
+        self._thread = Looping("slam3r_worker", self._once, ready.nudge)
+        self._last_frame = time.monotonic()
+
+    @property
+    def failure(self) -> Exception | None:
         """What ended the thread, if it was not `stop`."""
+        return self._thread.failure
 
     def start(self) -> None:
         """Begin."""
+        self._last_frame = time.monotonic()
         self._thread.start()
 
     def stop(self, time_limit_s: float) -> bool:
-        """End after the images in work; False if that took longer than the limit, and the thread goes on."""
-        self._stop.set()
-        self._images.nudge()
-        self._thread.join(time_limit_s)
-        return not self._thread.is_alive()
+        """End after the frames in work; False if that took longer than the limit, and the thread goes on."""
+        if not self._thread.stop(time_limit_s):
+            return False
+        self._answer_requests()
+        return True
 
     def ask(self, action: Callable[[], Result]) -> Future[Result]:
-        """Have the thread run an action between two images."""
+        """Have the thread run an action between two frames."""
         future: Future[Result] = Future()
 
         def answer() -> None:
@@ -52,29 +57,20 @@ class Worker:
                 future.set_exception(error)
 
         self._requests.put(answer)
-        self._images.nudge()
+        self._ready.nudge()
         return future
 
-    def _run(self) -> None:
-        try:
-            self._loop()
-        except Exception as error:
-            self.failure = error
-            raise
-
-    def _loop(self) -> None:
-        last_image = time.monotonic()
-        while not self._stop.is_set():
-            arrivals = self._images.take(_IDLE_S)
-            self._answer_requests()
-            if arrivals:
-                self._mapping.process(arrivals)
-                last_image = time.monotonic()
-                continue
-            if 0 < self._flush_after_s < time.monotonic() - last_image:
-                self._mapping.flush()
-            self._mapping.idle()
+    def _once(self) -> None:
+        frames = self._ready.take(_IDLE_S)
+        if frames:
+            self._mapping.process(frames)
+            self._last_frame = time.monotonic()
         self._answer_requests()
+        if frames:
+            return
+        if 0 < self._flush_after_s < time.monotonic() - self._last_frame:
+            self._mapping.flush()
+        self._mapping.idle()
 
     def _answer_requests(self) -> None:
         while True:

@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.engine.geometry import rigid, rotation_from_quat_xyzw
-from slam3r_ros.engine.types import Frame, MapPoints, MapUpdate, PoseEstimate, State
+from slam3r_ros.engine.types import MapPoints, MapUpdate, PoseEstimate, PreparedFrame, State
 from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.outputs import Outputs
 from slam3r_ros.ros.settings import NodeSettings
@@ -44,7 +44,7 @@ def update(T_world_camera: NDArray[np.float64], points: MapPoints | None = None,
     )
 
 
-FRAME_VALUE = Frame(FIRST_NS, np.zeros((8, 8, 3), np.uint8))
+FRAME_VALUE = PreparedFrame(FIRST_NS, np.zeros((4, 4, 3), np.uint8), None, (8, 8))
 
 
 def moved(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> NDArray[np.float64]:

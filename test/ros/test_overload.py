@@ -1,0 +1,157 @@
+"""A camera that is faster than the machine: which images are mapped, how far windows reach, and what the node says."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.context import Context
+from rclpy.logging import get_logger
+from ros_harness import FIRST_NS, PERIOD_NS, Bench, image_message, running_node, wait_until
+from slam3r_ros.msg import SlamStatus
+from synthetic import textured_image
+
+from slam3r_ros.engine.types import Frame, LocalPointmap, MapUpdate, PreparedFrame, Window
+from slam3r_ros.ros.cameras import Cameras
+from slam3r_ros.ros.counters import Counters
+from slam3r_ros.ros.diagnostics import OK, WARN, InputHealth, judge_mapping
+from slam3r_ros.ros.frames import FrameMaker, ReadyFrame
+from slam3r_ros.ros.image_input import Arrival
+from slam3r_ros.ros.newest import Newest
+from slam3r_ros.ros.notices import Notices
+from slam3r_ros.ros.preparer import Preparer
+from slam3r_ros.ros.stamps import StampGate
+
+
+class SlowEngine:
+    """Takes frames when it is told to."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert bench.node._session is not None
+        self.slam = bench.node._session._mapping._slam
+        self._push, self._leave = self.slam.push, threading.Semaphore(0)
+        self.taken = 0
+        monkeypatch.setattr(self.slam, "push", self.push)
+
+    def push(self, *frames: Frame | PreparedFrame) -> list[MapUpdate]:
+        self.taken += len(frames)
+        assert self._leave.acquire(timeout=20.0)
+        return self._push(*frames)
+
+    def go_on(self) -> None:
+        self._leave.release()
+
+
+def test_every_second_image_dropped_and_windows_as_long_as_before(
+    context: Context, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over DDS: while the engine maps one image two come; it maps the newer one, and its windows span what they did."""
+    with running_node(context, weights, image_queue=1, window__stride=4, window__radius=2) as bench:
+        bench.wait_for_connection()
+        poses = bench.camera.listen(PoseStamped, "/slam3r/pose")
+        engine, windows = SlowEngine(bench, monkeypatch), []
+        estimate = engine.slam._local_points.estimate
+
+        def spy(given: list[Window]) -> list[LocalPointmap]:
+            windows.extend(given)
+            return estimate(given)
+
+        monkeypatch.setattr(engine.slam._local_points, "estimate", spy)
+        mapped = 40
+        for number in range(2 * mapped - 1):
+            stamp_ns = FIRST_NS + PERIOD_NS * number
+            bench.camera.images.publish(image_message(textured_image(number), stamp_ns))
+            wait_until(lambda sent=number + 1: bench.status.frames_received == sent, "the image")  # type: ignore[misc]
+            if number % 2:
+                continue
+            dropped = number // 2
+            wait_until(lambda count=dropped: bench.status.frames_dropped == count, "a drop")  # type: ignore[misc]
+            if number:
+                engine.go_on()
+            wait_until(lambda count=dropped + 1: engine.taken == count, "the engine")  # type: ignore[misc]
+        engine.go_on()
+        bench.wait_for_handled(2 * mapped - 1)
+        wait_until(lambda: len(poses) == mapped, "a pose of every image mapped")
+        stamps = [pose.header.stamp.sec * 10**9 + pose.header.stamp.nanosec for pose in poses]
+        assert stamps == [FIRST_NS + 2 * PERIOD_NS * number for number in range(mapped)]
+
+        spans = [{s.source_index - w.reference.source_index for s in w.sources} for w in windows[-20:]]
+        assert spans == [{-4, -8}] * 20
+        periods = {(w.reference.stamp_ns - s.stamp_ns) / PERIOD_NS for w in windows[-20:] for s in w.sources}
+        assert periods == {4, 8}
+        status = bench.status
+        assert (status.frames_processed, status.frames_dropped) == (mapped, mapped - 1)
+        assert status.stride == 4
+        assert status.effective_stride == pytest.approx(2.3, abs=0.3)  # on its way from 4 to 2
+        received = bench.camera.listen(DiagnosticArray, "/diagnostics")
+        wait_until(lambda: bool(received), "diagnostics")
+        values = {pair.key: pair.value for pair in received[-1].status[1].values}
+        assert values["stride in images"] == "4"
+        assert values["stride in frames"] == f"{status.effective_stride:.2f}"
+
+
+def health(drops: int, **status: float) -> tuple[bytes, str]:
+    values = InputHealth("/image", 0.0, 5.0, 0, drops, 0)
+    judged = judge_mapping(values, SlamStatus(state=SlamStatus.TRACKING, **status))  # type: ignore[arg-type]
+    return judged.level, judged.message
+
+
+def test_diagnostics_tell_the_stride_and_warn_when_too_few_images_are_mapped() -> None:
+    level, text = health(40, frame_rate=20.0, frame_rate_received=60.0, stride=5, effective_stride=1.7)
+    assert level == OK
+    assert text == (
+        "20.0 of 60.0 images a second are mapped, the newest ones; a window still spans 5 images a step, 1.7 frames"
+    )
+    level, text = health(50, frame_rate=10.0, frame_rate_received=60.0, stride=5, effective_stride=1.0)
+    assert level == WARN
+    assert "less than one in 5, so windows span more time than they should" in text
+    assert health(20, frame_rate=10.0, frame_rate_received=30.0)[0] == OK  # the stride is not known yet
+
+
+def make_preparer(capacity: int) -> tuple[Preparer, Newest[Arrival], Newest[ReadyFrame], Counters]:
+    notices = Notices(get_logger("test"), lambda: 0)
+    frames = FrameMaker(
+        Cameras(notices, rectified=False),
+        StampGate(1.0),
+        notices,
+        lambda frame: PreparedFrame(frame.stamp_ns, frame.image, None, frame.image.shape[:2]),
+    )
+    images: Newest[Arrival] = Newest(capacity)
+    ready: Newest[ReadyFrame] = Newest(capacity)
+    counters = Counters()
+    return Preparer(images, ready, frames, counters), images, ready, counters
+
+
+def arrival(number: int, stamp: int) -> Arrival:
+    return Arrival(image_message(textured_image(0), FIRST_NS + PERIOD_NS * stamp), 0, number)
+
+
+def test_images_left_out_are_counted_but_repeated_ones_are_not() -> None:
+    preparer, images, ready, counters = make_preparer(10)
+    broken = arrival(3, 3)
+    broken.message.encoding = "none such"
+    for given in (arrival(0, 0), arrival(1, 1), arrival(2, 1), broken, arrival(5, 5), arrival(6, 4), arrival(7, 6)):
+        images.put(given)
+    preparer.once()
+    assert [frame.number for frame in ready.take(0.0)] == [0, 1, 4, 5]  # a repeated and a late one less
+    assert counters.rejected == 3
+
+
+def test_a_jump_of_time_is_seen_even_if_its_first_image_is_dropped() -> None:
+    preparer, images, ready, counters = make_preparer(2)
+    for given in (arrival(0, 1000), arrival(1, 0), arrival(2, 1)):
+        images.put(given)
+        preparer.once()
+    assert [(frame.number, frame.epoch) for frame in ready.take(0.0)] == [(1, 1), (2, 1)]
+    assert counters.dropped == 1
+    images.put(arrival(3, 2))
+    preparer.once()
+    images.put(arrival(4, 3))
+    preparer.start_anew()
+    assert (images.take(0.0), ready.take(0.0)) == ([], [])
+    images.put(arrival(5, 0))
+    preparer.once()
+    assert [(frame.number, frame.epoch) for frame in ready.take(0.0)] == [(5, 1)]
