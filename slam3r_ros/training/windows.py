@@ -16,6 +16,8 @@ Random = np.random.Generator
 
 LARGEST_STRIDE, LARGEST_SPAN = 3, 12
 """Of the frames of one window, in frames of a clip (8 a second)."""
+MIXED_SHARE, GAMMA_DEVIATION = 0.5, 0.2
+"""Share of the samples whose channels are mixed; standard deviation of gamma's logarithm."""
 WIDE_SHARE = 0.04
 """Share of training windows whose views are scattered over the whole clip."""
 
@@ -125,9 +127,12 @@ def mirror(views: Views, mirrored: NDArray[np.bool_]) -> Views:
 
 
 def change_colours(random: Random, views: Views) -> Views:
-    """Random gain, contrast and brightness per sample, a small deviation per view, and noise."""
+    """Random mixtures of the channels, gamma, gain, contrast and brightness per sample, a small deviation of the last
+    three per view, and noise.
+    """
     batch, count = views.images.shape[:2]
-    images = views.images
+    gamma = on_device(np.exp(random.normal(0, GAMMA_DEVIATION, (batch, 1, 1, 1, 1))), views.images.device)
+    images = 2 * ((_mixed_channels(random, views.images) + 1) / 2).clamp_(min=1e-3).pow(gamma) - 1
     gain = (
         random.uniform(0.85, 1.2, (batch, 1, 3))
         * random.uniform(0.94, 1.06, (batch, count, 1))
@@ -141,6 +146,15 @@ def change_colours(random: Random, views: Views) -> Views:
     noise_level = on_device(random.uniform(0.0, 0.04, (batch, 1, 1, 1, 1)), images.device)
     noise = normal(random, images.shape, images.device) * noise_level
     return replace(views, images=(images * scale + shift + noise).clamp_(-1, 1))
+
+
+def _mixed_channels(random: Random, images: Tensor) -> Tensor:
+    """Images (B, V, 3, H, W) in some samples of which the channels change places or become grey, by some amount."""
+    matrices = np.tile(np.eye(3), (len(images), 1, 1))
+    for sample in np.flatnonzero(random.random(len(images)) < MIXED_SHARE):
+        other = np.full((3, 3), 1 / 3) if random.random() < 0.3 else np.eye(3)[random.permutation(3)]
+        matrices[sample] += random.random() * (other - matrices[sample])
+    return torch.einsum("bij,bvjhw->bvihw", on_device(matrices, images.device), images)
 
 
 def on_device(values: NDArray[Any], device: torch.device) -> Tensor:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,15 @@ def test_colour_changes_leave_geometry_and_range(rooms: Clips) -> None:
     assert changed.points_camera is views.points_camera
     assert not torch.equal(changed.images, views.images)
     assert changed.images.abs().max() <= 1
+
+
+def test_channels_of_some_samples_change_places_alike_in_all_their_views(rooms: Clips) -> None:
+    red = torch.tensor([0.6, -0.6, -0.6])[:, None, None].expand(64, 2, 3, SIDE, SIDE)
+    views = load_views(rooms, np.zeros(64, int), np.zeros((64, 2), int))
+    colours = change_colours(np.random.default_rng(2), replace(views, images=red)).images.mean((3, 4))
+    strongest = colours.argmax(2)
+    assert (colours[:, 0] - colours[:, 1]).abs().max() < 0.3
+    assert 35 < int((strongest[:, 0] == 0).sum()) < 60
 
 
 @pytest.mark.parametrize("count", [2, 4, 6, 11])
