@@ -50,7 +50,7 @@ def resampling_weights(length: int, resized: int, *, lanczos: bool) -> NDArray[n
     for row in range(resized):
         centre = (row + 0.5) * scale
         first, last = max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), length)
-        offsets = (np.arange(first, last) - centre + 0.5) / stretch
+        offsets: NDArray[np.float64] = (np.arange(first, last, dtype=np.float64) - centre + 0.5) / stretch
         values = _lanczos(offsets) if lanczos else _bicubic(offsets)
         values = values / math.fsum(values) * 2.0**WEIGHT_BITS
         weights[row, first:last] = np.trunc(values + np.copysign(0.5, values)).astype(np.int64)

@@ -13,6 +13,8 @@ from slam3r_ros.networks.interfaces import NetworkPair
 
 TIME_LIMIT_S = 5.0
 """A larger network, whose first frames' extra work is little beside their own, is left after this time."""
+GPU_TIME_LIMIT_S = 30.0
+"""The same on a GPU, where large networks are worth recording too."""
 TRACKED_PUSHES = 40
 """Pushes after the world is set up: until the buffering set is full and retrieval has run several times."""
 MOST_TOGETHER = 4
@@ -30,9 +32,11 @@ _ACCEPT_ALL = {
 def warm_up(networks: NetworkPair, settings: SlamSettings, together: int) -> None:
     """Run the networks on noise, 1 to ``together`` frames at once (at most `MOST_TOGETHER`).
 
-    Memory is allocated, and replayed networks are recorded, before the first image; at most for about `TIME_LIMIT_S`.
+    Memory is allocated, and replayed networks are recorded, before the first image; at most for about `TIME_LIMIT_S`,
+    on a GPU `GPU_TIME_LIMIT_S`.
     """
-    end, pushed, tracked = time.monotonic() + TIME_LIMIT_S, 0, 0
+    limit_s = GPU_TIME_LIMIT_S if networks.i2p.device.type == "cuda" else TIME_LIMIT_S
+    end, pushed, tracked = time.monotonic() + limit_s, 0, 0
     stride = max(1, settings.resolved(networks.recommended).window.stride)
     slam = Slam(networks, settings.with_values(_ACCEPT_ALL | {"window.stride": stride}))
     random = np.random.default_rng(0)

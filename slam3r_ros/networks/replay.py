@@ -1,8 +1,9 @@
 """Networks whose operations are recorded for the shapes that repeat, and replayed without Python between them.
 
 A small network on a CPU spends a quarter of its time in Python, between operations, and there it waits for threads that
-hold the interpreter (the executor, which takes images). A stream has few shapes: each is run as usual at first, and
-recorded with TorchScript's tracer when it comes again and again.
+hold the interpreter (the executor, which takes images); on a GPU also a large one takes longer to launch than to run. A
+stream has few shapes: each is run as usual at first, and recorded when it comes again and again, with TorchScript's
+tracer on a CPU and as a CUDA graph on a GPU.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.config import NetworkConfig
+from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE, CudaGraphs
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.interfaces import NetworkPair, PointsNetwork, WorldNetwork
@@ -30,14 +32,36 @@ MOST_RECORDINGS = 32
 """Combinations of shapes that one function is recorded for; the others are run as usual."""
 
 Tensors = tuple[Tensor, ...]
+Recorder = Callable[[Callable[..., Tensors], Tensors], Callable[..., Tensors]]
+"""(function, inputs) to something that does for inputs of these shapes what the function does."""
+
+
+def trace(function: Callable[..., Tensors], inputs: Tensors) -> Callable[..., Tensors]:
+    """The operations of ``function``, run without Python between them; for a CPU."""
+    with warnings.catch_warnings():  # of shapes that become constants: they are
+        warnings.simplefilter("ignore")
+        traced = cast(Callable[..., Tensors], torch.jit.trace(function, inputs, check_trace=False))
+
+    def run(*tensors: Tensor) -> Tensors:
+        with torch.jit.optimized_execution(False):  # the optimiser finds nothing here, and takes its time at first
+            return traced(*tensors)
+
+    return run
+
+
+def as_usual(function: Callable[..., Tensors], _inputs: Tensors) -> Callable[..., Tensors]:
+    """The function itself: for work that recording does not make quicker."""
+    return function
 
 
 class Replay:
     """A function of tensors that repeats what it did before with tensors of the same shapes."""
 
-    def __init__(self, function: Callable[..., Tensors]) -> None:
+    def __init__(
+        self, function: Callable[..., Tensors], recorder: Recorder = trace, calls_before: int = CALLS_BEFORE_RECORDING
+    ) -> None:
         """``function`` does the same operations for the same shapes, whatever the values."""
-        self._function = function
+        self._function, self._recorder, self._calls_before = function, recorder, calls_before
         self._calls: Counter[object] = Counter()
         self._recordings: dict[object, Callable[..., Tensors]] = {}
 
@@ -47,26 +71,39 @@ class Replay:
         recording = self._recordings.get(shapes)
         if recording is None:
             self._calls[shapes] += 1
-            if self._calls[shapes] <= CALLS_BEFORE_RECORDING or len(self._recordings) >= MOST_RECORDINGS:
+            if self._calls[shapes] <= self._calls_before or len(self._recordings) >= MOST_RECORDINGS:
                 return self._function(*inputs)
             recording = self._recordings[shapes] = self._record(inputs)
-        with torch.jit.optimized_execution(False):  # the optimiser finds nothing here, and takes its time at first
-            return recording(*inputs)
+        return recording(*inputs)
 
     def _record(self, inputs: Tensors) -> Callable[..., Tensors]:
-        with warnings.catch_warnings():  # of shapes that become constants: they are
-            warnings.simplefilter("ignore")
-            return cast(Callable[..., Tensors], torch.jit.trace(self._function, inputs, check_trace=False))
+        return self._recorder(self._function, inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """How the calls of a network are recorded."""
+
+    recorder: Recorder
+    calls_before: int = CALLS_BEFORE_RECORDING
+
+    def of(self, function: Callable[..., Tensors]) -> Replay:
+        """The function, replayed."""
+        return Replay(function, self.recorder, self.calls_before)
+
+    def of_large(self, function: Callable[..., Tensors]) -> Replay:
+        """A function of few operations, or of large ones: a graph would save less than its copies cost."""
+        return Replay(function, trace if self.recorder is trace else as_usual, self.calls_before)
 
 
 class _ReplayedViews:
     """What both networks do with views."""
 
-    def __init__(self, network: ImageToPoints | LocalToWorld) -> None:
+    def __init__(self, network: ImageToPoints | LocalToWorld, replays: Replays) -> None:
         self._network = network
-        self._decoder_tokens = Replay(lambda tokens: (network.decoder_tokens(tokens),))
-        self._first_reference = Replay(lambda x: network.first_reference(x).tensors)
-        self._first_source = Replay(lambda x: network.first_source(x).tensors)
+        self._decoder_tokens = replays.of_large(lambda tokens: (network.decoder_tokens(tokens),))
+        self._first_reference = replays.of(lambda x: network.first_reference(x).tensors)
+        self._first_source = replays.of(lambda x: network.first_source(x).tensors)
 
     @property
     def config(self) -> NetworkConfig:
@@ -94,11 +131,11 @@ class _ReplayedViews:
 class ReplayedImageToPoints(_ReplayedViews):
     """An `ImageToPoints`, replayed."""
 
-    def __init__(self, network: ImageToPoints) -> None:
-        super().__init__(network)
-        self._encode = Replay(lambda images: (network.encode(images),))
-        self._correlation = Replay(lambda *tensors: (network.correlation(*_layer_inputs(tensors)),))
-        self._decode = {need: Replay(_window_decoder(network, need)) for need in (False, True)}
+    def __init__(self, network: ImageToPoints, replays: Replays) -> None:
+        super().__init__(network, replays)
+        self._encode = replays.of(lambda images: (network.encode(images),))
+        self._correlation = replays.of_large(lambda *tensors: (network.correlation(*_layer_inputs(tensors)),))
+        self._decode = {need: replays.of(_window_decoder(network, need)) for need in (False, True)}
 
     def encode(self, images: Tensor) -> Tensor:
         """As the network's."""
@@ -119,10 +156,10 @@ class ReplayedImageToPoints(_ReplayedViews):
 class ReplayedLocalToWorld(_ReplayedViews):
     """A `LocalToWorld`, replayed."""
 
-    def __init__(self, network: LocalToWorld) -> None:
-        super().__init__(network)
-        self._embed_points = Replay(lambda points: (network.embed_points(points),))
-        self._decode = {need: Replay(_scene_decoder(network, need)) for need in (False, True)}
+    def __init__(self, network: LocalToWorld, replays: Replays) -> None:
+        super().__init__(network, replays)
+        self._embed_points = replays.of_large(lambda points: (network.embed_points(points),))
+        self._decode = {need: replays.of(_scene_decoder(network, need)) for need in (False, True)}
 
     def embed_points(self, points: Tensor) -> Tensor:
         """As the network's."""
@@ -154,10 +191,13 @@ class ReplayedNetworks:
 
 
 def replayed(networks: Networks) -> NetworkPair:
-    """The networks, replayed if they are on a CPU; what they answer stays the same."""
-    if networks.device.type != "cpu":
+    """The networks, replayed if they are on a CPU or a CUDA device; what they answer stays the same."""
+    if networks.device.type not in ("cpu", "cuda"):
         return networks
-    i2p, l2w = ReplayedImageToPoints(networks.i2p), ReplayedLocalToWorld(networks.l2w)
+    replays = Replays(trace)
+    if networks.device.type == "cuda":
+        replays = Replays(CudaGraphs(networks.device).record, CALLS_BEFORE_CAPTURE)
+    i2p, l2w = ReplayedImageToPoints(networks.i2p, replays), ReplayedLocalToWorld(networks.l2w, replays)
     return ReplayedNetworks(i2p, l2w, networks.name, networks.recommended)
 
 

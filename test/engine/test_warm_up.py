@@ -1,13 +1,27 @@
+from collections.abc import Callable
+
+import numpy as np
 import pytest
+import torch
 from synthetic import textured_image
 
 from slam3r_ros.engine import warm_up as module
+from slam3r_ros.engine.pose import PoseEstimator
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame
+from slam3r_ros.engine.types import Frame, PoseEstimate
 from slam3r_ros.engine.warm_up import TRACKED_PUSHES, warm_up
-from slam3r_ros.networks.replay import Replay, replayed
-from slam3r_ros.networks.weights import Networks
+from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE, MOST_GRAPHS
+from slam3r_ros.networks.replay import (
+    Replay,
+    ReplayedImageToPoints,
+    ReplayedLocalToWorld,
+    ReplayedNetworks,
+    Replays,
+    Tensors,
+    replayed,
+)
+from slam3r_ros.networks.weights import Networks, WeightSettings
 
 SETTINGS = SlamSettings().with_values(
     {
@@ -49,3 +63,36 @@ def test_a_stride_that_is_to_be_chosen_is_not_waited_for(
     monkeypatch.setattr(Slam, "push", lambda *arguments: (pushes.append(len(arguments) - 1), push(*arguments))[1])
     warm_up(tiny_networks, SETTINGS.with_values({"window.stride": -1}), together=1)
     assert pushes == [1] * (4 + TRACKED_PUSHES)
+
+
+def test_shapes_that_are_captured_late_have_come_often_enough(
+    tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: with the published windows, for 1 to 4 frames at once, before the stream begins."""
+    found = PoseEstimate(np.eye(4), 100.0, 1.0, 0.1, 1.0, 0.0)
+    monkeypatch.setattr(PoseEstimator, "estimate", lambda *_: found)  # which takes its time on noise
+    monkeypatch.setattr(module, "TIME_LIMIT_S", 60.0)
+    captured: list[tuple[torch.Size, ...]] = []
+
+    def capture(function: Callable[..., Tensors], inputs: Tensors) -> Callable[..., Tensors]:
+        captured.append(tuple(tensor.shape for tensor in inputs))
+        return function
+
+    replays = Replays(capture, CALLS_BEFORE_CAPTURE)
+    networks = ReplayedNetworks(
+        ReplayedImageToPoints(tiny_networks.i2p, replays),
+        ReplayedLocalToWorld(tiny_networks.l2w, replays),
+        "tiny",
+        WeightSettings(0.0, 0.0, 0.0, 0.0, 0.0),
+    )
+    warm_up(networks, SlamSettings(), together=4)
+    in_warm_up = len(captured)
+    captured.clear()
+    slam = Slam(networks, SlamSettings().with_values({"initialize.minimum_confidence": 0.0}))
+    for number in range(60):
+        slam.push(Frame(number, textured_image(number)))
+    for number in range(60, 120, 10):
+        for first, count in ((0, 1), (1, 2), (3, 3), (6, 4)):
+            slam.push(*(Frame(number + first + n, textured_image(number + first + n)) for n in range(count)))
+    assert 24 <= in_warm_up <= MOST_GRAPHS
+    assert [len(shapes) for shapes in captured] == []

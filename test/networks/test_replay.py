@@ -1,39 +1,14 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
+from network_answers import answers
 from synthetic import textured_image
 from torch import Tensor
 
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.types import Frame
-from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.replay import CALLS_BEFORE_RECORDING, MOST_RECORDINGS, Replay, replayed
 from slam3r_ros.networks.weights import Networks
-
-
-def images(count: int, seed: int) -> Tensor:
-    return torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-
-
-def answers(networks: NetworkPair, seed: int, sources: int) -> Iterator[Tensor]:
-    """What every method of both networks answers to one window."""
-    i2p, l2w = networks.i2p, networks.l2w
-    tokens = i2p.encode(images(1 + sources, seed))
-    yield tokens
-    x = i2p.decoder_tokens(tokens)[None]
-    reference, others = i2p.first_reference(x[:, :1]), i2p.first_source(x[:, 1:])
-    yield from (*reference.tensors, *others.tensors, i2p.correlation(reference, others))
-    for need in (False, True):
-        for pointmaps in i2p.decode(reference, others, need_sources=need):
-            yield from () if pointmaps is None else pointmaps.tensors
-    embedding = l2w.embed_points(torch.randn(1, 1 + sources, 64, 64, 3, generator=torch.Generator().manual_seed(seed)))
-    x = l2w.decoder_tokens(tokens)[None] + embedding
-    inputs = (l2w.first_reference(x[:, 1:]), l2w.first_source(x[:, :1]), embedding[:, 1:], embedding[:, :1])
-    for need in (False, True):
-        for pointmaps in l2w.decode(*inputs, need_references=need):
-            yield from () if pointmaps is None else pointmaps.tensors
 
 
 @torch.inference_mode()
