@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(queries, keys, values), each (batch, heads, tokens, head_width), to the same shape; scale head_width^-0.5."""
 
 BACKENDS = ("auto", "sdpa", "xformers", "plain")
+CALLS_NOT_TIMED, CALLS_TIMED = 3, 20
 
 
 class BackendError(ValueError):
@@ -38,16 +42,36 @@ def _xformers(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 _FUNCTIONS: dict[str, AttentionFunction] = {"sdpa": _sdpa, "xformers": _xformers, "plain": _plain}
 
 
-def choose_backend(name: str, device: torch.device) -> str:
-    """The backend that ``name`` means on ``device``: 'auto' is xformers on CUDA where it is installed, else sdpa.
+@dataclass(frozen=True, slots=True)
+class AttentionLoad:
+    """The attention of a network whose time is compared."""
 
-    Raises BackendError naming the valid choices, or saying that xformers is missing.
+    dtype: torch.dtype
+    tokens: int
+    heads: int
+    head_width: int
+    views: int = 10
+
+    def random(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values (views, heads, tokens, head_width)."""
+        shape = (self.views, self.heads, self.tokens, self.head_width)
+        queries, keys, values = (torch.randn(shape, device=device, dtype=self.dtype) for _ in range(3))
+        return queries, keys, values
+
+
+def choose_backend(name: str, device: torch.device, load: AttentionLoad | None = None) -> str:
+    """The backend that ``name`` means on ``device``.
+
+    'auto' is sdpa; where xformers can be had on CUDA, the quicker of the two for ``load``, measured now. Raises
+    BackendError naming the valid choices, or saying that xformers is missing.
     """
     if name not in BACKENDS:
         raise BackendError(f"attention backend '{name}' is unknown; choose one of {', '.join(BACKENDS)}")
     installed = importlib.util.find_spec("xformers") is not None
     if name == "auto":
-        return "xformers" if installed and device.type == "cuda" else "sdpa"
+        if load is None or not installed or device.type != "cuda":
+            return "sdpa"
+        return quickest(("sdpa", "xformers"), device, load)
     if name == "xformers" and not installed:
         raise BackendError("attention backend 'xformers' is not installed; 'pip install xformers', or choose sdpa")
     if name == "xformers" and device.type != "cuda":
@@ -55,6 +79,30 @@ def choose_backend(name: str, device: torch.device) -> str:
     return name
 
 
-def attention_function(name: str, device: torch.device) -> AttentionFunction:
+def attention_function(name: str, device: torch.device, load: AttentionLoad | None = None) -> AttentionFunction:
     """The attention of backend ``name`` on ``device``; raises BackendError as `choose_backend` does."""
-    return _FUNCTIONS[choose_backend(name, device)]
+    return _FUNCTIONS[choose_backend(name, device, load)]
+
+
+@torch.inference_mode()
+def quickest(names: Sequence[str], device: torch.device, load: AttentionLoad) -> str:
+    """Which of the backends takes least time; one that cannot do it at all does not count, unless none can."""
+    inputs = load.random(device)
+    times_s = {name: _best_seconds(_FUNCTIONS[name], inputs) for name in names}
+    return min(names, key=times_s.__getitem__)
+
+
+def _best_seconds(attention: AttentionFunction, inputs: tuple[Tensor, Tensor, Tensor]) -> float:
+    """The least time of some calls, after some that load and choose kernels; infinite where it raises."""
+    best = math.inf
+    for number in range(CALLS_NOT_TIMED + CALLS_TIMED):
+        started = time.perf_counter()
+        try:
+            attention(*inputs)
+            if inputs[0].device.type == "cuda":
+                torch.cuda.synchronize(inputs[0].device)
+        except (RuntimeError, ValueError, NotImplementedError, ImportError):  # a kernel not built for this device
+            return math.inf
+        if number >= CALLS_NOT_TIMED:
+            best = min(best, time.perf_counter() - started)
+    return best

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slam3r_ros.networks.attention import attention_function
+from slam3r_ros.networks.attention import AttentionLoad, attention_function
 from slam3r_ros.networks.blocks import (
     NORM_EPSILON,
     CrossAttention,
@@ -137,8 +137,14 @@ class MultiviewNetwork(nn.Module):
         return self.decoder_embedding.weight.device
 
     def use_attention(self, backend: str) -> None:
-        """Compute every attention with ``backend``; raises BackendError naming the valid choices."""
-        function = attention_function(backend, self.device)
+        """Compute every attention with ``backend``, for the present precision and device.
+
+        Raises BackendError naming the valid choices.
+        """
+        config = self.config
+        head_width = config.decoder_width // config.decoder_heads
+        load = AttentionLoad(self.dtype, config.token_count, config.decoder_heads, head_width)
+        function = attention_function(backend, self.device, load)
         for module in self.modules():
             if isinstance(module, (SelfAttention, CrossAttention)):
                 module.attention = function

@@ -1,7 +1,18 @@
+import time
+
 import pytest
 import torch
+from torch import Tensor
 
-from slam3r_ros.networks.attention import BACKENDS, BackendError, attention_function, choose_backend
+from slam3r_ros.networks import attention
+from slam3r_ros.networks.attention import (
+    BACKENDS,
+    AttentionLoad,
+    BackendError,
+    attention_function,
+    choose_backend,
+    quickest,
+)
 
 CPU = torch.device("cpu")
 
@@ -23,6 +34,35 @@ def test_backends_agree_with_the_plain_formula(backend: str) -> None:
 
 def test_auto_is_sdpa_on_a_cpu() -> None:
     assert choose_backend("auto", CPU) == "sdpa"
+
+
+def test_auto_takes_the_quicker_backend_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        time.sleep(0.002)
+        return values
+
+    def not_built(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        raise NotImplementedError("no operator found for this capability")
+
+    load = AttentionLoad(torch.float32, tokens=4, heads=2, head_width=8, views=3)
+    assert [tuple(tensor.shape) for tensor in load.random(CPU)] == [(3, 2, 4, 8)] * 3
+    for sdpa, xformers, expected in (
+        (slow, lambda q, k, v: v, "xformers"),
+        (lambda q, k, v: v, slow, "sdpa"),
+        (slow, not_built, "sdpa"),
+    ):
+        monkeypatch.setattr(attention, "_FUNCTIONS", {"sdpa": sdpa, "xformers": xformers})
+        assert quickest(("sdpa", "xformers"), CPU, load) == expected
+
+
+def test_auto_measures_only_where_there_is_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, load = torch.device("cuda"), AttentionLoad(torch.float16, tokens=4, heads=2, head_width=8)
+    monkeypatch.setattr(attention, "quickest", lambda names, device, given: f"{names} {device} {given is load}")
+    monkeypatch.setattr(attention.importlib.util, "find_spec", lambda name: object())
+    assert choose_backend("auto", cuda, load) == "('sdpa', 'xformers') cuda True"
+    assert choose_backend("auto", CPU, load) == "sdpa"
+    monkeypatch.setattr(attention.importlib.util, "find_spec", lambda name: None)
+    assert choose_backend("auto", cuda, load) == "sdpa"
 
 
 def test_an_unknown_backend_lists_the_known_ones() -> None:
