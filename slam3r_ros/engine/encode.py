@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -18,6 +19,9 @@ from slam3r_ros.engine.transfer import Download, to_device
 from slam3r_ros.engine.types import EncodedFrame, Frame, PreparedFrame
 from slam3r_ros.networks.interfaces import PointsNetwork
 
+GREY_SIDE = 200
+"""Least pixels of the longer side of the image tracks' crops."""
+
 
 def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Scale an image (height, width, 3) until it just covers ``size`` (height, width) and cut out the centre.
@@ -33,6 +37,23 @@ def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
     return resized[top : top + size[0], left : left + size[1]].copy()
 
 
+def grey_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """What `resize_and_crop` cuts out of an image, grey and `GREY_SIDE` pixels wide or more, for the image tracks.
+
+    The side is a whole multiple of ``size``; pixel (x, y) of the crop covers the multiple's square at (n x, n y).
+    """
+    times = max(1, math.ceil(GREY_SIDE / max(size)))
+    rows, columns = image.shape[:2]
+    height, width = covering_size(rows, columns, size)
+    top, left = centre_corner(height, width, size)
+    # The crop's own part of the image, whose edges need not be whole pixels: exact to half a pixel of the image.
+    x, y = columns / width, rows / height
+    part = image[round(top * y) : round((top + size[0]) * y), round(left * x) : round((left + size[1]) * x)]
+    method = cv2.INTER_AREA if part.shape[0] > times * size[0] else cv2.INTER_LINEAR
+    grey = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (times * size[1], times * size[0]), interpolation=method), dtype=np.uint8)
+
+
 def crop_camera(camera: Camera, size: tuple[int, int]) -> Camera:
     """Intrinsics of what `resize_and_crop` makes of this camera's image."""
     height, width = covering_size(camera.height, camera.width, size)
@@ -43,9 +64,12 @@ def crop_camera(camera: Camera, size: tuple[int, int]) -> Camera:
 class Encoder:
     """Turns frames into encoded frames, in two steps: one that any thread may do ahead, one for the engine's."""
 
-    def __init__(self, network: PointsNetwork, *, crop_on_device: bool | None = None) -> None:
-        """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU."""
+    def __init__(self, network: PointsNetwork, *, crop_on_device: bool | None = None, with_grey: bool = False) -> None:
+        """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU.
+        ``with_grey``: make the crops of the image tracks too.
+        """
         self._network = network
+        self._with_grey = with_grey
         on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
         self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
@@ -56,9 +80,10 @@ class Encoder:
         To be used by one thread, not always the same.
         """
         image, camera = self._undistort(frame)
+        grey = grey_crop(image, self._network.config.image_size) if self._with_grey else None
         if self._resizer is None:
             image = resize_and_crop(image, self._network.config.image_size)
-        return PreparedFrame(frame.stamp_ns, image, camera, frame.image.shape[:2], frame.skipped)
+        return PreparedFrame(frame.stamp_ns, image, camera, frame.image.shape[:2], frame.skipped, grey)
 
     def encode(
         self, frames: Sequence[Frame | PreparedFrame], first_index: int, first_source: int | None = None
@@ -85,6 +110,7 @@ class Encoder:
                 as_reference=references[number],
                 as_source=sources[number],
                 source_index=(first_index if first_source is None else first_source) + number + skipped,
+                grey=frame.grey,
             )
             for number, (frame, skipped) in enumerate(zip(prepared, all_skipped, strict=True))
         ]

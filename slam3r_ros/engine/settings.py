@@ -222,6 +222,12 @@ class PoseSettings:
     minimum_confidence: float = setting(
         -1.0, "mean L2W confidence below which a frame is lost; -1: as the weights recommend", minimum=-1
     )
+    tracks: str = setting(
+        "auto",
+        "follow corners from image to image and take the motion that explains them, anchored in the networks' points; "
+        "auto: as the weights recommend",
+        choices=("auto", "on", "off"),
+    )
     hold_map_when_lost: bool = setting(
         True, "lost frames add nothing to map and buffer; false is what the offline script does"
     )
@@ -301,6 +307,7 @@ class SlamSettings:
             "keyframes.interval": (0, recommended.keyframe_interval),
             "pose.inlier_threshold": (-1, recommended.inlier_threshold),
             "pose.minimum_confidence": (-1, recommended.tracking_confidence),
+            "pose.tracks": ("auto", "on" if recommended.tracks else "off"),
             "map.point_confidence": (-1, recommended.map_confidence),
         }
         settings = self.with_values({n: value for n, (open_, value) in of_weights.items() if self.value(n) == open_})
@@ -328,6 +335,7 @@ class SlamSettings:
                 "pose.inlier_threshold": 0.02,
                 "pose.minimum_inliers": 0.0,
                 "pose.minimum_confidence": 0.0,
+                "pose.tracks": "off",
                 "pose.hold_map_when_lost": False,
                 "map.point_confidence": 12.0,
             }

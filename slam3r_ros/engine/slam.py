@@ -19,6 +19,7 @@ from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.stage_clock import StageClock
 from slam3r_ros.engine.stride import choose_stride
+from slam3r_ros.engine.tracks.stage import TrackStage
 from slam3r_ros.engine.types import (
     Frame,
     Keyframe,
@@ -49,7 +50,7 @@ class Slam:
 
     def __init__(self, networks: NetworkPair, settings: SlamSettings | None = None) -> None:
         self.settings = settings = (settings or SlamSettings()).resolved(networks.recommended)
-        self._encoder = Encoder(networks.i2p)
+        self._encoder = Encoder(networks.i2p, with_grey=settings.pose.tracks == "on")
         self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
         self._initializer = Initializer(self._local_points, settings.initialize, settings.register.point_confidence)
         self._retrieval = Retrieval(networks.i2p, settings.register.scene_frames, settings.register.shortlist)
@@ -124,6 +125,7 @@ class Slam:
         self._retrieved: Retrieved | None = None
         self._rounds_since_retrieval = 0
         self._poses = PoseEstimator(settings.pose)
+        self._tracks = TrackStage(settings.pose) if settings.pose.tracks == "on" else None
         self._map = WorldMap(settings.map)
         self._trajectory: list[StampedPose] = []
         self._records: list[KeyframeRecord] = []
@@ -273,15 +275,11 @@ class Slam:
         assert self._buffer is not None
         located = [self._locate(keyframe) for keyframe in registered]
         with self._clock.stage("keyframes", len(registered)):
-            entered = self._buffer.offer(located, [not self._is_held(keyframe) for keyframe in located])
+            entered = self._buffer.offer(located, [not keyframe.held for keyframe in located])
             if entered:
                 self._retrieved = None  # positions in the buffer have changed
         records = [self._record(keyframe) for keyframe in entered]
         return [self._update(keyframe, records if keyframe is located[-1] else []) for keyframe in located]
-
-    def _is_held(self, keyframe: Keyframe) -> bool:
-        """Whether the frame is kept from map and buffer because it is lost."""
-        return keyframe.state is State.LOST and self.settings.pose.hold_map_when_lost
 
     def _locate(self, keyframe: Keyframe) -> Keyframe:
         """The frame with its pose, and whether it counts as tracked."""
@@ -295,17 +293,26 @@ class Slam:
                 frame.camera,
             )
         self._status.registered += 1
-        if reason := self._why_lost(pose, keyframe.mean_confidence):
+        reason = self._why_lost(pose, keyframe.mean_confidence)
+        state = State.LOST if reason else State.TRACKING
+        held = bool(reason) and self.settings.pose.hold_map_when_lost
+        located = replace(keyframe, pose=pose, state=state, held=held)
+        if self._tracks is not None:
+            with self._clock.stage("tracks"):
+                located = self._tracks.refine(located)
+        self._note(located, reason)
+        return located
+
+    def _note(self, located: Keyframe, reason: str) -> None:
+        """Status and trajectory after a frame; ``reason``: why L2W lost it, empty if it did not."""
+        self._status.state, self._status.reason = located.state, reason
+        if located.state is State.LOST:
             self._status.lost_frames += 1
-            self._status.state, self._status.reason = State.LOST, reason
-            return replace(keyframe, pose=pose, state=State.LOST)
-        assert pose is not None
-        self._status.state, self._status.reason = (
-            State.TRACKING,
-            f"{pose.inlier_fraction:.0%} of the points fit the pose",
-        )
-        self._trajectory.append(StampedPose(frame.stamp_ns, pose.T_world_camera))
-        return replace(keyframe, pose=pose)
+            return
+        assert located.pose is not None
+        fits = f"{located.pose.inlier_fraction:.0%} of the points fit the pose"
+        self._status.reason = f"image tracks alone give the pose: {reason}" if reason else fits
+        self._trajectory.append(StampedPose(located.local.frame.stamp_ns, located.pose.T_world_camera))
 
     def _why_lost(self, pose: PoseEstimate | None, mean_confidence: float) -> str:
         """Why a frame counts as lost; empty if it does not."""
@@ -331,7 +338,7 @@ class Slam:
         frame, on_host = keyframe.local.frame, keyframe.on_host
         with self._clock.stage("map"):
             kept = on_host.confidence >= self.settings.map.point_confidence
-            if self._is_held(keyframe):
+            if keyframe.held:
                 kept = np.zeros_like(kept)
             added = self._map.add(on_host.points_world[kept], frame.image[kept], on_host.confidence[kept])
         assert self._buffer is not None

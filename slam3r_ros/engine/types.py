@@ -71,6 +71,8 @@ class PreparedFrame:
     """(height, width) of the image as it came from the camera."""
     skipped: int = 0
     """As the frame's."""
+    grey: NDArray[np.uint8] | None = None
+    """As the encoded frame's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +94,8 @@ class EncodedFrame:
     """The same as a source."""
     source_index: int
     """Number of the image in the camera's stream, from 0, those left out counted too: what strides are counted in."""
+    grey: NDArray[np.uint8] | None = None
+    """(n H, n W) the same crop for the image tracks, finer by a whole number n; None without them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,6 +199,8 @@ class Keyframe:
     """None until it is estimated, and where it cannot be."""
     state: State = State.TRACKING
     """TRACKING or LOST."""
+    held: bool = False
+    """Whether the frame is kept from map and buffer, because L2W lost it."""
 
     @property
     def index(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +73,8 @@ class WeightSettings:
     """Keyframes kept for retrieval."""
     keyframe_interval: int = 1
     """Stretches of `stride` frames from one update of the buffer to the next."""
+    tracks: bool = False
+    """Whether image tracks make poses better than these weights' points alone."""
 
     @classmethod
     def from_directory(cls, directory: Path) -> WeightSettings:
@@ -83,9 +86,9 @@ class WeightSettings:
         known = [f.name for f in fields(cls)]
         if not isinstance(values, dict) or not set(values) <= set(known):
             raise WeightsError(f"{path}: expected a mapping with some of {', '.join(known)}, got {values!r}")
-        whole = {f.name for f in fields(cls) if isinstance(f.default, int)}
-        numbers: dict[str, Any] = {name: int(v) if name in whole else float(v) for name, v in values.items()}
-        return cls(**numbers)
+        types: dict[str, Callable[[Any], Any]] = {f.name: type(f.default) for f in fields(cls)}
+        converted: dict[str, Any] = {name: types[name](value) for name, value in values.items()}
+        return cls(**converted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

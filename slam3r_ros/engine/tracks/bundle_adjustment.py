@@ -1,0 +1,254 @@
+"""Poses, depths and scales that together explain the tracks of a window: robust Gauss-Newton with a Schur complement.
+
+A point is its depth along the ray on which its first keyframe of the window, its anchor, sees it: one unknown a point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.engine.geometry import Array, quat_xyzw_from_rotation
+
+DEPTH_DEVIATION = 0.3
+"""Of the logarithm of one depth of a pointmap against the window's. Pointmaps err by less, but neighbours together."""
+SCALE_DEVIATION = 0.1
+"""Of the logarithm of the scale that L2W says a pointmap has."""
+POSITION_DEVIATION = 0.1
+"""Of L2W's position, in mean depths."""
+TURN_DEVIATION = 0.1
+"""Of L2W's orientation, radians."""
+PIXEL_KERNEL = 2.0
+DEPTH_KERNEL = 1.0
+PRIOR_KERNEL = 1.0
+"""Deviations at which the weight of a residual has fallen to a half."""
+DAMPING = 1e-4
+"""Of the normal equations, over their diagonal."""
+SMALLEST_STEP = 1e-4
+LARGEST_STEP = 0.5
+"""Of a turn in radians and of a logarithm; beyond it a step is shortened."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Priors:
+    """What L2W says of each keyframe."""
+
+    T_camera_world: Array
+    """(K, 4, 4)"""
+    log_scales: Array
+    """(K,) of the world's length of a pointmap's unit."""
+    known: NDArray[np.bool_]
+    """(K,)"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observations:
+    """What M sightings of points say; of each point at its anchor too."""
+
+    keyframe: NDArray[np.intp]
+    """(M,) who sees it."""
+    point: NDArray[np.intp]
+    """(M,)"""
+    slopes: Array
+    """(M, 2) x / z and y / z."""
+    log_depths: Array
+    """(M,) of the keyframe's own pointmap there; NaN where it has none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """The unknowns."""
+
+    T_camera_world: Array
+    """(K, 4, 4)"""
+    log_scales: Array
+    """(K,) of the world's length of each keyframe's pointmap's unit."""
+    log_depths: Array
+    """(N,) of the points, at their anchors."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """A window."""
+
+    observations: Observations
+    anchors: NDArray[np.intp]
+    """(N,) keyframe of each point."""
+    rays: Array
+    """(N, 3) x / z, y / z and 1 at the anchor."""
+    priors: Priors
+    fixed: int
+    """So many keyframes, the oldest, stay where they are."""
+    slope_deviation: float
+    """Of one coordinate of a slope."""
+
+
+def adjust(problem: Problem, start: Estimate, steps: int) -> Estimate:
+    """The estimate after at most ``steps`` steps from ``start``; the start itself where they end at a higher cost."""
+    estimate, first = start, None
+    for _ in range(steps):
+        system = _System(problem, estimate)
+        first = system.cost if first is None else first
+        moved, size = system.step()
+        if moved is None:
+            return start
+        estimate = moved
+        if size < SMALLEST_STEP:
+            break
+    final = _System(problem, estimate).cost
+    return estimate if first is not None and np.isfinite(final) and final <= first else start
+
+
+def observed_errors(problem: Problem, estimate: Estimate) -> Array:
+    """(M,) distances on the plane of slopes between where points are seen and where they should be."""
+    return np.asarray(np.linalg.norm(_Seen(problem, estimate).on_plane, axis=1))
+
+
+class _Seen:
+    """Points as the keyframes see them, (M, ...)."""
+
+    def __init__(self, problem: Problem, estimate: Estimate) -> None:
+        observations = problem.observations
+        T = estimate.T_camera_world
+        rotations, shifts = T[:, :3, :3], T[:, :3, 3]
+        point, self.keyframe = observations.point, observations.keyframe
+        self.anchor = problem.anchors[point]
+        at_anchor = problem.rays * np.exp(estimate.log_depths)[:, None]
+        world = np.einsum("nji,nj->ni", rotations[problem.anchors], at_anchor - shifts[problem.anchors])
+        self.at_anchor = at_anchor[point]
+        self.points = np.einsum("mij,mj->mi", rotations[self.keyframe], world[point]) + shifts[self.keyframe]
+        self.between = np.einsum("mij,mkj->mik", rotations[self.keyframe], rotations[self.anchor])
+        z = self.points[:, 2]
+        self.front = z > 1e-6
+        self.inverse = 1 / np.where(self.front, z, 1.0)
+        self.on_plane = self.points[:, :2] * self.inverse[:, None] - observations.slopes
+        log_z = np.log(np.where(self.front, z, 1.0))
+        self.in_depth = log_z - observations.log_depths - estimate.log_scales[self.keyframe]
+
+
+class _System:
+    """The normal equations at an estimate. A keyframe has seven unknowns: turn, shift, logarithm of the scale."""
+
+    def __init__(self, problem: Problem, estimate: Estimate) -> None:
+        self._problem, self._estimate = problem, estimate
+        self._seen = seen = _Seen(problem, estimate)
+        self.cost = 0.0
+        plane = np.einsum("mi,mi->m", seen.on_plane, seen.on_plane) / problem.slope_deviation**2
+        self._weights_plane = self._weigh(plane, seen.front, PIXEL_KERNEL) / problem.slope_deviation**2
+        has_depth = seen.front & np.isfinite(seen.in_depth)
+        depth = np.where(has_depth, seen.in_depth / DEPTH_DEVIATION, 0.0)
+        self._in_depth = np.where(has_depth, seen.in_depth, 0.0)
+        self._weights_depth = self._weigh(depth**2, has_depth, DEPTH_KERNEL) / DEPTH_DEVIATION**2
+        self._prior_normal, self._prior_gradient = self._priors()
+
+    def _weigh(self, squares: Array, used: NDArray[np.bool_], kernel: float) -> Array:
+        """Cauchy's weights of squared residuals in deviations, added to the cost; zero where not ``used``."""
+        self.cost += float(np.log1p(squares[used] / kernel**2).sum()) * kernel**2 / 2
+        return np.where(used, 1 / (1 + squares / kernel**2), 0.0)
+
+    def step(self) -> tuple[Estimate | None, float]:
+        """The estimate one step on and the step's size; None where the equations say nothing."""
+        problem, count = self._problem, len(self._estimate.log_scales)
+        by_keyframe, by_point = self._jacobians()
+        residuals = np.concatenate([self._seen.on_plane, self._in_depth[:, None]], axis=1)
+        weights = np.stack([self._weights_plane, self._weights_plane, self._weights_depth], axis=1)
+        weighted = by_keyframe * weights[..., None]
+        flat, flat_weighted = by_keyframe.reshape(-1, 7 * count), weighted.reshape(-1, 7 * count)
+        normal = flat_weighted.T @ flat + np.diag(self._prior_normal)
+        gradient = flat_weighted.T @ residuals.ravel() + self._prior_gradient
+        points, order = len(problem.rays), problem.observations.point
+        diagonal = np.bincount(order, (weights * by_point**2).sum(axis=1), points)
+        slope = np.bincount(order, (weights * by_point * residuals).sum(axis=1), points)
+        crossed = np.zeros((points, 7 * count))
+        starts = np.flatnonzero(np.diff(order, prepend=-1))
+        if len(starts):
+            crossed[order[starts]] = np.add.reduceat(np.einsum("mrk,mr->mk", weighted, by_point), starts, axis=0)
+        normal[np.diag_indices(7 * count)] *= 1 + DAMPING
+        free = np.array([n for n in range(7 * count) if n >= 7 * problem.fixed or n % 7 == 6])
+        inverse = 1 / np.maximum(diagonal * (1 + DAMPING), 1e-12)
+        scaled = crossed * inverse[:, None]
+        reduced = (normal - crossed.T @ scaled)[np.ix_(free, free)]
+        try:
+            x = np.zeros(7 * count)
+            x[free] = -np.linalg.solve(reduced, (gradient - scaled.T @ slope)[free])
+        except np.linalg.LinAlgError:
+            return None, 0.0
+        y = -inverse * (slope + crossed @ x)
+        return self._moved(x.reshape(count, 7), y)
+
+    def _jacobians(self) -> tuple[Array, Array]:
+        """Of slopes and log depth, (M, 3, 7 K) by keyframes and (M, 3) by the points' log depths."""
+        seen, count = self._seen, len(self._estimate.log_scales)
+        rows = np.arange(len(seen.inverse))
+        project = np.zeros((len(rows), 3, 3))
+        project[:, 0, 0] = project[:, 1, 1] = project[:, 2, 2] = seen.inverse
+        project[:, 0, 2] = -seen.points[:, 0] * seen.inverse**2
+        project[:, 1, 2] = -seen.points[:, 1] * seen.inverse**2
+        from_anchor = project @ seen.between
+        jacobian = np.zeros((len(rows), count, 3, 7))
+        jacobian[rows, seen.keyframe, :, :3] = -project @ _cross(seen.points)
+        jacobian[rows, seen.keyframe, :, 3:6] = project
+        jacobian[rows, seen.anchor, :, :3] += from_anchor @ _cross(seen.at_anchor)
+        jacobian[rows, seen.anchor, :, 3:6] -= from_anchor
+        jacobian[rows, seen.keyframe, 2, 6] = -1.0
+        by_point = np.einsum("mij,mj->mi", from_anchor, seen.at_anchor)
+        return jacobian.transpose(0, 2, 1, 3).reshape(len(rows), 3, 7 * count), by_point
+
+    def _priors(self) -> tuple[Array, Array]:
+        """What L2W says of the keyframes: the diagonal of the normal equations and the gradient, (7 K,); adds the cost.
+
+        Charbonnier's robust kernel, so that a disagreement that lasts keeps pulling.
+        """
+        priors, estimate = self._problem.priors, self._estimate
+        depth = float(np.exp(estimate.log_depths).mean()) if len(estimate.log_depths) else 1.0
+        deviations = np.repeat([TURN_DEVIATION, POSITION_DEVIATION * depth, SCALE_DEVIATION], [3, 3, 1])
+        residuals = np.zeros((len(priors.known), 7))
+        for k in np.flatnonzero(priors.known):
+            rotation, shift = estimate.T_camera_world[k, :3, :3], estimate.T_camera_world[k, :3, 3]
+            said, said_shift = priors.T_camera_world[k, :3, :3], priors.T_camera_world[k, :3, 3]
+            residuals[k, :3] = turn_between(rotation, said)
+            residuals[k, 3:6] = shift - rotation @ said.T @ said_shift  # of the positions, in the camera's axes
+            residuals[k, 6] = estimate.log_scales[k] - priors.log_scales[k]
+        residuals /= deviations
+        squares = np.add.reduceat(residuals**2, [0, 3, 6], axis=1)
+        roots = np.sqrt(1 + squares / PRIOR_KERNEL**2)
+        self.cost += float((roots - 1).sum()) * PRIOR_KERNEL**2
+        weights = np.repeat(priors.known[:, None] / roots, [3, 3, 1], axis=1)
+        return (weights / deviations**2).ravel(), (weights * residuals / deviations).ravel()
+
+    def _moved(self, x: Array, y: Array) -> tuple[Estimate | None, float]:
+        """The estimate after a step of keyframes (K, 7) and points (N,)."""
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            return None, 0.0
+        depth = float(np.exp(self._estimate.log_depths).mean()) if len(y) else 1.0
+        units = np.array([1, 1, 1, 1 / depth, 1 / depth, 1 / depth, 1])
+        size = float(np.abs(x * units).max())
+        if size > LARGEST_STEP:
+            x, y = x * (LARGEST_STEP / size), y * (LARGEST_STEP / size)
+        T = self._estimate.T_camera_world.copy()
+        for k in range(self._problem.fixed, len(x)):
+            turn = cv2.Rodrigues(x[k, :3])[0]
+            T[k, :3, :3] = turn @ T[k, :3, :3]
+            T[k, :3, 3] = turn @ T[k, :3, 3] + x[k, 3:6]
+        log_depths = self._estimate.log_depths + np.clip(y, -LARGEST_STEP, LARGEST_STEP)
+        return replace(
+            self._estimate, T_camera_world=T, log_scales=self._estimate.log_scales + x[:, 6], log_depths=log_depths
+        ), size
+
+
+def turn_between(rotation: Array, other: Array) -> Array:
+    """(3,) the turn, axis times radians, that takes the (3, 3) rotation ``other`` to ``rotation``."""
+    x, y, z, w = quat_xyzw_from_rotation(rotation @ other.T)
+    sine = float(np.sqrt(x * x + y * y + z * z))
+    return np.array([x, y, z]) * (2 * np.arctan2(sine, w) / sine if sine > 1e-12 else 2.0)
+
+
+def _cross(points: Array) -> Array:
+    """(M, 3, 3) matrices of the cross products with points (M, 3)."""
+    matrices = np.zeros((len(points), 3, 3))
+    matrices[:, 0, 1], matrices[:, 0, 2], matrices[:, 1, 2] = -points[:, 2], points[:, 1], -points[:, 0]
+    matrices[:, 1, 0], matrices[:, 2, 0], matrices[:, 2, 1] = points[:, 2], -points[:, 1], points[:, 0]
+    return matrices

@@ -1,0 +1,86 @@
+"""Corners of a grey image, found on a grid and followed from frame to frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+Grey = NDArray[np.uint8]
+
+CELL_PX = 16
+"""Side of the grid's cells; each holds at most one corner."""
+CORNER_QUALITY = 0.01
+"""Of the strongest corner's strength: weaker ones are none."""
+LEAST_STRENGTH = 2e-4
+"""Smallest strength of a corner, on grey levels from 0 to 1: less is noise."""
+BORDER_PX = 4
+"""Nothing is looked for this near to the edge."""
+FLOW_WINDOW = (13, 13)
+FLOW_LEVELS = 3
+"""Halvings of the image above the first."""
+FLOW_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
+RETURN_PX = 0.7
+"""A corner followed forth and back must come back this near."""
+
+
+def find_corners(grey: Grey, taken: Pixels) -> Pixels:
+    """(N, 2) x, y of the strongest corner in every cell of the grid that holds none of ``taken``, strongest first."""
+    height, width = grey.shape
+    strength = cv2.cornerMinEigenVal(grey, 3, ksize=3)
+    strength[:BORDER_PX], strength[-BORDER_PX:] = 0, 0
+    strength[:, :BORDER_PX], strength[:, -BORDER_PX:] = 0, 0
+    rows, columns = height // CELL_PX, width // CELL_PX
+    whole = strength[: rows * CELL_PX, : columns * CELL_PX].reshape(rows, CELL_PX, columns, CELL_PX)
+    cells = whole.transpose(0, 2, 1, 3).reshape(rows * columns, CELL_PX * CELL_PX)
+    best = cells.argmax(axis=1)
+    strengths = cells[np.arange(len(cells)), best]
+    row, column = np.divmod(np.arange(len(cells)), columns)
+    pixels = np.stack([column * CELL_PX + best % CELL_PX, row * CELL_PX + best // CELL_PX], axis=1).astype(np.float32)
+    free = strengths >= max(LEAST_STRENGTH, CORNER_QUALITY * float(strengths.max(initial=0)))
+    if len(taken):
+        cell = (taken // CELL_PX).astype(np.intp)
+        inside = (cell[:, 0] >= 0) & (cell[:, 0] < columns) & (cell[:, 1] >= 0) & (cell[:, 1] < rows)
+        free[cell[inside, 1] * columns + cell[inside, 0]] = False
+        near = np.abs(pixels[:, None] - taken[None]).max(axis=2).min(axis=1) < CELL_PX / 3
+        free &= ~near
+    chosen = np.flatnonzero(free)
+    chosen = chosen[np.argsort(-strengths[chosen], kind="stable")]
+    if not len(chosen):
+        return np.empty((0, 2), np.float32)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 5, 0.05)
+    refined = cv2.cornerSubPix(grey, pixels[chosen][:, None].copy(), (3, 3), (-1, -1), stop)
+    return np.asarray(refined[:, 0], dtype=np.float32)
+
+
+def follow(before: Grey, after: Grey, pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
+    """Where corners (N, 2) of the image before are in the one after, and which were found there.
+
+    Lucas and Kanade's method, forth and back; a corner that does not come back to where it began is not found.
+    """
+    if not len(pixels):
+        return pixels, np.zeros(0, np.bool_)
+    start = np.ascontiguousarray(pixels, np.float32)[:, None]
+    there, found = _flow(before, after, start, start)
+    back, returned = _flow(after, before, there, start)
+    near = np.abs(back - start).max(axis=2)[:, 0] < RETURN_PX
+    ends = there[:, 0]
+    height, width = after.shape
+    inside = (ends >= BORDER_PX).all(axis=1) & (ends <= [width - 1 - BORDER_PX, height - 1 - BORDER_PX]).all(axis=1)
+    return ends, found & returned & near & inside
+
+
+def _flow(before: Grey, after: Grey, start: Pixels, guess: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
+    ends, found, _ = cv2.calcOpticalFlowPyrLK(
+        before,
+        after,
+        start,
+        guess.copy(),
+        winSize=FLOW_WINDOW,
+        maxLevel=FLOW_LEVELS,
+        criteria=FLOW_STEPS,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=1e-4,
+    )
+    return np.asarray(ends, dtype=np.float32), found[:, 0] == 1

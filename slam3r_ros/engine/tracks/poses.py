@@ -1,0 +1,190 @@
+"""Poses that agree with what the images show to move: tracks beside the networks' pointmaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.engine.geometry import Array, invert_rigid
+from slam3r_ros.engine.tracks.bundle_adjustment import adjust, observed_errors
+from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
+from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
+from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
+
+FOLLOWED_POINTS = 140
+"""So many corners are followed."""
+FEWEST_POINTS = 15
+"""With fewer that agree, the frame has the pose that L2W gives it and the tracks begin again there."""
+LEAST_SHARE = 0.4
+"""The same, as a share of those found."""
+KEYFRAME_MOTION = 0.04
+"""Median motion in the image since the last keyframe, over the image's width, that makes the next."""
+KEYFRAME_SHARE = 0.7
+"""Share of the last keyframe's points still followed below which the next is made."""
+PIXEL_DEVIATION = 0.6
+"""Of one coordinate of a corner that was followed, pixels."""
+OUTLIER_PX = 3.0
+"""Distance from where a point should be seen beyond which it is not followed any more."""
+ADJUST_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A frame as the tracks see it."""
+
+    grey: Grey
+    """(height, width), the pointmap's crop at any resolution."""
+    matrix: Array
+    """(3, 3) intrinsics of ``grey``."""
+    depths: NDArray[np.float32]
+    """(H, W) along the optical axis, of the frame's own pointmap, in any unit; NaN where it has none."""
+    T_world_camera: Array | None
+    """(4, 4) L2W's pose; None where it has none that counts."""
+    scale: float | None
+    """World length of the depths' unit, as L2W has it; None where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """A frame's pose by its tracks."""
+
+    T_world_camera: Array
+    """(4, 4)"""
+    scale: float
+    """World length of the depths' unit."""
+    growth: float
+    """The scale over the view's, 1 where that is not known."""
+    points: int
+    """Tracks that agree with it."""
+    share: float
+    """Of the tracks found in the frame."""
+    error_px: float
+    """Median reprojection error of those that agree, pixels of the view's image."""
+    focal_px: float
+    """Of the view's image."""
+    width: int
+    """Pixels of the view's image."""
+
+
+class TrackPoses:
+    """Follows corners from one frame to the next and estimates the motion that explains them, anchored in L2W's."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all tracks."""
+        self._window = TrackWindow()
+        self._grey: Grey | None = None
+        self._pixels: Pixels = np.empty((0, 2), np.float32)
+        self._at_keyframe: Pixels = self._pixels
+        self._points_at_keyframe = 0
+        self._last: Array | None = None
+        self._motion = np.eye(4)
+
+    def locate(self, view: View) -> Located | None:
+        """The next frame's pose; None where the tracks say nothing of it, as at their beginning: L2W's pose holds."""
+        located = self._follow(view) if self._can_follow(view.grey) else None
+        if located is None:
+            self.reset()
+            if view.T_world_camera is not None and view.scale is not None:
+                self._last = orthonormal(invert_rigid(view.T_world_camera))
+                self._add_keyframe(view, self._last, float(np.log(view.scale)))
+        self._grey = view.grey
+        return located
+
+    def _can_follow(self, grey: Grey) -> bool:
+        return self._last is not None and self._grey is not None and self._grey.shape == grey.shape
+
+    def _follow(self, view: View) -> Located | None:
+        assert self._grey is not None and self._last is not None
+        pixels, found = follow(self._grey, view.grey, self._pixels)
+        self._keep(pixels, found)
+        if len(self._pixels) < FEWEST_POINTS:
+            return None
+        slopes, deviation = _slopes(self._pixels, view.matrix), PIXEL_DEVIATION / view.matrix[0, 0]
+        points = self._window.points_world()
+        T = resect(points, slopes, [self._last, self._motion @ self._last], deviation)
+        errors_px = slope_errors(points, slopes, T) * view.matrix[0, 0]
+        good = errors_px <= OUTLIER_PX
+        share = float(good.mean())
+        self._keep(self._pixels, good)
+        if len(self._pixels) < FEWEST_POINTS or share < LEAST_SHARE:
+            return None
+        log_scale = self._log_scale(view, T)
+        if self._is_keyframe(view):
+            self._add_keyframe(view, T, log_scale)
+            T, log_scale = self._window.newest.T_camera_world, self._window.newest.log_scale
+        self._motion, self._last = T @ invert_rigid(self._last), T
+        scale = float(np.exp(log_scale))
+        return Located(
+            T_world_camera=invert_rigid(T),
+            scale=scale,
+            growth=1.0 if view.scale is None else scale / view.scale,
+            points=len(self._pixels),
+            share=share,
+            error_px=float(np.median(errors_px[good])),
+            focal_px=float(view.matrix[0, 0]),
+            width=view.grey.shape[1],
+        )
+
+    def _keep(self, pixels: Pixels, kept: NDArray[np.bool_]) -> None:
+        self._pixels, self._at_keyframe = pixels[kept], self._at_keyframe[kept]
+        self._window.keep_followed(kept)
+
+    def _log_scale(self, view: View, T_camera_world: Array) -> float:
+        """Of the world's length of the pointmap's unit: how the tracks' depths compare."""
+        points = self._window.points_world()
+        z = points @ T_camera_world[2, :3] + T_camera_world[2, 3]
+        depths = _sampled(view.depths, self._pixels, view.grey.shape)
+        both = np.isfinite(depths) & (z > 0)
+        if both.sum() < FEWEST_POINTS:
+            return float(np.log(view.scale)) if view.scale is not None else self._window.newest.log_scale
+        return float(np.median(np.log(z[both]) - np.log(depths[both])))
+
+    def _is_keyframe(self, view: View) -> bool:
+        moved = float(np.median(np.linalg.norm(self._pixels - self._at_keyframe, axis=1)))
+        return (
+            moved > KEYFRAME_MOTION * view.grey.shape[1]
+            or len(self._pixels) < KEYFRAME_SHARE * self._points_at_keyframe
+        )
+
+    def _add_keyframe(self, view: View, T_camera_world: Array, log_scale: float) -> None:
+        """Add the frame to the window with fresh corners where there are none, and adjust the window."""
+        fresh = find_corners(view.grey, self._pixels)
+        depths = np.log(_sampled(view.depths, fresh, view.grey.shape))
+        fresh, depths = fresh[np.isfinite(depths)], depths[np.isfinite(depths)]
+        room = max(0, FOLLOWED_POINTS - len(self._pixels))
+        fresh, depths = fresh[:room], depths[:room]
+        own = np.log(_sampled(view.depths, self._pixels, view.grey.shape))
+        prior = None if view.T_world_camera is None or view.scale is None else invert_rigid(view.T_world_camera)
+        prior_log_scale = log_scale if view.scale is None else float(np.log(view.scale))
+        slopes = _slopes(self._pixels, view.matrix)
+        sighting = Sighting(slopes, own, T_camera_world, log_scale, prior, prior_log_scale)
+        self._window.add(sighting, _slopes(fresh, view.matrix), depths)
+        self._pixels = np.concatenate([self._pixels, fresh])
+        if len(self._window) > 1:
+            self._adjust(view)
+        self._at_keyframe, self._points_at_keyframe = self._pixels, len(self._pixels)
+
+    def _adjust(self, view: View) -> None:
+        problem, start = self._window.problem(PIXEL_DEVIATION / view.matrix[0, 0])
+        estimate = adjust(problem, start, ADJUST_STEPS)
+        self._window.take(estimate)
+        wrong = observed_errors(problem, estimate) * view.matrix[0, 0] > OUTLIER_PX
+        self._pixels = self._pixels[self._window.remove_sightings(wrong)]
+
+
+def _slopes(pixels: Pixels, matrix: Array) -> Array:
+    """(N, 2) x / z and y / z of pixels (N, 2)."""
+    return np.asarray((pixels - matrix[:2, 2]) / [matrix[0, 0], matrix[1, 1]], dtype=np.float64)
+
+
+def _sampled(depths: NDArray[np.float32], pixels: Pixels, shape: tuple[int, ...]) -> Array:
+    """(N,) depths at pixels (N, 2) of an image of that shape with the same crop; NaN where there are none."""
+    height, width = depths.shape
+    columns = ((pixels[:, 0] + 0.5) * (width / shape[1])).astype(np.intp).clip(0, width - 1)
+    rows = ((pixels[:, 1] + 0.5) * (height / shape[0])).astype(np.intp).clip(0, height - 1)
+    return depths[rows, columns].astype(np.float64)

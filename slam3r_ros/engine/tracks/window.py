@@ -1,0 +1,183 @@
+"""The window: recent keyframes, and the points that they see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
+from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Observations, Priors, Problem
+
+WINDOW_KEYFRAMES = 8
+"""Most keyframes of the window."""
+WINDOW_POINTS = 300
+"""Most points of the window."""
+FIXED_KEYFRAMES = 2
+"""The oldest of a full window stay where they are: they hold place and scale."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """What is known of one frame."""
+
+    slopes: Array
+    """(N, 2) x / z and y / z of the points that are followed."""
+    log_depths: Array
+    """(N,) of the frame's own pointmap there; NaN where it has none."""
+    T_camera_world: Array
+    """(4, 4) as estimated."""
+    log_scale: float
+    """Of the world's length of the pointmap's unit, as estimated."""
+    prior: Array | None
+    """(4, 4) T_camera_world of L2W; None where it has none that counts."""
+    prior_log_scale: float
+
+
+class TrackWindow:
+    """Keyframes and points. The points that are followed come first in no order; a point that was lost stays until the
+    keyframes that saw it are gone."""
+
+    def __init__(self) -> None:
+        self._keyframes: list[Sighting] = []
+        self._seen = np.zeros((0, 0), np.bool_)  # (K, N)
+        self._slopes = np.zeros((0, 0, 2))
+        self._log_depths_seen = np.zeros((0, 0))
+        self._anchors = np.zeros(0, np.intp)
+        self._rays = np.zeros((0, 3))
+        self._log_depths = np.zeros(0)
+        self.followed = np.zeros(0, np.intp)
+        """(F,) points that are followed, by number in the window."""
+
+    def __len__(self) -> int:
+        return len(self._keyframes)
+
+    @property
+    def point_count(self) -> int:
+        return len(self._anchors)
+
+    @property
+    def newest(self) -> Sighting:
+        return self._keyframes[-1]
+
+    def points_world(self) -> Array:
+        """(F, 3) the points that are followed."""
+        poses = np.stack([invert_rigid(keyframe.T_camera_world) for keyframe in self._keyframes])
+        anchors = self._anchors[self.followed]
+        at_anchor = self._rays[self.followed] * np.exp(self._log_depths[self.followed])[:, None]
+        return np.einsum("nij,nj->ni", poses[anchors, :3, :3], at_anchor) + poses[anchors, :3, 3]
+
+    def keep_followed(self, kept: NDArray[np.bool_]) -> None:
+        """Follow only those of `followed` any more."""
+        self.followed = self.followed[kept]
+
+    def sightings_of_followed(self) -> NDArray[np.intp]:
+        """(F,) keyframes that see each."""
+        return np.asarray(self._seen[:, self.followed].sum(axis=0))
+
+    def add(self, sighting: Sighting, fresh_slopes: Array, fresh_log_depths: Array) -> None:
+        """Add a keyframe that sees the points followed, in their order, and fresh ones (N, 2), (N,), of which it is the
+        anchor and which are followed from now on. The oldest keyframe leaves a full window."""
+        if len(self._keyframes) == WINDOW_KEYFRAMES:
+            self._drop_oldest()
+        fresh, before = len(fresh_slopes), self.point_count
+        self._keyframes.append(sighting)
+        number = len(self._keyframes) - 1
+        self._seen = np.pad(self._seen, ((0, 1), (0, fresh)))
+        self._slopes = np.pad(self._slopes, ((0, 1), (0, fresh), (0, 0)))
+        self._log_depths_seen = np.pad(self._log_depths_seen, ((0, 1), (0, fresh)), constant_values=np.nan)
+        seen = np.concatenate([self.followed, np.arange(before, before + fresh)])
+        self._seen[number, seen] = True
+        self._slopes[number, seen] = np.concatenate([sighting.slopes, fresh_slopes])
+        self._log_depths_seen[number, seen] = np.concatenate([sighting.log_depths, fresh_log_depths])
+        self._anchors = np.concatenate([self._anchors, np.full(fresh, number)])
+        self._rays = np.concatenate([self._rays, np.column_stack([fresh_slopes, np.ones(fresh)])])
+        self._log_depths = np.concatenate([self._log_depths, fresh_log_depths + sighting.log_scale])
+        self.followed = seen
+        self._forget_points()
+
+    def problem(self, slope_deviation: float) -> tuple[Problem, Estimate]:
+        """The window as a problem, and what is estimated so far."""
+        point, keyframe = np.nonzero(self._seen.T)
+        keyframes = self._keyframes
+        identity = np.eye(4)
+        problem = Problem(
+            Observations(keyframe, point, self._slopes[keyframe, point], self._log_depths_seen[keyframe, point]),
+            self._anchors,
+            self._rays,
+            Priors(
+                np.stack([identity if each.prior is None else each.prior for each in keyframes]),
+                np.array([each.prior_log_scale for each in keyframes]),
+                np.array([each.prior is not None for each in keyframes]),
+            ),
+            fixed=FIXED_KEYFRAMES if len(keyframes) == WINDOW_KEYFRAMES else 1,
+            slope_deviation=slope_deviation,
+        )
+        estimate = Estimate(
+            np.stack([each.T_camera_world for each in keyframes]),
+            np.array([each.log_scale for each in keyframes]),
+            self._log_depths,
+        )
+        return problem, estimate
+
+    def take(self, estimate: Estimate) -> None:
+        """Take what was estimated."""
+        self._keyframes = [
+            replace(keyframe, T_camera_world=T, log_scale=float(log_scale))
+            for keyframe, T, log_scale in zip(
+                self._keyframes, estimate.T_camera_world, estimate.log_scales, strict=True
+            )
+        ]
+        self._log_depths = estimate.log_depths
+
+    def remove_sightings(self, wrong: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Forget sightings (in the order of `problem`'s observations); a point whose newest is wrong is not followed.
+
+        Returns which of `followed` still are.
+        """
+        point, keyframe = np.nonzero(self._seen.T)
+        self._seen[keyframe[wrong], point[wrong]] = False
+        kept: NDArray[np.bool_] = self._seen[-1, self.followed]
+        self.followed = self.followed[kept]
+        self._forget_points()
+        return kept
+
+    def _drop_oldest(self) -> None:
+        """The oldest keyframe leaves; its points are anchored at the next keyframe that sees them."""
+        T_oldest = invert_rigid(self._keyframes[0].T_camera_world)
+        moving = np.flatnonzero(self._anchors == 0)
+        self._seen[0] = False
+        later = self._seen[:, moving].argmax(axis=0)
+        world = transform_points(T_oldest, self._rays[moving] * np.exp(self._log_depths[moving])[:, None])
+        for point, keyframe, position in zip(moving, later, world, strict=True):
+            if keyframe:
+                seen = transform_points(self._keyframes[keyframe].T_camera_world, position)
+                if seen[2] > 1e-6:
+                    self._anchors[point], self._log_depths[point] = keyframe, np.log(seen[2])
+                    self._rays[point] = seen / seen[2]
+                else:
+                    self._seen[:, point] = False
+        self._anchors = np.maximum(self._anchors - 1, 0)
+        self._keyframes = self._keyframes[1:]
+        self._seen, self._slopes = self._seen[1:], self._slopes[1:]
+        self._log_depths_seen = self._log_depths_seen[1:]
+        self.followed = self.followed[self._seen[:, self.followed].any(axis=0)]
+        self._forget_points()
+
+    def _forget_points(self) -> None:
+        """Forget points that say nothing any more: not followed and seen only once, or the oldest of too many."""
+        followed = np.zeros(self.point_count, np.bool_)
+        followed[self.followed] = True
+        sightings = self._seen.sum(axis=0)
+        kept = (sightings >= 2) | (followed & (sightings >= 1))
+        excess = int(kept.sum()) - WINDOW_POINTS
+        if excess > 0:
+            kept[np.flatnonzero(kept & ~followed)[:excess]] = False
+        if kept.all():
+            return
+        numbers = np.cumsum(kept) - 1
+        self.followed = numbers[self.followed[kept[self.followed]]]
+        self._seen, self._slopes = self._seen[:, kept], self._slopes[:, kept]
+        self._log_depths_seen = self._log_depths_seen[:, kept]
+        self._anchors, self._rays, self._log_depths = self._anchors[kept], self._rays[kept], self._log_depths[kept]
