@@ -1,9 +1,7 @@
-"""What a measurement ran on, and how fast that machine can be at most."""
+"""How fast the machine can be at most."""
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,39 +12,6 @@ import torch
 from benchmarks.operations import Work
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What was measured on."""
-
-    processor: str
-    cores: int
-    memory_gib: float
-    gpu: str
-    python: str
-    torch: str
-
-    @classmethod
-    def here(cls) -> Machine:
-        """This machine."""
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return cls(
-            processor=names[0] if names else platform.processor(),
-            cores=os.cpu_count() or 1,
-            memory_gib=round(pages / 2**30, 1),
-            gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-            python=platform.python_version(),
-            torch=torch.__version__,
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"{self.processor}, {self.cores} cores, {self.memory_gib} GiB, GPU: {self.gpu}, "
-            f"Python {self.python}, torch {self.torch}"
-        )
 
 
 @dataclass(frozen=True, slots=True)

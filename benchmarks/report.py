@@ -7,8 +7,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.machine import ROOT, Machine
-from slam3r_ros.evaluation.machine import commit_of_code
+import torch
+
+from benchmarks.machine import ROOT
+from slam3r_ros.evaluation.machine import commit_of_code, this_machine
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -23,10 +25,14 @@ class Report:
     """The same for JSON."""
 
 
-def write(part: str, report: Report, command: str) -> str:
-    """Keep a part's results under today's date; returns the Markdown."""
-    today, machine, now = datetime.date.today().isoformat(), Machine.here(), commit_of_code()
-    lines = [f"# {part}, {today}, commit {now}", "", f"{machine}; `{command}`", "", *report.lines]
+def write(part: str, report: Report, command: str, device: torch.device | None = None) -> str:
+    """Keep a part's results under today's date; returns the Markdown. ``device``: the networks', else a CPU."""
+    today, machine, now = (
+        datetime.date.today().isoformat(),
+        this_machine(device or torch.device("cpu")),
+        commit_of_code(),
+    )
+    lines = [f"# {part}, {today}, commit {now}", "", f"{machine.text}; `{command}`", "", *report.lines]
     text = "\n".join(lines).rstrip() + "\n"
     values = {"date": today, "commit": now, "command": command, "machine": asdict(machine), part: report.values}
     RESULTS.mkdir(exist_ok=True)

@@ -20,13 +20,13 @@ prepare_process()  # before torch is imported, as in the node
 
 import torch  # noqa: E402
 
-from benchmarks.machine import ROOT, Machine, measure_ceilings  # noqa: E402
+from benchmarks.machine import ROOT, measure_ceilings  # noqa: E402
 from benchmarks.operations import Workload  # noqa: E402
 from benchmarks.random_networks import random_networks  # noqa: E402
 from benchmarks.run import live_workload  # noqa: E402
 from benchmarks.stages import TimeBox, measure_stages  # noqa: E402
 from slam3r_ros.engine.settings import SlamSettings  # noqa: E402
-from slam3r_ros.evaluation.machine import commit_of_code  # noqa: E402
+from slam3r_ros.evaluation.machine import commit_of_code, this_machine  # noqa: E402
 from slam3r_ros.io.files import replacing  # noqa: E402
 from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.weights import find_weights, load_networks  # noqa: E402
@@ -123,7 +123,7 @@ def main() -> int:
     lines = [
         "# Sizes of the networks: time",
         "",
-        f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {Machine.here()}; {ceilings}; "
+        f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {this_machine(torch.device('cpu')).text}; {ceilings}; "
         f"`python -m benchmarks.sizes`. {arguments.note}".rstrip(),
         "",
         f"Random weights, float32, {torch.get_num_threads()} threads, one frame at a time, milliseconds a frame "

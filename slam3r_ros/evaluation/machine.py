@@ -24,6 +24,7 @@ class Machine:
     processor: str
     cores: int
     """That this process may use."""
+    memory_gib: float
     gpu: str
     """Empty without one."""
     python: str
@@ -34,7 +35,11 @@ class Machine:
     @property
     def text(self) -> str:
         """In a few words."""
-        return f"{self.gpu or self.processor}, {self.threads} threads, torch {self.torch}"
+        gpu = f"{self.gpu}, " if self.gpu else ""
+        return (
+            f"{gpu}{self.processor}, {self.cores} cores, {self.memory_gib} GiB, {self.threads} threads, "
+            f"Python {self.python}, torch {self.torch}"
+        )
 
 
 def this_machine(device: torch.device) -> Machine:
@@ -42,6 +47,7 @@ def this_machine(device: torch.device) -> Machine:
     return Machine(
         _processor(),
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         torch.cuda.get_device_name(device) if device.type == "cuda" else "",
         platform.python_version(),
         torch.__version__,
