@@ -25,13 +25,10 @@ class Report:
     """The same for JSON."""
 
 
-def write(part: str, report: Report, command: str, device: torch.device | None = None) -> str:
-    """Keep a part's results under today's date; returns the Markdown. ``device``: the networks', else a CPU."""
-    today, machine, now = (
-        datetime.date.today().isoformat(),
-        this_machine(device or torch.device("cpu")),
-        commit_of_code(),
-    )
+def write(part: str, report: Report, command: str) -> str:
+    """Keep a part's results under today's date; returns the Markdown."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    today, machine, now = datetime.date.today().isoformat(), this_machine(device), commit_of_code()
     lines = [f"# {part}, {today}, commit {now}", "", f"{machine.text}; `{command}`", "", *report.lines]
     text = "\n".join(lines).rstrip() + "\n"
     values = {"date": today, "commit": now, "command": command, "machine": asdict(machine), part: report.values}

@@ -123,7 +123,8 @@ def main() -> int:
     lines = [
         "# Sizes of the networks: time",
         "",
-        f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {this_machine(torch.device('cpu')).text}; {ceilings}; "
+        f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {this_machine(torch.device('cpu')).text}; "
+        f"{ceilings}; "
         f"`python -m benchmarks.sizes`. {arguments.note}".rstrip(),
         "",
         f"Random weights, float32, {torch.get_num_threads()} threads, one frame at a time, milliseconds a frame "
