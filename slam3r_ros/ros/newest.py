@@ -28,6 +28,13 @@ class Newest(Generic[Item]):
             self._changed.notify()
             return int(full)
 
+    def wait(self, timeout_s: float) -> bool:
+        """Whether there is an item, or comes one within the time; a `nudge` ends the waiting."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._nudged, timeout_s)
+            self._nudged = False
+            return bool(self._items)
+
     def take(self, timeout_s: float) -> list[Item]:
         """Every item kept, oldest first; none if none came within the time, or when nudged."""
         with self._changed:

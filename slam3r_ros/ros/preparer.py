@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from slam3r_ros.engine.stage_clock import StageClock
 from slam3r_ros.ros.counters import Counters
+from slam3r_ros.ros.demand import Demand
 from slam3r_ros.ros.frames import FrameMaker, ReadyFrame
 from slam3r_ros.ros.image_input import Arrival
 from slam3r_ros.ros.looping import Looping
 from slam3r_ros.ros.newest import Newest
 
 _IDLE_S = 0.1
+_WEIGHT = 0.2  # of the newest time in the moving average
 
 
 class Preparer:
     """Image messages in, frames ready for the engine out; where the engine has no time, the newest win."""
 
     def __init__(
-        self, images: Newest[Arrival], ready: Newest[ReadyFrame], frames: FrameMaker, counters: Counters
+        self,
+        images: Newest[Arrival],
+        ready: Newest[ReadyFrame],
+        frames: FrameMaker,
+        counters: Counters,
+        demand: Demand,
     ) -> None:
         self._images = images
         self._ready = ready
         self._frames = frames
         self._counters = counters
+        self._demand = demand
+        self._takes_s = 0.0
         self._busy = threading.Lock()  # while an image is in work
         self.clock = StageClock()
 
@@ -32,15 +42,22 @@ class Preparer:
         return Looping("slam3r_preparer", self.once, self._images.nudge)
 
     def once(self) -> None:
-        """Prepare what has come. An image that cannot be used is told of, counted and left."""
-        for arrival in self._images.take(_IDLE_S):
+        """Prepare what has come, once the engine is about to need it.
+
+        An image that cannot be used is told of, counted and left.
+        """
+        if not self._images.wait(_IDLE_S) or not self._demand.wait(self._takes_s, _IDLE_S):
+            return
+        for arrival in self._images.take(0.0):
             with self._busy:
+                began = time.monotonic()
                 with self.clock.stage("decode"):
                     frame = self._frames.make(arrival)
                 if frame is None:
                     self._counters.add_rejected(1)
-                else:
-                    self._counters.add_dropped(self._ready.put(frame))
+                    continue
+                self._takes_s += _WEIGHT * (time.monotonic() - began - self._takes_s)
+                self._counters.add_dropped(self._ready.put(frame))
 
     def start_anew(self) -> None:
         """Forget every image that has not been mapped, and accept any stamp next."""

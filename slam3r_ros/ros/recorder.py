@@ -25,7 +25,7 @@ _NANOSECONDS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One pose or transform."""
+    """One pose, cloud or transform."""
 
     stamp_ns: int
     """Stamp in its header."""
@@ -47,6 +47,8 @@ class Record:
     poses: list[Arrived] = field(default_factory=list)
     transforms: list[Arrived] = field(default_factory=list)
     """Those whose parent or child is the map's frame."""
+    clouds: list[Arrived] = field(default_factory=list)
+    """What single frames added."""
     statuses: list[SlamStatus] = field(default_factory=list)
     map_clouds: list[int] = field(default_factory=list)
     """Number of points of each."""
@@ -69,6 +71,7 @@ class Recorder:
         reliable = QoSProfile(depth=100)
         latched_many = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         node.create_subscription(PoseStamped, f"{node_name}/pose", self._take_pose, reliable)
+        node.create_subscription(PointCloud2, f"{node_name}/cloud", self._take_cloud, reliable)
         node.create_subscription(TFMessage, "/tf", self._take_transforms, reliable)
         node.create_subscription(SlamStatus, f"{node_name}/status", self.record.statuses.append, latched_many)
         node.create_subscription(PointCloud2, f"{node_name}/map_cloud", self._take_map, LATCHED)
@@ -112,6 +115,9 @@ class Recorder:
         for transform in message.transforms:
             if self._map_frame in (transform.header.frame_id, transform.child_frame_id):
                 self.record.transforms.append(_arrived(transform.header))
+
+    def _take_cloud(self, message: PointCloud2) -> None:
+        self.record.clouds.append(_arrived(message.header))
 
     def _take_map(self, message: PointCloud2) -> None:
         self.record.map_clouds.append(message.width * message.height)

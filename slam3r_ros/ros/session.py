@@ -20,6 +20,7 @@ from slam3r_ros.networks.replay import replayed
 from slam3r_ros.networks.weights import AUTO, load_networks
 from slam3r_ros.ros.cameras import Cameras
 from slam3r_ros.ros.counters import Counters
+from slam3r_ros.ros.demand import Demand
 from slam3r_ros.ros.diagnostics import InputHealth
 from slam3r_ros.ros.frames import FrameMaker, ReadyFrame
 from slam3r_ros.ros.image_input import Arrival, ImageInput
@@ -72,7 +73,8 @@ class Session:
         self._outputs = Outputs(node, settings, notices)
         slam = Slam(networks, settings.slam)
         frames = FrameMaker(self._cameras, self._stamps, notices, slam.prepare)
-        self._preparer = Preparer(self._images, self._ready, frames, self._counters)
+        self._demand = Demand()
+        self._preparer = Preparer(self._images, self._ready, frames, self._counters, self._demand)
         events = MappingEvents(self._now_ns, state_changed)
         self._mapping = Mapping(slam, self._outputs, notices, events, self._counters)
         self._input: ImageInput | None = None
@@ -89,7 +91,7 @@ class Session:
         self._images.clear()
         self._ready.clear()
         self._preparing = self._preparer.thread()
-        self._worker = Worker(self._ready, self._mapping, flush_after_s=self._settings.flush_after)
+        self._worker = Worker(self._ready, self._mapping, self._demand, flush_after_s=self._settings.flush_after)
         self._input = ImageInput(
             self._node,
             self._settings,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from slam3r_ros.ros.demand import Demand
 from slam3r_ros.ros.frames import ReadyFrame
 from slam3r_ros.ros.looping import Looping
 from slam3r_ros.ros.mapping import Mapping
@@ -21,8 +22,9 @@ _IDLE_S = 0.1
 class Worker:
     """Takes frames from the ring and maps them; between two frames it does what others ask of the engine."""
 
-    def __init__(self, ready: Newest[ReadyFrame], mapping: Mapping, *, flush_after_s: float) -> None:
+    def __init__(self, ready: Newest[ReadyFrame], mapping: Mapping, demand: Demand, *, flush_after_s: float) -> None:
         self._ready = ready
+        self._demand = demand
         self._mapping = mapping
         self._flush_after_s = flush_after_s
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -63,7 +65,9 @@ class Worker:
     def _once(self) -> None:
         frames = self._ready.take(_IDLE_S)
         if frames:
+            self._demand.begin()
             self._mapping.process(frames)
+            self._demand.end()
             self._last_frame = time.monotonic()
         self._answer_requests()
         if frames:

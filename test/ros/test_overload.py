@@ -17,6 +17,7 @@ from synthetic import textured_image
 from slam3r_ros.engine.types import Frame, LocalPointmap, MapUpdate, PreparedFrame, Window
 from slam3r_ros.ros.cameras import Cameras
 from slam3r_ros.ros.counters import Counters
+from slam3r_ros.ros.demand import Demand
 from slam3r_ros.ros.diagnostics import OK, WARN, InputHealth, judge_mapping
 from slam3r_ros.ros.frames import FrameMaker, ReadyFrame
 from slam3r_ros.ros.image_input import Arrival
@@ -111,7 +112,9 @@ def test_diagnostics_tell_the_stride_and_warn_when_too_few_images_are_mapped() -
     assert health(20, frame_rate=10.0, frame_rate_received=30.0)[0] == OK  # the stride is not known yet
 
 
-def make_preparer(capacity: int) -> tuple[Preparer, Newest[Arrival], Newest[ReadyFrame], Counters]:
+def make_preparer(
+    capacity: int, demand: Demand | None = None
+) -> tuple[Preparer, Newest[Arrival], Newest[ReadyFrame], Counters]:
     notices = Notices(get_logger("test"), lambda: 0)
     frames = FrameMaker(
         Cameras(notices, rectified=False),
@@ -122,7 +125,7 @@ def make_preparer(capacity: int) -> tuple[Preparer, Newest[Arrival], Newest[Read
     images: Newest[Arrival] = Newest(capacity)
     ready: Newest[ReadyFrame] = Newest(capacity)
     counters = Counters()
-    return Preparer(images, ready, frames, counters), images, ready, counters
+    return Preparer(images, ready, frames, counters, demand or Demand()), images, ready, counters
 
 
 def arrival(number: int, stamp: int) -> Arrival:
@@ -155,3 +158,23 @@ def test_a_jump_of_time_is_seen_even_if_its_first_image_is_dropped() -> None:
     images.put(arrival(5, 0))
     preparer.once()
     assert [(frame.number, frame.epoch) for frame in ready.take(0.0)] == [(5, 1)]
+
+
+def test_images_that_a_newer_one_replaces_are_not_prepared() -> None:
+    """While the engine is busy images wait as they came; what is prepared for it is the newest."""
+    now_s = [0.0]
+    demand = Demand(lambda: now_s[0])
+    demand.begin()
+    now_s[0] += 10.0
+    demand.end()
+    preparer, images, ready, _ = make_preparer(1, demand)
+    demand.begin()  # for ten seconds more, by the clock of the test
+    limit_s = threading.Timer(0.05, lambda: now_s.__setitem__(0, now_s[0] + 0.2))  # ends the waiting, not the work
+    images.put(arrival(0, 0))
+    limit_s.start()
+    preparer.once()
+    assert ready.take(0.0) == []
+    assert images.put(arrival(1, 1)) == 1
+    demand.end()
+    preparer.once()
+    assert [frame.number for frame in ready.take(0.0)] == [1]
