@@ -48,21 +48,28 @@ class LocalPoints:
 
     def mean_confidences(self, windows: Sequence[Window]) -> list[float]:
         """Mean confidence over all views of each window; all of one length."""
-        references, sources = self._network.decode(*_layer_inputs(windows))
-        assert sources is not None
-        return torch.cat([references.confidence, sources.confidence], dim=1).mean(dim=(1, 2, 3)).tolist()
+        return self._all_views(windows).confidence.mean(dim=(1, 2, 3)).tolist()
 
-    def every_reference(self, frames: Sequence[EncodedFrame]) -> Pointmaps:
-        """The window of all ``frames`` with each as the reference in turn: (references, views, ...) in frame order."""
+    def every_reference(self, frames: Sequence[EncodedFrame], together: int | None = None) -> Pointmaps:
+        """The window of all ``frames`` with each as the reference in turn: (references, views, ...) in frame order.
+
+        At most ``together`` of these windows are decoded at once.
+        """
         windows = [Window(frame, tuple(other for other in frames if other is not frame)) for frame in frames]
-        references, sources = self._network.decode(*_layer_inputs(windows))
-        assert sources is not None
-        views = len(frames)
+        views, size = len(frames), together or len(frames)
+        parts = [self._all_views(windows[start : start + size]) for start in range(0, views, size)]
         order = np.array([[0 if v == r else v + 1 - (v > r) for v in range(views)] for r in range(views)])
-        points = torch.cat([references.points, sources.points], dim=1)
-        confidence = torch.cat([references.confidence, sources.confidence], dim=1)
+        points = torch.cat([part.points for part in parts])
+        confidence = torch.cat([part.confidence for part in parts])
         rows, columns = (to_device(index, points.device) for index in (np.arange(views)[:, None], order))
         return Pointmaps(points[rows, columns], confidence[rows, columns])
+
+    def _all_views(self, windows: Sequence[Window]) -> Pointmaps:
+        """All views of windows of one length, (windows, views, ...): the reference, then the sources."""
+        references, sources = self._network.decode(*_layer_inputs(windows))
+        assert sources is not None
+        points = torch.cat([references.points, sources.points], dim=1)
+        return Pointmaps(points, torch.cat([references.confidence, sources.confidence], dim=1))
 
     def _local_pointmaps(self, windows: Sequence[Window]) -> list[LocalPointmap]:
         references, _ = self._network.decode(*_layer_inputs(windows), need_sources=False)

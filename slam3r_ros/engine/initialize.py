@@ -46,13 +46,13 @@ class Initializer:
         self._settings = settings
         self._point_confidence = point_confidence
 
-    def attempt(self, frames: Sequence[EncodedFrame]) -> World | NotInitialized:
-        """The world of ``frames`` (at least 2), or why they cannot make one."""
+    def attempt(self, frames: Sequence[EncodedFrame], together: int | None = None) -> World | NotInitialized:
+        """The world of ``frames`` (at least 2), or why they cannot make one; I2P sees so many windows at once."""
         settings = self._settings
         if reason := self._look_at_images(frames):
             return NotInitialized(reason)
         while True:
-            pointmaps = self._local_points.every_reference(frames)
+            pointmaps = self._local_points.every_reference(frames, together)
             (by_reference,) = to_host(pointmaps.confidence.mean(dim=(2, 3)).mean(dim=1))
             best = int(by_reference.argmax())
             confidence = float(by_reference[best])

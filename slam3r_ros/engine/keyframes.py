@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from slam3r_ros.engine.l2w import Registrar
@@ -15,6 +17,8 @@ from slam3r_ros.engine.transfer import to_device
 from slam3r_ros.engine.types import HostPointmaps, Keyframe, SceneInput
 from slam3r_ros.networks.blocks import LayerInput
 
+FEWEST_KEYFRAMES = 2
+"""A buffering set is not made smaller than this."""
 FIRST_SLOTS = 16
 """Slots set up at the start; their number doubles when they are full, up to the buffer's size."""
 
@@ -35,10 +39,11 @@ class Slots:
         """Store ``values``, always of the same shapes, in ``slot``, at most one above the highest so far."""
         if not self._stored:
             self._stored = [self._allocate(FIRST_SLOTS, value) for value in values]
-        if slot >= len(self._stored[0]):
-            for number, (full, value) in enumerate(zip(self._stored, values, strict=True)):
-                self._stored[number] = self._allocate(2 * len(full), value)
-                self._stored[number][: len(full)] = full
+        for number, (full, value) in enumerate(zip(self._stored, values, strict=True)):
+            if slot >= len(full):  # asked of each: memory may have run out between two
+                larger = self._allocate(2 * len(full), value)
+                larger[: len(full)] = full
+                self._stored[number] = larger
         for stored, value in zip(self._stored, values, strict=True):
             stored[slot] = value
 
@@ -50,6 +55,15 @@ class Slots:
         """These slots (slots, ...), copied."""
         index = to_device(np.array(slots), self._stored[0].device)
         return [stored[index] for stored in self._stored]
+
+    def keep(self, slots: Sequence[int]) -> None:
+        """Keep only these slots, ascending, as 0, 1 ...; there are never more than so many from now on."""
+        self._capacity = len(slots)
+        for number, stored in enumerate(self._stored):
+            for target, source in enumerate(slots):
+                stored[target] = stored[source]
+            with suppress(torch.OutOfMemoryError):  # a copy, so that the memory behind is given back
+                self._stored[number] = stored[: len(slots)].clone()
 
     def _allocate(self, count: int, value: Tensor) -> Tensor:
         return value.new_empty((min(count, self._capacity or count), *value.shape))
@@ -79,7 +93,7 @@ class BufferingSet:
         self._last_source = initial[-1].local.frame.source_index
         self._stretch_begins = self._last_source + 1
         for slot, keyframe in enumerate(initial):
-            self._enter(keyframe, slot)
+            self._enter(keyframe, registrar.scene_input([keyframe]), slot)
 
     def __len__(self) -> int:
         return len(self._keyframes)
@@ -133,19 +147,39 @@ class BufferingSet:
         is_reservoir = self._settings.strategy == "reservoir"
         if is_full and is_reservoir and self._random.random_sample() >= size / self._seen:
             return []
+        best = max(far_enough, key=_worth)
+        scene = self._registrar.scene_input([best])  # may run out of memory: then nothing has changed
         slot = len(self)
         if is_full:  # never the one that enters now
             dropped = self._random.randint(size) if is_reservoir else 0
             slot = self._slots.pop(dropped)
             del self._keyframes[dropped]
-        best = max(far_enough, key=_worth)
-        self._enter(best, slot)
+        self._enter(best, scene, slot)
         self._last_source = best.local.frame.source_index
         return [best]
 
-    def _enter(self, keyframe: Keyframe, slot: int) -> None:
+    def shrink(self) -> int:
+        """Keep half of the keyframes, and never more from now on; returns how many, 0 where there are too few.
+
+        Which ones is for the strategy to say: some at random, or the newest.
+        """
+        count, size = len(self), len(self) // 2
+        if size < FEWEST_KEYFRAMES:
+            return 0
+        kept = np.arange(count - size, count).tolist()
+        if self._settings.strategy == "reservoir":
+            kept = np.sort(self._random.choice(count, size, replace=False)).tolist()
+        slots = sorted(self._slots[position] for position in kept)
+        for stored in (self._for_retrieval, self._for_registration, self._kept):
+            stored.keep(slots)
+        self._slots = [slots.index(self._slots[position]) for position in kept]
+        self._keyframes = [self._keyframes[position] for position in kept]
+        self._settings = replace(self._settings, buffer_size=size)
+        return size
+
+    def _enter(self, keyframe: Keyframe, scene: SceneInput, slot: int) -> None:
         """Store a keyframe as the newest."""
-        frame, scene = keyframe.local.frame, self._registrar.scene_input([keyframe])
+        frame = keyframe.local.frame
         self._for_retrieval.write(slot, [describe(frame.tokens), *_tensors(frame.as_source)])
         self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
         self._kept.write(slot, [frame.tokens, keyframe.points_world])

@@ -19,8 +19,10 @@ from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.stage_clock import StageClock
 from slam3r_ros.engine.stride import choose_stride
+from slam3r_ros.engine.thrift import Thrift
 from slam3r_ros.engine.tracks.stage import TrackStage
 from slam3r_ros.engine.types import (
+    EncodedFrame,
     Frame,
     Keyframe,
     KeyframeRecord,
@@ -55,7 +57,7 @@ class Slam:
         self._initializer = Initializer(self._local_points, settings.initialize, settings.register.point_confidence)
         self._retrieval = Retrieval(networks.i2p, settings.register.scene_frames, settings.register.shortlist)
         self._registrar = Registrar(networks.l2w, normalise_input=settings.register.normalise_input)
-        self._clock = StageClock()
+        self._clock, self._thrift = StageClock(), Thrift()
         self._frame_count = self._source_count = 0
         self._forget()
 
@@ -76,11 +78,14 @@ class Slam:
             return []
         with self._clock.stage("total", len(frames)):
             with self._clock.stage("encode", len(frames)):
-                for encoded in self._encoder.encode(frames, self._frame_count, self._source_count):
-                    self._ring.append(encoded)
+                encoded = self._thrift.attempt(lambda: self._encode(frames), len(frames), self._shrink_buffer)
+            self._count_images(frames)
+            if encoded is None:
+                self._leave_out(len(frames))
+                return []
+            for each in encoded:
+                self._ring.append(each)
             self._frame_count += len(frames)
-            self._source_count = self._ring[self._ring.newest].source_index + 1
-            self._note_skipped([frame.skipped for frame in frames])
             self._status.processed += len(frames)
             return self._advance(ended=False)
 
@@ -98,7 +103,7 @@ class Slam:
 
     def status(self) -> SlamStatus:
         """State and counters now; safe from any thread."""
-        return replace(self._status, stage_ms=self._clock.average_ms())
+        return replace(self._status, stage_ms=self._clock.average_ms(), warnings=self._thrift.notices)
 
     def trajectory(self) -> list[StampedPose]:
         """The pose of every tracked frame, in order."""
@@ -144,9 +149,38 @@ class Slam:
             self._ring.discard_before(oldest_needed(self._ring, self._rounds.oldest_pending, stride, window.radius))
         return updates
 
-    def _note_skipped(self, skipped: Sequence[int]) -> None:
-        for count in skipped:
-            self._status.images_per_frame += _IMAGES_WEIGHT * (1 + count - self._status.images_per_frame)
+    def _encode(self, frames: Sequence[Frame | PreparedFrame]) -> list[EncodedFrame]:
+        """The next frames, all at once where the device's memory allows."""
+        encoded: list[EncodedFrame] = []
+        for batch in self._thrift.batches(frames):
+            source = encoded[-1].source_index + 1 if encoded else self._source_count
+            encoded += self._encoder.encode(batch, self._frame_count + len(encoded), source)
+        return encoded
+
+    def _initialize(self, indices: Sequence[int]) -> World | NotInitialized:
+        """The world of these frames, or why there is none."""
+        frames = [self._ring[index] for index in indices]
+        thrift, initializer = self._thrift, self._initializer
+        result = thrift.attempt(lambda: initializer.attempt(frames, thrift.together), len(frames), self._shrink_buffer)
+        return result or NotInitialized("the device's memory is full")
+
+    def _shrink_buffer(self) -> int:
+        """Keep fewer keyframes; how many, 0 where there are none to spare."""
+        keyframes = 0 if self._buffer is None else self._buffer.shrink()
+        if keyframes:
+            self._retrieved = None  # positions in the buffer have changed
+        return keyframes
+
+    def _leave_out(self, frames: int) -> None:
+        """Go on without frames that the device has no memory for."""
+        self._status.lost_frames += frames
+        self._status.state = State.LOST if self._rounds is not None else State.INITIALIZING
+        self._status.reason = "the device's memory is full: a frame is left out"
+
+    def _count_images(self, frames: Sequence[Frame | PreparedFrame]) -> None:
+        for images in (1 + frame.skipped for frame in frames):
+            self._source_count += images
+            self._status.images_per_frame += _IMAGES_WEIGHT * (images - self._status.images_per_frame)
 
     @property
     def _known_stride(self) -> int:
@@ -162,7 +196,7 @@ class Slam:
             if len(indices) < (2 if ended else wanted):
                 break
             with self._clock.stage("initialize"):
-                result = self._initializer.attempt([self._ring[index] for index in indices])
+                result = self._initialize(indices)
             if isinstance(result, World):
                 return self._begin(result)
             assert isinstance(result, NotInitialized)
@@ -211,20 +245,30 @@ class Slam:
         return self._emit_initial() if self._rounds.head_is_done else []
 
     def _register(self, ready: Round) -> list[MapUpdate]:
-        """I2P, retrieval and L2W for one round, then what follows from its world pointmaps."""
-        assert self._buffer is not None and self._rounds is not None
-        window = self.settings.window
-        with self._clock.stage("i2p", len(ready.frames)):
-            windows = [build_window(self._ring, index, self._known_stride, window.radius) for index in ready.frames]
-            locals_ = self._local_points.estimate(windows)
-        with self._clock.stage("retrieval", len(ready.frames)):
-            retrieved = self._retrieve(ready, locals_)
-        with self._clock.stage("l2w", len(ready.frames)):
-            registered = self._localise(locals_, retrieved)
+        """The world pointmaps of one round, and what follows from them."""
+        assert self._rounds is not None
+        count = len(ready.frames)
+        registered = self._thrift.attempt(lambda: self._world_points(ready), count, self._shrink_buffer)
+        if registered is None:
+            self._leave_out(count)
+            registered = []
         if not ready.is_head:
-            return self._emit(registered)
+            return self._emit(registered) if registered else []
         self._head += registered
         return self._emit_initial() if self._rounds.head_is_done else []
+
+    def _world_points(self, ready: Round) -> list[Keyframe]:
+        """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
+        radius, registered = self.settings.window.radius, []
+        for indices in self._thrift.batches(ready.frames):
+            with self._clock.stage("i2p", len(indices)):
+                windows = [build_window(self._ring, index, self._known_stride, radius) for index in indices]
+                locals_ = self._local_points.estimate(windows)
+            with self._clock.stage("retrieval", len(indices)):
+                retrieved = self._retrieve(ready, locals_)
+            with self._clock.stage("l2w", len(indices)):
+                registered += self._localise(locals_, retrieved)
+        return registered
 
     def _retrieve(self, ready: Round, locals_: Sequence[LocalPointmap]) -> Retrieved:
         """Scene frames of a round; every second of its frames asks. Head frames take all initial frames."""
@@ -275,7 +319,9 @@ class Slam:
         assert self._buffer is not None
         located = [self._locate(keyframe) for keyframe in registered]
         with self._clock.stage("keyframes", len(registered)):
-            entered = self._buffer.offer(located, [not keyframe.held for keyframe in located])
+            offers = iter([(located, [not keyframe.held for keyframe in located])])  # told once, however often tried
+            offer = self._buffer.offer
+            entered = self._thrift.attempt(lambda: offer(*next(offers, ((), ()))), 1, self._shrink_buffer) or []
             if entered:
                 self._retrieved = None  # positions in the buffer have changed
         records = [self._record(keyframe) for keyframe in entered]
@@ -344,20 +390,7 @@ class Slam:
         assert self._buffer is not None
         self._status.map_points, self._status.voxel_size = len(self._map), self._map.voxel_size
         self._status.keyframes = len(self._buffer)
-        return MapUpdate(
-            index=frame.index,
-            stamp_ns=frame.stamp_ns,
-            state=keyframe.state,
-            pose=keyframe.pose,
-            added=added,
-            points_world=on_host.points_world,
-            confidence=on_host.confidence,
-            points_camera=on_host.points_camera,
-            confidence_camera=on_host.confidence_camera,
-            image=frame.image,
-            new_keyframes=tuple(records),
-            registration=keyframe.registration,
-        )
+        return MapUpdate.of(keyframe, added, records)
 
 
 def _with_scaled_confidence(keyframe: Keyframe, factor: float) -> Keyframe:

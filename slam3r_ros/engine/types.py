@@ -7,6 +7,7 @@ Tensors stay on the networks' device; a Keyframe has its pointmaps on the host t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -270,6 +271,25 @@ class MapUpdate:
     registration: Registration | None
     """The L2W call that gave this frame; None for the initial frames."""
 
+    @classmethod
+    def of(cls, keyframe: Keyframe, added: MapPoints, new_keyframes: Sequence[KeyframeRecord]) -> MapUpdate:
+        """What a frame with its pose changed."""
+        frame, on_host = keyframe.local.frame, keyframe.on_host
+        return cls(
+            index=frame.index,
+            stamp_ns=frame.stamp_ns,
+            state=keyframe.state,
+            pose=keyframe.pose,
+            added=added,
+            points_world=on_host.points_world,
+            confidence=on_host.confidence,
+            points_camera=on_host.points_camera,
+            confidence_camera=on_host.confidence_camera,
+            image=frame.image,
+            new_keyframes=tuple(new_keyframes),
+            registration=keyframe.registration,
+        )
+
 
 @dataclass(slots=True)
 class SlamStatus:
@@ -294,5 +314,7 @@ class SlamStatus:
     """Images of the camera's stream for each frame processed, a moving average: above 1 while some are left out."""
     voxel_size: float = 0.0
     """Present side of a voxel, scene units."""
+    warnings: tuple[str, ...] = ()
+    """What the engine had to do since its start because the device's memory was full, in order."""
     stage_ms: dict[str, float] = field(default_factory=dict)
     """Milliseconds of each stage, a moving average."""

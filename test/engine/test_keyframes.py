@@ -84,3 +84,27 @@ def test_stretches_are_counted_in_the_cameras_images(tiny_networks: Networks, ke
         offered = replace(keyframe, local=replace(keyframe.local, frame=frame))
         entered += [k.local.frame.source_index for k in buffer.offer([offered], [True])]
     assert entered == [11, 15, 40, 44]
+
+
+@pytest.mark.parametrize("strategy", ["fifo", "reservoir"])
+def test_a_smaller_buffer_keeps_of_each_keyframe_what_is_its_own(
+    tiny_networks: Networks, keyframe: Keyframe, strategy: str
+) -> None:
+    buffer = buffering_set(tiny_networks, keyframe, buffer_size=11, strategy=strategy)
+
+    def numbered(index: int) -> Keyframe:
+        return replace(at(keyframe, index), points_world=torch.full((32, 32, 3), float(index)))
+
+    for index in range(3, 20):
+        buffer.offer([numbered(index)], [True])
+    indices = buffer.indices
+    assert buffer.shrink() == 5 == len(buffer) == len(buffer.candidates.layer.features)
+    assert set(buffer.indices) < set(indices) and sorted(buffer.candidates.slots) == [0, 1, 2, 3, 4]
+    if strategy == "fifo":
+        assert buffer.indices == indices[-5:]
+    for index in range(20, 60):
+        buffer.offer([numbered(index)], [True])
+    assert len(buffer) == 5 and max(buffer.indices) > 40
+    for position, index in enumerate(buffer.indices):
+        assert (buffer[position].points_world == float(index)).all() or index < 3
+    assert [buffer.shrink(), buffer.shrink()] == [2, 0]

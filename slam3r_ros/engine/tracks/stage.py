@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
 from slam3r_ros.engine.settings import PoseSettings
 from slam3r_ros.engine.tracks.poses import Located, TrackPoses, View
+from slam3r_ros.engine.transfer import to_device
 from slam3r_ros.engine.types import Keyframe, PoseEstimate, State
 
 OWN_POINTS_SHARE = 0.1
@@ -98,7 +98,7 @@ def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
     change[:3, :3] *= located.growth
     change = change @ to_camera
     on_host = replace(keyframe.on_host, points_world=_moved_points(change, keyframe.on_host.points_world))
-    points_world = torch.from_numpy(on_host.points_world).to(keyframe.points_world.device)
+    points_world = to_device(on_host.points_world, keyframe.points_world.device)
     pose = replace(before, T_world_camera=T_after, scale=before.scale * located.growth)
     return replace(keyframe, pose=pose, points_world=points_world, on_host=on_host)
 

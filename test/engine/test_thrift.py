@@ -1,0 +1,175 @@
+"""A device whose memory is full, made up: networks that raise as torch does when a call is too large."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from synthetic import textured_image
+from torch import Tensor
+
+from slam3r_ros.engine.settings import SlamSettings
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.thrift import Thrift, is_out_of_memory
+from slam3r_ros.engine.types import Frame, MapUpdate, State
+from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.interfaces import NetworkPair
+from slam3r_ros.networks.weights import Networks, WeightSettings
+
+SETTINGS = SlamSettings().with_values(
+    {
+        "window.stride": 2,
+        "keyframes.buffer_size": 12,
+        "keyframes.interval": 1,
+        "register.scene_frames": 4,
+        "register.retrieval_interval": 1,
+        "pose.minimum_inliers": 0.0,
+        "pose.tracks": "off",
+        "initialize.minimum_motion": 0.0,
+    }
+)
+
+
+class Full:
+    """A network on a device that has room for so many views in a call of one method."""
+
+    def __init__(self, network: Any, method: str, room: int) -> None:
+        self._network, self._method, self.room, self.refused = network, method, room, 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._network, name)
+        return self._guarded(method) if name == self._method else method
+
+    def _guarded(self, method: Any) -> Any:
+        def call(first: Tensor | LayerInput, *others: Any, **options: Any) -> Any:
+            sides = [t.features if isinstance(t, LayerInput) else t for t in (first, *others)]
+            views = sum(t.shape[0] * t.shape[1] if t.ndim == 4 and len(sides) > 1 else t.shape[0] for t in sides[:2])
+            if views > self.room:
+                self.refused += 1
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return method(first, *others, **options)
+
+        return call
+
+
+@dataclass
+class Pair:
+    """Both networks."""
+
+    i2p: Any
+    l2w: Any
+    recommended: WeightSettings
+    name: str = "full"
+
+
+def stream(slam: Slam, together: int, pushes: int, start: int = 0) -> Iterator[MapUpdate]:
+    for first in range(start, start + together * pushes, together):
+        yield from slam.push(*(Frame(number, textured_image(number)) for number in range(first, first + together)))
+
+
+def test_encoding_and_i2p_go_on_with_fewer_frames_at_once(tiny_networks: Networks) -> None:
+    expected = list(stream(Slam(tiny_networks, SETTINGS), 6, 8))
+    for method, room, together in (("encode", 4, 3), ("decode", 19, 2)):
+        full = Full(tiny_networks.i2p, method, room)
+        slam = Slam(Pair(full, tiny_networks.l2w, tiny_networks.recommended), SETTINGS)
+        updates = list(stream(slam, 6, 8))
+        assert [update.index for update in updates] == [update.index for update in expected] == list(range(48))
+        assert slam.status().lost_frames == 0
+        warning = f"the device's memory is full: at most {together} frames go through a network at once from now on"
+        assert slam.status().warnings[0] == warning
+        assert full.refused == len(slam.status().warnings) <= 3
+        if method == "encode":  # frames of one round are encoded apart: nothing else changes
+            np.testing.assert_allclose(updates[10].points_camera, expected[10].points_camera, rtol=1e-3, atol=1e-4)
+
+
+def test_then_the_buffer_shrinks_and_what_is_mapped_stays(tiny_networks: Networks) -> None:
+    full = Full(tiny_networks.i2p, "correlation", 100)
+    slam = Slam(Pair(full, tiny_networks.l2w, tiny_networks.recommended), SETTINGS)
+    before = list(stream(slam, 1, 60))
+    points, keyframes = slam.map_points(), slam.keyframes()
+    assert slam.status().keyframes == 12
+    full.room = 4  # of the query's view and the candidates'
+    after = list(stream(slam, 1, 60, start=60))
+    status = slam.status()
+    assert [update.index for update in before + after] == list(range(120))
+    assert status.lost_frames == 0 and status.registered == 120
+    assert status.warnings == (
+        "the device's memory is full: the buffering set keeps 6 keyframes from now on",
+        "the device's memory is full: the buffering set keeps 3 keyframes from now on",
+    )
+    assert status.keyframes == 3
+    assert len(slam.map_points()) >= len(points) and slam.keyframes()[: len(keyframes)] == keyframes
+    assert slam.keyframes()[-1].index > 90  # the small buffer goes on changing
+
+
+def test_a_frame_for_which_there_is_no_room_at_all_is_left_out(tiny_networks: Networks) -> None:
+    full = Full(tiny_networks.l2w, "decode", 100)
+    slam = Slam(Pair(tiny_networks.i2p, full, tiny_networks.recommended), SETTINGS)
+    assert len(list(stream(slam, 1, 30))) == 30
+    trajectory, points = slam.trajectory(), len(slam.map_points())
+    full.room = 0
+    assert list(stream(slam, 1, 3, start=30)) == []
+    status = slam.status()
+    assert status.state is State.LOST and status.lost_frames == 3
+    assert status.reason == "the device's memory is full: a frame is left out"
+    assert slam.trajectory() == trajectory and len(slam.map_points()) == points
+    full.room = 100
+    assert [update.index for update in stream(slam, 1, 4, start=33)] == [33, 34, 35, 36]
+    assert slam.status().state is State.TRACKING
+
+
+def test_images_that_cannot_even_be_encoded_are_left_out(tiny_networks: Networks) -> None:
+    full = Full(tiny_networks.i2p, "encode", 100)
+    slam = Slam(Pair(full, tiny_networks.l2w, tiny_networks.recommended), SETTINGS)
+    list(stream(slam, 1, 20))
+    full.room = 0
+    assert list(stream(slam, 2, 2, start=20)) == []
+    full.room = 100
+    updates = list(stream(slam, 1, 4, start=24))
+    assert [(update.index, update.stamp_ns) for update in updates] == [(20, 24), (21, 25), (22, 26), (23, 27)]
+
+
+def test_setting_up_the_map_goes_on_with_fewer_windows_at_once(tiny_networks: Networks) -> None:
+    full = Full(tiny_networks.i2p, "decode", 10)  # two windows of five
+    slam = Slam(Pair(full, tiny_networks.l2w, tiny_networks.recommended), SETTINGS)
+    expected = list(stream(Slam(tiny_networks, SETTINGS), 1, 9))
+    updates = list(stream(slam, 1, 9))
+    assert [update.index for update in updates] == [update.index for update in expected] == list(range(9))
+    np.testing.assert_allclose(updates[0].points_world, expected[0].points_world, rtol=1e-3, atol=1e-4)
+    assert full.refused == 1
+
+
+def test_when_it_is_tried_again_nothing_holds_the_tensors_of_before() -> None:
+    kept: list[weakref.ref[Tensor]] = []
+
+    def work() -> str:
+        if kept:
+            assert kept[-1]() is None
+            return "done"
+        large = torch.zeros(10)
+        kept.append(weakref.ref(large))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    assert Thrift().attempt(work, 2, lambda: 0) == "done"
+
+
+def test_other_errors_are_not_taken_for_it() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+    def work() -> None:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        Thrift().attempt(work, 4, lambda: 1)
+
+
+def test_the_pair_stands_for_networks(tiny_networks: Networks) -> None:
+    pair: NetworkPair = Pair(Full(tiny_networks.i2p, "encode", 9), tiny_networks.l2w, tiny_networks.recommended)
+    assert pair.i2p.config is tiny_networks.i2p.config
