@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array, quat_xyzw_from_rotation
+from slam3r_ros.engine.geometry import Array
 
-DEPTH_DEVIATION = 0.3
+DEPTH_DEVIATION = 1.0
 """Of the logarithm of one depth of a pointmap against the window's. Pointmaps err by less, but neighbours together."""
-SCALE_DEVIATION = 0.1
+SCALE_DEVIATION = 0.5
 """Of the logarithm of the scale that L2W says a pointmap has."""
-POSITION_DEVIATION = 0.1
+POSITION_DEVIATION = 0.5
 """Of L2W's position, in mean depths."""
-TURN_DEVIATION = 0.1
+TURN_DEVIATION = 0.3
 """Of L2W's orientation, radians."""
 PIXEL_KERNEL = 2.0
 DEPTH_KERNEL = 1.0
@@ -152,27 +152,30 @@ class _System:
     def step(self) -> tuple[Estimate | None, float]:
         """The estimate one step on and the step's size; None where the equations say nothing."""
         problem, count = self._problem, len(self._estimate.log_scales)
+        roots = np.sqrt(np.stack([self._weights_plane, self._weights_plane, self._weights_depth], axis=1))
         by_keyframe, by_point = self._jacobians()
-        residuals = np.concatenate([self._seen.on_plane, self._in_depth[:, None]], axis=1)
-        weights = np.stack([self._weights_plane, self._weights_plane, self._weights_depth], axis=1)
-        weighted = by_keyframe * weights[..., None]
-        flat, flat_weighted = by_keyframe.reshape(-1, 7 * count), weighted.reshape(-1, 7 * count)
-        normal = flat_weighted.T @ flat + np.diag(self._prior_normal)
-        gradient = flat_weighted.T @ residuals.ravel() + self._prior_gradient
+        by_keyframe *= roots[:, :, None, None]
+        by_point *= roots
+        residuals = roots * np.column_stack([self._seen.on_plane, self._in_depth])
+        flat = by_keyframe.reshape(-1, 7 * count)
+        normal = flat.T @ flat
+        gradient = residuals.ravel() @ flat + self._prior_gradient
         points, order = len(problem.rays), problem.observations.point
-        diagonal = np.bincount(order, (weights * by_point**2).sum(axis=1), points)
-        slope = np.bincount(order, (weights * by_point * residuals).sum(axis=1), points)
-        crossed = np.zeros((points, 7 * count))
+        diagonal = np.bincount(order, np.einsum("mr,mr->m", by_point, by_point), points)
+        slope = np.bincount(order, np.einsum("mr,mr->m", by_point, residuals), points)
+        flat *= by_point.reshape(-1, 1)
         starts = np.flatnonzero(np.diff(order, prepend=-1))
+        crossed = np.zeros((points, 7 * count))
         if len(starts):
-            crossed[order[starts]] = np.add.reduceat(np.einsum("mrk,mr->mk", weighted, by_point), starts, axis=0)
-        normal[np.diag_indices(7 * count)] *= 1 + DAMPING
-        free = np.array([n for n in range(7 * count) if n >= 7 * problem.fixed or n % 7 == 6])
+            crossed[order[starts]] = np.add.reduceat(flat, 3 * starts, axis=0)
+        normal[np.diag_indices(7 * count)] += self._prior_normal + DAMPING * normal.diagonal()
         inverse = 1 / np.maximum(diagonal * (1 + DAMPING), 1e-12)
         scaled = crossed * inverse[:, None]
+        unknowns = np.arange(7 * count)
+        free = unknowns[(unknowns >= 7 * problem.fixed) | (unknowns % 7 == 6)]
         reduced = (normal - crossed.T @ scaled)[np.ix_(free, free)]
+        x = np.zeros(7 * count)
         try:
-            x = np.zeros(7 * count)
             x[free] = -np.linalg.solve(reduced, (gradient - scaled.T @ slope)[free])
         except np.linalg.LinAlgError:
             return None, 0.0
@@ -180,22 +183,21 @@ class _System:
         return self._moved(x.reshape(count, 7), y)
 
     def _jacobians(self) -> tuple[Array, Array]:
-        """Of slopes and log depth, (M, 3, 7 K) by keyframes and (M, 3) by the points' log depths."""
+        """Of slopes and log depth, (M, 3, K, 7) by keyframes and (M, 3) by the points' log depths."""
         seen, count = self._seen, len(self._estimate.log_scales)
         rows = np.arange(len(seen.inverse))
+        x, y, inverse = seen.points[:, 0], seen.points[:, 1], seen.inverse
         project = np.zeros((len(rows), 3, 3))
-        project[:, 0, 0] = project[:, 1, 1] = project[:, 2, 2] = seen.inverse
-        project[:, 0, 2] = -seen.points[:, 0] * seen.inverse**2
-        project[:, 1, 2] = -seen.points[:, 1] * seen.inverse**2
+        project[:, 0, 0] = project[:, 1, 1] = project[:, 2, 2] = inverse
+        project[:, 0, 2], project[:, 1, 2] = -x * inverse**2, -y * inverse**2
         from_anchor = project @ seen.between
-        jacobian = np.zeros((len(rows), count, 3, 7))
-        jacobian[rows, seen.keyframe, :, :3] = -project @ _cross(seen.points)
-        jacobian[rows, seen.keyframe, :, 3:6] = project
-        jacobian[rows, seen.anchor, :, :3] += from_anchor @ _cross(seen.at_anchor)
-        jacobian[rows, seen.anchor, :, 3:6] -= from_anchor
-        jacobian[rows, seen.keyframe, 2, 6] = -1.0
-        by_point = np.einsum("mij,mj->mi", from_anchor, seen.at_anchor)
-        return jacobian.transpose(0, 2, 1, 3).reshape(len(rows), 3, 7 * count), by_point
+        jacobian = np.zeros((len(rows), 3, count, 7))
+        jacobian[rows, :, seen.keyframe, :3] = -project @ _cross(seen.points)
+        jacobian[rows, :, seen.keyframe, 3:6] = project
+        jacobian[rows, :, seen.anchor, :3] += from_anchor @ _cross(seen.at_anchor)
+        jacobian[rows, :, seen.anchor, 3:6] -= from_anchor
+        jacobian[rows, 2, seen.keyframe, 6] = -1.0
+        return jacobian, np.einsum("mij,mj->mi", from_anchor, seen.at_anchor)
 
     def _priors(self) -> tuple[Array, Array]:
         """What L2W says of the keyframes: the diagonal of the normal equations and the gradient, (7 K,); adds the cost.
@@ -205,14 +207,12 @@ class _System:
         priors, estimate = self._problem.priors, self._estimate
         depth = float(np.exp(estimate.log_depths).mean()) if len(estimate.log_depths) else 1.0
         deviations = np.repeat([TURN_DEVIATION, POSITION_DEVIATION * depth, SCALE_DEVIATION], [3, 3, 1])
-        residuals = np.zeros((len(priors.known), 7))
-        for k in np.flatnonzero(priors.known):
-            rotation, shift = estimate.T_camera_world[k, :3, :3], estimate.T_camera_world[k, :3, 3]
-            said, said_shift = priors.T_camera_world[k, :3, :3], priors.T_camera_world[k, :3, 3]
-            residuals[k, :3] = turn_between(rotation, said)
-            residuals[k, 3:6] = shift - rotation @ said.T @ said_shift  # of the positions, in the camera's axes
-            residuals[k, 6] = estimate.log_scales[k] - priors.log_scales[k]
-        residuals /= deviations
+        rotations, said = estimate.T_camera_world[:, :3, :3], priors.T_camera_world[:, :3, :3]
+        between = rotations @ said.transpose(0, 2, 1)
+        shifts, said_shifts = estimate.T_camera_world[:, :3, 3], priors.T_camera_world[:, :3, 3]
+        offsets = shifts - np.einsum("kij,kj->ki", between, said_shifts)  # of the positions, in the camera's axes
+        scales = estimate.log_scales - priors.log_scales
+        residuals = np.column_stack([_turns(between), offsets, scales]) * priors.known[:, None] / deviations
         squares = np.add.reduceat(residuals**2, [0, 3, 6], axis=1)
         roots = np.sqrt(1 + squares / PRIOR_KERNEL**2)
         self.cost += float((roots - 1).sum()) * PRIOR_KERNEL**2
@@ -239,11 +239,12 @@ class _System:
         ), size
 
 
-def turn_between(rotation: Array, other: Array) -> Array:
-    """(3,) the turn, axis times radians, that takes the (3, 3) rotation ``other`` to ``rotation``."""
-    x, y, z, w = quat_xyzw_from_rotation(rotation @ other.T)
-    sine = float(np.sqrt(x * x + y * y + z * z))
-    return np.array([x, y, z]) * (2 * np.arctan2(sine, w) / sine if sine > 1e-12 else 2.0)
+def _turns(rotations: Array) -> Array:
+    """(K, 3) axes times radians of rotations (K, 3, 3); short for those near half a turn."""
+    odd = rotations - rotations.transpose(0, 2, 1)
+    axes = 0.5 * np.stack([odd[:, 2, 1], odd[:, 0, 2], odd[:, 1, 0]], axis=1)
+    sines, cosines = np.linalg.norm(axes, axis=1), (np.trace(rotations, axis1=1, axis2=2) - 1) / 2
+    return np.asarray(axes * (np.arctan2(sines, cosines) / np.maximum(sines, 1e-12))[:, None])
 
 
 def _cross(points: Array) -> Array:

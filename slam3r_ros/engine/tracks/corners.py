@@ -17,7 +17,7 @@ LEAST_STRENGTH = 2e-4
 """Smallest strength of a corner, on grey levels from 0 to 1: less is noise."""
 BORDER_PX = 4
 """Nothing is looked for this near to the edge."""
-FLOW_WINDOW = (13, 13)
+FLOW_WINDOW = (9, 9)
 FLOW_LEVELS = 3
 """Halvings of the image above the first."""
 FLOW_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)

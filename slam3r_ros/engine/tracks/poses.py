@@ -13,7 +13,7 @@ from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
 from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
 from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
 
-FOLLOWED_POINTS = 140
+FOLLOWED_POINTS = 120
 """So many corners are followed."""
 FEWEST_POINTS = 15
 """With fewer that agree, the frame has the pose that L2W gives it and the tracks begin again there."""
@@ -23,11 +23,11 @@ KEYFRAME_MOTION = 0.04
 """Median motion in the image since the last keyframe, over the image's width, that makes the next."""
 KEYFRAME_SHARE = 0.7
 """Share of the last keyframe's points still followed below which the next is made."""
-PIXEL_DEVIATION = 0.6
+PIXEL_DEVIATION = 0.25
 """Of one coordinate of a corner that was followed, pixels."""
 OUTLIER_PX = 3.0
 """Distance from where a point should be seen beyond which it is not followed any more."""
-ADJUST_STEPS = 4
+ADJUST_STEPS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)

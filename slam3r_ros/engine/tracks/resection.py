@@ -11,8 +11,8 @@ from slam3r_ros.engine.geometry import Array, rigid
 
 KERNEL = 2.0
 """Deviations at which the weight of a residual has fallen to a half."""
-STEPS = 6
-SMALLEST_STEP = 1e-5
+STEPS = 4
+SMALLEST_STEP = 1e-4
 PRIOR_WEIGHT = 1e-3
 """Of each unknown of the pose it starts from, over the mean diagonal of the normal equations: it only decides what the
 points do not."""

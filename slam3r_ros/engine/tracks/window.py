@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Observations, Priors, Problem
 
-WINDOW_KEYFRAMES = 8
+WINDOW_KEYFRAMES = 7
 """Most keyframes of the window."""
-WINDOW_POINTS = 300
+WINDOW_POINTS = 250
 """Most points of the window."""
 FIXED_KEYFRAMES = 2
 """The oldest of a full window stay where they are: they hold place and scale."""
