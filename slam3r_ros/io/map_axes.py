@@ -25,8 +25,16 @@ def pose_in_map(T_world_camera: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def points_in_map(points: MapPoints) -> MapPoints:
     """The same points in map axes."""
-    x, y, z = points.points_world.T
-    return replace(points, points_world=np.stack([z, -x, -y], axis=1))
+    points_map = np.empty_like(points.points_world)
+    put_in_map(points.points_world, points_map)
+    return replace(points, points_world=points_map)
+
+
+def put_in_map(points_world: NDArray[np.float32], points_map: NDArray[np.float32]) -> None:
+    """Write (N, 3) points of the engine's world into ``points_map`` (N, 3), in map axes."""
+    points_map[:, 0] = points_world[:, 2]
+    np.negative(points_world[:, 0], out=points_map[:, 1])
+    np.negative(points_world[:, 1], out=points_map[:, 2])
 
 
 def trajectory_in_map(trajectory: list[StampedPose]) -> list[StampedPose]:

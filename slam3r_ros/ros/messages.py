@@ -12,12 +12,11 @@ from std_msgs.msg import Header
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.geometry import quat_xyzw_from_rotation
 from slam3r_ros.engine.types import MapPoints
-from slam3r_ros.io.map_axes import points_in_map
+from slam3r_ros.io.map_axes import put_in_map
 from slam3r_ros.ros.stand_ins import create_cloud
 
 _NANOSECONDS = 10**9
-_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("confidence", "<f4")])
-_POINT_FLOATS = np.dtype([(name, "<f4") for name in _POINT.names or ()])
+_POINT = np.dtype([(name, "<f4") for name in ("x", "y", "z", "rgb", "confidence")])
 CLOUD_FIELDS = [
     PointField(name=name, offset=4 * position, datatype=PointField.FLOAT32, count=1)
     for position, name in enumerate(_POINT.names or ())
@@ -78,10 +77,11 @@ def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints) -> PointCloud
     """Points of the engine's world as a cloud in the map's axes."""
     if not len(points):  # sensor_msgs_py fails on an empty array
         return PointCloud2(header=header(stamp_ns, frame_id), height=1, fields=CLOUD_FIELDS, point_step=_POINT.itemsize)
-    in_map = points_in_map(points)
-    rows = np.empty(len(points), dtype=_POINT)
-    rows["x"], rows["y"], rows["z"] = in_map.points_world.T
-    red, green, blue = points.colours.astype(np.uint32).T
-    rows["rgb"] = red << 16 | green << 8 | blue
-    rows["confidence"] = points.confidence
-    return create_cloud(header(stamp_ns, frame_id), CLOUD_FIELDS, rows.view(_POINT_FLOATS))
+    rows = np.empty((len(points), 5), dtype="<f4")
+    put_in_map(points.points_world, rows[:, :3])
+    blue_green_red = rows.view(np.uint8)[:, 12:16]
+    for byte, channel in enumerate((2, 1, 0)):
+        blue_green_red[:, byte] = points.colours[:, channel]
+    blue_green_red[:, 3] = 0
+    rows[:, 4] = points.confidence
+    return create_cloud(header(stamp_ns, frame_id), CLOUD_FIELDS, rows.view(_POINT)[:, 0])

@@ -18,6 +18,7 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.types import KeyframeRecord, MapUpdate, PreparedFrame, State
 from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.msg import Keyframe
+from slam3r_ros.ros.bulk import BulkPublisher, Lane
 from slam3r_ros.ros.decimated import Decimated
 from slam3r_ros.ros.messages import cloud_message, header, pose_message, stamped_pose, time_message
 from slam3r_ros.ros.notices import Notices
@@ -26,6 +27,7 @@ from slam3r_ros.ros.tf import TransformOutput
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _RELIABLE = QoSProfile(depth=10)
+_CLOUDS_WAITING = 100
 _FRAMES_REMEMBERED = 200  # a frame becomes a keyframe at most a stretch (window.stride <= 100) later
 
 
@@ -44,7 +46,7 @@ class _FrameFacts:
 
 
 class _Due:
-    """Whether something is to be published: it changed, somebody listens, and the last time is long enough ago."""
+    """Whether something is to be published: it changed, somebody listens, and the last one is out for long enough."""
 
     def __init__(self, period_s: float) -> None:
         self._period_s = period_s
@@ -55,10 +57,12 @@ class _Due:
         """It changed."""
         self._changed = True
 
-    def now(self, publisher: Publisher) -> bool:
+    def now(self, lane: Lane) -> bool:
         """Whether it is time; if so the caller publishes."""
         moment = time.monotonic()
-        if not self._changed or moment - self._last < self._period_s or not _has_subscribers(publisher):
+        if not self._changed or moment - self._last < self._period_s or not _has_subscribers(lane.publisher):
+            return False
+        if not lane.is_idle:
             return False
         self._changed, self._last = False, moment
         return True
@@ -78,6 +82,11 @@ class Outputs:
         self._cloud = node.create_publisher(PointCloud2, "~/cloud", _RELIABLE)
         self._map_cloud = node.create_publisher(PointCloud2, "~/map_cloud", LATCHED)
         self._tf = TransformOutput(node, settings, notices) if settings.tf_mode == "map_to_base" else None
+        self._notices = notices
+        self._bulk = BulkPublisher()
+        self._cloud_lane = self._bulk.lane(self._cloud, keep=_CLOUDS_WAITING)
+        self._path_lane, self._keyframes_lane = self._bulk.lane(self._path), self._bulk.lane(self._keyframes)
+        self._map_lane = self._bulk.lane(self._map_cloud)
         self._forget()
 
     def publish(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> None:
@@ -93,7 +102,7 @@ class Outputs:
             self._path_due.mark()
         cloud_is_wanted = len(update.added) > 0 and self._cloud.get_subscription_count() > 0
         if cloud_is_wanted:
-            self._cloud.publish(cloud_message(update.stamp_ns, self._frame_id, update.added))
+            self._put_cloud(update)
         if len(update.added):
             self._map_due.mark()
         self._facts.append(
@@ -104,22 +113,24 @@ class Outputs:
 
     def publish_due(self, slam: Slam) -> None:
         """Publish path, keyframes and map where they changed, somebody listens and their time has come."""
-        if self._path_due.now(self._path):
+        if self._path_due.now(self._path_lane):
             self._publish_path()
-        if self._keyframes_due.now(self._keyframes):
+        if self._keyframes_due.now(self._keyframes_lane):
             self._publish_keyframes()
-        if self._map_due.now(self._map_cloud):
-            self._map_cloud.publish(cloud_message(self._newest_ns, self._frame_id, slam.map_points()))
+        if self._map_due.now(self._map_lane):
+            self._publish_map(self._newest_ns, slam)
 
     def restart(self, slam: Slam) -> None:
         """The map was reset: whoever kept the old one gets the new, empty one."""
         self._forget()
+        self._cloud_lane.clear()
         self._publish_path()
         self._publish_keyframes()
-        self._map_cloud.publish(cloud_message(0, self._frame_id, slam.map_points()))
+        self._publish_map(0, slam)
 
     def destroy(self) -> None:
-        """Give the publishers back."""
+        """Publish what still waits and give the publishers back."""
+        self._bulk.stop()
         for publisher in (self._pose, self._path, self._keyframes, self._keyframe, self._cloud, self._map_cloud):
             self._node.destroy_publisher(publisher)
         if self._tf is not None:
@@ -128,18 +139,38 @@ class Outputs:
     def _forget(self) -> None:
         settings = self._settings
         self._newest_ns = 0
+        self._told_lost = self._cloud_lane.lost
         self._poses: Decimated[PoseStamped] = Decimated(settings.path_length)
         self._keyframe_poses: Decimated[Pose] = Decimated(settings.path_length)
         self._facts: deque[_FrameFacts] = deque(maxlen=_FRAMES_REMEMBERED)
         self._path_due, self._keyframes_due = _Due(settings.path_period), _Due(settings.path_period)
         self._map_due = _Due(settings.map_period)
 
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the thread that publishes, if something did."""
+        return self._bulk.failure
+
+    def _put_cloud(self, update: MapUpdate) -> None:
+        stamp_ns, added = update.stamp_ns, update.added  # not the update, which holds much more
+        self._cloud_lane.put(lambda: cloud_message(stamp_ns, self._frame_id, added))
+        if self._cloud_lane.lost > self._told_lost:
+            self._told_lost = self._cloud_lane.lost
+            self._notices.warn(
+                "clouds", f"'{self._cloud.topic_name}' is published more slowly than frames are mapped: some are lost"
+            )
+
     def _publish_path(self) -> None:
-        self._path.publish(Path(header=header(self._newest_ns, self._frame_id), poses=self._poses.items()))
+        head, poses = header(self._newest_ns, self._frame_id), self._poses.items()
+        self._path_lane.put(lambda: Path(header=head, poses=poses))
 
     def _publish_keyframes(self) -> None:
-        poses = self._keyframe_poses.items()
-        self._keyframes.publish(PoseArray(header=header(self._newest_ns, self._frame_id), poses=poses))
+        head, poses = header(self._newest_ns, self._frame_id), self._keyframe_poses.items()
+        self._keyframes_lane.put(lambda: PoseArray(header=head, poses=poses))
+
+    def _publish_map(self, stamp_ns: int, slam: Slam) -> None:
+        points = slam.map_points()
+        self._map_lane.put(lambda: cloud_message(stamp_ns, self._frame_id, points))
 
     def _publish_keyframe(self, record: KeyframeRecord) -> None:
         """A new keyframe; one without a pose is left out."""

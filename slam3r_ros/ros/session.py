@@ -192,8 +192,8 @@ class Session:
     @property
     def failure(self) -> Exception | None:
         """What ended a thread, if something did."""
-        preparing = None if self._preparing is None else self._preparing.failure
-        return preparing if preparing is not None or self._worker is None else self._worker.failure
+        threads = (self._worker, self._preparing, self._outputs)
+        return next((t.failure for t in threads if t is not None and t.failure is not None), None)
 
     # ---- how -----------------------------------------------------------------------------------------------------
 

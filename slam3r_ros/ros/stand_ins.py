@@ -145,7 +145,7 @@ if TYPE_CHECKING or not HAS_SENSOR_MSGS_PY:
         """A cloud of one row from a structured array (N,) whose layout the fields describe."""
         # Assigning bytes or an ndarray to `data` checks every byte in Python; an array.array is taken as it is.
         data = array.array("B")
-        data.frombytes(points.tobytes())
+        data.frombytes(points.view(np.uint8).data)
         step = points.dtype.itemsize
         return PointCloud2(
             header=header, height=1, width=len(points), fields=fields, is_bigendian=False, point_step=step,
