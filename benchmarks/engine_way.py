@@ -20,7 +20,7 @@ from slam3r_ros.engine.settings import KeyframeSettings
 from slam3r_ros.engine.stage_clock import StageClock
 from slam3r_ros.engine.types import EncodedFrame, Frame, LocalPointmap, Window
 from slam3r_ros.networks.decoder import Pointmaps
-from slam3r_ros.networks.weights import Networks
+from slam3r_ros.networks.interfaces import NetworkPair
 
 
 class EngineWay:
@@ -30,9 +30,15 @@ class EngineWay:
     """
 
     def __init__(
-        self, networks: Networks, point_confidence: float, load: Workload, scene: Scene, *, synchronised: bool = False
+        self,
+        networks: NetworkPair,
+        point_confidence: float,
+        load: Workload,
+        scene: Scene,
+        *,
+        synchronised: bool = False,
     ) -> None:
-        self._device, self._synchronised = networks.device, synchronised
+        self._device, self._synchronised = networks.i2p.device, synchronised
         self._members = tuple(scene.members)
         self._encoder = Encoder(networks.i2p)
         self._local_points = LocalPoints(networks.i2p, point_confidence)

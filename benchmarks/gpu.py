@@ -10,12 +10,7 @@ import argparse
 import importlib.util
 import sys
 import time
-import warnings
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 NEEDED = {"torch": "torch", "numpy": "numpy", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml",
           "safetensors": "safetensors", "tqdm": "tqdm"}  # fmt: skip
@@ -29,22 +24,33 @@ prepare_process()
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from benchmarks.machine import ROOT, measure_ceilings  # noqa: E402
+from benchmarks.gpu_stream import (  # noqa: E402
+    Stream,
+    full_memory_lines,
+    latency_table,
+    live_table,
+    measure_full_memory,
+    measure_latency,
+    measure_live,
+)
+from benchmarks.machine import ROOT, best_seconds, measure_ceilings  # noqa: E402
 from benchmarks.operations import ONE_BY_ONE, PUBLISHED, Workload  # noqa: E402
 from benchmarks.precision import compare_precisions  # noqa: E402
 from benchmarks.random_networks import published_config, random_networks  # noqa: E402
 from benchmarks.ratio import ENGINE, FROM_SCRATCH, SHORTLIST, TOKENS_KEPT, compare, comparison_table  # noqa: E402
 from benchmarks.report import Report, write  # noqa: E402
-from benchmarks.scene import random_image  # noqa: E402
 from benchmarks.stages import TimeBox, measure_stages, stage_table  # noqa: E402
-from slam3r_ros.engine.settings import SlamSettings  # noqa: E402
-from slam3r_ros.engine.slam import Slam  # noqa: E402
-from slam3r_ros.engine.types import Frame  # noqa: E402
+from slam3r_ros.engine.encode import resize_and_crop  # noqa: E402
+from slam3r_ros.engine.resampling import DeviceResizer  # noqa: E402
+from slam3r_ros.engine.transfer import to_device  # noqa: E402
+from slam3r_ros.networks.attention import BACKENDS, AttentionLoad, backend_seconds, choose_backend  # noqa: E402
 from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.weights import PRECISIONS, choose_device  # noqa: E402
 from slam3r_ros.tools.parity import compare as compare_with_golden  # noqa: E402
 
 GOLDEN = ROOT / "test" / "data" / "golden"
+TIME_LIMIT_S = 400.0
+"""No part is begun after this; the longest takes about a minute on a data-centre GPU."""
 TINY = NetworkConfig(image_size=(32, 32), encoder_width=16, encoder_depth=1, encoder_heads=2, decoder_width=16,
                      decoder_depth=2, decoder_heads=2)  # fmt: skip
 
@@ -59,103 +65,16 @@ class Size:
     rounds: int
     frames: int
     """Timed through the whole engine, after those that fill the buffer."""
+    live_seconds: float
+    """Of each stream beside a camera."""
 
     def load(self, load: Workload) -> Workload:
         """A published workload with this buffer."""
         return replace(load, buffer_size=self.buffer_size, shortlist=self.shortlist)
 
 
-FULL = Size(published_config(), buffer_size=100, shortlist=30, rounds=5, frames=200)
-SMALL = Size(TINY, buffer_size=12, shortlist=10, rounds=1, frames=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Frames pushed one by one through the whole engine, pose and map included, with a full buffer."""
-
-    precision: str
-    shortlist: int
-    p50_ms: float
-    p95_ms: float
-    frames_per_second: float
-    peak_memory_mib: float
-    """Of the GPU, weights included; 0 without one."""
-    waits: dict[str, int]
-    """Calls in one push that made the program wait for the GPU, by file and line."""
-    stage_ms: dict[str, float]
-
-
-def measure_latency(size: Size, precision: str, shortlist: int, device: str) -> Latency:
-    """Stride 1, lookahead 0, every frame a round, a retrieval and an update of the buffer."""
-    networks = random_networks(size.config, device, PRECISIONS[precision])
-    on = networks.device
-    if on.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(on)
-    settings = SlamSettings.published().with_values(
-        {"window.stride": 1, "window.lookahead": 0, "register.shortlist": shortlist,
-         "keyframes.buffer_size": size.buffer_size, "map.point_confidence": 0.0}
-    )  # fmt: skip
-    slam, times_ms = Slam(networks, settings), []
-    images = [random_image(number) for number in range(20)]
-    fill = size.buffer_size + 10
-    for number in range(fill + size.frames):
-        frame = Frame(number, images[number % len(images)])
-        started = time.perf_counter()
-        slam.push(frame)
-        times_ms.append((time.perf_counter() - started) * 1e3)
-    waits: Counter[str] = Counter()
-    with waits_of(on, waits):
-        slam.push(Frame(fill + size.frames, images[0]))
-    timed = np.array(times_ms[fill:])
-    return Latency(
-        precision=precision,
-        shortlist=shortlist,
-        p50_ms=float(np.median(timed)),
-        p95_ms=float(np.percentile(timed, 95)),
-        frames_per_second=1e3 / float(timed.mean()),
-        peak_memory_mib=torch.cuda.max_memory_allocated(on) / 2**20 if on.type == "cuda" else 0.0,
-        waits=dict(waits),
-        stage_ms=slam.status().stage_ms,
-    )
-
-
-@contextmanager
-def waits_of(device: torch.device, waits: Counter[str]) -> Iterator[None]:
-    """Count where the body waits for the GPU."""
-    if device.type != "cuda":
-        yield
-        return
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            yield
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    for warning in caught:
-        if "synchronizing" in str(warning.message):
-            waits[f"{Path(warning.filename).name}:{warning.lineno}"] += 1
-
-
-def latency_table(latencies: list[Latency]) -> list[str]:
-    """Markdown."""
-    stages = ("encode", "i2p", "retrieval", "l2w", "pose", "map")
-    lines = [
-        "**Whole engine, frame by frame** (stride 1, lookahead 0, full buffer; poses of random points are searched for "
-        "to the end)",
-        "",
-        f"| precision | shortlist | p50 ms | p95 ms | frames/s | peak MiB | waits a frame | {' | '.join(stages)} |",
-        "|---" * (7 + len(stages)) + "|",
-    ]
-    for each in latencies:
-        stage_ms = " | ".join(f"{each.stage_ms.get(stage, 0):.1f}" for stage in stages)
-        lines.append(
-            f"| {each.precision} | {each.shortlist or 'none'} | {each.p50_ms:.1f} | {each.p95_ms:.1f} "
-            f"| {each.frames_per_second:.1f} | {each.peak_memory_mib:.0f} | {sum(each.waits.values())} | {stage_ms} |"
-        )
-    if latencies and latencies[0].waits:
-        lines += ["", "Waits: " + ", ".join(f"{where} x {count}" for where, count in latencies[0].waits.items())]
-    return lines
+FULL = Size(published_config(), buffer_size=100, shortlist=30, rounds=5, frames=200, live_seconds=10.0)
+SMALL = Size(TINY, buffer_size=12, shortlist=10, rounds=1, frames=5, live_seconds=0.5)
 
 
 def parity_lines(device: str) -> list[str]:
@@ -168,40 +87,130 @@ def parity_lines(device: str) -> list[str]:
             *failed]  # fmt: skip
 
 
-def measure(device: str, size: Size) -> Report:
-    """Everything."""
-    lines = parity_lines(device)
-    values: dict[str, object] = {"parity": lines}
-    for title, load in (("10 frames a round", PUBLISHED), ("1 frame a round", ONE_BY_ONE)):
-        comparison = compare_precisions(
-            title, size.config, size.load(load), device, rounds=size.rounds,
-            ways=(FROM_SCRATCH, TOKENS_KEPT, ENGINE, SHORTLIST),
-        )  # fmt: skip
-        lines += ["", *comparison_table(comparison)]
-        values[title] = asdict(comparison)
-    networks = random_networks(size.config, device)
-    if networks.device.type == "cuda":
+def resize_lines(device: str) -> list[str]:
+    """Whether images resized on the device have Pillow's grey levels, and the time of both."""
+    resizer, cells = DeviceResizer((224, 224), choose_device(device)), []
+    for height, width in ((480, 640), (720, 1280), (1080, 1920)):
+        image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        on_device = to_device(image, choose_device(device))
+        expected = resize_and_crop(image, (224, 224))
+        same = np.array_equal(resizer.resize(on_device).permute(1, 2, 0).cpu().numpy(), expected)
+        pillow_ms = 1e3 * best_seconds(lambda image=image: resize_and_crop(image, (224, 224)), torch.device("cpu"), 0.2)
+        device_ms = 1e3 * best_seconds(
+            lambda image=image: resizer.resize(to_device(image, choose_device(device))), choose_device(device), 0.2
+        )
+        verdict = "equal" if same else "FAILED: not equal"
+        cells.append(f"{width} x {height}: {verdict}, Pillow {pillow_ms:.2f} ms, upload and device {device_ms:.2f} ms")
+    return [f"**Resizing on {device}** against Pillow: {'; '.join(cells)}"]
+
+
+def attention_lines(device: str, config: NetworkConfig) -> list[str]:
+    """The time of every backend of attention, and which one 'auto' takes."""
+    on, cells = choose_device(device), []
+    for dtype in PRECISIONS.values():
+        load = AttentionLoad(
+            dtype, config.token_count, config.decoder_heads, config.decoder_width // config.decoder_heads
+        )
+        times = {name: backend_seconds(name, load, on) * 1e3 for name in BACKENDS if name != "auto"}
+        texts = [f"{name} {ms:.3f}" for name, ms in times.items() if ms < float("inf")]
+        cells.append(
+            f"{str(dtype).removeprefix('torch.')}: {', '.join(texts)}, auto: {choose_backend('auto', on, load)}"
+        )
+    return [f"**Attention of 10 views, ms**: {'; '.join(cells)}"]
+
+
+class Measurement:
+    """All parts in order of importance; those for which no time is left are named and left out."""
+
+    def __init__(self, device: str, size: Size) -> None:
+        self._device, self._size = device, size
+        self._ends = time.monotonic() + TIME_LIMIT_S
+        self.lines: list[str] = []
+        self.values: dict[str, object] = {}
+
+    def run(self) -> Report:
+        """Everything."""
+        for part in (
+            self._parity,
+            self._streams,
+            self._live,
+            self._ratios,
+            self._full_memory,
+            self._stages,
+            self._tf32,
+        ):
+            started = time.monotonic()
+            if started > self._ends:
+                self.lines += ["", f"Left out for lack of time: {part.__name__.strip('_')}"]
+                continue
+            part()
+            print(f"{part.__name__.strip('_')}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        return Report(self.lines, self.values)
+
+    def _parity(self) -> None:
+        lines = [*parity_lines(self._device), *resize_lines(self._device)]
+        lines += attention_lines(self._device, self._size.config)
+        self.lines += lines
+        self.values["parity"] = lines
+
+    def _stream(self, precision: str, shortlist: int = 0, graphs: bool = True) -> Stream:
+        size = self._size
+        return Stream(size.config, precision, self._device, size.buffer_size, shortlist, graphs)
+
+    def _streams(self) -> None:
+        rows = [
+            self._stream(precision, shortlist) for precision in PRECISIONS for shortlist in (0, self._size.shortlist)
+        ]
+        rows.append(self._stream("bfloat16", graphs=False))
+        latencies = [measure_latency(row, self._size.frames) for row in rows]
+        self.lines += ["", *latency_table(latencies)]
+        self.values["latency"] = [asdict(each) for each in latencies]
+
+    def _live(self) -> None:
+        rows = [(precision, rate) for precision in ("bfloat16", "float16") for rate in (30.0, 60.0)]
+        lives = [measure_live(self._stream(name), rate, self._size.live_seconds) for name, rate in rows]
+        self.lines += ["", *live_table(lives)]
+        self.values["live"] = [asdict(each) for each in lives]
+
+    def _ratios(self) -> None:
+        size = self._size
+        for title, load in (("1 frame a round", ONE_BY_ONE), ("10 frames a round", PUBLISHED)):
+            comparison = compare_precisions(
+                title, size.config, size.load(load), self._device, rounds=size.rounds,
+                ways=(FROM_SCRATCH, TOKENS_KEPT, ENGINE, SHORTLIST), published_in=("float32", "bfloat16"),
+            )  # fmt: skip
+            self.lines += ["", *comparison_table(comparison)]
+            self.values[title] = asdict(comparison)
+
+    def _full_memory(self) -> None:
+        full = measure_full_memory(self._stream("bfloat16"), 600)
+        self.lines += ["", *full_memory_lines(full)]
+        self.values["full memory"] = None if full is None else asdict(full)
+
+    def _stages(self) -> None:
+        """Stage by stage, waiting after each, beside what is counted."""
+        fast = torch.bfloat16 if choose_device(self._device).type == "cuda" else torch.float32
+        networks = random_networks(self._size.config, self._device, fast)
+        ceilings = measure_ceilings(networks.device, fast)
+        box = TimeBox(ceilings, 2.0 if self._size is FULL else 0.05)
+        costs = measure_stages(networks, self._size.load(PUBLISHED), box)
+        title = f"{str(networks.i2p.dtype).removeprefix('torch.')}, 10 frames a round, no CUDA graphs"
+        self.lines += ["", *stage_table(title, costs, ceilings)]
+        self.values["stages"] = [asdict(cost) for cost in costs]
+
+    def _tf32(self) -> None:
+        """The same in float32 with products in TF32, which torch leaves off by default."""
+        if choose_device(self._device).type != "cuda":
+            return
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        tf32, _ = compare("1 frame a round, float32 products in TF32", networks, size.load(ONE_BY_ONE),
-                          rounds=size.rounds)  # fmt: skip
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        lines += ["", *comparison_table(tf32)]
-        values["tf32"] = asdict(tf32)
-    del networks
-    latencies = [
-        measure_latency(size, precision, shortlist, device)
-        for precision in PRECISIONS
-        for shortlist in (0, size.shortlist)
-    ]
-    lines += ["", *latency_table(latencies)]
-    values["latency"] = [asdict(each) for each in latencies]
-    fast = torch.float16 if choose_device(device).type == "cuda" else torch.float32  # CPUs have no products in float16
-    networks = random_networks(size.config, device, fast)
-    ceilings = measure_ceilings(networks.device, fast)
-    costs = measure_stages(networks, size.load(PUBLISHED), TimeBox(ceilings, 2.0 if size is FULL else 0.05))
-    lines += ["", *stage_table(f"{networks.i2p.dtype}, 10 frames a round", costs, ceilings)]
-    values["stages"] = [asdict(cost) for cost in costs]
-    return Report(lines, values)
+        try:
+            networks = random_networks(self._size.config, self._device)
+            tf32, _ = compare("1 frame a round, float32 products in TF32", networks, self._size.load(ONE_BY_ONE),
+                              rounds=self._size.rounds)  # fmt: skip
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        self.lines += ["", *comparison_table(tf32)]
+        self.values["tf32"] = asdict(tf32)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -213,7 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     if choose_device(given.device).type == "cpu":
         torch.set_num_threads(1)
     started = time.monotonic()
-    report = measure(given.device, SMALL if given.tiny else FULL)
+    report = Measurement(given.device, SMALL if given.tiny else FULL).run()
     if given.tiny:
         print("\n".join(report.lines))
     else:

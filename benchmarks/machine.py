@@ -38,12 +38,13 @@ def measure_ceilings(device: torch.device, dtype: torch.dtype = torch.float32) -
     b = torch.ones(1024 * large, 4096, device=device, dtype=dtype)
     source = torch.ones(2**25 * large, device=device)
     target = torch.empty_like(source)
-    product = _best_seconds(lambda: a @ b, device)
-    copy = _best_seconds(lambda: target.copy_(source), device)
+    product = best_seconds(lambda: a @ b, device)
+    copy = best_seconds(lambda: target.copy_(source), device)
     return Ceilings(2.0 * a.shape[0] * a.shape[1] * b.shape[1] / product, 2 * source.nbytes / copy)
 
 
-def _best_seconds(call: Callable[[], object], device: torch.device, budget_s: float = 1.0) -> float:
+def best_seconds(call: Callable[[], object], device: torch.device, budget_s: float = 1.0) -> float:
+    """The least time of a call, which the device has then done, over so many seconds of calls after the first."""
     call()
     synchronize(device)
     best, ends = float("inf"), time.perf_counter() + budget_s

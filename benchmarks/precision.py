@@ -21,13 +21,16 @@ from slam3r_ros.networks.weights import PRECISIONS, load_networks
 
 def compare_precisions(
     title: str, config: NetworkConfig, load: Workload, device: str, *, rounds: int = 3,
-    ways: tuple[str, ...] = (FROM_SCRATCH, TOKENS_KEPT, ENGINE),
+    ways: tuple[str, ...] = (FROM_SCRATCH, TOKENS_KEPT, ENGINE), published_in: tuple[str, ...] = ("float32",),
 ) -> Comparison:  # fmt: skip
-    """These ways in float32, then the engine in the other precisions; errors are against the first way in float32."""
+    """These ways in float32, then the others; errors are against the first way in float32.
+
+    published_in: precisions in which the published ways are run too.
+    """
     total, expected = None, None
     for name, dtype in PRECISIONS.items():
         networks = random_networks(config, device, dtype)
-        chosen = ways if name == "float32" else tuple(way for way in ways if way not in (FROM_SCRATCH, TOKENS_KEPT))
+        chosen = tuple(way for way in ways if name in published_in or way not in (FROM_SCRATCH, TOKENS_KEPT))
         comparison, expected = compare(title, networks, load, rounds=rounds, ways=chosen, expected=expected)
         total = comparison if total is None else replace(total, speeds=(*total.speeds, *comparison.speeds))
     assert total is not None

@@ -87,14 +87,12 @@ def attention_function(name: str, device: torch.device, load: AttentionLoad | No
 @torch.inference_mode()
 def quickest(names: Sequence[str], device: torch.device, load: AttentionLoad) -> str:
     """Which of the backends takes least time; one that cannot do it at all does not count, unless none can."""
-    inputs = load.random(device)
-    times_s = {name: _best_seconds(_FUNCTIONS[name], inputs) for name in names}
-    return min(names, key=times_s.__getitem__)
+    return min(names, key=lambda name: backend_seconds(name, load, device))
 
 
-def _best_seconds(attention: AttentionFunction, inputs: tuple[Tensor, Tensor, Tensor]) -> float:
-    """The least time of some calls, after some that load and choose kernels; infinite where it raises."""
-    best = math.inf
+def backend_seconds(name: str, load: AttentionLoad, device: torch.device) -> float:
+    """The least time of some calls, after some that load and choose kernels; infinite where the backend raises."""
+    attention, inputs, best = _FUNCTIONS[name], load.random(device), math.inf
     for number in range(CALLS_NOT_TIMED + CALLS_TIMED):
         started = time.perf_counter()
         try:

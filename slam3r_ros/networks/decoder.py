@@ -125,11 +125,11 @@ class MultiviewNetwork(nn.Module):
         return self.decoder_embedding.weight.dtype
 
     def use_precision(self, dtype: torch.dtype) -> None:
-        """Compute in ``dtype``, but keep in float32 what turns tokens to points and points to tokens."""
-        self.to(dtype)
+        """Compute in ``dtype``, but keep in float32 what turns tokens to points and points to tokens, to the bit."""
         for name, part in self.named_children():
-            if name in ("reference_head", "source_head", "point_embedding"):
-                part.float()
+            part.to(torch.float32 if name in ("reference_head", "source_head", "point_embedding") else dtype)
+        for parameter in self.parameters(recurse=False):
+            parameter.data = parameter.data.to(dtype)
 
     @property
     def device(self) -> torch.device:

@@ -129,8 +129,8 @@ def load_networks(
     i2p, l2w = load_network(ImageToPoints, directory, "i2p"), load_network(LocalToWorld, directory, "l2w")
     _check_pair(i2p.config, l2w.config, directory)
     for network in (i2p, l2w):
+        network.use_precision(dtype)  # first: the device need not hold both
         network.to(on)
-        network.use_precision(dtype)
         network.use_attention(attention)
         network.eval().requires_grad_(False)
     return Networks(i2p, l2w, weights, recommended)

@@ -56,7 +56,11 @@ def test_names_are_mapped_both_ways(golden_networks: Networks) -> None:
 def test_heads_stay_in_float32(weights: Path, precision: str) -> None:
     networks = load_networks(str(weights), device="cpu", precision=precision)
     assert networks.i2p.dtype == getattr(torch, precision)
+    exact = load_networks(str(weights), device="cpu", precision="float32")
     assert networks.i2p.reference_head.proj.weight.dtype == torch.float32
+    assert torch.equal(networks.i2p.reference_head.proj.weight, exact.i2p.reference_head.proj.weight)
+    assert torch.equal(networks.l2w.point_embedding.weight, exact.l2w.point_embedding.weight)
+    assert networks.l2w.void_token.dtype == getattr(torch, precision)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.inference_mode():
         result = networks.i2p(networks.i2p.encode(images)[None])
