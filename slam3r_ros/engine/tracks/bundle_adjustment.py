@@ -12,36 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array
+from slam3r_ros.engine.tracks.prior import (
+    PRIOR_KERNEL,
+    SCALE_DEVIATION,
+    Prior,
+    pose_deviations,
+    pose_residuals,
+    prior_roots,
+)
 
 DEPTH_DEVIATION = 1.0
-"""Of the logarithm of one depth of a pointmap against the window's. Pointmaps err by less, but neighbours together."""
-SCALE_DEVIATION = 0.5
-"""Of the logarithm of the scale that L2W says a pointmap has."""
-POSITION_DEVIATION = 0.5
-"""Of L2W's position, in mean depths."""
-TURN_DEVIATION = 0.3
-"""Of L2W's orientation, radians."""
+"""Of the logarithm of one depth of a pointmap against the window's, where L2W is doubted in full. Pointmaps err by
+less, but neighbours and successive frames together."""
 PIXEL_KERNEL = 2.0
 DEPTH_KERNEL = 1.0
-PRIOR_KERNEL = 1.0
 """Deviations at which the weight of a residual has fallen to a half."""
 DAMPING = 1e-4
 """Of the normal equations, over their diagonal."""
 SMALLEST_STEP = 1e-4
 LARGEST_STEP = 0.5
 """Of a turn in radians and of a logarithm; beyond it a step is shortened."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Priors:
-    """What L2W says of each keyframe."""
-
-    T_camera_world: Array
-    """(K, 4, 4)"""
-    log_scales: Array
-    """(K,) of the world's length of a pointmap's unit."""
-    known: NDArray[np.bool_]
-    """(K,)"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +69,8 @@ class Problem:
     """(N,) keyframe of each point."""
     rays: Array
     """(N, 3) x / z, y / z and 1 at the anchor."""
-    priors: Priors
+    priors: tuple[Prior | None, ...]
+    """What L2W says of each keyframe; None where it says nothing that counts."""
     fixed: int
     """So many keyframes, the oldest, stay where they are."""
     slope_deviation: float
@@ -139,9 +130,11 @@ class _System:
         plane = np.einsum("mi,mi->m", seen.on_plane, seen.on_plane) / problem.slope_deviation**2
         self._weights_plane = self._weigh(plane, seen.front, PIXEL_KERNEL) / problem.slope_deviation**2
         has_depth = seen.front & np.isfinite(seen.in_depth)
-        depth = np.where(has_depth, seen.in_depth / DEPTH_DEVIATION, 0.0)
+        doubts = np.array([1.0 if prior is None else prior.doubt for prior in problem.priors])
+        deviations = DEPTH_DEVIATION * doubts[seen.keyframe]
+        depth = np.where(has_depth, seen.in_depth / deviations, 0.0)
         self._in_depth = np.where(has_depth, seen.in_depth, 0.0)
-        self._weights_depth = self._weigh(depth**2, has_depth, DEPTH_KERNEL) / DEPTH_DEVIATION**2
+        self._weights_depth = self._weigh(depth**2, has_depth, DEPTH_KERNEL) / deviations**2
         self._prior_normal, self._prior_gradient = self._priors()
 
     def _weigh(self, squares: Array, used: NDArray[np.bool_], kernel: float) -> Array:
@@ -200,24 +193,23 @@ class _System:
         return jacobian, np.einsum("mij,mj->mi", from_anchor, seen.at_anchor)
 
     def _priors(self) -> tuple[Array, Array]:
-        """What L2W says of the keyframes: the diagonal of the normal equations and the gradient, (7 K,); adds the cost.
-
-        Charbonnier's robust kernel, so that a disagreement that lasts keeps pulling.
-        """
+        """What L2W says of the keyframes, as (7 K,) diagonal of the normal equations and gradient; adds the cost."""
         priors, estimate = self._problem.priors, self._estimate
-        depth = float(np.exp(estimate.log_depths).mean()) if len(estimate.log_depths) else 1.0
-        deviations = np.repeat([TURN_DEVIATION, POSITION_DEVIATION * depth, SCALE_DEVIATION], [3, 3, 1])
-        rotations, said = estimate.T_camera_world[:, :3, :3], priors.T_camera_world[:, :3, :3]
-        between = rotations @ said.transpose(0, 2, 1)
-        shifts, said_shifts = estimate.T_camera_world[:, :3, 3], priors.T_camera_world[:, :3, 3]
-        offsets = shifts - np.einsum("kij,kj->ki", between, said_shifts)  # of the positions, in the camera's axes
-        scales = estimate.log_scales - priors.log_scales
-        residuals = np.column_stack([_turns(between), offsets, scales]) * priors.known[:, None] / deviations
-        squares = np.add.reduceat(residuals**2, [0, 3, 6], axis=1)
-        roots = np.sqrt(1 + squares / PRIOR_KERNEL**2)
-        self.cost += float((roots - 1).sum()) * PRIOR_KERNEL**2
-        weights = np.repeat(priors.known[:, None] / roots, [3, 3, 1], axis=1)
-        return (weights / deviations**2).ravel(), (weights * residuals / deviations).ravel()
+        known = np.array([k for k, prior in enumerate(priors) if prior is not None], np.intp)
+        said = [prior for prior in priors if prior is not None]
+        diagonal, gradient = np.zeros((len(priors), 7)), np.zeros((len(priors), 7))
+        if said:
+            depth = float(np.exp(estimate.log_depths).mean()) if len(estimate.log_depths) else 1.0
+            doubts = np.array([prior.doubt for prior in said])
+            poses = np.stack([prior.T_camera_world for prior in said])
+            scales = estimate.log_scales[known] - np.array([prior.log_scale for prior in said])
+            deviations = np.column_stack([pose_deviations(doubts, depth), SCALE_DEVIATION * doubts])
+            residuals = np.column_stack([pose_residuals(estimate.T_camera_world[known], poses), scales]) / deviations
+            roots = prior_roots(np.add.reduceat(residuals**2, [0, 3, 6], axis=1))
+            self.cost += float((roots - 1).sum()) * PRIOR_KERNEL**2
+            weights = np.repeat(1 / roots, [3, 3, 1], axis=1)
+            diagonal[known], gradient[known] = weights / deviations**2, weights * residuals / deviations
+        return diagonal.ravel(), gradient.ravel()
 
     def _moved(self, x: Array, y: Array) -> tuple[Estimate | None, float]:
         """The estimate after a step of keyframes (K, 7) and points (N,)."""
@@ -237,14 +229,6 @@ class _System:
         return replace(
             self._estimate, T_camera_world=T, log_scales=self._estimate.log_scales + x[:, 6], log_depths=log_depths
         ), size
-
-
-def _turns(rotations: Array) -> Array:
-    """(K, 3) axes times radians of rotations (K, 3, 3); short for those near half a turn."""
-    odd = rotations - rotations.transpose(0, 2, 1)
-    axes = 0.5 * np.stack([odd[:, 2, 1], odd[:, 0, 2], odd[:, 1, 0]], axis=1)
-    sines, cosines = np.linalg.norm(axes, axis=1), (np.trace(rotations, axis1=1, axis2=2) - 1) / 2
-    return np.asarray(axes * (np.arctan2(sines, cosines) / np.maximum(sines, 1e-12))[:, None])
 
 
 def _cross(points: Array) -> Array:

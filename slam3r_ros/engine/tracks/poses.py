@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from slam3r_ros.engine.geometry import Array, invert_rigid
 from slam3r_ros.engine.tracks.bundle_adjustment import adjust, observed_errors
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
+from slam3r_ros.engine.tracks.prior import SCALE_DEVIATION, Prior
 from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
 from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
 
@@ -27,6 +28,8 @@ PIXEL_DEVIATION = 0.25
 """Of one coordinate of a corner that was followed, pixels."""
 OUTLIER_PX = 3.0
 """Distance from where a point should be seen beyond which it is not followed any more."""
+SEEN_SCALE_DEVIATION = 0.02
+"""Of the logarithm of a frame's scale by the depths of its tracks."""
 ADJUST_STEPS = 2
 
 
@@ -40,10 +43,8 @@ class View:
     """(3, 3) intrinsics of ``grey``."""
     depths: NDArray[np.float32]
     """(H, W) along the optical axis, of the frame's own pointmap, in any unit; NaN where it has none."""
-    T_world_camera: Array | None
-    """(4, 4) L2W's pose; None where it has none that counts."""
-    scale: float | None
-    """World length of the depths' unit, as L2W has it; None where that is not known."""
+    prior: Prior | None
+    """What L2W says of the frame; None where it says nothing that counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +90,9 @@ class TrackPoses:
         located = self._follow(view) if self._can_follow(view.grey) else None
         if located is None:
             self.reset()
-            if view.T_world_camera is not None and view.scale is not None:
-                self._last = orthonormal(invert_rigid(view.T_world_camera))
-                self._add_keyframe(view, self._last, float(np.log(view.scale)))
+            if view.prior is not None:
+                self._last = orthonormal(view.prior.T_camera_world)
+                self._add_keyframe(view, self._last, view.prior.log_scale)
         self._grey = view.grey
         return located
 
@@ -106,7 +107,10 @@ class TrackPoses:
             return None
         slopes, deviation = _slopes(self._pixels, view.matrix), PIXEL_DEVIATION / view.matrix[0, 0]
         points = self._window.points_world()
-        T = resect(points, slopes, [self._last, self._motion @ self._last], deviation)
+        starts = [self._last, self._motion @ self._last]
+        if view.prior is not None:
+            starts.append(view.prior.T_camera_world)
+        T = resect(points, slopes, starts, deviation, view.prior)
         errors_px = slope_errors(points, slopes, T) * view.matrix[0, 0]
         good = errors_px <= OUTLIER_PX
         share = float(good.mean())
@@ -122,7 +126,7 @@ class TrackPoses:
         return Located(
             T_world_camera=invert_rigid(T),
             scale=scale,
-            growth=1.0 if view.scale is None else scale / view.scale,
+            growth=1.0 if view.prior is None else float(np.exp(log_scale - view.prior.log_scale)),
             points=len(self._pixels),
             share=share,
             error_px=float(np.median(errors_px[good])),
@@ -141,8 +145,12 @@ class TrackPoses:
         depths = _sampled(view.depths, self._pixels, view.grey.shape)
         both = np.isfinite(depths) & (z > 0)
         if both.sum() < FEWEST_POINTS:
-            return float(np.log(view.scale)) if view.scale is not None else self._window.newest.log_scale
-        return float(np.median(np.log(z[both]) - np.log(depths[both])))
+            return view.prior.log_scale if view.prior is not None else self._window.newest.log_scale
+        seen = float(np.median(np.log(z[both]) - np.log(depths[both])))
+        if view.prior is None:
+            return seen
+        share = 1 / (1 + (SCALE_DEVIATION * view.prior.doubt / SEEN_SCALE_DEVIATION) ** 2)
+        return share * view.prior.log_scale + (1 - share) * seen
 
     def _is_keyframe(self, view: View) -> bool:
         moved = float(np.median(np.linalg.norm(self._pixels - self._at_keyframe, axis=1)))
@@ -159,10 +167,8 @@ class TrackPoses:
         room = max(0, FOLLOWED_POINTS - len(self._pixels))
         fresh, depths = fresh[:room], depths[:room]
         own = np.log(_sampled(view.depths, self._pixels, view.grey.shape))
-        prior = None if view.T_world_camera is None or view.scale is None else invert_rigid(view.T_world_camera)
-        prior_log_scale = log_scale if view.scale is None else float(np.log(view.scale))
         slopes = _slopes(self._pixels, view.matrix)
-        sighting = Sighting(slopes, own, T_camera_world, log_scale, prior, prior_log_scale)
+        sighting = Sighting(slopes, own, T_camera_world, log_scale, view.prior)
         self._window.add(sighting, _slopes(fresh, view.matrix), depths)
         self._pixels = np.concatenate([self._pixels, fresh])
         if len(self._window) > 1:

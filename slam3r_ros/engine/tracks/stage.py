@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
 from slam3r_ros.engine.settings import PoseSettings
 from slam3r_ros.engine.tracks.poses import Located, TrackPoses, View
+from slam3r_ros.engine.tracks.prior import Prior, doubt_of
 from slam3r_ros.engine.transfer import to_device
 from slam3r_ros.engine.types import Keyframe, PoseEstimate, State
 
@@ -55,12 +56,15 @@ class TrackStage:
                 1.0,
             )
             valid = (depths > 0) & on_host.points_world.any(axis=2)
+        prior = None
+        if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
+            doubt = doubt_of(pose.reprojection_error_px / pose.focal_px)
+            prior = Prior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
         return View(
             frame.grey,
             matrix,
             np.where(valid & np.isfinite(depths), depths, np.float32(np.nan)),
-            T_world_camera,
-            float(scale) if np.isfinite(scale) and scale > 0 else None,
+            prior,
         )
 
     def _matrix(self, keyframe: Keyframe) -> Array | None:

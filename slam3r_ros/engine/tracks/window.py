@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
-from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Observations, Priors, Problem
+from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Observations, Problem
+from slam3r_ros.engine.tracks.prior import Prior
 
 WINDOW_KEYFRAMES = 7
 """Most keyframes of the window."""
@@ -30,9 +31,8 @@ class Sighting:
     """(4, 4) as estimated."""
     log_scale: float
     """Of the world's length of the pointmap's unit, as estimated."""
-    prior: Array | None
-    """(4, 4) T_camera_world of L2W; None where it has none that counts."""
-    prior_log_scale: float
+    prior: Prior | None
+    """What L2W says; None where it says nothing that counts."""
 
 
 class TrackWindow:
@@ -101,16 +101,11 @@ class TrackWindow:
         """The window as a problem, and what is estimated so far."""
         point, keyframe = np.nonzero(self._seen.T)
         keyframes = self._keyframes
-        identity = np.eye(4)
         problem = Problem(
             Observations(keyframe, point, self._slopes[keyframe, point], self._log_depths_seen[keyframe, point]),
             self._anchors,
             self._rays,
-            Priors(
-                np.stack([identity if each.prior is None else each.prior for each in keyframes]),
-                np.array([each.prior_log_scale for each in keyframes]),
-                np.array([each.prior is not None for each in keyframes]),
-            ),
+            tuple(keyframe.prior for keyframe in keyframes),
             fixed=FIXED_KEYFRAMES if len(keyframes) == WINDOW_KEYFRAMES else 1,
             slope_deviation=slope_deviation,
         )
