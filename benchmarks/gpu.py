@@ -106,16 +106,12 @@ def resize_lines(device: str) -> list[str]:
 
 def attention_lines(device: str, config: NetworkConfig) -> list[str]:
     """The time of every backend of attention, and which one 'auto' takes."""
-    on, cells = choose_device(device), []
-    for dtype in PRECISIONS.values():
-        load = AttentionLoad(
-            dtype, config.token_count, config.decoder_heads, config.decoder_width // config.decoder_heads
-        )
+    on, cells, heads = choose_device(device), [], config.decoder_heads
+    for precision, dtype in PRECISIONS.items():
+        load = AttentionLoad(dtype, config.token_count, heads, config.decoder_width // heads)
         times = {name: backend_seconds(name, load, on) * 1e3 for name in BACKENDS if name != "auto"}
         texts = [f"{name} {ms:.3f}" for name, ms in times.items() if ms < float("inf")]
-        cells.append(
-            f"{str(dtype).removeprefix('torch.')}: {', '.join(texts)}, auto: {choose_backend('auto', on, load)}"
-        )
+        cells.append(f"{precision}: {', '.join(texts)}, auto: {choose_backend('auto', on, load)}")
     return [f"**Attention of 10 views, ms**: {'; '.join(cells)}"]
 
 

@@ -193,8 +193,9 @@ def latency_table(latencies: Sequence[Latency]) -> list[str]:
     for each in latencies:
         stage_ms = " | ".join(f"{each.stage_ms.get(stage, 0):.2f}" for stage in stages)
         stream = each.stream
+        graphs = "yes" if stream.graphs and stream.is_on_gpu else "no"
         lines.append(
-            f"| {stream.precision} | {stream.shortlist or 'none'} | {'yes' if stream.graphs and stream.is_on_gpu else 'no'} "
+            f"| {stream.precision} | {stream.shortlist or 'none'} | {graphs} "
             f"| {each.p50_ms:.1f} | {each.p95_ms:.1f} | {each.frames_per_second:.1f} | {each.peak_memory_mib:.0f} "
             f"| {each.device_memory_mib:.0f} | {sum(each.waits.values())} | {stage_ms} |"
         )
@@ -293,15 +294,17 @@ def measure_full_memory(stream: Stream, frames: int, together: int = 10) -> Full
         return None
     slam, images, answered = stream.slam(), camera_images(), 0
     _free()
-    total = torch.cuda.get_device_properties(stream.device).total_memory
-    allowed = torch.cuda.memory_reserved(stream.device) + SPARE_MIB * 2**20
-    torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), stream.device)
+    index = torch.device(stream.device).index
+    gpu = torch.cuda.current_device() if index is None else index  # the limit wants a number
+    total = torch.cuda.get_device_properties(gpu).total_memory
+    allowed = torch.cuda.memory_reserved(gpu) + SPARE_MIB * 2**20
+    torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), gpu)
     try:
         for first in range(0, frames, together):
             batch = [Frame(n, images[n % len(images)]) for n in range(first, first + together)]
             answered += len(slam.push(*batch))
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, stream.device)
+        torch.cuda.set_per_process_memory_fraction(1.0, gpu)
     status = slam.status()
     return FullMemory(frames, answered, status.lost_frames, status.keyframes, status.warnings)
 
