@@ -35,7 +35,7 @@ from benchmarks.gpu_stream import (  # noqa: E402
 )
 from benchmarks.machine import ROOT, best_seconds, measure_ceilings  # noqa: E402
 from benchmarks.operations import ONE_BY_ONE, PUBLISHED, Workload  # noqa: E402
-from benchmarks.precision import compare_precisions  # noqa: E402
+from benchmarks.precision import compare_precisions, drift_table, measure_drift  # noqa: E402
 from benchmarks.random_networks import published_config, random_networks  # noqa: E402
 from benchmarks.ratio import ENGINE, FROM_SCRATCH, SHORTLIST, TOKENS_KEPT, compare, comparison_table  # noqa: E402
 from benchmarks.report import Report, write  # noqa: E402
@@ -47,6 +47,10 @@ from slam3r_ros.networks.attention import BACKENDS, AttentionLoad, backend_secon
 from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.weights import PRECISIONS, choose_device  # noqa: E402
 from slam3r_ros.tools.parity import compare as compare_with_golden  # noqa: E402
+from slam3r_ros.training.seeds import FIRST_DEMO_SEED  # noqa: E402
+from slam3r_ros.training.sequence_files import render_sequence  # noqa: E402
+from slam3r_ros.training.worlds.family import family_of  # noqa: E402
+from slam3r_ros.training.worlds.paths.choose import PathSettings  # noqa: E402
 
 GOLDEN = ROOT / "test" / "data" / "golden"
 TIME_LIMIT_S = 400.0
@@ -67,14 +71,20 @@ class Size:
     """Timed through the whole engine, after those that fill the buffer."""
     live_seconds: float
     """Of each stream beside a camera."""
+    video_frames: int
+    """Of the rendered video that the embedded weights map in every precision."""
+    video_size: tuple[int, int]
+    """(width, height)."""
 
     def load(self, load: Workload) -> Workload:
         """A published workload with this buffer."""
         return replace(load, buffer_size=self.buffer_size, shortlist=self.shortlist)
 
 
-FULL = Size(published_config(), buffer_size=100, shortlist=30, rounds=5, frames=200, live_seconds=10.0)
-SMALL = Size(TINY, buffer_size=12, shortlist=10, rounds=1, frames=5, live_seconds=0.5)
+FULL = Size(published_config(), buffer_size=100, shortlist=30, rounds=5, frames=200, live_seconds=10.0,
+            video_frames=120, video_size=(320, 240))  # fmt: skip
+SMALL = Size(TINY, buffer_size=12, shortlist=10, rounds=1, frames=5, live_seconds=0.5, video_frames=16,
+             video_size=(64, 48))  # fmt: skip
 
 
 def parity_lines(device: str) -> list[str]:
@@ -131,6 +141,7 @@ class Measurement:
             self._streams,
             self._live,
             self._ratios,
+            self._drift,
             self._full_memory,
             self._stages,
             self._tf32,
@@ -177,6 +188,15 @@ class Measurement:
             )  # fmt: skip
             self.lines += ["", *comparison_table(comparison)]
             self.values[title] = asdict(comparison)
+
+    def _drift(self) -> None:
+        """What half precision changes for trained weights."""
+        path, size = PathSettings(self._size.video_frames, 10.0), self._size.video_size
+        on = str(choose_device(self._device))
+        video = render_sequence(FIRST_DEMO_SEED, path, size, family_of("narrow"), device=on)
+        drifts = measure_drift([frame.colour for frame in video], self._device)
+        self.lines += ["", *drift_table(drifts)]
+        self.values["drift"] = [asdict(drift) for drift in drifts]
 
     def _full_memory(self) -> None:
         full = measure_full_memory(self._stream("bfloat16"), 600)

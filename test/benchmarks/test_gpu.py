@@ -17,6 +17,7 @@ def test_the_gpu_benchmark_runs_through_on_a_cpu(capsys: pytest.CaptureFixture[s
         assert f"| engine, {precision} |" in out
         assert f"| {precision} | none |" in out
     assert out.count(": equal, Pillow") == 3
+    assert "world points: error" in out
     assert "| published way, nothing kept between windows, bfloat16 |" in out
     assert all(f"| {precision} | {rate} |" in out for precision in ("bfloat16", "float16") for rate in (30, 60))
     # In float32 the engine gives what the published way gives.
@@ -43,4 +44,4 @@ def test_parts_for_which_no_time_is_left_are_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gpu, "TIME_LIMIT_S", -1.0)
     lines = gpu.Measurement("cpu", gpu.SMALL).run().lines
     left_out = [line.removeprefix("Left out for lack of time: ") for line in lines if line]
-    assert left_out == ["parity", "streams", "live", "ratios", "full_memory", "stages", "tf32"]
+    assert left_out == ["parity", "streams", "live", "ratios", "drift", "full_memory", "stages", "tf32"]
