@@ -57,6 +57,15 @@ def test_work_that_is_not_set_comes_from_the_weights() -> None:
     assert (settings.keyframes.buffer_size, settings.keyframes.interval) == (-1, 4)
 
 
+@pytest.mark.parametrize(("said", "recommended", "used"), [
+    ("auto", True, "on"), ("auto", False, "off"), ("off", True, "off"), ("on", False, "on"),
+])  # fmt: skip
+def test_tracks_are_used_as_the_weights_recommend_or_as_is_said(said: str, recommended: bool, used: str) -> None:
+    settings = SlamSettings().with_values({"pose.tracks": said}).resolved(WeightSettings(tracks=recommended))
+    assert settings.pose.tracks == used
+    assert SlamSettings.published().resolved(WeightSettings(tracks=True)).pose.tracks == "off"
+
+
 def test_a_lookahead_beyond_the_radius_that_the_weights_recommend_is_refused() -> None:
     with pytest.raises(SettingError, match=r"window.lookahead: expected at most window.radius = 2, got 3"):
         SlamSettings().with_values({"window.lookahead": 3}).resolved(WeightSettings(radius=2))

@@ -82,6 +82,9 @@ def test_recommended_settings_are_read(weights: Path) -> None:
     assert load_networks(str(weights), device="cpu").recommended == WeightSettings()
     (weights / "settings.yaml").write_text("map_confidence: 3\n")
     assert load_networks(str(weights), device="cpu").recommended.map_confidence == 3.0
+    (weights / "settings.yaml").write_text("tracks: true\nstride: 4\n")
+    recommended = load_networks(str(weights), device="cpu").recommended
+    assert (recommended.tracks, recommended.stride) == (True, 4)
     (weights / "settings.yaml").write_text("map_threshold: 3\n")
     with pytest.raises(WeightsError, match="settings.yaml.*map_confidence.*map_threshold"):
         load_networks(str(weights), device="cpu")

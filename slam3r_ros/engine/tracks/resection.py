@@ -12,8 +12,8 @@ from slam3r_ros.engine.tracks.prior import PRIOR_KERNEL, Prior, pose_deviations,
 
 KERNEL = 2.0
 """Deviations at which the weight of a residual has fallen to a half."""
-STEPS = 4
-SMALLEST_STEP = 1e-4
+STEPS = 8
+SMALLEST_STEP = 2e-4
 DAMPING = 1e-9
 """Of the normal equations, over the mean of their diagonal."""
 

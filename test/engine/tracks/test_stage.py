@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from plane_scene import MATRIX, SIDE, depths, image, pose
+
+from slam3r_ros.engine.camera import Camera
+from slam3r_ros.engine.encode import Encoder, grey_crop
+from slam3r_ros.engine.geometry import Array, invert_rigid, rigid, transform_points
+from slam3r_ros.engine.settings import PoseSettings
+from slam3r_ros.engine.tracks.stage import TrackStage
+from slam3r_ros.engine.types import EncodedFrame, Frame, HostPointmaps, Keyframe, LocalPointmap, PoseEstimate, State
+from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.weights import Networks
+
+HALF = SIDE // 2
+CAMERA = Camera(SIDE, SIDE, MATRIX[0, 0], MATRIX[1, 1], MATRIX[0, 2], MATRIX[1, 2]).scaled(HALF, HALF)
+SCALE = 0.5
+NOTHING = torch.empty(0)
+
+
+def own_points(T_world_camera: Array) -> Array:
+    """(HALF, HALF, 3) camera points, metres."""
+    v, u = np.mgrid[:HALF, :HALF]
+    rays = np.stack([(u - CAMERA.cx) / CAMERA.fx, (v - CAMERA.cy) / CAMERA.fy, np.ones_like(u)], axis=-1)
+    return np.asarray(rays * depths(T_world_camera)[..., None])
+
+
+def keyframe(number: int, T_estimated: Array, *, lost: bool = False, own: bool = True) -> Keyframe:
+    """Frame ``number`` as L2W answers it when it takes the frame to be at ``T_estimated``."""
+    points = own_points(pose(number)).astype(np.float32)
+    world = transform_points(T_estimated, points).astype(np.float32)
+    world[0, 0] = 0
+    valid = np.full((HALF, HALF), own)
+    host = HostPointmaps(world, np.full((HALF, HALF), 5.0, np.float32), points / SCALE, world[..., 0], valid)
+    layer = LayerInput(NOTHING, NOTHING, NOTHING, NOTHING)
+    crop = np.zeros((HALF, HALF, 3), np.uint8)
+    frame = EncodedFrame(number, number, crop, CAMERA, NOTHING, layer, layer, number, image(pose(number)))
+    local = LocalPointmap(frame, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
+    estimate = PoseEstimate(T_estimated, CAMERA.fx, 0.9, 2.0, SCALE if own else np.nan, 0.01)
+    state = State.LOST if lost else State.TRACKING
+    return Keyframe(local, torch.from_numpy(world), NOTHING, host, 5.0, 5.0, None, estimate, state, lost)
+
+
+def misplaced(number: int) -> Array:
+    return pose(number) @ rigid(np.eye(3), 0.1 * np.random.default_rng(number).normal(size=3))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_pose_and_points_move_together(own: bool) -> None:
+    stage = TrackStage(PoseSettings())
+    results = [stage.refine(keyframe(number, misplaced(number), own=own)) for number in range(12)]
+    assert results[0].pose is not None and np.array_equal(results[0].pose.T_world_camera, misplaced(0))
+    result, before = results[-1], keyframe(11, misplaced(11), own=own)
+    assert result.pose is not None and before.pose is not None
+    assert not np.allclose(result.pose.T_world_camera, before.pose.T_world_camera, atol=0.02)
+    seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)[1:]
+    ratio = seen / own_points(pose(11))[1:]
+    assert ratio.std() < 1e-3  # the same rays, all distances by one factor
+    assert ratio.mean() == pytest.approx(1.0, abs=0.1)
+    if own:
+        assert result.pose.scale / SCALE == pytest.approx(ratio.mean(), rel=1e-3)
+    assert not result.on_host.points_world[0, 0].any()  # the mark of an invalid point
+    assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
+    assert result.pose.inlier_fraction == before.pose.inlier_fraction
+
+
+def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_map() -> None:
+    stage = TrackStage(PoseSettings())
+    for number in range(8):
+        stage.refine(keyframe(number, pose(number)))
+    elsewhere = keyframe(8, rigid(np.eye(3), [50.0, 0, 0]), lost=True)
+    result = stage.refine(elsewhere)
+    assert (result.state, result.held) == (State.TRACKING, True)
+    assert result.pose is not None
+    assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - pose(8)[:3, 3]) < 0.05
+    assert 0.5 < result.pose.inlier_fraction <= 1 and result.pose.reprojection_error_px < 1
+    assert result.on_host is elsewhere.on_host
+    assert TrackStage(PoseSettings()).refine(elsewhere) is elsewhere
+
+
+def test_without_an_image_for_the_tracks_nothing_changes() -> None:
+    stage, whole = TrackStage(PoseSettings()), keyframe(1, pose(1))
+    stage.refine(keyframe(0, pose(0)))
+    bare = replace(whole, local=replace(whole.local, frame=replace(whole.local.frame, grey=None)))
+    assert stage.refine(bare) is bare
+
+
+def test_the_focal_length_is_that_of_the_pose_where_the_camera_is_not_used() -> None:
+    stage = TrackStage(PoseSettings(use_camera_info=False))
+    results = [stage.refine(keyframe(number, misplaced(number))) for number in range(12)]
+    positions = np.array([r.pose.T_world_camera[:3, 3] for r in results if r.pose is not None])[1:]
+    true = np.array([pose(number)[:3, 3] for number in range(12)])[1:]
+    errors = (positions - positions.mean(axis=0)) - (true - true.mean(axis=0))
+    assert np.linalg.norm(errors, axis=1).max() < 0.05
+
+
+@pytest.mark.parametrize("size", [(480, 640), (640, 480), (5, 4), (2, 2), (33, 500), (1080, 1920)])
+def test_the_grey_crop_is_the_networks_crop_only_finer(size: tuple[int, int]) -> None:
+    assert grey_crop(np.full((*size, 3), 77, np.uint8), (112, 112)).shape == (224, 224)
+    assert grey_crop(np.full((*size, 3), 77, np.uint8), (224, 224)).shape == (224, 224)
+    assert (grey_crop(np.full((*size, 3), 77, np.uint8), (112, 112)) == 77).all()
+
+
+def test_a_dot_lies_in_the_grey_crop_where_its_camera_sees_it(tiny_networks: Networks) -> None:
+    camera = Camera(640, 480, fx=500.0, fy=510.0, cx=321.0, cy=238.0)
+    point = np.array([0.1, -0.05, 1.0])
+    u, v = (camera.matrix @ point)[:2]
+    y, x = np.mgrid[:480, :640]
+    dot = np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 6.0**2))[..., None] * 255
+    frame = Frame(0, dot.repeat(3, axis=2).astype(np.uint8), camera)
+    encoded = Encoder(tiny_networks.i2p, with_grey=True).encode([frame], 0)[0]
+    assert encoded.grey is not None and encoded.camera is not None
+    assert Encoder(tiny_networks.i2p).encode([frame], 0)[0].grey is None
+    height, width = encoded.grey.shape
+    rows, columns = np.mgrid[:height, :width]
+    found = np.array([(encoded.grey * columns).sum(), (encoded.grey * rows).sum()]) / encoded.grey.sum()
+    expected = (encoded.camera.scaled(width, height).matrix @ point)[:2]
+    np.testing.assert_allclose(found, expected, atol=0.35)

@@ -1,0 +1,49 @@
+"""A camera that moves before a slanted wall with a random texture: exact images, depths and poses for image tracks."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.engine.geometry import Array, invert_rigid, rigid
+
+SIDE = 224
+"""Pixels of the square images."""
+MATRIX = np.array([[220.0, 0, 111.5], [0, 220.0, 111.5], [0, 0, 1]])
+TEXTURE_PX_PER_M = 150.0
+"""Of the wall."""
+_CORNER, _ACROSS, _DOWN = np.array([-5.0, -4.0, 3.2]), np.array([0.98, 0.0, -0.2]), np.array([0.0, 1.0, 0.05])
+
+
+def _texture() -> NDArray[np.uint8]:
+    random = np.random.default_rng(5)
+    layers = [cv2.resize(random.random((n, n)), (1500, 1500), interpolation=cv2.INTER_CUBIC) for n in (40, 120, 300)]
+    return np.asarray((sum(layers) / 3).clip(0, 1) * 255, dtype=np.uint8)
+
+
+TEXTURE = _texture()
+
+
+def pose(number: float, *, moving: bool = True) -> Array:
+    """T_world_camera, metres: on a curve, turning; only turning if not ``moving``."""
+    turn = cv2.Rodrigues(np.array([0.05 * np.sin(number / 9), 0.1 * np.sin(number / 14), 0.02 * np.sin(number / 5)]))[0]
+    shift = [0.03 * number, 0.15 * np.sin(number / 8), 0.1 * np.sin(number / 11)] if moving else np.zeros(3)
+    return rigid(turn, shift)
+
+
+def image(T_world_camera: Array) -> NDArray[np.uint8]:
+    """(SIDE, SIDE) grey."""
+    T = invert_rigid(T_world_camera)
+    plane = np.column_stack([_ACROSS / TEXTURE_PX_PER_M, _DOWN / TEXTURE_PX_PER_M, _CORNER])
+    to_image = MATRIX @ (T[:3, :3] @ plane + np.outer(T[:3, 3], [0, 0, 1]))
+    return np.asarray(cv2.warpPerspective(TEXTURE, to_image, (SIDE, SIDE), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def depths(T_world_camera: Array) -> NDArray[np.float32]:
+    """(SIDE / 2, SIDE / 2) along the optical axis, metres."""
+    normal = np.cross(_ACROSS, _DOWN)
+    v, u = np.mgrid[0.5:SIDE:2, 0.5:SIDE:2]
+    rays = np.stack([(u - MATRIX[0, 2]) / MATRIX[0, 0], (v - MATRIX[1, 2]) / MATRIX[1, 1], np.ones_like(u)], axis=-1)
+    along = rays @ T_world_camera[:3, :3].T @ normal
+    return np.asarray((normal @ (_CORNER - T_world_camera[:3, 3])) / along, dtype=np.float32)
