@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -85,34 +85,54 @@ class Encoder:
             image = resize_and_crop(image, self._network.config.image_size)
         return PreparedFrame(frame.stamp_ns, image, camera, frame.image.shape[:2], frame.skipped, grey)
 
+    @torch.inference_mode()
+    def encode_ahead(self, frame: PreparedFrame) -> PreparedFrame:
+        """The frame with its tokens where the network is on a CPU, whose cores can share the work; else as it is.
+
+        To be used by one thread, while no other encodes.
+        """
+        if self._network.device.type != "cpu":
+            return frame
+        return replace(frame, encoded=self._encode([frame])[0])
+
     def encode(
         self, frames: Sequence[Frame | PreparedFrame], first_index: int, first_source: int | None = None
     ) -> list[EncodedFrame]:
-        """Encode, after preparing what is not prepared.
+        """Encode what is not encoded, after preparing what is not prepared.
 
         Indices count from ``first_index``, those in the camera's stream from ``first_source`` (default: the same).
         """
-        network, size = self._network, self._network.config.image_size
         prepared = [self.prepare(frame) if isinstance(frame, Frame) else frame for frame in frames]
+        ahead = [frame.encoded for frame in prepared if frame.encoded is not None]
+        encoded = ahead if len(ahead) == len(prepared) else self._encode(prepared)
+        source = (first_index if first_source is None else first_source) - 1
+        numbered = []
+        for number, (frame, each) in enumerate(zip(prepared, encoded, strict=True)):
+            source += 1 + frame.skipped
+            numbered.append(replace(each, index=first_index + number, source_index=source))
+        return numbered
+
+    def _encode(self, prepared: Sequence[PreparedFrame]) -> list[EncodedFrame]:
+        """All but their numbers."""
+        network, size = self._network, self._network.config.image_size
         grey_levels, crops = self._crops(prepared)
         tokens = network.encode(grey_levels / 127.5 - 1)
         x = network.decoder_tokens(tokens)
         references, sources = network.first_reference(x), network.first_source(x)
-        all_skipped = accumulate(frame.skipped for frame in prepared)
         (images,) = crops.wait()  # the device encodes meanwhile
         return [
             EncodedFrame(
-                index=first_index + number,
+                index=0,
                 stamp_ns=frame.stamp_ns,
                 image=images[number],
                 camera=None if frame.camera is None else crop_camera(frame.camera, size),
                 tokens=tokens[number],
                 as_reference=references[number],
                 as_source=sources[number],
-                source_index=(first_index if first_source is None else first_source) + number + skipped,
+                source_index=0,
                 grey=frame.grey,
             )
-            for number, (frame, skipped) in enumerate(zip(prepared, all_skipped, strict=True))
+            for number, frame in enumerate(prepared)
         ]
 
     def _crops(self, frames: Sequence[PreparedFrame]) -> tuple[Tensor, Download]:

@@ -47,12 +47,13 @@ class Slam:
     """Streaming SLAM: push frames in the order they were taken, take what each of them changed.
 
     Work and memory for one frame are bounded whatever came before it, but for the trajectory and the keyframes'
-    records (under 200 bytes a frame). To be used by one thread; `status` may be called from another.
+    records (under 200 bytes a frame). To be used by one thread; `status` may be called from another, and another one
+    may prepare and encode frames ahead with ``encoder``.
     """
 
     def __init__(self, networks: NetworkPair, settings: SlamSettings | None = None) -> None:
         self.settings = settings = (settings or SlamSettings()).resolved(networks.recommended)
-        self._encoder = Encoder(networks.i2p, with_grey=settings.pose.tracks == "on")
+        self.encoder = Encoder(networks.i2p, with_grey=settings.pose.tracks == "on")
         self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
         self._initializer = Initializer(self._local_points, settings.initialize, settings.register.point_confidence)
         self._retrieval = Retrieval(networks.i2p, settings.register.scene_frames, settings.register.shortlist)
@@ -62,10 +63,6 @@ class Slam:
         self._forget()
 
     # ---- what goes in ------------------------------------------------------------------------------------------
-
-    def prepare(self, frame: Frame) -> PreparedFrame:
-        """What `push` would do first with the frame, ahead of it; one other thread may do this meanwhile."""
-        return self._encoder.prepare(frame)
 
     @torch.inference_mode()
     def push(self, *frames: Frame | PreparedFrame) -> list[MapUpdate]:
@@ -154,7 +151,7 @@ class Slam:
         encoded: list[EncodedFrame] = []
         for batch in self._thrift.batches(frames):
             source = encoded[-1].source_index + 1 if encoded else self._source_count
-            encoded += self._encoder.encode(batch, self._frame_count + len(encoded), source)
+            encoded += self.encoder.encode(batch, self._frame_count + len(encoded), source)
         return encoded
 
     def _initialize(self, indices: Sequence[int]) -> World | NotInitialized:

@@ -74,6 +74,8 @@ class PreparedFrame:
     """As the frame's."""
     grey: NDArray[np.uint8] | None = None
     """As the encoded frame's."""
+    encoded: EncodedFrame | None = None
+    """Where it has been encoded ahead: all but its numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

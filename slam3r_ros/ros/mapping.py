@@ -35,7 +35,7 @@ class Mapping:
         self._notices = notices
         self._events = events
         self._state = State.WAITING_FOR_IMAGES
-        self._told_failures = 0
+        self._told_failures = self._told_warnings = 0
         self._newest: ReadyFrame | None = None
         self._epoch = 0
         self._next_number: int | None = None
@@ -127,6 +127,9 @@ class Mapping:
         if status.initialisations_failed > self._told_failures:
             self._notices.warn("initialisation", status.reason)
         self._told_failures = status.initialisations_failed
+        for text in status.warnings[self._told_warnings :]:
+            self._notices.warn("memory", text)
+        self._told_warnings = len(status.warnings)
         if status.state is self._state:
             return
         if status.state is State.LOST:

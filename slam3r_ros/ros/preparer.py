@@ -1,11 +1,14 @@
-"""The thread between camera and engine: decodes and crops images while the engine is busy with those before."""
+"""The thread between camera and engine: decodes, crops and encodes images while the engine has those before."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 from slam3r_ros.engine.stage_clock import StageClock
+from slam3r_ros.engine.types import PreparedFrame
 from slam3r_ros.ros.counters import Counters
 from slam3r_ros.ros.demand import Demand
 from slam3r_ros.ros.frames import FrameMaker, ReadyFrame
@@ -27,12 +30,14 @@ class Preparer:
         frames: FrameMaker,
         counters: Counters,
         demand: Demand,
+        encode_ahead: Callable[[PreparedFrame], PreparedFrame],
     ) -> None:
         self._images = images
         self._ready = ready
         self._frames = frames
         self._counters = counters
         self._demand = demand
+        self._encode_ahead = encode_ahead
         self._takes_s = 0.0
         self._busy = threading.Lock()  # while an image is in work
         self.clock = StageClock()
@@ -56,6 +61,8 @@ class Preparer:
                 if frame is None:
                     self._counters.add_rejected(1)
                     continue
+                with self.clock.stage("encode_ahead"):
+                    frame = replace(frame, frame=self._encode_ahead(frame.frame))
                 self._takes_s += _WEIGHT * (time.monotonic() - began - self._takes_s)
                 self._counters.add_dropped(self._ready.put(frame))
 

@@ -72,9 +72,11 @@ class Session:
         self._stamps = StampGate(settings.time_jump)
         self._outputs = Outputs(node, settings, notices)
         slam = Slam(networks, settings.slam)
-        frames = FrameMaker(self._cameras, self._stamps, notices, slam.prepare)
+        frames = FrameMaker(self._cameras, self._stamps, notices, slam.encoder.prepare)
         self._demand = Demand()
-        self._preparer = Preparer(self._images, self._ready, frames, self._counters, self._demand)
+        self._preparer = Preparer(
+            self._images, self._ready, frames, self._counters, self._demand, slam.encoder.encode_ahead
+        )
         events = MappingEvents(self._now_ns, state_changed)
         self._mapping = Mapping(slam, self._outputs, notices, events, self._counters)
         self._input: ImageInput | None = None

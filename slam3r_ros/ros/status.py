@@ -38,7 +38,8 @@ def status_message(values: StatusValues) -> SlamStatus:
     """The message."""
     engine, counters, stage_ms = values.engine, values.counters, values.stage_ms
     state = SlamStatus.PAUSED if values.paused else engine.state.value
-    around = stage_ms.get("decode", 0.0) + stage_ms.get("publish", 0.0)
+    ahead = stage_ms.get("encode_ahead", 0.0)
+    around = stage_ms.get("decode", 0.0) + ahead + stage_ms.get("publish", 0.0)
     return SlamStatus(
         header=header(values.newest_stamp_ns, values.map_frame),
         state=state,
@@ -56,11 +57,11 @@ def status_message(values: StatusValues) -> SlamStatus:
         stride=engine.stride,
         effective_stride=max(1.0, engine.stride / engine.images_per_frame) if engine.stride else 0.0,
         latency_decode_ms=stage_ms.get("decode", 0.0),
-        latency_encode_ms=stage_ms.get("encode", 0.0),
+        latency_encode_ms=stage_ms.get("encode", 0.0) + ahead,
         latency_i2p_ms=stage_ms.get("i2p", 0.0),
         latency_retrieval_ms=stage_ms.get("retrieval", 0.0),
         latency_l2w_ms=stage_ms.get("l2w", 0.0),
-        latency_pose_ms=stage_ms.get("pose", 0.0),
+        latency_pose_ms=stage_ms.get("pose", 0.0) + stage_ms.get("tracks", 0.0),
         latency_map_ms=stage_ms.get("keyframes", 0.0) + stage_ms.get("map", 0.0),
         latency_publish_ms=stage_ms.get("publish", 0.0),
         latency_total_ms=stage_ms.get("total", 0.0) + around,

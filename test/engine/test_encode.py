@@ -124,3 +124,19 @@ def test_a_frame_prepared_ahead_is_encoded_as_any_other(tiny_networks: Networks)
     ahead, at_once = (encoder.encode([given], 0)[0] for given in (prepared, frame))
     assert (ahead.image == at_once.image).all() and ahead.camera == at_once.camera
     assert torch.equal(ahead.tokens, at_once.tokens)
+
+
+def test_frames_encoded_ahead_get_their_numbers_and_nothing_else_changes(tiny_networks: Networks) -> None:
+    encoder = Encoder(tiny_networks.i2p)
+    frames = [Frame(number, textured_image(number), skipped=2 * number) for number in range(3)]
+    ahead = [encoder.encode_ahead(encoder.prepare(frame)) for frame in frames]
+    assert all(frame.encoded is not None for frame in ahead)
+    for first in (ahead, [ahead[0], *frames[1:]]):  # some may not be
+        encoded = encoder.encode(first, 7, 20)
+        expected = [encoder.encode([frame], 7 + number)[0] for number, frame in enumerate(frames)]
+        numbers = [(frame.index, frame.source_index, frame.stamp_ns) for frame in encoded]
+        assert numbers == [(7, 20, 0), (8, 23, 1), (9, 28, 2)]
+        for got, one_by_one in zip(encoded, expected, strict=True):
+            torch.testing.assert_close(got.tokens, one_by_one.tokens)
+            torch.testing.assert_close(got.as_source.tensors, one_by_one.as_source.tensors)
+            assert (got.image == one_by_one.image).all()

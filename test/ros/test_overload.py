@@ -125,7 +125,7 @@ def make_preparer(
     images: Newest[Arrival] = Newest(capacity)
     ready: Newest[ReadyFrame] = Newest(capacity)
     counters = Counters()
-    return Preparer(images, ready, frames, counters, demand or Demand()), images, ready, counters
+    return Preparer(images, ready, frames, counters, demand or Demand(), lambda frame: frame), images, ready, counters
 
 
 def arrival(number: int, stamp: int) -> Arrival:
