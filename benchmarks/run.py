@@ -1,6 +1,6 @@
 """Speed and memory on this machine: ``make bench``, or ``python -m benchmarks.run PART ...``.
 
-Parts: ``topic`` (images over DDS into the real node: the demo), ``embedded`` (its networks' stages), ``published``
+Parts: ``topic`` (cameras over DDS into the real node), ``embedded`` (its networks' stages), ``published``
 (stages of the published size, random weights), ``ratio`` (the engine against the published way, all sizes over 4),
 ``published-ratio`` (the same at the published size, one round), ``precision`` (bfloat16 and float16), ``retrieval``
 (shortlist against full search) and ``long`` (10,000 frames). Each part's results go to
@@ -10,15 +10,12 @@ Parts: ``topic`` (images over DDS into the real node: the demo), ``embedded`` (i
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from slam3r_ros.networks.cpu import prepare_process
 
@@ -27,7 +24,7 @@ prepare_process()  # before torch is imported, as in the node
 import torch  # noqa: E402
 
 from benchmarks.long_run import RUNS, in_a_process_of_its_own, long_run_table, rendered_images  # noqa: E402
-from benchmarks.machine import ROOT, Ceilings, measure_ceilings  # noqa: E402
+from benchmarks.machine import Ceilings, measure_ceilings  # noqa: E402
 from benchmarks.operations import LADDER, ONE_BY_ONE, PUBLISHED, Count, Workload  # noqa: E402
 from benchmarks.precision import compare_precisions, drift_table, measure_drift  # noqa: E402
 from benchmarks.random_networks import published_config, random_networks  # noqa: E402
@@ -35,12 +32,15 @@ from benchmarks.ratio import Comparison, compare, comparison_table  # noqa: E402
 from benchmarks.report import Report, write  # noqa: E402
 from benchmarks.retrieval_agreement import agreement_table, measure_agreement, measure_growth  # noqa: E402
 from benchmarks.stages import StageCost, TimeBox, measure_stages, stage_table  # noqa: E402
+from benchmarks.topic import CASES, SECONDS, as_values, measure_topic, topic_table  # noqa: E402
 from slam3r_ros.engine.settings import SlamSettings  # noqa: E402
 from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.weights import load_networks  # noqa: E402
 from slam3r_ros.ros.settings import NodeSettings  # noqa: E402
+from slam3r_ros.tools.cli import main as command_line  # noqa: E402
 
 SHORTLIST = 30
+TOPIC_SEED = 20002
 STAGE_SECONDS = 20.0
 """Time box of one stage of the published size."""
 PRECISION_FRAMES = 90
@@ -48,13 +48,15 @@ LONG_FRAMES, LONG_STRETCH = 10_000, 1_000
 
 
 def topic(arguments: argparse.Namespace) -> Report:
-    """The demo's report on its rendered video; raises CalledProcessError if the demo fails."""
-    out = ROOT / "demo"
-    command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", "--out", str(out)]
-    subprocess.run([*command, "--frames", str(arguments.frames)], cwd=ROOT, check=True)
-    report: dict[str, Any] = json.loads((out / "report.json").read_text())
-    rows = [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in report.items() if _is_number(value)]
-    return Report(["| 640 x 480 at 30 Hz over DDS, embedded networks | |", "|---|---|", *rows], report)
+    """The embedded networks in the node, fed by cameras of several rates, sizes and transports."""
+    with tempfile.TemporaryDirectory() as directory:
+        video = arguments.video or Path(directory)
+        if arguments.video is None:
+            render = ["render", "--family", "narrow", "--seed", str(TOPIC_SEED), "--frames", str(arguments.frames)]
+            command_line([*render, "--size", "640x480", "--rate", "30", "--out", directory])
+        cases = [case for case in CASES if all(word in str(case).split() for word in arguments.case)]
+        measured = measure_topic(video, cases, SECONDS, arguments.parameters)
+    return Report(topic_table(measured), as_values(measured))
 
 
 def embedded(arguments: argparse.Namespace) -> Report:
@@ -166,10 +168,6 @@ def long(arguments: argparse.Namespace) -> Report:
     return Report(lines, {title: [asdict(s) for s in stretches] for title, stretches in runs.items()})
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 PARTS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "topic": topic,
     "embedded": embedded,
@@ -189,13 +187,24 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; {', '.join(DEFAULT)} if none")
     parser.add_argument("--device", default="auto", help="for the networks (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=300, help="images of the topic's video (default: %(default)s)")
-    parser.add_argument("--video", type=Path, help="directory of images for retrieval and long, else rendered")
+    parser.add_argument("--video", type=Path, help="directory of images for topic, retrieval and long, else rendered")
+    parser.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="of topic's cameras those with this word only: raw, compressed, 640x480, 1920x1080, 20, 30, 60",
+    )
+    parser.add_argument(
+        "-p", dest="parameters", action="append", default=[], metavar="NAME:=VALUE", help="parameter of topic's node"
+    )  # fmt: skip
     arguments = parser.parse_args()
     if unknown := [part for part in arguments.parts if part not in PARTS]:
         parser.error(f"unknown part '{unknown[0]}'; choose of {', '.join(PARTS)}")
     command = " ".join(["make bench", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
     for part in arguments.parts or DEFAULT:
-        print(write(part, PARTS[part](arguments), command), flush=True)
+        name = "-".join([part, *(arguments.case if part == "topic" else [])])
+        print(write(name, PARTS[part](arguments), command), flush=True)
     return 0
 
 
