@@ -107,17 +107,18 @@ class TrackPoses:
             return None
         slopes, deviation = _slopes(self._pixels, view.matrix), PIXEL_DEVIATION / view.matrix[0, 0]
         points = self._window.points_world()
-        starts = [self._last, self._motion @ self._last]
-        if view.prior is not None:
-            starts.append(view.prior.T_camera_world)
-        T = resect(points, slopes, starts, deviation, view.prior)
+        starts, prior = [self._last, self._motion @ self._last], view.prior
+        if prior is not None:
+            starts.append(prior.T_camera_world)
+            prior = prior if prior.doubt < 1 else None  # beside so many points it says nothing then
+        T = resect(points, slopes, starts, deviation, prior)
         errors_px = slope_errors(points, slopes, T) * view.matrix[0, 0]
         good = errors_px <= OUTLIER_PX
         share = float(good.mean())
         self._keep(self._pixels, good)
         if len(self._pixels) < FEWEST_POINTS or share < LEAST_SHARE:
             return None
-        log_scale = self._log_scale(view, T)
+        log_scale = self._log_scale(view, points[good] @ T[2, :3] + T[2, 3])
         if self._is_keyframe(view):
             self._add_keyframe(view, T, log_scale)
             T, log_scale = self._window.newest.T_camera_world, self._window.newest.log_scale
@@ -138,10 +139,8 @@ class TrackPoses:
         self._pixels, self._at_keyframe = pixels[kept], self._at_keyframe[kept]
         self._window.keep_followed(kept)
 
-    def _log_scale(self, view: View, T_camera_world: Array) -> float:
-        """Of the world's length of the pointmap's unit: how the tracks' depths compare."""
-        points = self._window.points_world()
-        z = points @ T_camera_world[2, :3] + T_camera_world[2, 3]
+    def _log_scale(self, view: View, z: Array) -> float:
+        """Of the world's length of the pointmap's unit: how the tracks' depths (N,) compare."""
         depths = _sampled(view.depths, self._pixels, view.grey.shape)
         both = np.isfinite(depths) & (z > 0)
         if both.sum() < FEWEST_POINTS:
