@@ -123,7 +123,8 @@ class Latency:
     device_memory_mib: float
     """Of the GPU in use at the end, all that is on it: driver, libraries and graphs included."""
     waits: dict[str, int]
-    """Calls in one push that made the program wait for the GPU, by file and line."""
+    """Calls in one push that made the program wait for the GPU, by file and line, beside the copies waited for on
+    purpose (by their events, which torch does not count): there should be none."""
     stage_ms: dict[str, float]
 
 
@@ -186,7 +187,7 @@ def latency_table(latencies: Sequence[Latency]) -> list[str]:
         "replaced by a wall's, so that pose and map do what they do in life; a stage that waits for the GPU has the "
         "time of those before it that did not)",
         "",
-        "| precision | shortlist | CUDA graphs | p50 ms | p95 ms | frames/s | peak MiB | device MiB | waits a frame "
+        "| precision | shortlist | CUDA graphs | p50 ms | p95 ms | frames/s | peak MiB | device MiB | hidden waits a frame "
         f"| {' | '.join(stages)} |",
         "|---" * (9 + len(stages)) + "|",
     ]
@@ -201,7 +202,10 @@ def latency_table(latencies: Sequence[Latency]) -> list[str]:
         )
     waits = sum((Counter(each.waits) for each in latencies), Counter())
     if waits:
-        lines += ["", "Waits, over all rows: " + ", ".join(f"{where} x {count}" for where, count in waits.items())]
+        lines += [
+            "",
+            "Hidden waits, over all rows: " + ", ".join(f"{where} x {count}" for where, count in waits.items()),
+        ]
     return lines
 
 
