@@ -187,8 +187,8 @@ def latency_table(latencies: Sequence[Latency]) -> list[str]:
         "replaced by a wall's, so that pose and map do what they do in life; a stage that waits for the GPU has the "
         "time of those before it that did not)",
         "",
-        "| precision | shortlist | CUDA graphs | p50 ms | p95 ms | frames/s | peak MiB | device MiB | hidden waits a frame "
-        f"| {' | '.join(stages)} |",
+        "| precision | shortlist | CUDA graphs | p50 ms | p95 ms | frames/s | peak MiB | device MiB "
+        f"| hidden waits a frame | {' | '.join(stages)} |",
         "|---" * (9 + len(stages)) + "|",
     ]
     for each in latencies:
