@@ -43,7 +43,12 @@ class NodeSettings:
         choices=("sensor_data", "reliable"),
     )
     image_queue: int = setting(
-        2, "newest images kept while the engine is busy; older ones are dropped", unit="images", minimum=1, maximum=100
+        1,
+        "newest images kept while the engine is busy; older ones are dropped. 1 answers soonest; with more, those that "
+        "wait are mapped together, which maps more of them a second",
+        unit="images",
+        minimum=1,
+        maximum=100,
     )
     rectified: bool = setting(
         False, "the images are rectified: take the intrinsics of camera_info's P, without distortion"
