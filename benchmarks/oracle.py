@@ -4,7 +4,7 @@
 
 Oracles (`slam3r_ros.evaluation.oracle`) answer from a sequence's truth; the table says how much of each error reaches
 the trajectory and the map, with the engine's pose, with PnP alone and with the similarity alone, without and with later
-members of windows, with known and with estimated focal length.
+members of windows, with known and with estimated focal length, without and with image tracks.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ POSE_POINTS = 1500
 INLIER_PX = 5.0
 COLUMNS = (
     "sequence", "error in", "ATE cm", "PnP alone", "similarity alone", "best rigid fit", "whole windows",
-    "estimated focal", "turn deg", "points cm", "lost",
+    "estimated focal", "turn deg", "points cm", "lost", "tracks", "tracks: turn", "tracks: points",
 )  # fmt: skip
 
 
@@ -164,9 +164,12 @@ def row(sequence: ImageSequence, setting: str) -> list[str]:
     live = measure(sequence, setting, {})
     whole = measure(sequence, setting, {"window.lookahead": -1})
     guessed = measure(sequence, setting, {"pose.use_camera_info": False})
+    tracked = measure(sequence, setting, {"pose.tracks": "on"})
     lengths = (live.ate, live.by_pnp, live.by_similarity, live.by_best_fit, whole.ate, guessed.ate)
     centimetres = [f"{100 * length:.2f}" for length in lengths]
-    return [sequence.name, setting, *centimetres, f"{live.turn:.2f}", f"{100 * live.points:.2f}", str(live.lost)]
+    others = [f"{live.turn:.2f}", f"{100 * live.points:.2f}", str(live.lost)]
+    with_tracks = [f"{100 * tracked.ate:.2f}", f"{tracked.turn:.2f}", f"{100 * tracked.points:.2f}"]
+    return [sequence.name, setting, *centimetres, *others, *with_tracks]
 
 
 def main() -> int:

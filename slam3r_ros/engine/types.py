@@ -157,7 +157,8 @@ class PoseEstimate:
     focal_px: float
     """Focal length used, pixels of the crop."""
     inlier_fraction: float
-    """Share of the tested points whose reprojection error is below the threshold."""
+    """Share of the tested points whose reprojection error is below the threshold; of the image tracks where they alone
+    give the pose."""
     reprojection_error_px: float
     """Median reprojection error of the inliers, pixels of the crop."""
     scale: float

@@ -72,10 +72,6 @@ class TrackWindow:
         """Follow only those of `followed` any more."""
         self.followed = self.followed[kept]
 
-    def sightings_of_followed(self) -> NDArray[np.intp]:
-        """(F,) keyframes that see each."""
-        return np.asarray(self._seen[:, self.followed].sum(axis=0))
-
     def add(self, sighting: Sighting, fresh_slopes: Array, fresh_log_depths: Array) -> None:
         """Add a keyframe that sees the points followed, in their order, and fresh ones (N, 2), (N,), of which it is the
         anchor and which are followed from now on. The oldest keyframe leaves a full window."""
@@ -147,17 +143,16 @@ class TrackWindow:
         world = transform_points(T_oldest, self._rays[moving] * np.exp(self._log_depths[moving])[:, None])
         for point, keyframe, position in zip(moving, later, world, strict=True):
             if keyframe:
+                self._anchors[point] = keyframe
                 seen = transform_points(self._keyframes[keyframe].T_camera_world, position)
                 if seen[2] > 1e-6:
-                    self._anchors[point], self._log_depths[point] = keyframe, np.log(seen[2])
-                    self._rays[point] = seen / seen[2]
-                else:
-                    self._seen[:, point] = False
+                    self._rays[point], self._log_depths[point] = seen / seen[2], np.log(seen[2])
+                else:  # a wrong point: it keeps its depth and is found out
+                    self._rays[point, :2] = self._slopes[keyframe, point]
         self._anchors = np.maximum(self._anchors - 1, 0)
         self._keyframes = self._keyframes[1:]
         self._seen, self._slopes = self._seen[1:], self._slopes[1:]
         self._log_depths_seen = self._log_depths_seen[1:]
-        self.followed = self.followed[self._seen[:, self.followed].any(axis=0)]
         self._forget_points()
 
     def _forget_points(self) -> None:
