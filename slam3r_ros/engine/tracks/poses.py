@@ -31,6 +31,8 @@ OUTLIER_PX = 3.0
 SEEN_SCALE_DEVIATION = 0.02
 """Of the logarithm of a frame's scale by the depths of its tracks."""
 ADJUST_STEPS = 2
+FIRST_ADJUST_STEPS = 8
+"""Until the window is full, which is when its oldest keyframes become fixed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +178,7 @@ class TrackPoses:
 
     def _adjust(self, view: View) -> None:
         problem, start = self._window.problem(PIXEL_DEVIATION / view.matrix[0, 0])
-        estimate = adjust(problem, start, ADJUST_STEPS)
+        estimate = adjust(problem, start, ADJUST_STEPS if self._window.is_full else FIRST_ADJUST_STEPS)
         self._window.take(estimate)
         wrong = observed_errors(problem, estimate) * view.matrix[0, 0] > OUTLIER_PX
         self._pixels = self._pixels[self._window.remove_sightings(wrong)]

@@ -54,6 +54,11 @@ class TrackWindow:
         return len(self._keyframes)
 
     @property
+    def is_full(self) -> bool:
+        """Whether the oldest keyframes are fixed."""
+        return len(self._keyframes) == WINDOW_KEYFRAMES
+
+    @property
     def point_count(self) -> int:
         return len(self._anchors)
 
@@ -75,7 +80,7 @@ class TrackWindow:
     def add(self, sighting: Sighting, fresh_slopes: Array, fresh_log_depths: Array) -> None:
         """Add a keyframe that sees the points followed, in their order, and fresh ones (N, 2), (N,), of which it is the
         anchor and which are followed from now on. The oldest keyframe leaves a full window."""
-        if len(self._keyframes) == WINDOW_KEYFRAMES:
+        if self.is_full:
             self._drop_oldest()
         fresh, before = len(fresh_slopes), self.point_count
         self._keyframes.append(sighting)
@@ -102,7 +107,7 @@ class TrackWindow:
             self._anchors,
             self._rays,
             tuple(keyframe.prior for keyframe in keyframes),
-            fixed=FIXED_KEYFRAMES if len(keyframes) == WINDOW_KEYFRAMES else 1,
+            fixed=FIXED_KEYFRAMES if self.is_full else 1,
             slope_deviation=slope_deviation,
         )
         estimate = Estimate(
