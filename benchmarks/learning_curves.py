@@ -60,8 +60,8 @@ def draw(curves: list[Curve], target: Path) -> None:
         for curve in (curve for curve in curves if curve.stage == stage):
             axes.plot(curve.samples, curve.values, marker="o", markersize=3, label=curve.label)
         axes.set(xlabel="training samples", ylabel="relative point error", title=title, yscale="log")
-        axes.yaxis.set_major_formatter("{x:.2f}")
-        axes.yaxis.set_minor_formatter("{x:.2f}")
+        axes.yaxis.set_major_formatter("{x:.3f}")
+        axes.yaxis.set_minor_formatter("{x:.3f}")
         axes.grid(which="both", alpha=0.3)
         axes.legend(fontsize=7)
     figure.savefig(target, dpi=110)
