@@ -47,14 +47,14 @@ class TrackStage:
             return None
         counts = pose is not None and keyframe.state is State.TRACKING
         T_world_camera = pose.T_world_camera if pose is not None and counts else None
-        valid, scale = on_host.valid & (on_host.points_camera[..., 2] > 0), np.nan if pose is None else pose.scale
-        depths, is_own = on_host.points_camera[..., 2], valid.mean() >= OWN_POINTS_SHARE
+        scale = np.nan if pose is None else pose.scale
+        depths = on_host.points_camera[..., 2]
+        valid = on_host.valid & (depths > 0)
+        is_own = valid.mean() >= OWN_POINTS_SHARE
         if T_world_camera is not None and not (is_own and np.isfinite(scale)):
             to_camera = invert_rigid(T_world_camera)
-            depths, scale = (
-                on_host.points_world @ to_camera[2, :3].astype(np.float32) + np.float32(to_camera[2, 3]),
-                1.0,
-            )
+            depths = on_host.points_world @ to_camera[2, :3].astype(np.float32) + np.float32(to_camera[2, 3])
+            scale = 1.0
             valid = (depths > 0) & on_host.points_world.any(axis=2)
         prior = None
         if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
