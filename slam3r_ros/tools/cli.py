@@ -27,7 +27,7 @@ _ROS_ARGUMENTS, _END_OF_ROS_ARGUMENTS = "--ros-args", "--"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns its exit status, 2 for a command line that cannot be understood."""
+    """Run a subcommand; returns its exit status, 2 for a command line that cannot be understood, 130 for Ctrl-C."""
     prepare_process()  # before the subcommand's module imports torch
     own, ros_arguments = split_ros_arguments(list(sys.argv[1:] if arguments is None else arguments))
     name = own[0] if own else "--help"
@@ -37,6 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"slam3r_ros: unknown command '{name}'; known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    try:
+        return run_command(name, own[1:], ros_arguments)
+    except KeyboardInterrupt:  # where the command does not end in its own way, as while torch is being imported
+        return 130
+
+
+def run_command(name: str, arguments: list[str], ros_arguments: list[str]) -> int:
+    """Run a subcommand that there is."""
     path, purpose = COMMANDS[name]
     try:
         module = importlib.import_module(path)
@@ -52,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     parser = argparse.ArgumentParser(prog=f"slam3r_ros {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
     module.add_arguments(parser)
-    parsed = parser.parse_args(own[1:])
+    parsed = parser.parse_args(arguments)
     parsed.ros_arguments = ros_arguments
     return int(module.main(parsed))
 

@@ -104,3 +104,11 @@ def test_run_says_what_is_wrong(words: list[str], reason: str, capsys: pytest.Ca
         words = [*words, "--weights", str(Path(__file__).parents[1] / "data" / "golden" / "networks")]
     assert cli.main(["run", *words]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_command_is_being_imported_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    assert cli.main(["run", "video.mp4"]) == 130
