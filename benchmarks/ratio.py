@@ -161,12 +161,16 @@ def comparison_table(comparison: Comparison) -> list[str]:
     ]
     first, base_ms = comparison.speeds[0], {s.precision: s.frame_ms for s in comparison.speeds if s.way == FROM_SCRATCH}
     for speed in comparison.speeds:
-        stages = " | ".join(f"{speed.stage_ms.get(stage, 0):.3g}" for stage in STAGES)
+        stages = " | ".join(_ms(speed.stage_ms.get(stage, 0)) for stage in STAGES)
         alike = f"{base_ms[speed.precision] / speed.frame_ms:.2f}" if speed.precision in base_ms else "-"
         lines.append(
-            f"| {speed.way}, {speed.precision} | {speed.frame_ms:.3g} | {stages} | {1e3 / speed.frame_ms:.3g} "
+            f"| {speed.way}, {speed.precision} | {_ms(speed.frame_ms)} | {stages} | {1e3 / speed.frame_ms:.3g} "
             f"| {speed.counted_gflop:.1f} | {speed.counted_gflop / speed.frame_ms * 1e3:.0f} "
             f"| {speed.error:.1e} | {'yes' if speed.same_scene_frames else 'no'} "
             f"| {first.frame_ms / speed.frame_ms:.2f} | {alike} | {first.counted_gflop / speed.counted_gflop:.2f} |"
         )
     return lines
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
