@@ -48,6 +48,8 @@ class SettingSpec:
         kind = type(self.default)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
+        if isinstance(value, bool) and {"on", "off"} <= set(self.choices):
+            value = "on" if value else "off"  # what YAML, and so ROS, reads an unquoted on or off as
         if type(value) is not kind:
             raise SettingError(f"{self.name}: expected {kind.__name__}, got {value!r}")
         if isinstance(value, float) and math.isnan(value):

@@ -139,3 +139,8 @@ def test_every_parameter_is_described(context: Context, weights: Path) -> None:
                 assert ranges[0].from_value == spec.minimum
             if has_range and spec.maximum is not None:
                 assert ranges[0].to_value == spec.maximum
+
+
+@pytest.mark.parametrize(("given", "meant"), [(False, "off"), (True, "on"), ("auto", "auto")])
+def test_on_and_off_are_understood_although_yaml_makes_them_booleans(given: object, meant: str) -> None:
+    assert NodeSettings.from_values({"pose.tracks": given}).slam.pose.tracks == meant
