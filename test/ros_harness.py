@@ -185,7 +185,12 @@ SMALL_WORK: dict[str, Any] = {
 
 @contextmanager
 def running_node(
-    context: Context, weights: Path | str, *, reliable_camera: bool = True, arguments: tuple[str, ...] = (), **parameters: Any
+    context: Context,
+    weights: Path | str,
+    *,
+    reliable_camera: bool = True,
+    arguments: tuple[str, ...] = (),
+    **parameters: Any,
 ) -> Iterator[Bench]:
     """A node with parameters (``__`` for a dot), started as autostart would, and a camera beside it."""
     values = SMALL_WORK | {"weights": str(weights)} | {name.replace("__", "."): v for name, v in parameters.items()}

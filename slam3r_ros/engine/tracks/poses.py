@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from slam3r_ros.engine.geometry import Array, invert_rigid
 from slam3r_ros.engine.tracks.bundle_adjustment import adjust, observed_errors
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
+from slam3r_ros.engine.tracks.depth_field import sampled
 from slam3r_ros.engine.tracks.prior import SCALE_DEVIATION, Prior
 from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
 from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
@@ -69,6 +70,12 @@ class Located:
     """Of the view's image."""
     width: int
     """Pixels of the view's image."""
+    places: Array
+    """(N, 2) where the tracks that tell a depth are, columns and rows as shares of the image."""
+    depths: Array
+    """(N,) of these tracks along the optical axis, world lengths."""
+    trust: float
+    """Share of L2W's depths in what the depths there are."""
 
 
 class TrackPoses:
@@ -125,7 +132,7 @@ class TrackPoses:
             self._add_keyframe(view, T, log_scale)
             T, log_scale = self._window.newest.T_camera_world, self._window.newest.log_scale
         self._motion, self._last = T @ invert_rigid(self._last), T
-        scale = float(np.exp(log_scale))
+        scale, telling = float(np.exp(log_scale)), self._window.sightings_of_followed() > 1
         return Located(
             T_world_camera=invert_rigid(T),
             scale=scale,
@@ -135,6 +142,9 @@ class TrackPoses:
             error_px=float(np.median(errors_px[good])),
             focal_px=float(view.matrix[0, 0]),
             width=view.grey.shape[1],
+            places=_places(self._pixels[telling], view.grey.shape),
+            depths=(self._window.points_world() @ T[2, :3] + T[2, 3])[telling],
+            trust=0.0 if view.prior is None else _trust(view.prior),
         )
 
     def _keep(self, pixels: Pixels, kept: NDArray[np.bool_]) -> None:
@@ -150,7 +160,7 @@ class TrackPoses:
         seen = float(np.median(np.log(z[both]) - np.log(depths[both])))
         if view.prior is None:
             return seen
-        share = 1 / (1 + (SCALE_DEVIATION * view.prior.doubt / SEEN_SCALE_DEVIATION) ** 2)
+        share = _trust(view.prior)
         return share * view.prior.log_scale + (1 - share) * seen
 
     def _is_keyframe(self, view: View) -> bool:
@@ -184,14 +194,21 @@ class TrackPoses:
         self._pixels = self._pixels[self._window.remove_sightings(wrong)]
 
 
+def _trust(prior: Prior) -> float:
+    """Share of L2W in lengths that the tracks tell too, from near 0 to 1 where its answers are exact."""
+    return 1 / (1 + (SCALE_DEVIATION * prior.doubt / SEEN_SCALE_DEVIATION) ** 2)
+
+
 def _slopes(pixels: Pixels, matrix: Array) -> Array:
     """(N, 2) x / z and y / z of pixels (N, 2)."""
     return np.asarray((pixels - matrix[:2, 2]) / [matrix[0, 0], matrix[1, 1]], dtype=np.float64)
 
 
+def _places(pixels: Pixels, shape: tuple[int, ...]) -> Array:
+    """(N, 2) pixels of an image of that shape as shares of it."""
+    return np.asarray((pixels + 0.5) / [shape[1], shape[0]], dtype=np.float64)
+
+
 def _sampled(depths: NDArray[np.float32], pixels: Pixels, shape: tuple[int, ...]) -> Array:
     """(N,) depths at pixels (N, 2) of an image of that shape with the same crop; NaN where there are none."""
-    height, width = depths.shape
-    columns = ((pixels[:, 0] + 0.5) * (width / shape[1])).astype(np.intp).clip(0, width - 1)
-    rows = ((pixels[:, 1] + 0.5) * (height / shape[0])).astype(np.intp).clip(0, height - 1)
-    return depths[rows, columns].astype(np.float64)
+    return sampled(depths, _places(pixels, shape)).astype(np.float64)

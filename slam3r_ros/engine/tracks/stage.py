@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
 from slam3r_ros.engine.settings import PoseSettings
+from slam3r_ros.engine.tracks.depth_field import depth_corrections, sampled
 from slam3r_ros.engine.tracks.poses import Located, TrackPoses, View
 from slam3r_ros.engine.tracks.prior import Prior, doubt_of
 from slam3r_ros.engine.transfer import to_device
@@ -85,7 +86,7 @@ class TrackStage:
 
 def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
     """The frame where its tracks have it. Its points keep their place in the image: they move with the camera, and
-    their distances from it grow by as much as the tracks' depths differ."""
+    their distances from it become those that the tracks around them tell."""
     before, T_after = keyframe.pose, located.T_world_camera
     if before is None or keyframe.state is State.LOST:
         pose = PoseEstimate(
@@ -97,17 +98,24 @@ def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
             similarity_error=np.nan,
         )
         return replace(keyframe, pose=pose, state=State.TRACKING)
-    to_camera = invert_rigid(before.T_world_camera)
-    change = T_after.copy()
-    change[:3, :3] *= located.growth
-    change = change @ to_camera
-    on_host = replace(keyframe.on_host, points_world=_moved_points(change, keyframe.on_host.points_world))
+    moved = _moved_points(keyframe.on_host.points_world, before.T_world_camera, located)
+    on_host = replace(keyframe.on_host, points_world=moved)
     points_world = to_device(on_host.points_world, keyframe.points_world.device)
     pose = replace(before, T_world_camera=T_after, scale=before.scale * located.growth)
     return replace(keyframe, pose=pose, points_world=points_world, on_host=on_host)
 
 
-def _moved_points(change: Array, points_world: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W, 3) points after a (4, 4) change of the world; those of exactly zero are invalid and stay."""
-    moved = transform_points(change, points_world).astype(np.float32)
-    return np.where(points_world.any(axis=2, keepdims=True), moved, np.float32(0))
+def _moved_points(points_world: NDArray[np.float32], T_world_camera: Array, located: Located) -> NDArray[np.float32]:
+    """(H, W, 3) points of a frame at T_world_camera (4, 4), where its tracks have them.
+
+    Points of exactly zero are invalid and stay.
+    """
+    points = transform_points(invert_rigid(T_world_camera), points_world)
+    valid = np.asarray(points_world.any(axis=2))
+    depths = np.where(valid & (points[..., 2] > 0), points[..., 2], np.nan)
+    log_depths = (np.log(depths) + np.log(located.growth)).astype(np.float32)
+    ratios = np.log(np.maximum(located.depths, 1e-9)) - sampled(log_depths, located.places)
+    corrections = depth_corrections(log_depths, located.places, (1 - located.trust) * ratios)
+    factors = located.growth * corrections
+    moved = transform_points(located.T_world_camera, points * factors[..., None]).astype(np.float32)
+    return np.where(valid[..., None], moved, np.float32(0))

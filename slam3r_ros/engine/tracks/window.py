@@ -77,6 +77,10 @@ class TrackWindow:
         """Follow only those of `followed` any more."""
         self.followed = self.followed[kept]
 
+    def sightings_of_followed(self) -> NDArray[np.intp]:
+        """(F,) keyframes of the window that see each; a depth is a prior's until two do."""
+        return np.asarray(self._seen[:, self.followed].sum(axis=0))
+
     def add(self, sighting: Sighting, fresh_slopes: Array, fresh_log_depths: Array) -> None:
         """Add a keyframe that sees the points followed, in their order, and fresh ones (N, 2), (N,), of which it is the
         anchor and which are followed from now on. The oldest keyframe leaves a full window."""

@@ -118,3 +118,20 @@ def test_a_dot_lies_in_the_grey_crop_where_its_camera_sees_it(tiny_networks: Net
     found = np.array([(encoded.grey * columns).sum(), (encoded.grey * rows).sum()]) / encoded.grey.sum()
     expected = (encoded.camera.scaled(width, height).matrix @ point)[:2]
     np.testing.assert_allclose(found, expected, atol=0.35)
+
+
+def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
+    def bent(number: int) -> Keyframe:
+        result = keyframe(number, misplaced(number))
+        bend = np.exp(np.linspace(-0.2, 0.2, HALF))[None, :, None]
+        points = transform_points(misplaced(number), own_points(pose(number)) * bend).astype(np.float32)
+        points[0, 0] = 0
+        return replace(result, on_host=replace(result.on_host, points_world=points))
+
+    stage = TrackStage(PoseSettings())
+    result = [stage.refine(bent(number)) for number in range(12)][-1]
+    assert result.pose is not None
+    seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)[..., 2]
+    ratios = np.log(seen / own_points(pose(11))[..., 2])[1:]
+    assert ratios.std() < 0.5 * np.linspace(-0.2, 0.2, HALF).std()
+    assert not result.on_host.points_world[0, 0].any()
