@@ -16,6 +16,9 @@ from slam3r_ros.ros.image_input import Arrival
 from slam3r_ros.ros.looping import Looping
 from slam3r_ros.ros.newest import Newest
 
+AHEAD = 2.0
+"""Times that a frame takes to prepare that preparing begins before the engine is expected to be free: both vary, and an
+engine that waits loses more than an image that is a little older."""
 _IDLE_S = 0.1
 _WEIGHT = 0.2  # of the newest time in the moving average
 
@@ -51,7 +54,7 @@ class Preparer:
 
         An image that cannot be used is told of, counted and left.
         """
-        if not self._images.wait(_IDLE_S) or not self._demand.wait(self._takes_s, _IDLE_S):
+        if not self._images.wait(_IDLE_S) or not self._demand.wait(AHEAD * self._takes_s, _IDLE_S):
             return
         for arrival in self._images.take(0.0):
             with self._busy:

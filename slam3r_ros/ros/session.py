@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+import cv2
 import torch
 from rclpy.node import Node
 
@@ -52,6 +53,7 @@ class Session:
         """Load the networks, run them in and make the publishers. Raises WeightsError and BackendError."""
         if settings.threads:
             torch.set_num_threads(settings.threads)
+            cv2.setNumThreads(settings.threads)
         networks = replayed(
             load_networks(
                 settings.weights, device=settings.device, precision=settings.precision, attention=settings.attention

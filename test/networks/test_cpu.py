@@ -6,19 +6,20 @@ import os, sys
 from slam3r_ros.networks.cpu import prepare_process
 assert "torch" not in sys.modules, "importing this must not import torch"
 prepare_process()
-print(os.environ["OMP_WAIT_POLICY"])
+print(os.environ["OMP_WAIT_POLICY"], os.environ["OPENBLAS_NUM_THREADS"])
 """
 
 
-def test_threads_sleep_while_they_wait() -> None:
-    assert _wait_policy({}) == "PASSIVE"
+def test_threads_sleep_while_they_wait_and_numpy_has_one() -> None:
+    assert _settings({}) == ["PASSIVE", "1"]
 
 
 def test_what_the_user_has_set_stays() -> None:
-    assert _wait_policy({"OMP_WAIT_POLICY": "ACTIVE", "MALLOC_ARENA_MAX": "2"}) == "ACTIVE"
+    set_before = {"OMP_WAIT_POLICY": "ACTIVE", "OPENBLAS_NUM_THREADS": "3", "MALLOC_ARENA_MAX": "2"}
+    assert _settings(set_before) == ["ACTIVE", "3"]
 
 
-def _wait_policy(environment: dict[str, str]) -> str:
+def _settings(environment: dict[str, str]) -> list[str]:
     path = ":".join(sys.path)
     result = subprocess.run(
         [sys.executable, "-c", _SCRIPT],
@@ -27,4 +28,4 @@ def _wait_policy(environment: dict[str, str]) -> str:
         text=True,
         check=True,
     )
-    return result.stdout.strip()
+    return result.stdout.split()
