@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -77,11 +77,10 @@ def main() -> int:
     ]
     done: list[tuple[Task, Report]] = []
     with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
-        waiting = {
-            task: pool.submit(measure, task) for task in tasks if not (arguments.resume and _kept(task).exists())
-        }
+        kept = {task: report for task in tasks if arguments.resume and (report := _kept_report(task)) is not None}
+        waiting = {task: pool.submit(measure, task) for task in tasks if task not in kept}
         for task in tasks:
-            report = waiting[task].result() if task in waiting else pickle.loads(_kept(task).read_bytes())
+            report = kept[task] if task in kept else waiting[task].result()
             done.append((task, report))
             _keep(task, report)
             with replacing(arguments.out) as file:
@@ -186,6 +185,16 @@ def _kept(task: Task) -> Path:
     """Where a task's report is kept, outside git."""
     weights = "".join(letter if letter.isalnum() else "_" for letter in task.weights)
     return CACHE / "results" / weights / task.group.name / "report.pickle"
+
+
+def _kept_report(task: Task) -> Report | None:
+    """What was measured before; None where there is nothing, or only something of other fields than today's."""
+    try:
+        report = pickle.loads(_kept(task).read_bytes())
+        asdict(report)
+    except (OSError, AttributeError, TypeError, pickle.UnpicklingError):
+        return None
+    return report if isinstance(report, Report) else None
 
 
 def _keep(task: Task, report: Report) -> None:
