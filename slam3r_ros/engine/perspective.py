@@ -97,3 +97,17 @@ def ransac_pose(observed: PointObservations) -> Fit | None:
         return None
     rotation = np.asarray(cv2.Rodrigues(rotation_vector)[0], dtype=np.float64)
     return fit_of(observed, rigid(rotation, unit * translation.ravel() - rotation @ middle))
+
+
+def projection_jacobian(slopes: Array, inverse: Array) -> Array:
+    """(N, 2, 6): how slopes (N, 2), x / z and y / z of points, change as these turn and shift.
+
+    ``inverse`` (N,) is 1 / z in the unit of the shifts.
+    """
+    x, y = slopes.T
+    jacobian = np.zeros((len(slopes), 2, 6))
+    jacobian[:, 0, 0], jacobian[:, 0, 1], jacobian[:, 0, 2] = -x * y, 1 + x * x, -y
+    jacobian[:, 1, 0], jacobian[:, 1, 1], jacobian[:, 1, 2] = -1 - y * y, x * y, x
+    jacobian[:, 0, 3] = jacobian[:, 1, 4] = inverse
+    jacobian[:, 0, 5], jacobian[:, 1, 5] = -x * inverse, -y * inverse
+    return jacobian

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, rigid
-from slam3r_ros.engine.perspective import MINIMUM_POINTS, Fit, PointObservations, fit_of
+from slam3r_ros.engine.perspective import MINIMUM_POINTS, Fit, PointObservations, fit_of, projection_jacobian
 
 REFINED_POINTS = 300
 """Most points of the refinement, evenly spread over those observed."""
@@ -132,15 +132,9 @@ def _weights(
 
 
 def _jacobian_plane(seen: Array) -> Array:
-    """(N, 2, 7): the projections of points (N, 3) by turn, shift and the logarithm of the scale."""
+    """(N, 2, 7): the projections of points (N, 3) by turn, shift and the logarithm of the scale, which is in none."""
     inverse = 1 / seen[:, 2]
-    x, y = seen[:, 0] * inverse, seen[:, 1] * inverse
-    jacobian = np.zeros((len(seen), 2, 7))
-    jacobian[:, 0, :3] = np.stack([-x * y, 1 + x * x, -y], axis=1)
-    jacobian[:, 1, :3] = np.stack([-1 - y * y, x * y, x], axis=1)
-    jacobian[:, 0, 3] = jacobian[:, 1, 4] = inverse
-    jacobian[:, 0, 5], jacobian[:, 1, 5] = -x * inverse, -y * inverse
-    return jacobian
+    return np.pad(projection_jacobian(seen[:, :2] * inverse[:, None], inverse), ((0, 0), (0, 0), (0, 1)))
 
 
 def _jacobian_space(seen: Array, own: Array, distance: Array) -> Array:

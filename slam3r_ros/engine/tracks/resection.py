@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from slam3r_ros.engine.geometry import Array, rigid
+from slam3r_ros.engine.perspective import projection_jacobian
 from slam3r_ros.engine.tracks.prior import PRIOR_KERNEL, Prior, pose_deviations, pose_residuals, prior_roots
 
 KERNEL = 2.0
@@ -85,12 +86,7 @@ class _Fit:
         """(6,) turn, and shift in mean depths; NaN where what is seen says nothing."""
         if np.count_nonzero(self._weights) < FEWEST_POINTS:
             return np.full(6, np.nan)
-        (x, y), inverse = self._slopes.T, self.depth * self._inverse
-        jacobian = np.zeros((len(x), 2, 6))
-        jacobian[:, 0, 0], jacobian[:, 0, 1], jacobian[:, 0, 2] = -x * y, 1 + x * x, -y
-        jacobian[:, 1, 0], jacobian[:, 1, 1], jacobian[:, 1, 2] = -1 - y * y, x * y, x
-        jacobian[:, 0, 3] = jacobian[:, 1, 4] = inverse
-        jacobian[:, 0, 5], jacobian[:, 1, 5] = -x * inverse, -y * inverse
+        jacobian = projection_jacobian(self._slopes, self.depth * self._inverse)
         flat = jacobian.reshape(-1, 6)
         weighted = (jacobian * (self._weights / self._deviation)[:, None, None]).reshape(-1, 6)
         normal = weighted.T @ flat / self._deviation
