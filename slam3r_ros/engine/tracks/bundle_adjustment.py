@@ -1,4 +1,5 @@
-"""Poses, depths and scales that together explain the tracks of a window: robust Gauss-Newton with a Schur complement.
+"""Poses, depths and scales that together explain the tracks of a window: Levenberg and Marquardt's method on robust
+costs, with a Schur complement.
 
 A point is its depth along the ray on which its first keyframe of the window, its anchor, sees it: one unknown a point.
 """
@@ -6,6 +7,7 @@ A point is its depth along the ray on which its first keyframe of the window, it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -27,9 +29,17 @@ less, but neighbours and successive frames together."""
 PIXEL_KERNEL = 2.0
 DEPTH_KERNEL = 1.0
 """Deviations at which the weight of a residual has fallen to a half."""
-DAMPING = 1e-4
+WIDEST_KERNEL = 16.0
+"""Most that the kernel of pixels is widened by at first, where a start explains them badly: a narrow one would keep
+what a bad start happens to explain and call the rest wrong."""
+TYPICAL_ERROR = 1.5
+"""Median of errors in deviations up to which a start is a good one."""
+BEHIND_COST = 1e3
+"""Of a point that is behind a keyframe that sees it."""
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-4, 1e-6, 1e4
 """Of the normal equations, over their diagonal."""
-SMALLEST_STEP = 1e-4
+ENOUGH = 1e-3
+"""Share of the cost that a step must save to be followed by another."""
 LARGEST_STEP = 0.5
 """Of a turn in radians and of a logarithm; beyond it a step is shortened."""
 
@@ -78,19 +88,40 @@ class Problem:
 
 
 def adjust(problem: Problem, start: Estimate, steps: int) -> Estimate:
-    """The estimate after at most ``steps`` steps from ``start``; the start itself where they end at a higher cost."""
-    estimate, first = start, None
-    for _ in range(steps):
-        system = _System(problem, estimate)
-        first = system.cost if first is None else first
-        moved, size = system.step()
-        if moved is None:
-            return start
-        estimate = moved
-        if size < SMALLEST_STEP:
-            break
-    final = _System(problem, estimate).cost
-    return estimate if first is not None and np.isfinite(final) and final <= first else start
+    """The estimate after at most ``steps`` steps from ``start``, fewer where they save nothing more.
+
+    A start that explains the pixels badly is improved under a wide kernel first. No step raises the cost of its kernel.
+    """
+    estimate, widening = start, _widening(problem, start)
+    if widening > 1:
+        estimate, taken = _descend(problem, estimate, widening, (steps + 1) // 2)
+        steps -= taken
+    return _descend(problem, estimate, 1.0, steps)[0]
+
+
+def _widening(problem: Problem, start: Estimate) -> float:
+    """How much wider than usual the kernel of pixels should be for a start."""
+    if not len(problem.observations.point):
+        return 1.0
+    typical = float(np.median(observed_errors(problem, start))) / problem.slope_deviation / TYPICAL_ERROR
+    return min(max(typical, 1.0), WIDEST_KERNEL) if np.isfinite(typical) else 1.0
+
+
+def _descend(problem: Problem, start: Estimate, widening: float, steps: int) -> tuple[Estimate, int]:
+    """The estimate after at most ``steps`` steps under one kernel, and how many were tried."""
+    system, damping = _System(problem, start, widening), FIRST_DAMPING
+    for tried in range(steps):
+        moved = system.moved_by_step(damping)
+        following = None if moved is None else _System(problem, moved, widening)
+        if following is None or not following.cost < system.cost:
+            damping *= 10
+            if damping > MOST_DAMPING:
+                return system.estimate, tried + 1
+            continue
+        saved, system, damping = system.cost - following.cost, following, max(damping / 10, LEAST_DAMPING)
+        if saved < ENOUGH * system.cost:
+            return system.estimate, tried + 1
+    return system.estimate, steps
 
 
 def observed_errors(problem: Problem, estimate: Estimate) -> Array:
@@ -120,15 +151,32 @@ class _Seen:
         self.in_depth = log_z - observations.log_depths - estimate.log_scales[self.keyframe]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Equations:
+    """Normal equations of K keyframes and N points."""
+
+    normal: Array
+    """(7 K, 7 K) of the keyframes."""
+    gradient: Array
+    """(7 K,)"""
+    diagonal: Array
+    """(N,) of the points, which do not meet each other."""
+    slope: Array
+    """(N,) gradient by the points."""
+    crossed: Array
+    """(N, 7 K) of points and keyframes."""
+
+
 class _System:
     """The normal equations at an estimate. A keyframe has seven unknowns: turn, shift, logarithm of the scale."""
 
-    def __init__(self, problem: Problem, estimate: Estimate) -> None:
-        self._problem, self._estimate = problem, estimate
+    def __init__(self, problem: Problem, estimate: Estimate, widening: float) -> None:
+        self._problem, self.estimate = problem, estimate
         self._seen = seen = _Seen(problem, estimate)
         self.cost = 0.0
         plane = np.einsum("mi,mi->m", seen.on_plane, seen.on_plane) / problem.slope_deviation**2
-        self._weights_plane = self._weigh(plane, seen.front, PIXEL_KERNEL) / problem.slope_deviation**2
+        self.cost += float((~seen.front).sum()) * BEHIND_COST
+        self._weights_plane = self._weigh(plane, seen.front, PIXEL_KERNEL * widening) / problem.slope_deviation**2
         has_depth = seen.front & np.isfinite(seen.in_depth)
         doubts = np.array([1.0 if prior is None else prior.doubt for prior in problem.priors])
         deviations = DEPTH_DEVIATION * doubts[seen.keyframe]
@@ -142,9 +190,10 @@ class _System:
         self.cost += float(np.log1p(squares[used] / kernel**2).sum()) * kernel**2 / 2
         return np.where(used, 1 / (1 + squares / kernel**2), 0.0)
 
-    def step(self) -> tuple[Estimate | None, float]:
-        """The estimate one step on and the step's size; None where the equations say nothing."""
-        problem, count = self._problem, len(self._estimate.log_scales)
+    @cached_property
+    def _equations(self) -> _Equations:
+        """The normal equations, points apart."""
+        problem, count = self._problem, len(self.estimate.log_scales)
         roots = np.sqrt(np.stack([self._weights_plane, self._weights_plane, self._weights_depth], axis=1))
         by_keyframe, by_point = self._jacobians()
         by_keyframe *= roots[:, :, None, None]
@@ -152,6 +201,7 @@ class _System:
         residuals = roots * np.column_stack([self._seen.on_plane, self._in_depth])
         flat = by_keyframe.reshape(-1, 7 * count)
         normal = flat.T @ flat
+        normal[np.diag_indices(7 * count)] += self._prior_normal
         gradient = residuals.ravel() @ flat + self._prior_gradient
         points, order = len(problem.rays), problem.observations.point
         diagonal = np.bincount(order, np.einsum("mr,mr->m", by_point, by_point), points)
@@ -161,23 +211,29 @@ class _System:
         crossed = np.zeros((points, 7 * count))
         if len(starts):
             crossed[order[starts]] = np.add.reduceat(flat, 3 * starts, axis=0)
-        normal[np.diag_indices(7 * count)] += self._prior_normal + DAMPING * normal.diagonal()
-        inverse = 1 / np.maximum(diagonal * (1 + DAMPING), 1e-12)
-        scaled = crossed * inverse[:, None]
+        return _Equations(normal, gradient, diagonal, slope, crossed)
+
+    def moved_by_step(self, damping: float) -> Estimate | None:
+        """The estimate one step on; None where the equations say nothing."""
+        equations, count = self._equations, len(self.estimate.log_scales)
+        inverse = 1 / np.maximum(equations.diagonal * (1 + damping), 1e-12)
+        scaled = equations.crossed * inverse[:, None]
         unknowns = np.arange(7 * count)
-        free = unknowns[(unknowns >= 7 * problem.fixed) | (unknowns % 7 == 6)]
-        reduced = (normal - crossed.T @ scaled)[np.ix_(free, free)]
+        free = unknowns[(unknowns >= 7 * self._problem.fixed) | (unknowns % 7 == 6)]
+        normal = equations.normal.copy()
+        normal[np.diag_indices(7 * count)] *= 1 + damping
+        reduced = (normal - equations.crossed.T @ scaled)[np.ix_(free, free)]
         x = np.zeros(7 * count)
         try:
-            x[free] = -np.linalg.solve(reduced, (gradient - scaled.T @ slope)[free])
+            x[free] = -np.linalg.solve(reduced, (equations.gradient - scaled.T @ equations.slope)[free])
         except np.linalg.LinAlgError:
-            return None, 0.0
-        y = -inverse * (slope + crossed @ x)
+            return None
+        y = -inverse * (equations.slope + equations.crossed @ x)
         return self._moved(x.reshape(count, 7), y)
 
     def _jacobians(self) -> tuple[Array, Array]:
         """Of slopes and log depth, (M, 3, K, 7) by keyframes and (M, 3) by the points' log depths."""
-        seen, count = self._seen, len(self._estimate.log_scales)
+        seen, count = self._seen, len(self.estimate.log_scales)
         rows = np.arange(len(seen.inverse))
         x, y, inverse = seen.points[:, 0], seen.points[:, 1], seen.inverse
         project = np.zeros((len(rows), 3, 3))
@@ -194,7 +250,7 @@ class _System:
 
     def _priors(self) -> tuple[Array, Array]:
         """What L2W says of the keyframes, as (7 K,) diagonal of the normal equations and gradient; adds the cost."""
-        priors, estimate = self._problem.priors, self._estimate
+        priors, estimate = self._problem.priors, self.estimate
         known = np.array([k for k, prior in enumerate(priors) if prior is not None], np.intp)
         said = [prior for prior in priors if prior is not None]
         diagonal, gradient = np.zeros((len(priors), 7)), np.zeros((len(priors), 7))
@@ -211,24 +267,24 @@ class _System:
             diagonal[known], gradient[known] = weights / deviations**2, weights * residuals / deviations
         return diagonal.ravel(), gradient.ravel()
 
-    def _moved(self, x: Array, y: Array) -> tuple[Estimate | None, float]:
-        """The estimate after a step of keyframes (K, 7) and points (N,)."""
+    def _moved(self, x: Array, y: Array) -> Estimate | None:
+        """The estimate after a step of keyframes (K, 7) and points (N,); None where that is no number."""
         if not (np.isfinite(x).all() and np.isfinite(y).all()):
-            return None, 0.0
-        depth = float(np.exp(self._estimate.log_depths).mean()) if len(y) else 1.0
+            return None
+        depth = float(np.exp(self.estimate.log_depths).mean()) if len(y) else 1.0
         units = np.array([1, 1, 1, 1 / depth, 1 / depth, 1 / depth, 1])
         size = float(np.abs(x * units).max())
         if size > LARGEST_STEP:
             x, y = x * (LARGEST_STEP / size), y * (LARGEST_STEP / size)
-        T = self._estimate.T_camera_world.copy()
+        T = self.estimate.T_camera_world.copy()
         for k in range(self._problem.fixed, len(x)):
             turn = cv2.Rodrigues(x[k, :3])[0]
             T[k, :3, :3] = turn @ T[k, :3, :3]
             T[k, :3, 3] = turn @ T[k, :3, 3] + x[k, 3:6]
-        log_depths = self._estimate.log_depths + np.clip(y, -LARGEST_STEP, LARGEST_STEP)
+        log_depths = self.estimate.log_depths + np.clip(y, -LARGEST_STEP, LARGEST_STEP)
         return replace(
-            self._estimate, T_camera_world=T, log_scales=self._estimate.log_scales + x[:, 6], log_depths=log_depths
-        ), size
+            self.estimate, T_camera_world=T, log_scales=self.estimate.log_scales + x[:, 6], log_depths=log_depths
+        )
 
 
 def _cross(points: Array) -> Array:

@@ -18,8 +18,10 @@ LEAST_STRENGTH = 2e-4
 BORDER_PX = 4
 """Nothing is looked for this near to the edge."""
 FLOW_WINDOW = (9, 9)
-FLOW_LEVELS = 3
-"""Halvings of the image above the first."""
+FLOW_LEVELS = 1
+"""Halvings of the image above the first; larger motions are those of the dense flow, from which corners are looked for."""
+SMALLEST_FLOW = 32
+"""Pixels of the shorter side from which on there is a dense flow."""
 FLOW_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
 RETURN_PX = 0.7
 """A corner followed forth and back must come back this near."""
@@ -57,18 +59,29 @@ def find_corners(grey: Grey, taken: Pixels) -> Pixels:
 def follow(before: Grey, after: Grey, pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
     """Where corners (N, 2) of the image before are in the one after, and which were found there.
 
-    Lucas and Kanade's method, forth and back; a corner that does not come back to where it began is not found.
+    Lucas and Kanade's method, from where the dense flow (DIS, Kroeger et al. 2016) has them, forth and back; a corner
+    that does not come back to where it began is not found.
     """
     if not len(pixels):
         return pixels, np.zeros(0, np.bool_)
-    start = np.ascontiguousarray(pixels, np.float32)[:, None]
-    there, found = _flow(before, after, start, start)
-    back, returned = _flow(after, before, there, start)
-    near = np.abs(back - start).max(axis=2)[:, 0] < RETURN_PX
+    start = np.ascontiguousarray(pixels, np.float32)
+    guess = start + _dense_flow(before, after, start)
+    there, found = _flow(before, after, start[:, None], guess[:, None])
+    back, returned = _flow(after, before, there, start[:, None])
+    near = np.abs(back[:, 0] - start).max(axis=1) < RETURN_PX
     ends = there[:, 0]
     height, width = after.shape
     inside = (ends >= BORDER_PX).all(axis=1) & (ends <= [width - 1 - BORDER_PX, height - 1 - BORDER_PX]).all(axis=1)
     return ends, found & returned & near & inside
+
+
+def _dense_flow(before: Grey, after: Grey, pixels: Pixels) -> Pixels:
+    """(N, 2) motion of pixels (N, 2); none in images that are too small for it."""
+    if min(before.shape) < SMALLEST_FLOW:
+        return np.zeros_like(pixels)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
+    columns, rows = np.rint(pixels).astype(np.intp).T
+    return np.asarray(flow[rows.clip(0, before.shape[0] - 1), columns.clip(0, before.shape[1] - 1)], np.float32)
 
 
 def _flow(before: Grey, after: Grey, start: Pixels, guess: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:

@@ -11,7 +11,9 @@ from slam3r_ros.engine.geometry import Array, invert_rigid
 from slam3r_ros.engine.tracks.bundle_adjustment import adjust, observed_errors
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
 from slam3r_ros.engine.tracks.depth_field import sampled
+from slam3r_ros.engine.tracks.image import Image
 from slam3r_ros.engine.tracks.prior import SCALE_DEVIATION, Prior
+from slam3r_ros.engine.tracks.recovery import recover
 from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
 from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
 
@@ -31,9 +33,11 @@ OUTLIER_PX = 3.0
 """Distance from where a point should be seen beyond which it is not followed any more."""
 SEEN_SCALE_DEVIATION = 0.02
 """Of the logarithm of a frame's scale by the depths of its tracks."""
-ADJUST_STEPS = 2
-FIRST_ADJUST_STEPS = 8
-"""Until the window is full, which is when its oldest keyframes become fixed."""
+ADJUST_STEPS = 8
+FIRST_ADJUST_STEPS = 20
+"""Until the window is full, which is when its oldest keyframes become fixed. Most windows need two."""
+KEYFRAMES_TRIED = 3
+"""So many keyframes, the newest, are compared with an image in which the corners were lost."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,30 +99,61 @@ class TrackPoses:
         self._motion = np.eye(4)
 
     def locate(self, view: View) -> Located | None:
-        """The next frame's pose; None where the tracks say nothing of it, as at their beginning: L2W's pose holds."""
-        located = self._follow(view) if self._can_follow(view.grey) else None
-        if located is None:
+        """The next frame's pose; None where the tracks say nothing of it, as at their beginning: L2W's pose holds.
+
+        Where the corners were lost, the last keyframes are looked for in this frame and the ones after it, until L2W
+        says where a frame is.
+        """
+        if self._grey is not None and self._grey.shape != view.grey.shape:
             self.reset()
+        located = None
+        if len(self._window):
+            located = (self._follow(view) if self._last is not None else None) or self._recover(view)
+        if located is None:
+            self._last = None
             if view.prior is not None:
+                self.reset()
                 self._last = orthonormal(view.prior.T_camera_world)
                 self._add_keyframe(view, self._last, view.prior.log_scale)
         self._grey = view.grey
         return located
 
-    def _can_follow(self, grey: Grey) -> bool:
-        return self._last is not None and self._grey is not None and self._grey.shape == grey.shape
-
     def _follow(self, view: View) -> Located | None:
         assert self._grey is not None and self._last is not None
         pixels, found = follow(self._grey, view.grey, self._pixels)
         self._keep(pixels, found)
+        return self._resected(view, [self._last, self._motion @ self._last])
+
+    def _recover(self, view: View) -> Located | None:
+        """By features that the newest keyframes have in common with the frame."""
+        here = Image(view.grey, view.matrix)
+        for keyframe in range(len(self._window) - 1, max(-1, len(self._window) - 1 - KEYFRAMES_TRIED), -1):
+            sighting = self._window[keyframe]
+            recovered = recover(sighting.image, here, self._window.seen_by(keyframe))
+            if recovered is None:
+                continue
+            chosen = slice(FOLLOWED_POINTS)
+            slopes, log_depths = recovered.slopes_before[chosen], recovered.log_depths_before[chosen]
+            self._window.follow_again(keyframe, slopes, log_depths)
+            self._pixels = recovered.pixels_after[chosen]
+            self._at_keyframe, self._points_at_keyframe = self._pixels, 2 * FOLLOWED_POINTS  # makes it a keyframe
+            self._last, self._motion = recovered.T_after_before @ sighting.T_camera_world, np.eye(4)
+            if located := self._resected(view, [self._last]):
+                self._motion = np.eye(4)
+                return located
+        return None
+
+    def _resected(self, view: View, starts: list[Array]) -> Located | None:
+        """The frame's pose by the points that are followed, from the best of several guesses."""
         if len(self._pixels) < FEWEST_POINTS:
             return None
-        slopes, deviation = _slopes(self._pixels, view.matrix), PIXEL_DEVIATION / view.matrix[0, 0]
+        assert self._last is not None
+        slopes = Image(view.grey, view.matrix).slopes(self._pixels)
+        deviation = PIXEL_DEVIATION / view.matrix[0, 0]
         points = self._window.points_world()
-        starts, prior = [self._last, self._motion @ self._last], view.prior
+        prior = view.prior
         if prior is not None:
-            starts.append(prior.T_camera_world)
+            starts = [*starts, prior.T_camera_world]
             prior = prior if prior.doubt < 1 else None  # beside so many points it says nothing then
         T = resect(points, slopes, starts, deviation, prior)
         errors_px = slope_errors(points, slopes, T) * view.matrix[0, 0]
@@ -172,19 +207,27 @@ class TrackPoses:
 
     def _add_keyframe(self, view: View, T_camera_world: Array, log_scale: float) -> None:
         """Add the frame to the window with fresh corners where there are none, and adjust the window."""
+        image, room = Image(view.grey, view.matrix), max(0, FOLLOWED_POINTS - len(self._pixels))
         fresh = find_corners(view.grey, self._pixels)
         depths = np.log(_sampled(view.depths, fresh, view.grey.shape))
-        fresh, depths = fresh[np.isfinite(depths)], depths[np.isfinite(depths)]
-        room = max(0, FOLLOWED_POINTS - len(self._pixels))
-        fresh, depths = fresh[:room], depths[:room]
+        guesses = self._guessed(image, T_camera_world, fresh, depths + log_scale)
+        fresh, depths, guesses = (each[np.isfinite(guesses)][:room] for each in (fresh, depths, guesses))
         own = np.log(_sampled(view.depths, self._pixels, view.grey.shape))
-        slopes = _slopes(self._pixels, view.matrix)
-        sighting = Sighting(slopes, own, T_camera_world, log_scale, view.prior)
-        self._window.add(sighting, _slopes(fresh, view.matrix), depths)
+        sighting = Sighting(image.slopes(self._pixels), own, T_camera_world, log_scale, view.prior, image)
+        self._window.add(sighting, image.slopes(fresh), depths, guesses)
         self._pixels = np.concatenate([self._pixels, fresh])
         if len(self._window) > 1:
             self._adjust(view)
         self._at_keyframe, self._points_at_keyframe = self._pixels, len(self._pixels)
+
+    def _guessed(self, image: Image, T_camera_world: Array, pixels: Pixels, log_depths: Array) -> Array:
+        """(N,) logarithms of depths at pixels, world lengths: those of the pointmap, else that of the nearest track."""
+        depths = (self._window.points_world() @ T_camera_world[2, :3] + T_camera_world[2, 3]) if len(self._window) else None
+        if depths is None or not (depths > 0).any() or np.isfinite(log_depths).all():
+            return log_depths
+        tracked = self._pixels[depths > 0]
+        nearest = np.square(pixels[:, None] - tracked[None]).sum(axis=2).argmin(axis=1)
+        return np.where(np.isfinite(log_depths), log_depths, np.log(depths[depths > 0])[nearest])
 
     def _adjust(self, view: View) -> None:
         problem, start = self._window.problem(PIXEL_DEVIATION / view.matrix[0, 0])
@@ -197,11 +240,6 @@ class TrackPoses:
 def _trust(prior: Prior) -> float:
     """Share of L2W in lengths that the tracks tell too, from near 0 to 1 where its answers are exact."""
     return 1 / (1 + (SCALE_DEVIATION * prior.doubt / SEEN_SCALE_DEVIATION) ** 2)
-
-
-def _slopes(pixels: Pixels, matrix: Array) -> Array:
-    """(N, 2) x / z and y / z of pixels (N, 2)."""
-    return np.asarray((pixels - matrix[:2, 2]) / [matrix[0, 0], matrix[1, 1]], dtype=np.float64)
 
 
 def _places(pixels: Pixels, shape: tuple[int, ...]) -> Array:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Observations, Problem
+from slam3r_ros.engine.tracks.image import Image
 from slam3r_ros.engine.tracks.prior import Prior
 
 WINDOW_KEYFRAMES = 7
@@ -33,6 +34,8 @@ class Sighting:
     """Of the world's length of the pointmap's unit, as estimated."""
     prior: Prior | None
     """What L2W says; None where it says nothing that counts."""
+    image: Image
+    """What it was seen in."""
 
 
 class TrackWindow:
@@ -62,16 +65,16 @@ class TrackWindow:
     def point_count(self) -> int:
         return len(self._anchors)
 
+    def __getitem__(self, keyframe: int) -> Sighting:
+        return self._keyframes[keyframe]
+
     @property
     def newest(self) -> Sighting:
         return self._keyframes[-1]
 
     def points_world(self) -> Array:
         """(F, 3) the points that are followed."""
-        poses = np.stack([invert_rigid(keyframe.T_camera_world) for keyframe in self._keyframes])
-        anchors = self._anchors[self.followed]
-        at_anchor = self._rays[self.followed] * np.exp(self._log_depths[self.followed])[:, None]
-        return np.einsum("nij,nj->ni", poses[anchors, :3, :3], at_anchor) + poses[anchors, :3, 3]
+        return self._positions(self.followed)
 
     def keep_followed(self, kept: NDArray[np.bool_]) -> None:
         """Follow only those of `followed` any more."""
@@ -81,9 +84,29 @@ class TrackWindow:
         """(F,) keyframes of the window that see each; a depth is a prior's until two do."""
         return np.asarray(self._seen[:, self.followed].sum(axis=0))
 
-    def add(self, sighting: Sighting, fresh_slopes: Array, fresh_log_depths: Array) -> None:
-        """Add a keyframe that sees the points followed, in their order, and fresh ones (N, 2), (N,), of which it is the
-        anchor and which are followed from now on. The oldest keyframe leaves a full window."""
+    def seen_by(self, keyframe: int) -> tuple[Array, Array]:
+        """(N, 2) slopes of the points that a keyframe sees and (N,) logarithms of their depths there, world lengths."""
+        seen = np.flatnonzero(self._seen[keyframe])
+        depths = transform_points(self._keyframes[keyframe].T_camera_world, self._positions(seen))[:, 2]
+        front = depths > 0
+        return self._slopes[keyframe, seen[front]], np.log(depths[front])
+
+    def follow_again(self, keyframe: int, slopes: Array, log_depths: Array) -> None:
+        """Follow new points (N, 2), (N,), which a keyframe sees, and no others; it is their anchor."""
+        before, count = self.point_count, len(slopes)
+        self._seen = np.pad(self._seen, ((0, 0), (0, count)))
+        self._slopes = np.pad(self._slopes, ((0, 0), (0, count), (0, 0)))
+        self._log_depths_seen = np.pad(self._log_depths_seen, ((0, 0), (0, count)), constant_values=np.nan)
+        self._seen[keyframe, before:], self._slopes[keyframe, before:] = True, slopes
+        self._anchors = np.concatenate([self._anchors, np.full(count, keyframe)])
+        self._rays = np.concatenate([self._rays, np.column_stack([slopes, np.ones(count)])])
+        self._log_depths = np.concatenate([self._log_depths, log_depths])
+        self.followed = np.arange(before, before + count)
+
+    def add(self, sighting: Sighting, fresh_slopes: Array, fresh_log_depths: Array, fresh_guesses: Array) -> None:
+        """Add a keyframe that sees the points followed, in their order, and fresh ones, of which it is the anchor and
+        which are followed from now on: slopes (N, 2), logarithms of its pointmap's depths there (N,), NaN where it has
+        none, and those of the depths to begin with (N,), world lengths. The oldest keyframe leaves a full window."""
         if self.is_full:
             self._drop_oldest()
         fresh, before = len(fresh_slopes), self.point_count
@@ -98,7 +121,7 @@ class TrackWindow:
         self._log_depths_seen[number, seen] = np.concatenate([sighting.log_depths, fresh_log_depths])
         self._anchors = np.concatenate([self._anchors, np.full(fresh, number)])
         self._rays = np.concatenate([self._rays, np.column_stack([fresh_slopes, np.ones(fresh)])])
-        self._log_depths = np.concatenate([self._log_depths, fresh_log_depths + sighting.log_scale])
+        self._log_depths = np.concatenate([self._log_depths, fresh_guesses])
         self.followed = seen
         self._forget_points()
 
@@ -142,6 +165,13 @@ class TrackWindow:
         self.followed = self.followed[kept]
         self._forget_points()
         return kept
+
+    def _positions(self, points: NDArray[np.intp]) -> Array:
+        """(N, 3) of points by number."""
+        poses = np.stack([invert_rigid(keyframe.T_camera_world) for keyframe in self._keyframes])
+        anchors = self._anchors[points]
+        at_anchor = self._rays[points] * np.exp(self._log_depths[points])[:, None]
+        return np.einsum("nij,nj->ni", poses[anchors, :3, :3], at_anchor) + poses[anchors, :3, 3]
 
     def _drop_oldest(self) -> None:
         """The oldest keyframe leaves; its points are anchored at the next keyframe that sees them."""

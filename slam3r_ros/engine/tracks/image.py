@@ -1,0 +1,49 @@
+"""A grey image as the tracks see it: its camera, and the features it is recognised by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.engine.geometry import Array
+
+CONTRAST, EDGE = 0.01, 20.0
+"""SIFT's thresholds (Lowe 2004), low ones: the images are small, and false matches are found out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What is described of an image."""
+
+    pixels: NDArray[np.float32]
+    """(N, 2) x, y."""
+    descriptors: NDArray[np.float32]
+    """(N, 128)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A grey image and its camera."""
+
+    grey: NDArray[np.uint8]
+    """(height, width)"""
+    matrix: Array
+    """(3, 3) intrinsics."""
+
+    def slopes(self, pixels: NDArray[np.floating]) -> Array:
+        """(N, 2) x / z and y / z of pixels (N, 2)."""
+        focal = [self.matrix[0, 0], self.matrix[1, 1]]
+        return np.asarray((pixels - self.matrix[:2, 2]) / focal, dtype=np.float64)
+
+    @cached_property
+    def features(self) -> Features:
+        """Described when they are asked for first, since that takes longer than all else of a frame."""
+        sift = cv2.SIFT_create(contrastThreshold=CONTRAST, edgeThreshold=EDGE)
+        keypoints, descriptors = sift.detectAndCompute(self.grey, None)
+        if descriptors is None:
+            return Features(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32))
+        return Features(np.array([each.pt for each in keypoints], np.float32), np.asarray(descriptors, np.float32))

@@ -1,0 +1,126 @@
+"""Where the camera is when its corners were lost: features that look alike in a keyframe and in the new image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.engine.geometry import Array, rigid
+from slam3r_ros.engine.perspective import PointObservations, ransac_pose
+from slam3r_ros.engine.tracks.image import Features, Image
+
+DISTINCT = 0.8
+"""Distance of the best match over the second best's, up to which it counts."""
+OUTLIER_PX = 3.0
+"""Distance from where a point of known depth should be seen beyond which its match is wrong."""
+DEVIATION_PX = 1.0
+"""Distance from the epipolar line beyond which it is."""
+FEWEST_MATCHES, LEAST_SHARE = 12, 0.4
+"""That must agree with the motion found, and their share of all."""
+ENOUGH_SHARE = 0.7
+"""Of matches that known depths explain, with which parallax is not asked."""
+FEWEST_DEPTHS = 6
+"""That must be known."""
+SPREAD_LIMIT = 0.5
+"""Half the distance between the quartiles of the logarithm of the motion's length, beyond which it is not known."""
+FARTHEST = 200.0
+"""Depth over the motion's length beyond which a point tells no depth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recovered:
+    """The motion from one image to another and the points that show it."""
+
+    T_after_before: Array
+    """(4, 4), in the lengths of the depths that were known."""
+    slopes_before: Array
+    """(N, 2) of the points in the first image."""
+    log_depths_before: Array
+    """(N,) of their depths there."""
+    pixels_after: NDArray[np.float32]
+    """(N, 2) where the second image has them."""
+    share: float
+    """Of the matches that agree with it."""
+
+
+def recover(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered | None:
+    """The motion from one image to another, None where what they have in common does not tell it.
+
+    ``known``: slopes (M, 2) in the first image at which logarithms of depths (M,) are known. Where these explain the
+    matches, as after a turn or a short way, they give the motion; else the parallax does, and they its length.
+    """
+    first, second = _matches(before.features, after.features)
+    if len(first) < FEWEST_MATCHES or len(known[0]) < FEWEST_DEPTHS:
+        return None
+    matched = _Matched(before.slopes(before.features.pixels[first]), after.features.pixels[second], after, known)
+    by_depths = matched.by_depths()
+    if by_depths is not None and by_depths.share >= ENOUGH_SHARE:
+        return by_depths
+    return matched.by_parallax() or by_depths
+
+
+class _Matched:
+    """Features of two images that match."""
+
+    def __init__(self, slopes: Array, pixels: NDArray[np.float32], after: Image, known: tuple[Array, Array]) -> None:
+        """Slopes (N, 2) in the first image, pixels (N, 2) in the second."""
+        self._slopes, self._pixels, self._after = slopes, pixels, after
+        squares = np.square(slopes[:, None] - known[0][None]).sum(axis=2)
+        self._known = known[1][squares.argmin(axis=1)]
+
+    def by_depths(self) -> Recovered | None:
+        """By perspective-n-point, each feature at the nearest depth known."""
+        points = np.column_stack([self._slopes, np.ones(len(self._slopes))]) * np.exp(self._known)[:, None]
+        fit = ransac_pose(PointObservations(points, self._pixels.astype(np.float64), self._after.matrix, OUTLIER_PX))
+        if fit is None or not _enough(fit.inliers):
+            return None
+        return self._recovered(fit.T_camera_world, self._known, fit.inliers, fit.inlier_fraction)
+
+    def by_parallax(self) -> Recovered | None:
+        """By the essential matrix (Nister 2004), as long as the depths known say."""
+        one, two = self._slopes, self._after.slopes(self._pixels)
+        cv2.setRNGSeed(0)
+        deviation = DEVIATION_PX / float(self._after.matrix[0, 0])
+        essential, agree = cv2.findEssentialMat(one, two, np.eye(3), cv2.RANSAC, 0.999, deviation)
+        if essential is None or essential.shape != (3, 3) or not _enough(agree[:, 0] > 0):
+            return None
+        _, turn, shift, mask, points = cv2.recoverPose(essential, one, two, np.eye(3), distanceThresh=FARTHEST, mask=agree.copy())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            depths = points[2] / points[3]
+        good = (mask[:, 0] > 0) & np.isfinite(depths) & (depths > 0)
+        if not _enough(good):
+            return None
+        log_depths = np.log(np.where(good, depths, 1.0))
+        low, middle, high = np.percentile((self._known - log_depths)[good], [25, 50, 75])
+        if (high - low) / 2 > SPREAD_LIMIT:
+            return None
+        length = float(np.exp(middle))
+        T = rigid(np.asarray(turn, np.float64), length * np.asarray(shift, np.float64).ravel())
+        return self._recovered(T, log_depths + middle, good, float(good.mean()))
+
+    def _recovered(self, T: Array, log_depths: Array, good: NDArray[np.bool_], share: float) -> Recovered:
+        return Recovered(T, self._slopes[good], log_depths[good], self._pixels[good], share)
+
+
+def _enough(agree: NDArray[np.bool_]) -> bool:
+    return int(agree.sum()) >= FEWEST_MATCHES and float(agree.mean()) >= LEAST_SHARE
+
+
+def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(N,) features of each that are each other's."""
+    nothing = np.zeros(0, np.intp)
+    if min(len(one.pixels), len(other.pixels)) < 2:
+        return nothing, nothing
+    matcher = cv2.BFMatcher()
+    forth = matcher.knnMatch(one.descriptors, other.descriptors, k=2)
+    back = np.array([match.trainIdx for match in matcher.match(other.descriptors, one.descriptors)])
+    pairs = [
+        (best.queryIdx, best.trainIdx)
+        for best, second in forth
+        if best.distance < DISTINCT * second.distance and back[best.trainIdx] == best.queryIdx
+    ]
+    first, second = np.array(pairs, np.intp).reshape(-1, 2).T
+    return first, second
