@@ -204,8 +204,8 @@ class _System:
         normal[np.diag_indices(7 * count)] += self._prior_normal
         gradient = residuals.ravel() @ flat + self._prior_gradient
         points, order = len(problem.rays), problem.observations.point
-        diagonal = np.bincount(order, np.einsum("mr,mr->m", by_point, by_point), points)
-        slope = np.bincount(order, np.einsum("mr,mr->m", by_point, residuals), points)
+        diagonal = np.bincount(order, np.einsum("mr,mr->m", by_point, by_point), points).astype(np.float64)
+        slope = np.bincount(order, np.einsum("mr,mr->m", by_point, residuals), points).astype(np.float64)
         flat *= by_point.reshape(-1, 1)
         starts = np.flatnonzero(np.diff(order, prepend=-1))
         crossed = np.zeros((points, 7 * count))
@@ -257,13 +257,18 @@ class _System:
         if said:
             depth = float(np.exp(estimate.log_depths).mean()) if len(estimate.log_depths) else 1.0
             doubts = np.array([prior.doubt for prior in said])
-            poses = np.stack([prior.T_camera_world for prior in said])
+            at = estimate.T_camera_world[known]
+            tells = np.array([prior.T_camera_world is not None for prior in said])
+            poses = np.stack(
+                [T if prior.T_camera_world is None else prior.T_camera_world for prior, T in zip(said, at, strict=True)]
+            )
             scales = estimate.log_scales[known] - np.array([prior.log_scale for prior in said])
             deviations = np.column_stack([pose_deviations(doubts, depth), SCALE_DEVIATION * doubts])
-            residuals = np.column_stack([pose_residuals(estimate.T_camera_world[known], poses), scales]) / deviations
+            residuals = np.column_stack([pose_residuals(at, poses), scales]) / deviations
             roots = prior_roots(np.add.reduceat(residuals**2, [0, 3, 6], axis=1))
             self.cost += float((roots - 1).sum()) * PRIOR_KERNEL**2
             weights = np.repeat(1 / roots, [3, 3, 1], axis=1)
+            weights[~tells, :6] = 0
             diagonal[known], gradient[known] = weights / deviations**2, weights * residuals / deviations
         return diagonal.ravel(), gradient.ravel()
 

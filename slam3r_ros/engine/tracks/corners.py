@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.float32]
 Grey = NDArray[np.uint8]
 
-CELL_PX = 16
+CELL_PX = 12
 """Side of the grid's cells; each holds at most one corner."""
 CORNER_QUALITY = 0.01
 """Of the strongest corner's strength: weaker ones are none."""
@@ -19,7 +19,7 @@ BORDER_PX = 4
 """Nothing is looked for this near to the edge."""
 FLOW_WINDOW = (9, 9)
 FLOW_LEVELS = 1
-"""Halvings of the image above the first; larger motions are those of the dense flow, from which corners are looked for."""
+"""Halvings of the image above the first; larger motions are the dense flow's, from which corners are looked for."""
 SMALLEST_FLOW = 32
 """Pixels of the shorter side from which on there is a dense flow."""
 FLOW_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
@@ -79,7 +79,7 @@ def _dense_flow(before: Grey, after: Grey, pixels: Pixels) -> Pixels:
     """(N, 2) motion of pixels (N, 2); none in images that are too small for it."""
     if min(before.shape) < SMALLEST_FLOW:
         return np.zeros_like(pixels)
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
     columns, rows = np.rint(pixels).astype(np.intp).T
     return np.asarray(flow[rows.clip(0, before.shape[0] - 1), columns.clip(0, before.shape[1] - 1)], np.float32)
 

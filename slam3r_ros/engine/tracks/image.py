@@ -42,7 +42,7 @@ class Image:
     @cached_property
     def features(self) -> Features:
         """Described when they are asked for first, since that takes longer than all else of a frame."""
-        sift = cv2.SIFT_create(contrastThreshold=CONTRAST, edgeThreshold=EDGE)
+        sift = cv2.SIFT.create(contrastThreshold=CONTRAST, edgeThreshold=EDGE)
         keypoints, descriptors = sift.detectAndCompute(self.grey, None)
         if descriptors is None:
             return Features(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32))

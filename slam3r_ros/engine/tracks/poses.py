@@ -17,7 +17,7 @@ from slam3r_ros.engine.tracks.recovery import recover
 from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
 from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
 
-FOLLOWED_POINTS = 120
+FOLLOWED_POINTS = 200
 """So many corners are followed."""
 FEWEST_POINTS = 15
 """With fewer that agree, the frame has the pose that L2W gives it and the tracks begin again there."""
@@ -111,7 +111,7 @@ class TrackPoses:
             located = (self._follow(view) if self._last is not None else None) or self._recover(view)
         if located is None:
             self._last = None
-            if view.prior is not None:
+            if view.prior is not None and view.prior.T_camera_world is not None:
                 self.reset()
                 self._last = orthonormal(view.prior.T_camera_world)
                 self._add_keyframe(view, self._last, view.prior.log_scale)
@@ -137,9 +137,9 @@ class TrackPoses:
             self._window.follow_again(keyframe, slopes, log_depths)
             self._pixels = recovered.pixels_after[chosen]
             self._at_keyframe, self._points_at_keyframe = self._pixels, 2 * FOLLOWED_POINTS  # makes it a keyframe
-            self._last, self._motion = recovered.T_after_before @ sighting.T_camera_world, np.eye(4)
+            self._last = recovered.T_after_before @ sighting.T_camera_world
             if located := self._resected(view, [self._last]):
-                self._motion = np.eye(4)
+                self._motion = np.eye(4)  # over more than one frame
                 return located
         return None
 
@@ -152,9 +152,9 @@ class TrackPoses:
         deviation = PIXEL_DEVIATION / view.matrix[0, 0]
         points = self._window.points_world()
         prior = view.prior
-        if prior is not None:
+        if prior is not None and prior.T_camera_world is not None:
             starts = [*starts, prior.T_camera_world]
-            prior = prior if prior.doubt < 1 else None  # beside so many points it says nothing then
+        prior = prior if prior is not None and prior.doubt < 1 else None  # beside so many points it says nothing then
         T = resect(points, slopes, starts, deviation, prior)
         errors_px = slope_errors(points, slopes, T) * view.matrix[0, 0]
         good = errors_px <= OUTLIER_PX
@@ -210,8 +210,9 @@ class TrackPoses:
         image, room = Image(view.grey, view.matrix), max(0, FOLLOWED_POINTS - len(self._pixels))
         fresh = find_corners(view.grey, self._pixels)
         depths = np.log(_sampled(view.depths, fresh, view.grey.shape))
-        guesses = self._guessed(image, T_camera_world, fresh, depths + log_scale)
-        fresh, depths, guesses = (each[np.isfinite(guesses)][:room] for each in (fresh, depths, guesses))
+        guesses = self._guessed(T_camera_world, fresh, depths + log_scale)
+        usable = np.flatnonzero(np.isfinite(guesses))[:room]
+        fresh, depths, guesses = fresh[usable], depths[usable], guesses[usable]
         own = np.log(_sampled(view.depths, self._pixels, view.grey.shape))
         sighting = Sighting(image.slopes(self._pixels), own, T_camera_world, log_scale, view.prior, image)
         self._window.add(sighting, image.slopes(fresh), depths, guesses)
@@ -220,14 +221,16 @@ class TrackPoses:
             self._adjust(view)
         self._at_keyframe, self._points_at_keyframe = self._pixels, len(self._pixels)
 
-    def _guessed(self, image: Image, T_camera_world: Array, pixels: Pixels, log_depths: Array) -> Array:
-        """(N,) logarithms of depths at pixels, world lengths: those of the pointmap, else that of the nearest track."""
-        depths = (self._window.points_world() @ T_camera_world[2, :3] + T_camera_world[2, 3]) if len(self._window) else None
-        if depths is None or not (depths > 0).any() or np.isfinite(log_depths).all():
+    def _guessed(self, T_camera_world: Array, pixels: Pixels, log_depths: Array) -> Array:
+        """(N,) logarithms of depths at pixels, world lengths: the pointmap's, else those of the nearest track."""
+        if not len(self._window) or np.isfinite(log_depths).all():
             return log_depths
-        tracked = self._pixels[depths > 0]
-        nearest = np.square(pixels[:, None] - tracked[None]).sum(axis=2).argmin(axis=1)
-        return np.where(np.isfinite(log_depths), log_depths, np.log(depths[depths > 0])[nearest])
+        depths = self._window.points_world() @ T_camera_world[2, :3] + T_camera_world[2, 3]
+        front = depths > 0
+        if not front.any():
+            return log_depths
+        squares = np.square(pixels[:, None] - self._pixels[front][None]).sum(axis=2)
+        return np.where(np.isfinite(log_depths), log_depths, np.log(depths[front])[squares.argmin(axis=1)])
 
     def _adjust(self, view: View) -> None:
         problem, start = self._window.problem(PIXEL_DEVIATION / view.matrix[0, 0])

@@ -26,8 +26,8 @@ LEAST_DOUBT = 1e-5
 class Prior:
     """L2W's answer for one frame."""
 
-    T_camera_world: Array
-    """(4, 4)"""
+    T_camera_world: Array | None
+    """(4, 4); None where it tells the scale only."""
     log_scale: float
     """Of the world's length of a unit of the frame's own pointmap."""
     doubt: float

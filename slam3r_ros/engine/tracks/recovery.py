@@ -87,7 +87,9 @@ class _Matched:
         essential, agree = cv2.findEssentialMat(one, two, np.eye(3), cv2.RANSAC, 0.999, deviation)
         if essential is None or essential.shape != (3, 3) or not _enough(agree[:, 0] > 0):
             return None
-        _, turn, shift, mask, points = cv2.recoverPose(essential, one, two, np.eye(3), distanceThresh=FARTHEST, mask=agree.copy())
+        _, turn, shift, mask, points = cv2.recoverPose(
+            essential, one, two, np.eye(3), distanceThresh=FARTHEST, mask=agree.copy()
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             depths = points[2] / points[3]
         good = (mask[:, 0] > 0) & np.isfinite(depths) & (depths > 0)

@@ -73,8 +73,8 @@ class _Fit:
         squares[~front] = BEHIND_SQUARE
         self._weights = np.where(front, 1 / (1 + squares), 0.0)
         self.cost = float(np.log1p(squares).sum()) * KERNEL**2 / 2
-        self._has_prior = prior is not None
-        if prior is not None:
+        self._has_prior = prior is not None and prior.T_camera_world is not None
+        if prior is not None and prior.T_camera_world is not None:
             self._offsets = pose_residuals(T_camera_world[None], prior.T_camera_world[None])[0]
             self._offset_deviations = pose_deviations(np.array([prior.doubt]), self.depth)[0]
             self._offsets = self._offsets / self._offset_deviations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,9 @@ from slam3r_ros.engine.types import Keyframe, PoseEstimate, State
 OWN_POINTS_SHARE = 0.1
 """Share of valid own points below which depths are taken from the world points, as for frames without own ones."""
 
+SCALES_REMEMBERED = 101
+"""Frames that L2W located, whose scales' median stands for that of a frame it lost."""
+
 
 class TrackStage:
     """Takes registered frames in their order."""
@@ -26,6 +30,7 @@ class TrackStage:
         self._settings = settings
         self._poses = TrackPoses()
         self._focal: float | None = None
+        self._log_scales: deque[float] = deque(maxlen=SCALES_REMEMBERED)
 
     def refine(self, keyframe: Keyframe) -> Keyframe:
         """The frame with its pose, and its world points moved with it, as the tracks have them.
@@ -50,7 +55,7 @@ class TrackStage:
         T_world_camera = pose.T_world_camera if pose is not None and counts else None
         scale = np.nan if pose is None else pose.scale
         depths = on_host.points_camera[..., 2]
-        valid = on_host.valid & (depths > 0)
+        valid = (on_host.valid | (not counts)) & (depths > 0)
         is_own = valid.mean() >= OWN_POINTS_SHARE
         if T_world_camera is not None and not (is_own and np.isfinite(scale)):
             to_camera = invert_rigid(T_world_camera)
@@ -61,6 +66,10 @@ class TrackStage:
         if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
             doubt = doubt_of(pose.reprojection_error_px / pose.focal_px)
             prior = Prior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
+            if is_own:
+                self._log_scales.append(prior.log_scale)
+        elif is_own and self._log_scales:
+            prior = Prior(None, float(np.median(self._log_scales)), 1.0)
         return View(
             frame.grey,
             matrix,

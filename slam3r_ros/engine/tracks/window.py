@@ -14,7 +14,7 @@ from slam3r_ros.engine.tracks.prior import Prior
 
 WINDOW_KEYFRAMES = 7
 """Most keyframes of the window."""
-WINDOW_POINTS = 250
+WINDOW_POINTS = 400
 """Most points of the window."""
 FIXED_KEYFRAMES = 2
 """The oldest of a full window stay where they are: they hold place and scale."""
