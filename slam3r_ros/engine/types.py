@@ -204,7 +204,7 @@ class Keyframe:
     state: State = State.TRACKING
     """TRACKING or LOST."""
     held: bool = False
-    """Whether the frame is kept from map and buffer, because L2W lost it."""
+    """Whether the frame is kept from map and buffer: L2W lost it, or image tracks expect nothing new of it."""
 
     @property
     def index(self) -> int:
@@ -273,6 +273,8 @@ class MapUpdate:
     """Keyframes that entered the buffering set with this update: this frame or one shortly before it."""
     registration: Registration | None
     """The L2W call that gave this frame; None for the initial frames."""
+    held: bool = False
+    """Whether the frame's points are kept from the map."""
 
     @classmethod
     def of(cls, keyframe: Keyframe, added: MapPoints, new_keyframes: Sequence[KeyframeRecord]) -> MapUpdate:
@@ -291,6 +293,7 @@ class MapUpdate:
             image=frame.image,
             new_keyframes=tuple(new_keyframes),
             registration=keyframe.registration,
+            held=keyframe.held,
         )
 
 

@@ -76,7 +76,7 @@ def compare_clouds(pairs: PixelPairs, confidence: float, seed: int) -> AlignedCl
     Similarity of least squares over the pairs of confident points (Umeyama 1991), then ICP, as in SLAM3R's paper; the
     true cloud has all frames' points. None where fewer than three points are confident.
     """
-    confident = pairs.has_estimate & ~pairs.is_lost & (pairs.confidence >= confidence)
+    confident = pairs.has_estimate & ~pairs.is_held & (pairs.confidence >= confidence)
     usable = confident & np.isfinite(pairs.estimated).all(axis=1)
     alignment = weighted_similarity(pairs.estimated[usable], pairs.true[usable], np.ones(np.count_nonzero(usable)))
     if alignment is None:

@@ -51,7 +51,7 @@ def _draw_trajectory(aligned: AlignedTrajectory, name: str, path: Path) -> Path:
 
 
 def _draw_cloud(pairs: PixelPairs, aligned: AlignedCloud, threshold: float, name: str, path: Path) -> Path:
-    confident = pairs.has_estimate & ~pairs.is_lost & (pairs.confidence >= threshold)
+    confident = pairs.has_estimate & ~pairs.is_held & (pairs.confidence >= threshold)
     chosen = np.flatnonzero(confident & np.isfinite(pairs.estimated).all(axis=1))
     if len(chosen) > _POINTS_DRAWN:
         chosen = np.sort(np.random.default_rng(0).choice(chosen, _POINTS_DRAWN, replace=False))

@@ -26,7 +26,7 @@ class EstimatedPixels:
     """(n,) L2W's."""
     colours: NDArray[np.uint8]
     """(n, 3) RGB."""
-    is_lost: bool
+    is_held: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,8 +55,8 @@ class PixelPairs:
     """(N, 3) RGB."""
     has_estimate: NDArray[np.bool_]
     """(N,) the frame was registered."""
-    is_lost: NDArray[np.bool_]
-    """(N,) the engine called the frame lost."""
+    is_held: NDArray[np.bool_]
+    """(N,) the engine kept the frame's points from the map, or called it lost."""
     true: NDArray[np.float32]
     """(N, 3) metres."""
     true_normals: NDArray[np.float32]
@@ -90,7 +90,7 @@ def estimated_pixels(update: MapUpdate, chosen: NDArray[np.intp]) -> EstimatedPi
         normals.reshape(-1, 3)[chosen],
         update.confidence.reshape(-1)[chosen],
         update.image.reshape(-1, 3)[chosen],
-        update.state is State.LOST,
+        update.held or update.state is State.LOST,
     )
 
 
@@ -139,7 +139,7 @@ def pair_up(estimated: dict[int, EstimatedPixels], true: dict[int, TruePixels]) 
             np.zeros(count, np.float32) if guess is None else guess.confidence[keep],
             np.zeros((count, 3), np.uint8) if guess is None else guess.colours[keep],
             np.full(count, guess is not None),
-            np.full(count, guess is not None and guess.is_lost),
+            np.full(count, guess is not None and guess.is_held),
             truth.points_world[keep],
             truth.normals_world[keep],
         ]

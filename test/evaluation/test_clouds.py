@@ -38,7 +38,7 @@ def pairs(estimated: Array, true: Array, confidence: Array | None = None, lost: 
         confidence=np.full(count, 2.0, np.float32) if confidence is None else confidence.astype(np.float32),
         colours=np.zeros((count, 3), np.uint8),
         has_estimate=np.ones(count, bool),
-        is_lost=np.zeros(count, bool) if lost is None else lost.astype(bool),
+        is_held=np.zeros(count, bool) if lost is None else lost.astype(bool),
         true=true.astype(np.float32),
         true_normals=np.zeros((count, 3), np.float32),
     )

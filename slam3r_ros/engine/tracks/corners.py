@@ -79,7 +79,9 @@ def _dense_flow(before: Grey, after: Grey, pixels: Pixels) -> Pixels:
     """(N, 2) motion of pixels (N, 2); none in images that are too small for it."""
     if min(before.shape) < SMALLEST_FLOW:
         return np.zeros_like(pixels)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, after, None)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(
+        before, after, np.zeros((*before.shape, 2), np.float32)
+    )
     columns, rows = np.rint(pixels).astype(np.intp).T
     return np.asarray(flow[rows.clip(0, before.shape[0] - 1), columns.clip(0, before.shape[1] - 1)], np.float32)
 

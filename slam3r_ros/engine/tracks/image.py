@@ -35,9 +35,20 @@ class Image:
     """(3, 3) intrinsics."""
 
     def slopes(self, pixels: NDArray[np.floating]) -> Array:
-        """(N, 2) x / z and y / z of pixels (N, 2)."""
+        """(..., 2) x / z and y / z of pixels (..., 2)."""
         focal = [self.matrix[0, 0], self.matrix[1, 1]]
         return np.asarray((pixels - self.matrix[:2, 2]) / focal, dtype=np.float64)
+
+    def rays(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """(H, W, 3) x / z, y / z and 1 of the middles of ``shape`` (H, W) equal parts of the image."""
+        pixels = self.pixels(shape)
+        return np.concatenate([self.slopes(pixels), np.ones((*shape, 1))], axis=2).astype(np.float32)
+
+    def pixels(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """(H, W, 2) x, y of these middles."""
+        (height, width), (rows, columns) = shape, self.grey.shape
+        x, y = np.meshgrid((np.arange(width) + 0.5) * columns / width, (np.arange(height) + 0.5) * rows / height)
+        return np.stack([x - 0.5, y - 0.5], axis=2).astype(np.float32)
 
     @cached_property
     def features(self) -> Features:

@@ -12,6 +12,7 @@ from slam3r_ros.engine.tracks.bundle_adjustment import adjust, observed_errors
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
 from slam3r_ros.engine.tracks.depth_field import sampled
 from slam3r_ros.engine.tracks.image import Image
+from slam3r_ros.engine.tracks.parallax import Posed
 from slam3r_ros.engine.tracks.prior import SCALE_DEVIATION, Prior
 from slam3r_ros.engine.tracks.recovery import recover
 from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
@@ -80,6 +81,10 @@ class Located:
     """(N,) of these tracks along the optical axis, world lengths."""
     trust: float
     """Share of L2W's depths in what the depths there are."""
+    frame: Posed
+    """The frame itself."""
+    partners: tuple[Posed, ...]
+    """Keyframes that see the same place from elsewhere, if it has become a keyframe; else none."""
 
 
 class TrackPoses:
@@ -148,7 +153,8 @@ class TrackPoses:
         if len(self._pixels) < FEWEST_POINTS:
             return None
         assert self._last is not None
-        slopes = Image(view.grey, view.matrix).slopes(self._pixels)
+        image = Image(view.grey, view.matrix)
+        slopes = image.slopes(self._pixels)
         deviation = PIXEL_DEVIATION / view.matrix[0, 0]
         points = self._window.points_world()
         prior = view.prior
@@ -163,9 +169,12 @@ class TrackPoses:
         if len(self._pixels) < FEWEST_POINTS or share < LEAST_SHARE:
             return None
         log_scale = self._log_scale(view, points[good] @ T[2, :3] + T[2, 3])
+        partners: tuple[Posed, ...] = ()
         if self._is_keyframe(view):
             self._add_keyframe(view, T, log_scale)
             T, log_scale = self._window.newest.T_camera_world, self._window.newest.log_scale
+            seeing = [self._window[keyframe] for keyframe in self._window.partners()]
+            partners = tuple(Posed(each.image, each.T_camera_world) for each in seeing)
         self._motion, self._last = T @ invert_rigid(self._last), T
         scale, telling = float(np.exp(log_scale)), self._window.sightings_of_followed() > 1
         return Located(
@@ -180,6 +189,8 @@ class TrackPoses:
             places=_places(self._pixels[telling], view.grey.shape),
             depths=(self._window.points_world() @ T[2, :3] + T[2, 3])[telling],
             trust=0.0 if view.prior is None else _trust(view.prior),
+            frame=Posed(image, T),
+            partners=partners,
         )
 
     def _keep(self, pixels: Pixels, kept: NDArray[np.bool_]) -> None:

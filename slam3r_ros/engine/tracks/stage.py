@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
 from slam3r_ros.engine.settings import PoseSettings
 from slam3r_ros.engine.tracks.depth_field import depth_corrections, sampled
+from slam3r_ros.engine.tracks.fusion import fuse
+from slam3r_ros.engine.tracks.parallax import distances_by_parallax
 from slam3r_ros.engine.tracks.poses import Located, TrackPoses, View
 from slam3r_ros.engine.tracks.prior import Prior, doubt_of
 from slam3r_ros.engine.transfer import to_device
@@ -19,6 +21,8 @@ from slam3r_ros.engine.types import Keyframe, PoseEstimate, State
 OWN_POINTS_SHARE = 0.1
 """Share of valid own points below which depths are taken from the world points, as for frames without own ones."""
 
+LARGEST_TRUST = 0.5
+"""In L2W, beyond which its distances are not corrected by parallax."""
 SCALES_REMEMBERED = 101
 """Frames that L2W located, whose scales' median stands for that of a frame it lost."""
 
@@ -36,6 +40,7 @@ class TrackStage:
         """The frame with its pose, and its world points moved with it, as the tracks have them.
 
         A frame that L2W lost is tracked if its tracks know where it is. Without an answer of theirs it stays as it is.
+        Between keyframes of the tracks nothing is added to the map: their points are no better than the keyframes'.
         """
         view = self._view(keyframe)
         located = None if view is None else self._poses.locate(view)
@@ -43,7 +48,7 @@ class TrackStage:
             self._poses.reset()
         if located is None:
             return keyframe
-        return _moved(keyframe, located)
+        return _with_parallax(_moved(keyframe, located), located)
 
     def _view(self, keyframe: Keyframe) -> View | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""
@@ -106,12 +111,47 @@ def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
             scale=located.scale,
             similarity_error=np.nan,
         )
-        return replace(keyframe, pose=pose, state=State.TRACKING)
+        own = keyframe.on_host.points_camera * np.float32(located.scale)
+        known = own[..., 2:] > 0
+        own_world = np.where(known, transform_points(T_after, own), 0).astype(np.float32)
+        return _with_points(keyframe, _moved_points(own_world, T_after, replace(located, growth=1.0)), pose)
     moved = _moved_points(keyframe.on_host.points_world, before.T_world_camera, located)
-    on_host = replace(keyframe.on_host, points_world=moved)
-    points_world = to_device(on_host.points_world, keyframe.points_world.device)
     pose = replace(before, T_world_camera=T_after, scale=before.scale * located.growth)
-    return replace(keyframe, pose=pose, points_world=points_world, on_host=on_host)
+    return _with_points(keyframe, moved, pose)
+
+
+def _with_points(keyframe: Keyframe, points_world: NDArray[np.float32], pose: PoseEstimate) -> Keyframe:
+    """The frame, tracked, with a pose and world points (H, W, 3)."""
+    on_host = replace(keyframe.on_host, points_world=points_world)
+    tensor = to_device(points_world, keyframe.points_world.device)
+    return replace(keyframe, pose=pose, points_world=tensor, on_host=on_host, state=State.TRACKING)
+
+
+def _with_parallax(keyframe: Keyframe, located: Located) -> Keyframe:
+    """The frame with the distances that its parallax to earlier keyframes tells, and the confidence they deserve.
+
+    Then even one that L2W lost counts for the map, with the points of its own pointmap where parallax tells none.
+    """
+    if located.trust > LARGEST_TRUST:
+        return keyframe
+    if not located.partners:
+        return replace(keyframe, held=True)
+    on_host, T = keyframe.on_host, located.T_world_camera
+    points = transform_points(invert_rigid(T), on_host.points_world)
+    valid = np.asarray(on_host.points_world.any(axis=2)) & (points[..., 2] > 0)
+    log_depths = np.log(np.where(valid, points[..., 2], np.nan)).astype(np.float32)
+    shape = on_host.confidence.shape
+    distances = distances_by_parallax(located.frame, located.partners, (shape[0], shape[1]))
+    fused = fuse(log_depths, on_host.confidence, distances)
+    if fused is None:
+        return keyframe
+    on_rays = located.frame.image.rays((shape[0], shape[1])) * np.exp(log_depths + fused.log_factors)[..., None]
+    points = np.where(fused.told[..., None], on_rays, points * np.exp(fused.log_factors)[..., None])
+    points_world = transform_points(T, points).astype(np.float32)
+    points_world = np.where(valid[..., None], points_world, np.float32(0))
+    on_host = replace(on_host, points_world=points_world, confidence=fused.confidence)
+    tensor = to_device(points_world, keyframe.points_world.device)
+    return replace(keyframe, points_world=tensor, on_host=on_host, held=False)
 
 
 def _moved_points(points_world: NDArray[np.float32], T_world_camera: Array, located: Located) -> NDArray[np.float32]:

@@ -16,6 +16,8 @@ WINDOW_KEYFRAMES = 7
 """Most keyframes of the window."""
 WINDOW_POINTS = 400
 """Most points of the window."""
+SHARED_POINTS = 0.4
+"""Share of the newest keyframe's points that another one must see to be compared with it densely."""
 FIXED_KEYFRAMES = 2
 """The oldest of a full window stay where they are: they hold place and scale."""
 
@@ -90,6 +92,19 @@ class TrackWindow:
         depths = transform_points(self._keyframes[keyframe].T_camera_world, self._positions(seen))[:, 2]
         front = depths > 0
         return self._slopes[keyframe, seen[front]], np.log(depths[front])
+
+    def partners(self) -> list[int]:
+        """Keyframes, at most two, that see much of what the newest does from afar: the farthest and one half as far."""
+        newest = len(self) - 1
+        shared = (self._seen[:newest] & self._seen[newest]).sum(axis=1)
+        enough = np.flatnonzero(shared >= SHARED_POINTS * max(1, int(self._seen[newest].sum())))
+        if not len(enough):
+            return []
+        positions = np.stack([invert_rigid(keyframe.T_camera_world)[:3, 3] for keyframe in self._keyframes])
+        ways = np.linalg.norm(positions[enough] - positions[newest], axis=1)
+        farthest = int(ways.argmax())
+        half = int(np.abs(ways - ways[farthest] / 2).argmin())
+        return [int(enough[each]) for each in dict.fromkeys((farthest, half))]
 
     def follow_again(self, keyframe: int, slopes: Array, log_depths: Array) -> None:
         """Follow new points (N, 2), (N,), which a keyframe sees, and no others; it is their anchor."""
