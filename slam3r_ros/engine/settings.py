@@ -179,6 +179,11 @@ class RegisterSettings:
         minimum=1,
         maximum=100,
     )
+    only_keyframes: bool = setting(
+        True,
+        "with image tracks: I2P and L2W see only frames that the tracks make keyframes of, or lose; the tracks give "
+        "the poses between; false: every frame is registered",
+    )
     normalise_input: bool = setting(False, "divide L2W's input points by their mean distance, and undo it after")
 
 

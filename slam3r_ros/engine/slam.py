@@ -128,6 +128,7 @@ class Slam:
         self._rounds_since_retrieval = 0
         self._poses = PoseEstimator(settings.pose)
         self._tracks = TrackStage(settings.pose) if settings.pose.tracks == "on" else None
+        self._asks_tracks = self._tracks is not None and settings.register.only_keyframes
         self._map = WorldMap(settings.map)
         self._trajectory: list[StampedPose] = []
         self._records: list[KeyframeRecord] = []
@@ -142,7 +143,7 @@ class Slam:
             window, stride = self.settings.window, self._known_stride
             reach = self._ring.newest if ended else complete_until(self._ring, stride, window.lookahead)
             for ready in self._rounds.ready(self._ring.newest, reach, ended):
-                updates += self._register(ready)
+                updates += self._track(ready) if self._asks_tracks and not ready.is_head else self._register(ready)
             self._ring.discard_before(oldest_needed(self._ring, self._rounds.oldest_pending, stride, window.radius))
         return updates
 
@@ -240,6 +241,23 @@ class Slam:
         self._rounds = Rounds(indices, self._known_stride, window.lookahead, self.settings.register.together_max)
         self._buffer = BufferingSet(self._initial, self._known_stride, self.settings.keyframes, self._registrar)
         return self._emit_initial() if self._rounds.head_is_done else []
+
+    def _track(self, ready: Round) -> list[MapUpdate]:
+        """Frames of a round one after the other: a pose by image tracks, or registered, where these do not suffice."""
+        assert self._tracks is not None
+        updates: list[MapUpdate] = []
+        for index in ready.frames:
+            frame = self._ring[index]
+            with self._clock.stage("tracks"):
+                pose = self._tracks.advance(frame)
+            if pose is None:
+                updates += self._register(Round((index,), is_head=False))
+                continue
+            self._status.state = State.TRACKING
+            self._status.reason = f"between keyframes: {pose.inlier_fraction:.0%} of the image tracks fit the pose"
+            self._trajectory.append(StampedPose(frame.stamp_ns, pose.T_world_camera))
+            updates.append(MapUpdate.between_keyframes(frame, pose))
+        return updates
 
     def _register(self, ready: Round) -> list[MapUpdate]:
         """The world pointmaps of one round, and what follows from them."""

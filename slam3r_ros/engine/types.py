@@ -260,7 +260,8 @@ class MapUpdate:
     added: MapPoints
     """Points that this frame added to the map."""
     points_world: NDArray[np.float32]
-    """(H, W, 3) the frame's whole world pointmap."""
+    """(H, W, 3) the frame's whole world pointmap; this and the next three (0, 0, ...) for a frame that has none, since
+    image tracks gave its pose."""
     confidence: NDArray[np.float32]
     """(H, W) L2W's."""
     points_camera: NDArray[np.float32]
@@ -272,9 +273,30 @@ class MapUpdate:
     new_keyframes: tuple[KeyframeRecord, ...]
     """Keyframes that entered the buffering set with this update: this frame or one shortly before it."""
     registration: Registration | None
-    """The L2W call that gave this frame; None for the initial frames."""
+    """The L2W call that gave this frame; None for the initial frames and those between keyframes."""
     held: bool = False
     """Whether the frame's points are kept from the map."""
+
+    @classmethod
+    def between_keyframes(cls, frame: EncodedFrame, pose: PoseEstimate) -> MapUpdate:
+        """A frame that only has a pose."""
+        points, confidence = np.empty((0, 0, 3), np.float32), np.empty((0, 0), np.float32)
+        nothing = MapPoints(points.reshape(0, 3), np.empty((0, 3), np.uint8), confidence.reshape(0))
+        return cls(
+            index=frame.index,
+            stamp_ns=frame.stamp_ns,
+            state=State.TRACKING,
+            pose=pose,
+            added=nothing,
+            points_world=points,
+            confidence=confidence,
+            points_camera=points,
+            confidence_camera=confidence,
+            image=frame.image,
+            new_keyframes=(),
+            registration=None,
+            held=True,
+        )
 
     @classmethod
     def of(cls, keyframe: Keyframe, added: MapPoints, new_keyframes: Sequence[KeyframeRecord]) -> MapUpdate:

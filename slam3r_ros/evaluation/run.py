@@ -89,8 +89,9 @@ class _Recorder:
         if updates and self.frames_to_initialise is None:
             self.frames_to_initialise = pushed
         for update in updates:
-            chosen = self._choice.of(update.index, update.confidence.size)
-            self.estimated[update.index] = estimated_pixels(update, chosen)
+            if update.confidence.size:
+                chosen = self._choice.of(update.index, update.confidence.size)
+                self.estimated[update.index] = estimated_pixels(update, chosen)
             if update.registration is not None and not self._is_known(update.registration):
                 self.registrations.append(update.registration)
             self.tracked += update.state is State.TRACKING

@@ -16,7 +16,15 @@ from .clips import Clips
 from .data import PhaseData
 from .embedded_config import set_image_size
 from .export import export_network
-from .losses import confidence_weighted, masked_mean, mean_distance, point_distances, sky_confidence
+from .losses import (
+    SCALE_WEIGHT,
+    confidence_weighted,
+    masked_mean,
+    mean_distance,
+    point_distances,
+    scale_errors,
+    sky_confidence,
+)
 from .matching import MatchingLoss
 from .pictures import Picture, confidence_tile, depth_tile, image_tile, stacked
 from .windows import Random, Views, choose_frames, load_views, random_views
@@ -67,6 +75,7 @@ class ImageToPointsStage:
         distances = point_distances(predicted.points, true, twice.valid, normalise=True)
         loss = confidence_weighted(distances, predicted.confidence, twice.valid)
         loss = loss + sky_confidence(predicted.confidence, twice.sky)
+        loss = loss + SCALE_WEIGHT * scale_errors(predicted.points, true, twice.valid).mean()
         matching = self._matching(twice.points_camera, twice.T_world_camera, twice.camera, 1)
         return loss + MATCHING_WEIGHT * matching, len(true)
 
@@ -77,7 +86,8 @@ class ImageToPointsStage:
 
     def validate(self) -> dict[str, float]:
         """Relative point error of four-view windows: over all views, and of the reference view alone; the median
-        confidence, and that of the sky where there is any; the error in each family of worlds where there are several.
+        confidence, and that of the sky where there is any; how far the unit is from a metre (logarithm); the error in
+        each family of worlds where there are several.
         """
         set_image_size(self.model, self._phases[-1].image_size)
         rows = []
@@ -94,12 +104,14 @@ class ImageToPointsStage:
                     float(masked_mean(first, valid[:, :1])),
                     float(predicted.confidence.median()),
                     float(matching),
+                    float(scale_errors(predicted.points, true, valid).mean()),
                     float(sky.median()) if sky.numel() else float("nan"),
                 )
             )
-        means = np.nanmean(np.array(rows)[:, :4], axis=0)
-        skies = [row[4] for row in rows if row[4] == row[4]]
-        figures = dict(zip(("point_error", "reference_error", "confidence", "matching"), means.tolist(), strict=True))
+        names = ("point_error", "reference_error", "confidence", "matching", "scale_error")
+        means = np.nanmean(np.array(rows)[:, : len(names)], axis=0)
+        skies = [row[-1] for row in rows if row[-1] == row[-1]]
+        figures = dict(zip(names, means.tolist(), strict=True))
         if skies:
             figures["sky_confidence"] = float(np.mean(skies))
         return figures | by_family("point_error", self._validated_families, [row[0] for row in rows])

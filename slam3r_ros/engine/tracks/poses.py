@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,19 @@ class Located:
     """Keyframes that see the same place from elsewhere, if it has become a keyframe; else none."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """A pose by the points that are followed."""
+
+    T: Array
+    """(4, 4) T_camera_world"""
+    good: NDArray[np.bool_]
+    """(N,) which of them agree with it."""
+    share: float
+    error_px: float
+    """Median of those that do."""
+
+
 class TrackPoses:
     """Follows corners from one frame to the next and estimates the motion that explains them, anchored in L2W's."""
 
@@ -113,7 +126,10 @@ class TrackPoses:
             self.reset()
         located = None
         if len(self._window):
-            located = (self._follow(view) if self._last is not None else None) or self._recover(view)
+            if self._last is not None:
+                self._follow(view.grey)
+                located = self._resected(view, [self._last, self._motion @ self._last])
+            located = located or self._recover(view)
         if located is None:
             self._last = None
             if view.prior is not None and view.prior.T_camera_world is not None:
@@ -123,11 +139,27 @@ class TrackPoses:
         self._grey = view.grey
         return located
 
-    def _follow(self, view: View) -> Located | None:
-        assert self._grey is not None and self._last is not None
-        pixels, found = follow(self._grey, view.grey, self._pixels)
+    def advance(self, image: Image) -> Located | None:
+        """The next frame's pose by its corners alone, where they hold and it need not become a keyframe.
+
+        Else None, and `locate` goes on from here with what the networks say of the same frame.
+        """
+        if self._last is None or self._grey is None or self._grey.shape != image.grey.shape:
+            return None
+        self._follow(image.grey)
+        fit = self._fit(image, [self._last, self._motion @ self._last], None)
+        if fit is None or self._is_keyframe(image, fit.good):
+            return None
+        self._keep(self._pixels, fit.good)
+        return self._moved_on(image, fit, self._window.newest.log_scale)
+
+    def _follow(self, grey: Grey) -> None:
+        """Follow the corners into the next image, unless that has been done."""
+        if self._grey is None or self._grey is grey:
+            return
+        pixels, found = follow(self._grey, grey, self._pixels)
         self._keep(pixels, found)
-        return self._resected(view, [self._last, self._motion @ self._last])
+        self._grey = grey
 
     def _recover(self, view: View) -> Located | None:
         """By features that the newest keyframes have in common with the frame."""
@@ -149,48 +181,64 @@ class TrackPoses:
         return None
 
     def _resected(self, view: View, starts: list[Array]) -> Located | None:
-        """The frame's pose by the points that are followed, from the best of several guesses."""
-        if len(self._pixels) < FEWEST_POINTS:
-            return None
-        assert self._last is not None
-        image = Image(view.grey, view.matrix)
-        slopes = image.slopes(self._pixels)
-        deviation = PIXEL_DEVIATION / view.matrix[0, 0]
-        points = self._window.points_world()
-        prior = view.prior
+        """The frame's pose by the points that are followed, from the best of several guesses, and what it adds."""
+        image, prior = Image(view.grey, view.matrix), view.prior
         if prior is not None and prior.T_camera_world is not None:
             starts = [*starts, prior.T_camera_world]
-        prior = prior if prior is not None and prior.doubt < 1 else None  # beside so many points it says nothing then
-        T = resect(points, slopes, starts, deviation, prior)
-        errors_px = slope_errors(points, slopes, T) * view.matrix[0, 0]
-        good = errors_px <= OUTLIER_PX
-        share = float(good.mean())
-        self._keep(self._pixels, good)
-        if len(self._pixels) < FEWEST_POINTS or share < LEAST_SHARE:
+        fit = self._fit(image, starts, prior)
+        if fit is None:
             return None
-        log_scale = self._log_scale(view, points[good] @ T[2, :3] + T[2, 3])
+        becomes_keyframe = self._is_keyframe(image, fit.good)
+        self._keep(self._pixels, fit.good)
+        log_scale = self._log_scale(view, self._window.points_world() @ fit.T[2, :3] + fit.T[2, 3])
         partners: tuple[Posed, ...] = ()
-        if self._is_keyframe(view):
-            self._add_keyframe(view, T, log_scale)
-            T, log_scale = self._window.newest.T_camera_world, self._window.newest.log_scale
+        if becomes_keyframe:
+            self._add_keyframe(view, fit.T, log_scale)
+            newest = self._window.newest
+            fit, log_scale = replace(fit, T=newest.T_camera_world), newest.log_scale
             seeing = [self._window[keyframe] for keyframe in self._window.partners()]
             partners = tuple(Posed(each.image, each.T_camera_world) for each in seeing)
+        located = self._moved_on(image, fit, log_scale)
+        if prior is None:
+            return replace(located, partners=partners)
+        growth = float(np.exp(log_scale - prior.log_scale))
+        return replace(located, partners=partners, growth=growth, trust=_trust(prior))
+
+    def _fit(self, image: Image, starts: list[Array], prior: Prior | None) -> _Fit | None:
+        """The pose that explains the points followed; None where there is none."""
+        if len(self._pixels) < FEWEST_POINTS:
+            return None
+        slopes, focal = image.slopes(self._pixels), image.matrix[0, 0]
+        points = self._window.points_world()
+        prior = prior if prior is not None and prior.doubt < 1 else None  # beside so many points it says nothing then
+        T = resect(points, slopes, starts, PIXEL_DEVIATION / focal, prior)
+        errors_px = slope_errors(points, slopes, T) * focal
+        good = errors_px <= OUTLIER_PX
+        share = float(good.mean())
+        if good.sum() < FEWEST_POINTS or share < LEAST_SHARE:
+            return None
+        return _Fit(T, good, share, float(np.median(errors_px[good])))
+
+    def _moved_on(self, image: Image, fit: _Fit, log_scale: float) -> Located:
+        """The frame's pose, from which the next one goes on."""
+        assert self._last is not None
+        T = fit.T
         self._motion, self._last = T @ invert_rigid(self._last), T
-        scale, telling = float(np.exp(log_scale)), self._window.sightings_of_followed() > 1
+        telling = self._window.sightings_of_followed() > 1
         return Located(
             T_world_camera=invert_rigid(T),
-            scale=scale,
-            growth=1.0 if view.prior is None else float(np.exp(log_scale - view.prior.log_scale)),
+            scale=float(np.exp(log_scale)),
+            growth=1.0,
             points=len(self._pixels),
-            share=share,
-            error_px=float(np.median(errors_px[good])),
-            focal_px=float(view.matrix[0, 0]),
-            width=view.grey.shape[1],
-            places=_places(self._pixels[telling], view.grey.shape),
+            share=fit.share,
+            error_px=fit.error_px,
+            focal_px=float(image.matrix[0, 0]),
+            width=image.grey.shape[1],
+            places=_places(self._pixels[telling], image.grey.shape),
             depths=(self._window.points_world() @ T[2, :3] + T[2, 3])[telling],
-            trust=0.0 if view.prior is None else _trust(view.prior),
+            trust=0.0,
             frame=Posed(image, T),
-            partners=partners,
+            partners=(),
         )
 
     def _keep(self, pixels: Pixels, kept: NDArray[np.bool_]) -> None:
@@ -209,12 +257,11 @@ class TrackPoses:
         share = _trust(view.prior)
         return share * view.prior.log_scale + (1 - share) * seen
 
-    def _is_keyframe(self, view: View) -> bool:
-        moved = float(np.median(np.linalg.norm(self._pixels - self._at_keyframe, axis=1)))
-        return (
-            moved > KEYFRAME_MOTION * view.grey.shape[1]
-            or len(self._pixels) < KEYFRAME_SHARE * self._points_at_keyframe
-        )
+    def _is_keyframe(self, image: Image, good: NDArray[np.bool_]) -> bool:
+        """Whether a frame in which these of the points followed are good should be one."""
+        moved = float(np.median(np.linalg.norm(self._pixels[good] - self._at_keyframe[good], axis=1)))
+        few = int(good.sum()) < KEYFRAME_SHARE * self._points_at_keyframe
+        return few or moved > KEYFRAME_MOTION * image.grey.shape[1]
 
     def _add_keyframe(self, view: View, T_camera_world: Array, log_scale: float) -> None:
         """Add the frame to the window with fresh corners where there are none, and adjust the window."""

@@ -12,11 +12,12 @@ from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
 from slam3r_ros.engine.settings import PoseSettings
 from slam3r_ros.engine.tracks.depth_field import depth_corrections, sampled
 from slam3r_ros.engine.tracks.fusion import fuse
+from slam3r_ros.engine.tracks.image import Image
 from slam3r_ros.engine.tracks.parallax import distances_by_parallax
 from slam3r_ros.engine.tracks.poses import Located, TrackPoses, View
 from slam3r_ros.engine.tracks.prior import Prior, doubt_of
 from slam3r_ros.engine.transfer import to_device
-from slam3r_ros.engine.types import Keyframe, PoseEstimate, State
+from slam3r_ros.engine.types import EncodedFrame, Keyframe, PoseEstimate, State
 
 OWN_POINTS_SHARE = 0.1
 """Share of valid own points below which depths are taken from the world points, as for frames without own ones."""
@@ -34,7 +35,17 @@ class TrackStage:
         self._settings = settings
         self._poses = TrackPoses()
         self._focal: float | None = None
+        self._suffice = False
         self._log_scales: deque[float] = deque(maxlen=SCALES_REMEMBERED)
+
+    def advance(self, frame: EncodedFrame) -> PoseEstimate | None:
+        """The next frame's pose by its tracks alone, where that is enough: they hold, it need not become a keyframe of
+        theirs, and L2W has not been found to know better. Else None: `refine` then takes it, registered.
+        """
+        if not self._suffice or (matrix := self._matrix(frame)) is None or frame.grey is None:
+            return None
+        located = self._poses.advance(Image(frame.grey, matrix))
+        return None if located is None else _pose_of(located, frame.image.shape[1])
 
     def refine(self, keyframe: Keyframe) -> Keyframe:
         """The frame with its pose, and its world points moved with it, as the tracks have them.
@@ -46,6 +57,7 @@ class TrackStage:
         located = None if view is None else self._poses.locate(view)
         if view is None:
             self._poses.reset()
+        self._suffice = located is not None and located.trust <= LARGEST_TRUST
         if located is None:
             return keyframe
         return _with_parallax(_moved(keyframe, located), located)
@@ -53,7 +65,9 @@ class TrackStage:
     def _view(self, keyframe: Keyframe) -> View | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""
         frame, pose, on_host = keyframe.local.frame, keyframe.pose, keyframe.on_host
-        matrix = self._matrix(keyframe)
+        if pose is not None:
+            self._focal = pose.focal_px
+        matrix = self._matrix(frame)
         if frame.grey is None or matrix is None:
             return None
         counts = pose is not None and keyframe.state is State.TRACKING
@@ -82,20 +96,29 @@ class TrackStage:
             prior,
         )
 
-    def _matrix(self, keyframe: Keyframe) -> Array | None:
-        """(3, 3) intrinsics of the grey image, those that the pose was computed with."""
-        frame = keyframe.local.frame
+    def _matrix(self, frame: EncodedFrame) -> Array | None:
+        """(3, 3) intrinsics of the grey image, those that poses are computed with; None while they are not known."""
         if frame.grey is None:
             return None
         height, width = frame.grey.shape
         if frame.camera is not None and self._settings.use_camera_info:
             return frame.camera.scaled(width, height).matrix
-        if keyframe.pose is not None:
-            self._focal = keyframe.pose.focal_px
         if self._focal is None:
             return None
         focal = self._focal * width / frame.image.shape[1]
         return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
+
+def _pose_of(located: Located, width: int) -> PoseEstimate:
+    """The pose where the tracks alone give it; pixels are those of a crop of that width."""
+    return PoseEstimate(
+        T_world_camera=located.T_world_camera,
+        focal_px=located.focal_px * width / located.width,
+        inlier_fraction=located.share,
+        reprojection_error_px=located.error_px * width / located.width,
+        scale=located.scale,
+        similarity_error=np.nan,
+    )
 
 
 def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
@@ -103,14 +126,7 @@ def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
     their distances from it become those that the tracks around them tell."""
     before, T_after = keyframe.pose, located.T_world_camera
     if before is None or keyframe.state is State.LOST:
-        pose = PoseEstimate(
-            T_world_camera=T_after,
-            focal_px=located.focal_px * keyframe.on_host.confidence.shape[1] / located.width,
-            inlier_fraction=located.share,
-            reprojection_error_px=located.error_px * keyframe.on_host.confidence.shape[1] / located.width,
-            scale=located.scale,
-            similarity_error=np.nan,
-        )
+        pose = _pose_of(located, keyframe.on_host.confidence.shape[1])
         own = keyframe.on_host.points_camera * np.float32(located.scale)
         known = own[..., 2:] > 0
         own_world = np.where(known, transform_points(T_after, own), 0).astype(np.float32)

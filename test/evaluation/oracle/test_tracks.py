@@ -1,5 +1,7 @@
 """The engine with image tracks, on networks that are wrong in a known way."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,12 @@ from slam3r_ros.engine.types import Frame, MapUpdate, State
 from slam3r_ros.evaluation.alignment import similarity_of_positions
 from slam3r_ros.evaluation.oracle import oracle_networks
 from slam3r_ros.evaluation.sequence import ImageSequence
+from slam3r_ros.evaluation.truth import true_pointmap
 
 
+@cache
 def run(sequence: ImageSequence, oracle: str, **values: object) -> list[MapUpdate]:
+    """The same run serves several tests."""
     dotted = {name.replace("__", "."): value for name, value in values.items()}
     slam = Slam(oracle_networks(sequence, oracle), SlamSettings().with_values({"window.stride": 2, **dotted}))
     updates: list[MapUpdate] = []
@@ -32,14 +37,16 @@ def position_error(sequence: ImageSequence, updates: list[MapUpdate]) -> float:
 
 @pytest.mark.parametrize("lookahead", [0, -1])
 def test_tracks_take_most_of_the_noise_out_of_the_trajectory(rendered: ImageSequence, lookahead: int) -> None:
-    without = run(rendered, "noise=0.05", window__lookahead=lookahead, pose__tracks="off")
-    tracked = run(rendered, "noise=0.05", window__lookahead=lookahead, pose__tracks="on")
+    later = {"window__lookahead": lookahead} if lookahead else {}
+    without = run(rendered, "noise=0.05", **later, pose__tracks="off")
+    tracked = run(rendered, "noise=0.05", **later, pose__tracks="on")
     assert position_error(rendered, tracked) < 0.4 * position_error(rendered, without)
 
 
 def test_points_move_with_the_pose_and_keep_their_place_in_the_image(rendered: ImageSequence) -> None:
-    updates = run(rendered, "noise=0.05", pose__tracks="on")
-    for update in updates[::5]:
+    mapped = [update for update in run(rendered, "noise=0.05", pose__tracks="on") if update.points_world.size]
+    assert len(mapped) > 10
+    for update in mapped[::3]:
         assert update.pose is not None
         points = (update.points_world - update.pose.T_world_camera[:3, 3]) @ update.pose.T_world_camera[:3, :3]
         sure = (update.confidence > 1.5) & update.points_world.any(axis=2)
@@ -51,6 +58,46 @@ def test_points_move_with_the_pose_and_keep_their_place_in_the_image(rendered: I
 def test_exact_networks_stay_exact(rendered: ImageSequence) -> None:
     updates = run(rendered, "exact", pose__tracks="on")
     assert position_error(rendered, updates) < 1e-3
+    assert all(update.points_world.size for update in updates), "exact networks know better than tracks: all are asked"
+
+
+def test_networks_see_keyframes_only_and_the_poses_between_are_as_good(rendered: ImageSequence) -> None:
+    every = run(rendered, "noise=0.05", pose__tracks="on", register__only_keyframes=False)
+    keyframes = run(rendered, "noise=0.05", pose__tracks="on")
+    assert [update.index for update in keyframes] == [update.index for update in every]
+    between = [update for update in keyframes if not update.points_world.size]
+    assert len(rendered) / 4 < len(between) < len(rendered) * 0.9
+    assert all(update.held and not len(update.added) and update.registration is None for update in between)
+    assert all(update.points_world.size for update in every)
+    assert position_error(rendered, keyframes) < 1.5 * position_error(rendered, every) + 0.002
+
+
+def test_only_keyframes_of_the_tracks_add_to_the_map(rendered: ImageSequence) -> None:
+    every = run(rendered, "noise=0.05", pose__tracks="on", register__only_keyframes=False)
+    assert sum(len(update.added) > 0 for update in every) < 0.8 * len(rendered)
+    assert all(update.held == (len(update.added) == 0) for update in every)
+
+
+def test_parallax_takes_most_of_the_noise_out_of_the_map(rendered: ImageSequence) -> None:
+    """Errors of distances, in the frame's own unit, of the pixels that go into the map."""
+
+    def errors(updates: list[MapUpdate]) -> float:
+        found = []
+        for update in updates[len(updates) // 3 :]:
+            if update.held or update.pose is None:
+                continue
+            truth = true_pointmap(rendered, rendered.frames[update.index], update.confidence.shape)
+            assert truth is not None
+            T = update.pose.T_world_camera
+            depths = ((update.points_world - T[:3, 3]) @ T[:3, :3])[..., 2]
+            good = truth.valid & (update.confidence > 1.5) & (depths > 0)
+            ratios = np.log(depths[good] / truth.points_camera[..., 2][good])
+            found.append(np.median(np.abs(ratios - np.median(ratios))))
+        return float(np.mean(found))
+
+    for noise, left in ((0.05, 1.0), (0.1, 0.6)):
+        without = run(rendered, f"noise={noise}", pose__tracks="off")
+        assert errors(run(rendered, f"noise={noise}", pose__tracks="on")) < left * errors(without)
 
 
 def test_without_tracks_nothing_changes(rendered: ImageSequence) -> None:
@@ -58,7 +105,8 @@ def test_without_tracks_nothing_changes(rendered: ImageSequence) -> None:
     one, other = run(rendered, "noise=0.05"), run(rendered, "noise=0.05", pose__tracks="off")
     tracked = run(rendered, "noise=0.05", pose__tracks="on")
     assert all(np.array_equal(a.points_world, b.points_world) for a, b in zip(one, other, strict=True))
-    assert not np.array_equal(one[-1].points_world, tracked[-1].points_world)
+    assert one[-1].pose is not None and tracked[-1].pose is not None
+    assert not np.array_equal(one[-1].pose.T_world_camera, tracked[-1].pose.T_world_camera)
 
 
 def test_reset_begins_the_tracks_again(rendered: ImageSequence) -> None:
