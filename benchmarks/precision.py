@@ -13,6 +13,7 @@ from tqdm import tqdm
 from benchmarks.operations import Workload
 from benchmarks.random_networks import random_networks
 from benchmarks.ratio import ENGINE, FROM_SCRATCH, TOKENS_KEPT, Comparison, compare
+from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.types import Frame, MapUpdate
 from slam3r_ros.networks.config import NetworkConfig
@@ -22,14 +23,15 @@ from slam3r_ros.networks.weights import PRECISIONS, load_networks
 def compare_precisions(
     title: str, config: NetworkConfig, load: Workload, device: str, *, rounds: int = 3,
     ways: tuple[str, ...] = (FROM_SCRATCH, TOKENS_KEPT, ENGINE), published_in: tuple[str, ...] = ("float32",),
+    precisions: Sequence[str] = tuple(PRECISIONS),
 ) -> Comparison:  # fmt: skip
-    """These ways in float32, then the others; errors are against the first way in float32.
+    """These ways in the first precision, then the others; errors are against the first way in the first.
 
     published_in: precisions in which the published ways are run too.
     """
     total, expected = None, None
-    for name, dtype in PRECISIONS.items():
-        networks = random_networks(config, device, dtype)
+    for name in precisions:
+        networks = random_networks(config, device, PRECISIONS[name])
         chosen = tuple(way for way in ways if name in published_in or way not in (FROM_SCRATCH, TOKENS_KEPT))
         comparison, expected = compare(title, networks, load, rounds=rounds, ways=chosen, expected=expected)
         total = comparison if total is None else replace(total, speeds=(*total.speeds, *comparison.speeds))
@@ -57,8 +59,9 @@ def measure_drift(images: Sequence[NDArray[np.uint8]], device: str) -> list[Drif
     """The whole engine over a video in every precision."""
     drifts: list[Drift] = []
     expected: list[MapUpdate] = []
+    every_frame = SlamSettings().with_values({"register.only_keyframes": False})
     for name in PRECISIONS:
-        slam = Slam(load_networks("embedded", device=device, precision=name))
+        slam = Slam(load_networks("embedded", device=device, precision=name), every_frame)
         updates: list[MapUpdate] = []
         started = time.perf_counter()
         for number, image in enumerate(tqdm(images, desc=name, leave=False)):

@@ -2,8 +2,8 @@
 
 Parts: ``topic`` (cameras over DDS into the real node), ``embedded`` (its networks' stages), ``published``
 (stages of the published size, random weights), ``ratio`` (the engine against the published way, all sizes over 4),
-``published-ratio`` (the same at the published size, one round), ``precision`` (bfloat16 and float16), ``retrieval``
-(shortlist against full search) and ``long`` (10,000 frames). Each part's results go to
+``published-ratio`` (the same at the published size, one round, the engine in bfloat16 too), ``precision`` (bfloat16 and
+float16), ``retrieval`` (shortlist against full search) and ``long`` (10,000 frames). Each part's results go to
 ``benchmarks/results/DATE-PART.md`` and ``.json``.
 """
 
@@ -28,7 +28,7 @@ from benchmarks.machine import Ceilings, measure_ceilings  # noqa: E402
 from benchmarks.operations import LADDER, ONE_BY_ONE, PUBLISHED, Count, Workload  # noqa: E402
 from benchmarks.precision import compare_precisions, drift_table, measure_drift  # noqa: E402
 from benchmarks.random_networks import published_config, random_networks  # noqa: E402
-from benchmarks.ratio import Comparison, compare, comparison_table  # noqa: E402
+from benchmarks.ratio import WAYS, Comparison, compare, comparison_table  # noqa: E402
 from benchmarks.report import Report, write  # noqa: E402
 from benchmarks.retrieval_agreement import agreement_table, measure_agreement, measure_growth  # noqa: E402
 from benchmarks.stages import StageCost, TimeBox, measure_stages, stage_table  # noqa: E402
@@ -106,11 +106,14 @@ def ratio(arguments: argparse.Namespace) -> Report:
 
 
 def published_ratio(arguments: argparse.Namespace) -> Report:
-    """The same at the published size: one round of one frame each."""
+    """The same at the published size, float32 and the engine in bfloat16: one round of one frame each."""
     torch.set_num_threads(os.cpu_count() or 1)
-    networks = random_networks(NetworkConfig(), arguments.device)
-    load = replace(ONE_BY_ONE, shortlist=SHORTLIST)
-    return _comparisons([compare("Published size, 1 frame a round", networks, load, rounds=1)[0]])
+    load, title = replace(ONE_BY_ONE, shortlist=SHORTLIST), "Published size, 1 frame a round"
+    precisions = ("float32", "bfloat16")
+    comparison = compare_precisions(
+        title, NetworkConfig(), load, arguments.device, rounds=1, ways=WAYS, precisions=precisions
+    )
+    return _comparisons([comparison])
 
 
 def _comparisons(comparisons: list[Comparison]) -> Report:
