@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-import torch
+from slam3r_ros.networks.cpu import prepare_process
 
-from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.image_to_points import ImageToPoints
-from slam3r_ros.networks.local_to_world import LocalToWorld
-from slam3r_ros.networks.weights import Networks, WeightSettings, load_networks
+prepare_process()  # before NumPy and torch are imported, as in the node
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
+from slam3r_ros.networks.image_to_points import ImageToPoints  # noqa: E402
+from slam3r_ros.networks.local_to_world import LocalToWorld  # noqa: E402
+from slam3r_ros.networks.weights import Networks, WeightSettings, load_networks  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 

@@ -36,8 +36,10 @@ TYPICAL_ERROR = 1.5
 """Median of errors in deviations up to which a start is a good one."""
 BEHIND_COST = 1e3
 """Of a point that is behind a keyframe that sees it."""
-FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-4, 1e-6, 1e4
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-4, 1e-6, 1e2
 """Of the normal equations, over their diagonal."""
+LEAST_NORMAL = 1e-6
+"""Added to that diagonal, for unknowns that nothing tells: they stay."""
 ENOUGH = 1e-3
 """Share of the cost that a step must save to be followed by another."""
 LARGEST_STEP = 0.5
@@ -100,11 +102,16 @@ def adjust(problem: Problem, start: Estimate, steps: int) -> Estimate:
 
 
 def _widening(problem: Problem, start: Estimate) -> float:
-    """How much wider than usual the kernel of pixels should be for a start."""
-    if not len(problem.observations.point):
-        return 1.0
-    typical = float(np.median(observed_errors(problem, start))) / problem.slope_deviation / TYPICAL_ERROR
-    return min(max(typical, 1.0), WIDEST_KERNEL) if np.isfinite(typical) else 1.0
+    """How much wider than usual the kernel of pixels should be for a start: as its worst keyframe needs."""
+    observations, errors = problem.observations, observed_errors(problem, start)
+    elsewhere = observations.keyframe != problem.anchors[observations.point]  # at its anchor a point has no error
+    typical = [
+        float(np.median(errors[seen]))
+        for keyframe in range(len(problem.priors))
+        if (seen := elsewhere & (observations.keyframe == keyframe)).any()
+    ]
+    widening = max(typical, default=0.0) / problem.slope_deviation / TYPICAL_ERROR
+    return min(max(widening, 1.0), WIDEST_KERNEL) if np.isfinite(widening) else 1.0
 
 
 def _descend(problem: Problem, start: Estimate, widening: float, steps: int) -> tuple[Estimate, int]:
@@ -221,7 +228,7 @@ class _System:
         unknowns = np.arange(7 * count)
         free = unknowns[(unknowns >= 7 * self._problem.fixed) | (unknowns % 7 == 6)]
         normal = equations.normal.copy()
-        normal[np.diag_indices(7 * count)] *= 1 + damping
+        normal[np.diag_indices(7 * count)] = normal.diagonal() * (1 + damping) + LEAST_NORMAL
         reduced = (normal - equations.crossed.T @ scaled)[np.ix_(free, free)]
         x = np.zeros(7 * count)
         try:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array, invert_rigid
+from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
 from slam3r_ros.engine.tracks.bundle_adjustment import adjust, observed_errors
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
 from slam3r_ros.engine.tracks.depth_field import sampled
 from slam3r_ros.engine.tracks.image import Image
 from slam3r_ros.engine.tracks.parallax import Posed
 from slam3r_ros.engine.tracks.prior import SCALE_DEVIATION, Prior
-from slam3r_ros.engine.tracks.recovery import recover
+from slam3r_ros.engine.tracks.recovery import Recovered, recover
 from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
 from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
 
@@ -37,6 +37,8 @@ SEEN_SCALE_DEVIATION = 0.02
 ADJUST_STEPS = 8
 FIRST_ADJUST_STEPS = 20
 """Until the window is full, which is when its oldest keyframes become fixed. Most windows need two."""
+LARGEST_CONTRADICTION = 1.2
+"""Between the scale of a recovery and the one that the networks expect, logarithm."""
 KEYFRAMES_TRIED = 3
 """So many keyframes, the newest, are compared with an image in which the corners were lost."""
 
@@ -167,7 +169,7 @@ class TrackPoses:
         for keyframe in range(len(self._window) - 1, max(-1, len(self._window) - 1 - KEYFRAMES_TRIED), -1):
             sighting = self._window[keyframe]
             recovered = recover(sighting.image, here, self._window.seen_by(keyframe))
-            if recovered is None:
+            if recovered is None or self._contradicts(view, recovered):
                 continue
             chosen = slice(FOLLOWED_POINTS)
             slopes, log_depths = recovered.slopes_before[chosen], recovered.log_depths_before[chosen]
@@ -178,7 +180,21 @@ class TrackPoses:
             if located := self._resected(view, [self._last]):
                 self._motion = np.eye(4)  # over more than one frame
                 return located
+            self._window.unfollow()
+            self._pixels = self._at_keyframe = self._pixels[:0]
         return None
+
+    @staticmethod
+    def _contradicts(view: View, recovered: Recovered) -> bool:
+        """Whether the frame's own depths with the scale that they should have speak against a recovery."""
+        rays = np.column_stack([recovered.slopes_before, np.ones(len(recovered.slopes_before))])
+        z = transform_points(recovered.T_after_before, rays * np.exp(recovered.log_depths_before)[:, None])[:, 2]
+        own = _sampled(view.depths, recovered.pixels_after, view.grey.shape)
+        both = np.isfinite(own) & (z > 0)
+        if view.prior is None or both.sum() < FEWEST_POINTS:
+            return False
+        scale = float(np.median(np.log(z[both] / own[both])))
+        return abs(scale - view.prior.log_scale) > LARGEST_CONTRADICTION
 
     def _resected(self, view: View, starts: list[Array]) -> Located | None:
         """The frame's pose by the points that are followed, from the best of several guesses, and what it adds."""

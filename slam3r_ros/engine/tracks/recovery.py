@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from slam3r_ros.engine.geometry import Array, rigid
 from slam3r_ros.engine.perspective import PointObservations, ransac_pose
 from slam3r_ros.engine.tracks.image import Features, Image
+from slam3r_ros.engine.tracks.resection import resect, slope_errors
 
 DISTINCT = 0.8
 """Distance of the best match over the second best's, up to which it counts."""
@@ -18,10 +19,12 @@ OUTLIER_PX = 3.0
 """Distance from where a point of known depth should be seen beyond which its match is wrong."""
 DEVIATION_PX = 1.0
 """Distance from the epipolar line beyond which it is."""
-FEWEST_MATCHES, LEAST_SHARE = 12, 0.4
+FEWEST_MATCHES, LEAST_SHARE = 15, 0.4
 """That must agree with the motion found, and their share of all."""
 ENOUGH_SHARE = 0.7
 """Of matches that known depths explain, with which parallax is not asked."""
+LEAST_SPREAD = 0.05
+"""Standard deviation of where these are, across the direction in which they spread most, over the image's width."""
 FEWEST_DEPTHS = 6
 """That must be known."""
 SPREAD_LIMIT = 0.5
@@ -59,7 +62,8 @@ def recover(before: Image, after: Image, known: tuple[Array, Array]) -> Recovere
     by_depths = matched.by_depths()
     if by_depths is not None and by_depths.share >= ENOUGH_SHARE:
         return by_depths
-    return matched.by_parallax() or by_depths
+    found = [each for each in (by_depths, matched.by_parallax()) if each is not None]
+    return max(found, key=lambda each: each.share, default=None)
 
 
 class _Matched:
@@ -68,16 +72,15 @@ class _Matched:
     def __init__(self, slopes: Array, pixels: NDArray[np.float32], after: Image, known: tuple[Array, Array]) -> None:
         """Slopes (N, 2) in the first image, pixels (N, 2) in the second."""
         self._slopes, self._pixels, self._after = slopes, pixels, after
+        self._rays = np.column_stack([slopes, np.ones(len(slopes))])
         squares = np.square(slopes[:, None] - known[0][None]).sum(axis=2)
         self._known = known[1][squares.argmin(axis=1)]
 
     def by_depths(self) -> Recovered | None:
         """By perspective-n-point, each feature at the nearest depth known."""
-        points = np.column_stack([self._slopes, np.ones(len(self._slopes))]) * np.exp(self._known)[:, None]
+        points = self._rays * np.exp(self._known)[:, None]
         fit = ransac_pose(PointObservations(points, self._pixels.astype(np.float64), self._after.matrix, OUTLIER_PX))
-        if fit is None or not _enough(fit.inliers):
-            return None
-        return self._recovered(fit.T_camera_world, self._known, fit.inliers, fit.inlier_fraction)
+        return None if fit is None else self._settled(fit.T_camera_world, self._known)
 
     def by_parallax(self) -> Recovered | None:
         """By the essential matrix (Nister 2004), as long as the depths known say."""
@@ -85,7 +88,7 @@ class _Matched:
         cv2.setRNGSeed(0)
         deviation = DEVIATION_PX / float(self._after.matrix[0, 0])
         essential, agree = cv2.findEssentialMat(one, two, np.eye(3), cv2.RANSAC, 0.999, deviation)
-        if essential is None or essential.shape != (3, 3) or not _enough(agree[:, 0] > 0):
+        if essential is None or essential.shape != (3, 3) or agree.sum() < FEWEST_MATCHES:
             return None
         _, turn, shift, mask, points = cv2.recoverPose(
             essential, one, two, np.eye(3), distanceThresh=FARTHEST, mask=agree.copy()
@@ -93,22 +96,31 @@ class _Matched:
         with np.errstate(divide="ignore", invalid="ignore"):
             depths = points[2] / points[3]
         good = (mask[:, 0] > 0) & np.isfinite(depths) & (depths > 0)
-        if not _enough(good):
+        if good.sum() < FEWEST_MATCHES:
             return None
-        log_depths = np.log(np.where(good, depths, 1.0))
+        log_depths = np.log(np.where(good, depths, np.nan))
         low, middle, high = np.percentile((self._known - log_depths)[good], [25, 50, 75])
         if (high - low) / 2 > SPREAD_LIMIT:
             return None
-        length = float(np.exp(middle))
-        T = rigid(np.asarray(turn, np.float64), length * np.asarray(shift, np.float64).ravel())
-        return self._recovered(T, log_depths + middle, good, float(good.mean()))
+        T = rigid(np.asarray(turn, np.float64), np.exp(middle) * np.asarray(shift, np.float64).ravel())
+        return self._settled(T, log_depths + middle)
 
-    def _recovered(self, T: Array, log_depths: Array, good: NDArray[np.bool_], share: float) -> Recovered:
+    def _settled(self, start: Array, log_depths: Array) -> Recovered | None:
+        """The motion near a start that explains the features with a depth best, if it explains enough of all."""
+        good = np.isfinite(log_depths)
+        points = self._rays[good] * np.exp(log_depths[good])[:, None]
+        seen, focal = self._after.slopes(self._pixels[good]), float(self._after.matrix[0, 0])
+        T = resect(points, seen, [start], DEVIATION_PX / focal, None)
+        good[good] = slope_errors(points, seen, T) * focal < OUTLIER_PX
+        share = float(good.mean())
+        if good.sum() < FEWEST_MATCHES or share < LEAST_SHARE or not self._are_spread(good):
+            return None
         return Recovered(T, self._slopes[good], log_depths[good], self._pixels[good], share)
 
-
-def _enough(agree: NDArray[np.bool_]) -> bool:
-    return int(agree.sum()) >= FEWEST_MATCHES and float(agree.mean()) >= LEAST_SHARE
+    def _are_spread(self, chosen: NDArray[np.bool_]) -> bool:
+        """Whether features cover more than a strip or a spot of the image, which any motion might explain."""
+        deviations = np.linalg.svd(np.cov(self._pixels[chosen].T.astype(np.float64)), compute_uv=False)
+        return bool(np.sqrt(deviations[-1]) > LEAST_SPREAD * self._after.grey.shape[1])
 
 
 def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

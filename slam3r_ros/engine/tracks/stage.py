@@ -85,7 +85,7 @@ class TrackStage:
         if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
             doubt = doubt_of(pose.reprojection_error_px / pose.focal_px)
             prior = Prior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
-            if is_own:
+            if is_own and np.isfinite(pose.scale):
                 self._log_scales.append(prior.log_scale)
         elif is_own and self._log_scales:
             prior = Prior(None, float(np.median(self._log_scales)), 1.0)

@@ -82,6 +82,11 @@ class TrackWindow:
         """Follow only those of `followed` any more."""
         self.followed = self.followed[kept]
 
+    def unfollow(self) -> None:
+        """Follow none any more, and forget those that only one keyframe has seen."""
+        self.followed = self.followed[:0]
+        self._forget_points()
+
     def sightings_of_followed(self) -> NDArray[np.intp]:
         """(F,) keyframes of the window that see each; a depth is a prior's until two do."""
         return np.asarray(self._seen[:, self.followed].sum(axis=0))
@@ -108,6 +113,7 @@ class TrackWindow:
 
     def follow_again(self, keyframe: int, slopes: Array, log_depths: Array) -> None:
         """Follow new points (N, 2), (N,), which a keyframe sees, and no others; it is their anchor."""
+        self.unfollow()
         before, count = self.point_count, len(slopes)
         self._seen = np.pad(self._seen, ((0, 0), (0, count)))
         self._slopes = np.pad(self._slopes, ((0, 0), (0, count), (0, 0)))

@@ -1,14 +1,21 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid
+from slam3r_ros.engine.tracks import poses as engine_poses
 from slam3r_ros.engine.tracks import window
-from slam3r_ros.engine.tracks.poses import FOLLOWED_POINTS, Located, TrackPoses, View
+from slam3r_ros.engine.tracks.image import Image
+from slam3r_ros.engine.tracks.poses import FOLLOWED_POINTS, KEYFRAMES_TRIED, Located, TrackPoses, View
 from slam3r_ros.engine.tracks.prior import Prior
+from slam3r_ros.engine.tracks.recovery import Recovered
 
 SCALE = 0.5
 """World length of a unit of the pointmaps."""
+SCALE_ONLY = Prior(None, float(np.log(SCALE)), 1.0)
 
 
 def view_of(
@@ -35,7 +42,9 @@ def follow(poses: list[Array], tracks: TrackPoses | None = None, **options: floa
     """What the tracks answer, and L2W's positions (N, 3)."""
     random, tracks = np.random.default_rng(0), tracks or TrackPoses()
     views = [view_of(each, random, **options) for each in poses]  # type: ignore[arg-type]
-    said = [invert_rigid(view.prior.T_camera_world)[:3, 3] for view in views if view.prior is not None]
+    said = [
+        invert_rigid(told)[:3, 3] for view in views if view.prior and (told := view.prior.T_camera_world) is not None
+    ]
     return [tracks.locate(view) for view in views], np.array(said)
 
 
@@ -72,7 +81,30 @@ def test_the_scale_brings_a_frames_depths_to_the_world() -> None:
     assert np.std(np.log(ratios)) < 0.02
 
 
-def test_tracks_go_on_without_l2w_and_end_where_nothing_is_seen() -> None:
+def started(frames: int = 10, noise: float = 0.01) -> tuple[TrackPoses, Located, np.random.Generator]:
+    """Tracks that have seen so many frames, their last answer, and what further views may err by."""
+    random, tracks = np.random.default_rng(0), TrackPoses()
+    answers = [tracks.locate(view_of(pose(number), random, noise=noise)) for number in range(frames)]
+    last = answers[-1]
+    assert last is not None
+    return tracks, last, random
+
+
+def dark(view: View) -> View:
+    return replace(view, grey=np.zeros_like(view.grey))
+
+
+def way(one: Located, other: Located | None) -> Array:
+    """From one camera to another in the first one's axes."""
+    assert other is not None
+    return (invert_rigid(one.T_world_camera) @ other.T_world_camera)[:3, 3]
+
+
+def true_way(one: Array, other: Array) -> Array:
+    return (invert_rigid(one) @ other)[:3, 3]
+
+
+def test_tracks_go_on_without_l2w() -> None:
     random, tracks = np.random.default_rng(0), TrackPoses()
     for number in range(10):
         tracks.locate(view_of(pose(number), random))
@@ -81,24 +113,131 @@ def test_tracks_go_on_without_l2w_and_end_where_nothing_is_seen() -> None:
     assert last is not None
     moved = np.linalg.norm(last.T_world_camera[:3, 3] - alone[0].T_world_camera[:3, 3])  # type: ignore[union-attr]
     assert moved == pytest.approx(np.linalg.norm(pose(19)[:3, 3] - pose(10)[:3, 3]), rel=0.2)
-    dark = view_of(pose(20), random, prior=False)
-    assert tracks.locate(View(np.zeros_like(dark.grey), dark.matrix, dark.depths, None)) is None
-    assert tracks.locate(view_of(pose(21), random, prior=False)) is None
-    assert tracks.locate(view_of(pose(22), random)) is None  # begins again, at L2W's pose
-    again = view_of(pose(23), random)
-    assert tracks.locate(again) is not None
+
+
+@pytest.mark.parametrize("frames", [1, 6])
+def test_after_dark_frames_the_place_is_recognised_without_l2w(frames: int) -> None:
+    tracks, last, random = started()
+    for number in range(10, 10 + frames):
+        assert tracks.locate(dark(view_of(pose(number), random, prior=False))) is None
+    for number in range(10 + frames, 14 + frames):  # found, and followed on
+        found = tracks.locate(view_of(pose(number), random, noise=0.01, prior=False))
+        assert found is not None and found.points > 120 and found.error_px < 0.3
+        assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(number))) < 0.02
+        assert found.scale == pytest.approx(SCALE, rel=0.06)
+    assert FOLLOWED_POINTS - 50 < len(tracks._pixels) <= FOLLOWED_POINTS
+
+
+def test_after_a_dark_frame_that_l2w_located_the_tracks_begin_there() -> None:
+    tracks, _, random = started()
+    assert tracks.locate(dark(view_of(pose(10), random))) is None
+    assert (len(tracks._window), tracks._window.point_count) == (1, 0)
+    begins = view_of(pose(11), random)
+    assert begins.prior is not None and begins.prior.T_camera_world is not None
+    assert tracks.locate(begins) is None
+    np.testing.assert_allclose(tracks._window.newest.T_camera_world, begins.prior.T_camera_world, atol=1e-9)
+    after = tracks.locate(view_of(pose(12), random))
+    assert after is not None
+    said = invert_rigid(begins.prior.T_camera_world) @ invert_rigid(pose(11)) @ pose(12)
+    assert np.linalg.norm(after.T_world_camera[:3, 3] - said[:3, 3]) < 0.01
+
+
+@pytest.mark.parametrize(("step", "prior"), [(10, False), (15, True), (20, False)])
+def test_a_jump_that_no_corner_is_followed_over_is_found_by_features(
+    step: int, prior: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks, last, random = started()
+    asked = []
+    recover = engine_poses.recover
+    monkeypatch.setattr(engine_poses, "recover", lambda *given: asked.append(given) or recover(*given))  # type: ignore[func-returns-value]
+    for number in range(9 + step, 12 + step):
+        found = tracks.locate(view_of(pose(number), random, noise=0.05 if prior else 0.01, prior=prior))
+        true = true_way(pose(9), pose(number))
+        assert np.linalg.norm(way(last, found) - true) < 0.05 * np.linalg.norm(true)
+    assert len(asked) == 1  # the frames after it are followed again
+
+
+@pytest.mark.parametrize("turned", [(0.0, 0.35, 0.0), (0.2, 0.0, 0.4)])
+def test_after_a_sudden_turn_the_camera_is_where_it_was(turned: tuple[float, float, float]) -> None:
+    tracks, last, random = started()
+    T = pose(9) @ rigid(cv2.Rodrigues(np.array(turned))[0], np.zeros(3))
+    found = tracks.locate(view_of(T, random, noise=0.01, prior=False))
+    assert found is not None
+    assert np.linalg.norm(way(last, found)) < 0.02  # of a depth of 2 m
+    between = invert_rigid(last.T_world_camera)[:3, :3] @ found.T_world_camera[:3, :3]
+    assert cv2.Rodrigues(between)[0].ravel() == pytest.approx(turned, abs=0.01)
+
+
+def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracks, _, random = started(30)
+    assert len(tracks._window) == window.WINDOW_KEYFRAMES
+    greys = [tracks._window[number].image.grey for number in range(window.WINDOW_KEYFRAMES)]
+    compared: list[Image] = []
+
+    def nothing(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered | None:
+        compared.append(before)
+        assert len(known[0]) == len(known[1]) > 50
+        return None
+
+    monkeypatch.setattr(engine_poses, "recover", nothing)
+    assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
+    assert [each.grey is grey for each, grey in zip(compared, greys[::-1], strict=False)] == [True] * KEYFRAMES_TRIED
+    assert tracks.locate(view_of(pose(31), random, prior=False)) is None  # looked for in every frame after it
+    assert len(compared) == 2 * KEYFRAMES_TRIED
+
+
+def test_a_place_that_only_an_older_keyframe_shows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks, last, random = started(20)
+    shown = tracks._window[len(tracks._window) - KEYFRAMES_TRIED].image
+    recover = engine_poses.recover
+    monkeypatch.setattr(engine_poses, "recover", lambda *given: recover(*given) if given[0] is shown else None)
+    found = tracks.locate(view_of(pose(30), random, noise=0.01, prior=False))
+    assert np.linalg.norm(way(last, found) - true_way(pose(19), pose(30))) < 0.02
+    assert tracks._window[len(tracks._window) - KEYFRAMES_TRIED - 1].image is shown  # and a newer one now
+
+
+def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks, last, random = started()
+
+    def wild(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered:
+        slopes, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
+        return Recovered(np.eye(4), slopes, np.zeros(80), pixels, 1.0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine_poses, "recover", wild)
+        assert tracks.locate(dark(view_of(pose(10), random, prior=False))) is None
+    found = tracks.locate(view_of(pose(20), random, noise=0.01, prior=False))
+    assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(20))) < 0.02
 
 
 def test_a_cut_to_another_place_begins_again_where_l2w_says() -> None:
     random, tracks = np.random.default_rng(0), TrackPoses()
     for number in range(10):
         tracks.locate(view_of(pose(number), random))
-    elsewhere = view_of(pose(80), random)
+    elsewhere = view_of(pose(100), random)
     assert tracks.locate(elsewhere) is None
-    after = tracks.locate(view_of(pose(81), random))
+    after = tracks.locate(view_of(pose(101), random))
     assert after is not None
-    there = invert_rigid(elsewhere.prior.T_camera_world)[:3, 3]  # type: ignore[union-attr]
+    there = invert_rigid(elsewhere.prior.T_camera_world)[:3, 3]  # type: ignore[union-attr, arg-type]
     assert np.linalg.norm(after.T_world_camera[:3, 3] - there) < 0.1
+
+
+def test_a_prior_of_the_scale_only_begins_no_tracks_and_ends_none() -> None:
+    random, fresh = np.random.default_rng(0), TrackPoses()
+    for number in range(3):
+        assert fresh.locate(replace(view_of(pose(number), random), prior=SCALE_ONLY)) is None
+        assert len(fresh._window) == 0
+    tracks, last, random = started()
+    for number in range(10, 14):
+        assert tracks.locate(dark(replace(view_of(pose(number), random), prior=SCALE_ONLY))) is None
+        assert len(tracks._window) > 1
+    for number in range(14, 30):
+        found = tracks.locate(replace(view_of(pose(number), random, noise=0.01), prior=SCALE_ONLY))
+        true = true_way(pose(9), pose(number))
+        assert np.linalg.norm(way(last, found) - true) < 0.02 + 0.03 * np.linalg.norm(true)
+        assert found is not None and found.growth == pytest.approx(found.scale / SCALE, rel=1e-9)
 
 
 def test_turning_on_the_spot_and_standing_still() -> None:
@@ -145,6 +284,43 @@ def test_holes_in_the_depth_and_other_sizes_of_image() -> None:
     assert [fresh.locate(nothing) for _ in range(3)] == [None] * 3
     small = View(view.grey[:100, :100].copy(), view.matrix, view.depths, view.prior)
     assert tracks.locate(small) is None
+
+
+@pytest.mark.parametrize("prior", ["pose", "scale"])
+def test_where_the_pointmap_says_nothing_fresh_corners_take_the_depths_around_them(prior: str) -> None:
+    tracks, last, random = started()
+    for number in range(10, 60):
+        view = view_of(pose(number), random)
+        bare = replace(
+            view, depths=np.full_like(view.depths, np.nan), prior=view.prior if prior == "pose" else SCALE_ONLY
+        )
+        found = tracks.locate(bare)
+        assert found is not None and found.points > 120
+        assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(number))) < 0.08  # of a way of 1.5 m
+    assert len(tracks._pixels) > FOLLOWED_POINTS - 40
+    # The depths that they end with are their own: the wall is slanted.
+    z = (
+        tracks._window.points_world() @ tracks._window.newest.T_camera_world[2, :3]
+        + tracks._window.newest.T_camera_world[2, 3]
+    )
+    twice = tracks._window.sightings_of_followed() > 2
+    columns, rows = np.rint(tracks._at_keyframe[twice]).astype(int).T // 2
+    ratios = np.log(z[twice] / depths(pose(59))[rows, columns])
+    assert twice.sum() > 100 and np.std(ratios) < 0.02
+
+
+def test_a_depth_is_guessed_only_where_there_is_none() -> None:
+    tracks, _, _ = started()
+    T = tracks._window.newest.T_camera_world
+    pixels = tracks._pixels[[3, 30, 60]] + np.float32(0.5)
+    told = np.array([np.nan, np.log(7.0), np.nan])
+    guessed = tracks._guessed(T, pixels, told)
+    z = tracks._window.points_world() @ T[2, :3] + T[2, 3]
+    assert guessed == pytest.approx([np.log(z[3]), np.log(7.0), np.log(z[60])])
+    behind = T.copy()
+    behind[:3, :3] = np.diag([-1.0, 1.0, -1.0]) @ T[:3, :3]
+    assert np.array_equal(tracks._guessed(behind, pixels, told), told, equal_nan=True)
+    assert np.array_equal(TrackPoses()._guessed(T, pixels, told), told, equal_nan=True)
 
 
 def test_memory_is_bounded_and_reset_forgets() -> None:

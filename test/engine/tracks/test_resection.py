@@ -5,7 +5,7 @@ from slam3r_ros.engine.geometry import Array, rigid, transform_points
 from slam3r_ros.engine.tracks.prior import LEAST_DOUBT, Prior, doubt_of, pose_residuals
 from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
 
-T = rigid([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], [0.3, -0.2, 0.5])
+T = rigid(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), [0.3, -0.2, 0.5])
 
 
 def seen(random: np.random.Generator, count: int = 60) -> tuple[Array, Array]:
@@ -39,6 +39,14 @@ def test_the_prior_decides_as_far_as_it_is_not_doubted(doubt: float, offset: flo
     assert found[0, 3] - T[0, 3] == pytest.approx(offset, abs=1e-3)
 
 
+def test_a_prior_of_the_scale_only_says_nothing_of_the_pose() -> None:
+    points, slopes = seen(np.random.default_rng(1))
+    slopes[::3] += 0.05
+    alone = resect(points, slopes, [near(0.05)], 1e-3, None)
+    assert np.array_equal(resect(points, slopes, [near(0.05)], 1e-3, Prior(None, 5.0, LEAST_DOUBT)), alone)
+    assert not np.allclose(resect(points, slopes, [near(0.05)], 1e-3, Prior(near(0.01), 5.0, LEAST_DOUBT)), alone)
+
+
 def test_two_points_are_not_enough_and_points_behind_do_not_break_it() -> None:
     points, slopes = seen(np.random.default_rng(2))
     assert np.allclose(resect(points[:2], slopes[:2], [near(0.1)], 1e-3, None), orthonormal(near(0.1)))
@@ -68,4 +76,5 @@ def test_residuals_of_a_pose_against_what_was_said() -> None:
     )
     moved = rigid(np.eye(3), [0.15, 0.2, 0.3])
     residuals = pose_residuals(np.stack([said, turned, moved]), np.stack([said] * 3))
-    assert np.allclose(residuals, [[0] * 6, [0, 0, angle, 0, 0, 0], [0, 0, 0, 0.05, 0, 0]], atol=1e-12)
+    expected = np.array([[0] * 6, [0, 0, angle, 0, 0, 0], [0, 0, 0, 0.05, 0, 0]])
+    assert np.allclose(residuals, expected, atol=1e-12)

@@ -3,12 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import Encoder, grey_crop
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.engine.settings import PoseSettings
+from slam3r_ros.engine.tracks import stage as engine_stage
+from slam3r_ros.engine.tracks.poses import View
 from slam3r_ros.engine.tracks.stage import TrackStage
 from slam3r_ros.engine.types import EncodedFrame, Frame, HostPointmaps, Keyframe, LocalPointmap, PoseEstimate, State
 from slam3r_ros.networks.blocks import LayerInput
@@ -41,6 +44,30 @@ def keyframe(number: int, T_estimated: Array, *, lost: bool = False, own: bool =
     estimate = PoseEstimate(T_estimated, CAMERA.fx, 0.9, 2.0, SCALE if own else np.nan, 0.01)
     state = State.LOST if lost else State.TRACKING
     return Keyframe(local, torch.from_numpy(world), NOTHING, host, 5.0, 5.0, None, estimate, state, lost)
+
+
+def in_unit(original: Keyframe, factor: float) -> Keyframe:
+    """The frame with its own pointmap in another unit, and its scale with it."""
+    host, estimate = original.on_host, original.pose
+    assert estimate is not None
+    host = replace(host, points_camera=(host.points_camera * factor).astype(np.float32))
+    return replace(original, on_host=host, pose=replace(estimate, scale=estimate.scale / factor))
+
+
+def seen_as(original: Keyframe, grey: NDArray[np.uint8]) -> Keyframe:
+    """The frame with another image for the tracks."""
+    return replace(original, local=replace(original.local, frame=replace(original.local.frame, grey=grey)))
+
+
+def lost_at(number: int, factor: float = 1.0) -> Keyframe:
+    """Frame ``number`` as L2W leaves it when it does not know where it is, its own pointmap in some unit."""
+    return in_unit(keyframe(number, rigid(np.eye(3), [50.0, 0, 0]), lost=True), factor)
+
+
+def scale_of(result: Keyframe, number: int, factor: float) -> float:
+    """Of the world by the answer for `lost_at`, true is 1."""
+    assert result.pose is not None and result.state is State.TRACKING
+    return result.pose.scale * factor / SCALE
 
 
 def misplaced(number: int) -> Array:
@@ -76,8 +103,98 @@ def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_m
     assert result.pose is not None
     assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - pose(8)[:3, 3]) < 0.05
     assert 0.5 < result.pose.inlier_fraction <= 1 and result.pose.reprojection_error_px < 1
-    assert result.on_host is elsewhere.on_host
+    seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)
+    assert np.median(np.abs(seen / own_points(pose(8)) - 1)) < 0.02  # its own pointmap, where and as large as it is
+    assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
     assert TrackStage(PoseSettings()).refine(elsewhere) is elsewhere
+
+
+def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, views = TrackStage(PoseSettings()), list[View]()
+    locate = stage._poses.locate
+    monkeypatch.setattr(stage._poses, "locate", lambda view: views.append(view) or locate(view))  # type: ignore[func-returns-value]
+    stage.refine(lost_at(0))
+    assert views[-1].prior is None  # no frame before it
+    factors = [1.0, 1.2, 0.9, 5.0, 1.1]
+    for number, factor in enumerate(factors):
+        stage.refine(in_unit(keyframe(number, pose(number)), factor))
+        prior = views[-1].prior
+        assert prior is not None and prior.T_camera_world is not None
+        assert np.exp(prior.log_scale) == pytest.approx(SCALE / factor)
+    stage.refine(keyframe(5, pose(5), own=False))  # its scale is no own pointmap's
+    for number in (6, 7):
+        lost = lost_at(number, 1.3)
+        host = replace(lost.on_host, valid=np.zeros_like(lost.on_host.valid))  # what L2W thinks of it does not matter
+        stage.refine(replace(lost, on_host=host))
+        prior = views[-1].prior
+        assert prior is not None and prior.T_camera_world is None and prior.doubt == 1
+        assert np.exp(prior.log_scale) == pytest.approx(SCALE / 1.1)
+        np.testing.assert_array_equal(views[-1].depths, lost.on_host.points_camera[..., 2])
+    stage.refine(replace(lost, on_host=replace(host, points_camera=np.zeros_like(host.points_camera))))
+    assert views[-1].prior is None and np.isnan(views[-1].depths).all()  # nor a scale without a pointmap
+
+
+def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", 3)
+    stage = TrackStage(PoseSettings())
+    for number, factor in enumerate([4.0, 4.0, 4.0, 2.0, 1.0, 1.0]):
+        stage.refine(in_unit(keyframe(number, pose(number)), factor))
+    assert np.exp(stage._log_scales) == pytest.approx([SCALE / 2, SCALE, SCALE])
+
+
+def test_a_long_run_of_lost_frames_keeps_its_place_and_scale() -> None:
+    stage, random = TrackStage(PoseSettings()), np.random.default_rng(0)
+
+    def noisy(original: Keyframe) -> Keyframe:
+        grey = original.local.frame.grey
+        assert grey is not None
+        return seen_as(original, (grey + random.normal(0, 5, grey.shape)).clip(0, 255).astype(np.uint8))
+
+    for number in range(15):
+        stage.refine(noisy(keyframe(number, pose(number))))
+    for number in range(15, 100):
+        factor = float(np.exp(random.normal(0, 0.1)))
+        result = stage.refine(noisy(lost_at(number, factor)))
+        assert scale_of(result, number, factor) == pytest.approx(1, abs=0.03)
+        assert result.pose is not None
+        offset = result.pose.T_world_camera[:3, 3] - pose(number)[:3, 3]
+        assert np.linalg.norm(offset) < 0.02 + 0.02 * np.linalg.norm(pose(number)[:3, 3])
+
+
+@pytest.mark.parametrize(("remembered", "left"), [(101, 0.7), (0, 1.0)])
+def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
+    remembered: int, left: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", remembered)
+    stage, random = TrackStage(PoseSettings()), np.random.default_rng(0)
+    for number in range(10):
+        stage.refine(keyframe(number, pose(number)))
+    black = np.zeros((SIDE, SIDE), np.uint8)
+    stage.refine(seen_as(keyframe(10, pose(10)), black))  # after which the tracks begin again
+    begins = in_unit(keyframe(11, pose(11)), 1 / 1.4)
+    host = replace(begins.on_host, points_camera=keyframe(11, pose(11)).on_host.points_camera)
+    assert stage.refine(replace(begins, on_host=host)).pose is begins.pose
+    for number in range(12, 60):
+        factor = float(np.exp(random.normal(0, 0.1)))
+        scale = scale_of(stage.refine(lost_at(number, factor)), number, factor)
+        assert -0.02 < np.log(scale) / np.log(1.4) < 1.02
+    assert np.log(scale) / np.log(1.4) < left + 0.02
+    assert np.log(scale) / np.log(1.4) > 0.9 or remembered
+
+
+def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> None:
+    stage, black = TrackStage(PoseSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    for number in range(12):
+        stage.refine(keyframe(number, pose(number)))
+    for number in range(12, 17):
+        covered = seen_as(lost_at(number), black)
+        assert stage.refine(covered) is covered
+    for number in range(17, 22):
+        result = stage.refine(lost_at(number))
+        assert result.state is State.TRACKING and result.pose is not None
+        assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - pose(number)[:3, 3]) < 0.02
+        assert result.pose.focal_px == pytest.approx(CAMERA.fx)
+        assert result.pose.scale == pytest.approx(SCALE, rel=0.03)
 
 
 def test_without_an_image_for_the_tracks_nothing_changes() -> None:

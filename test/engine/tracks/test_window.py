@@ -1,9 +1,12 @@
 import numpy as np
 
 from slam3r_ros.engine.geometry import Array, rigid, transform_points
+from slam3r_ros.engine.tracks.image import Image
 from slam3r_ros.engine.tracks.window import FIXED_KEYFRAMES, WINDOW_KEYFRAMES, WINDOW_POINTS, Sighting, TrackWindow
 
 POINTS = np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 4], (40, 3))
+IMAGE = Image(np.zeros((24, 24), np.uint8), np.eye(3))
+NOTHING = np.empty(0)
 
 
 def camera(number: int) -> Array:
@@ -23,8 +26,8 @@ def window_of(keyframes: int) -> TrackWindow:
         T = camera(number)
         slopes, log_depths = slopes_and_depths(T, POINTS)
         followed = len(window.followed)
-        sighting = Sighting(slopes[:followed], log_depths[:followed], T, 0.0, None)
-        window.add(sighting, slopes[followed:], log_depths[followed:])
+        sighting = Sighting(slopes[:followed], log_depths[:followed], T, 0.0, None, IMAGE)
+        window.add(sighting, slopes[followed:], log_depths[followed:], log_depths[followed:])
     return window
 
 
@@ -47,7 +50,7 @@ def test_a_lost_point_stays_until_its_keyframes_are_gone() -> None:
     assert (window.point_count, len(window.followed)) == (40, 30)
     for number in range(2, 2 + WINDOW_KEYFRAMES):
         slopes, log_depths = slopes_and_depths(camera(number), POINTS[kept])
-        window.add(Sighting(slopes, log_depths, camera(number), 0.0, None), np.empty((0, 2)), np.empty(0))
+        window.add(Sighting(slopes, log_depths, camera(number), 0.0, None, IMAGE), np.empty((0, 2)), NOTHING, NOTHING)
     assert window.point_count == 30
     np.testing.assert_allclose(window.points_world(), POINTS[kept], atol=1e-9)
 
@@ -69,7 +72,7 @@ def test_a_point_behind_its_next_anchor_does_not_break_the_window() -> None:
     turned[1:, :3, :3] = np.diag([-1.0, 1.0, -1.0])
     window.take(type(estimate)(turned, estimate.log_scales, estimate.log_depths))
     slopes, log_depths = slopes_and_depths(camera(9), POINTS)
-    window.add(Sighting(slopes, log_depths, camera(9), 0.0, None), np.empty((0, 2)), np.empty(0))
+    window.add(Sighting(slopes, log_depths, camera(9), 0.0, None, IMAGE), np.empty((0, 2)), NOTHING, NOTHING)
     assert len(window.followed) == 40
     assert np.isfinite(window.points_world()).all()
 
@@ -79,7 +82,72 @@ def test_the_number_of_points_is_bounded() -> None:
     for number in range(30):
         window.keep_followed(np.zeros(len(window.followed), np.bool_) | (random.random(len(window.followed)) < 0.2))
         followed = len(window.followed)
-        sighting = Sighting(random.normal(size=(followed, 2)), np.zeros(followed), camera(number), 0.0, None)
-        window.add(sighting, random.normal(size=(120, 2)), np.zeros(120))
+        sighting = Sighting(random.normal(size=(followed, 2)), np.zeros(followed), camera(number), 0.0, None, IMAGE)
+        window.add(sighting, random.normal(size=(120, 2)), np.zeros(120), np.zeros(120))
         assert window.point_count <= WINDOW_POINTS + 2 * 120
         assert len(window) <= WINDOW_KEYFRAMES
+
+
+def test_a_fresh_point_begins_at_its_guess_whatever_its_pointmap_says() -> None:
+    window = window_of(1)
+    slopes, log_depths = slopes_and_depths(camera(1), POINTS)
+    fresh, guesses = np.array([[0.1, 0.2], [-0.3, 0.1], [0.0, 0.4]]), np.log([2.0, 3.0, 5.0])
+    told = np.array([np.nan, np.log(7.0), np.nan])
+    window.add(Sighting(slopes, log_depths, camera(1), 0.7, None, IMAGE), fresh, told, guesses)
+    expected = np.column_stack([fresh, np.ones(3)]) * np.exp(guesses)[:, None] + [0.1, 0, 0]
+    np.testing.assert_allclose(window.points_world()[-3:], expected, atol=1e-12)
+    problem, estimate = window.problem(1e-3)
+    np.testing.assert_array_equal(problem.observations.log_depths[-3:], told)
+    np.testing.assert_array_equal(estimate.log_depths[-3:], guesses)
+    assert list(problem.anchors[-3:]) == [1, 1, 1]
+    assert list(window.sightings_of_followed()) == [2] * 40 + [1] * 3
+
+
+def test_what_a_keyframe_sees_and_how_deep_it_lies_there() -> None:
+    for keyframes in (3, WINDOW_KEYFRAMES + 2):
+        window = window_of(keyframes)
+        window.keep_followed(np.arange(40) >= 10)  # those that are lost are seen by the keyframes all the same
+        for number in range(len(window)):
+            slopes, log_depths = window.seen_by(number)
+            true = slopes_and_depths(camera(keyframes - len(window) + number), POINTS)
+            np.testing.assert_allclose(slopes, true[0], atol=1e-12)
+            np.testing.assert_allclose(log_depths, true[1], atol=1e-9)
+    problem, estimate = window.problem(1e-3)
+    wrong = (problem.observations.keyframe == 4) & (problem.observations.point < 7)
+    window.remove_sightings(wrong)
+    assert [len(window.seen_by(number)[0]) for number in range(WINDOW_KEYFRAMES)] == [40, 40, 40, 40, 33, 40, 40]
+    turned = estimate.T_camera_world.copy()
+    turned[3, :3, :3] = np.diag([-1.0, 1.0, -1.0])
+    window.take(type(estimate)(turned, estimate.log_scales, estimate.log_depths))
+    assert len(window.seen_by(3)[0]) == 0  # all are behind it now
+    assert len(window.seen_by(2)[0]) == 40
+
+
+def test_keyframes_are_told_apart_by_number() -> None:
+    window = TrackWindow()
+    for number in range(WINDOW_KEYFRAMES + 2):
+        image = Image(np.full((24, 24), number, np.uint8), np.eye(3))
+        sighting = Sighting(np.empty((0, 2)), NOTHING, camera(number), 0.0, None, image)
+        window.add(sighting, np.empty((0, 2)), NOTHING, NOTHING)
+    levels = [int(window[number].image.grey[0, 0]) for number in range(len(window))]
+    assert levels == list(range(2, WINDOW_KEYFRAMES + 2))
+    assert window[len(window) - 1] is window.newest
+
+
+def test_points_followed_again_replace_those_followed_and_are_anchored_where_they_were_seen() -> None:
+    window = window_of(3)
+    again = POINTS[:15] + np.array([0, 0, 0.5])
+    slopes, log_depths = slopes_and_depths(camera(1), again)
+    window.follow_again(1, slopes, log_depths)
+    np.testing.assert_allclose(window.points_world(), again, atol=1e-9)
+    assert (window.point_count, len(window.followed)) == (55, 15)
+    assert list(window.sightings_of_followed()) == [1] * 15
+    assert [len(window.seen_by(number)[0]) for number in range(3)] == [40, 55, 40]
+    # They are followed on like all others, and outlive their anchor.
+    for number in range(3, WINDOW_KEYFRAMES + 3):
+        slopes, log_depths = slopes_and_depths(camera(number), again)
+        window.add(Sighting(slopes, log_depths, camera(number), 0.0, None, IMAGE), np.empty((0, 2)), NOTHING, NOTHING)
+    np.testing.assert_allclose(window.points_world(), again, atol=1e-9)
+    assert window.point_count == 15  # the others' keyframes are gone
+    problem, _ = window.problem(1e-3)
+    assert (problem.anchors == 0).all() and np.isfinite(problem.observations.log_depths).all()
