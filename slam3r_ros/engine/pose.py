@@ -83,15 +83,16 @@ class PoseEstimator:
         points_camera: NDArray[np.float32],
         confidence_camera: NDArray[np.float32],
         camera: Camera | None = None,
+        focal_px: float | None = None,
     ) -> PoseEstimate | None:
         """The pose of a frame, or None where neither PnP nor the similarity gives one.
 
         ``points_world`` (H, W, 3) scene units and ``confidence`` (H, W) are L2W's; ``points_camera`` (H, W, 3), any
         unit, zero where invalid (all zero for a frame without its own), and ``confidence_camera`` (H, W) are I2P's.
-        ``camera`` is the pinhole of the crop, used if the settings allow it; otherwise the focal length is the running
-        median of what the frames' own pointmaps say, and the principal point the centre. Points that the network knows
-        nothing of (LEAST_SURENESS) are not tested. A tested world point that is not finite counts as an outlier; a
-        world point of exactly (0, 0, 0) is the mark of an invalid one and is not tested.
+        ``camera`` is the pinhole of the crop, used if the settings allow it; otherwise the focal length is ``focal_px``
+        or, without it, the running median of what the frames' own pointmaps say, and the principal point the centre.
+        Points that the network knows nothing of (LEAST_SURENESS) are not tested. A tested world point that is not
+        finite counts as an outlier; a world point of exactly (0, 0, 0) is the mark of an invalid one and not tested.
 
         A low inlier fraction is not an error: the caller decides what is too low. The scale and the similarity's error
         are NaN where the similarity cannot be computed; the reprojection error is infinite where there is no inlier.
@@ -103,7 +104,7 @@ class PoseEstimator:
             matrix = camera.matrix
         else:
             self.learn_focal(points_camera, confidence_camera)
-            focal = self.focal_px(height, width)
+            focal = focal_px or self.focal_px(height, width)
             matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
         rows, columns = _tested_pixels(points_world, confidence)

@@ -352,6 +352,7 @@ class Slam:
                 np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0)),
                 on_host.confidence_camera,
                 frame.camera,
+                None if self._tracks is None else self._tracks.focal_px(frame),
             )
         self._status.registered += 1
         reason = self._why_lost(pose, keyframe.mean_confidence)

@@ -131,6 +131,11 @@ def _descend(problem: Problem, start: Estimate, widening: float, steps: int) -> 
     return system.estimate, steps
 
 
+def cost_of(problem: Problem, estimate: Estimate) -> float:
+    """What `adjust` makes small."""
+    return _System(problem, estimate, 1.0).cost
+
+
 def observed_errors(problem: Problem, estimate: Estimate) -> Array:
     """(M,) distances on the plane of slopes between where points are seen and where they should be."""
     return np.asarray(np.linalg.norm(_Seen(problem, estimate).on_plane, axis=1))

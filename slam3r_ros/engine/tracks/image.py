@@ -39,6 +39,14 @@ class Image:
         focal = [self.matrix[0, 0], self.matrix[1, 1]]
         return np.asarray((pixels - self.matrix[:2, 2]) / focal, dtype=np.float64)
 
+    def with_focal(self, focal: float) -> Image:
+        """The same image with another focal length, pixels."""
+        matrix = self.matrix * [[focal / self.matrix[0, 0], 1, 1], [1, focal / self.matrix[1, 1], 1], [1, 1, 1]]
+        other = Image(self.grey, matrix)
+        if "features" in self.__dict__:
+            other.__dict__["features"] = self.features
+        return other
+
     def rays(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """(H, W, 3) x / z, y / z and 1 of the middles of ``shape`` (H, W) equal parts of the image."""
         pixels = self.pixels(shape)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
-from slam3r_ros.engine.tracks.bundle_adjustment import adjust, observed_errors
+from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, adjust, observed_errors
+from slam3r_ros.engine.tracks.calibration import FocalSearch
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
 from slam3r_ros.engine.tracks.depth_field import sampled
 from slam3r_ros.engine.tracks.image import Image
@@ -55,6 +56,8 @@ class View:
     """(H, W) along the optical axis, of the frame's own pointmap, in any unit; NaN where it has none."""
     prior: Prior | None
     """What L2W says of the frame; None where it says nothing that counts."""
+    is_calibrated: bool = True
+    """Whether the intrinsics are known; else the tracks look for a better focal length."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +109,7 @@ class TrackPoses:
     """Follows corners from one frame to the next and estimates the motion that explains them, anchored in L2W's."""
 
     def __init__(self) -> None:
+        self._search = FocalSearch()
         self.reset()
 
     def reset(self) -> None:
@@ -211,7 +215,7 @@ class TrackPoses:
         if becomes_keyframe:
             self._add_keyframe(view, fit.T, log_scale)
             newest = self._window.newest
-            fit, log_scale = replace(fit, T=newest.T_camera_world), newest.log_scale
+            image, fit, log_scale = newest.image, replace(fit, T=newest.T_camera_world), newest.log_scale
             seeing = [self._window[keyframe] for keyframe in self._window.partners()]
             partners = tuple(Posed(each.image, each.T_camera_world) for each in seeing)
         located = self._moved_on(image, fit, log_scale)
@@ -292,7 +296,9 @@ class TrackPoses:
         self._window.add(sighting, image.slopes(fresh), depths, guesses)
         self._pixels = np.concatenate([self._pixels, fresh])
         if len(self._window) > 1:
-            self._adjust(view)
+            self._adjust()
+            if not view.is_calibrated:
+                self._calibrate()
         self._at_keyframe, self._points_at_keyframe = self._pixels, len(self._pixels)
 
     def _guessed(self, T_camera_world: Array, pixels: Pixels, log_depths: Array) -> Array:
@@ -306,12 +312,24 @@ class TrackPoses:
         squares = np.square(pixels[:, None] - self._pixels[front][None]).sum(axis=2)
         return np.where(np.isfinite(log_depths), log_depths, np.log(depths[front])[squares.argmin(axis=1)])
 
-    def _adjust(self, view: View) -> None:
-        problem, start = self._window.problem(PIXEL_DEVIATION / view.matrix[0, 0])
+    def _adjust(self) -> None:
+        problem, start = self._problem()
         estimate = adjust(problem, start, ADJUST_STEPS if self._window.is_full else FIRST_ADJUST_STEPS)
         self._window.take(estimate)
-        wrong = observed_errors(problem, estimate) * view.matrix[0, 0] > OUTLIER_PX
+        wrong = observed_errors(problem, estimate) > OUTLIER_PX / PIXEL_DEVIATION * problem.slope_deviation
         self._pixels = self._pixels[self._window.remove_sightings(wrong)]
+
+    def _calibrate(self) -> None:
+        """Look for a better focal length, and see the whole window with it."""
+        focal = self._search.observe(*self._problem(), float(self._window.newest.image.matrix[0, 0]))
+        if focal is None:
+            return
+        self._window.change_focal(focal)
+        problem, start = self._problem()
+        self._window.take(adjust(replace(problem, fixed=1), start, FIRST_ADJUST_STEPS))
+
+    def _problem(self) -> tuple[Problem, Estimate]:
+        return self._window.problem(PIXEL_DEVIATION / float(self._window.newest.image.matrix[0, 0]))
 
 
 def _trust(prior: Prior) -> float:

@@ -34,7 +34,7 @@ class TrackStage:
     def __init__(self, settings: PoseSettings) -> None:
         self._settings = settings
         self._poses = TrackPoses()
-        self._focal: float | None = None
+        self._focal: float | None = None  # over the image's width
         self._suffice = False
         self._log_scales: deque[float] = deque(maxlen=SCALES_REMEMBERED)
 
@@ -60,13 +60,14 @@ class TrackStage:
         self._suffice = located is not None and located.trust <= LARGEST_TRUST
         if located is None:
             return keyframe
+        self._focal = located.focal_px / located.width
         return _with_parallax(_moved(keyframe, located), located)
 
     def _view(self, keyframe: Keyframe) -> View | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""
         frame, pose, on_host = keyframe.local.frame, keyframe.pose, keyframe.on_host
-        if pose is not None:
-            self._focal = pose.focal_px
+        if self._focal is None and pose is not None:
+            self._focal = pose.focal_px / frame.image.shape[1]
         matrix = self._matrix(frame)
         if frame.grey is None or matrix is None:
             return None
@@ -94,6 +95,7 @@ class TrackStage:
             matrix,
             np.where(valid & np.isfinite(depths), depths, np.float32(np.nan)),
             prior,
+            self._is_calibrated(frame),
         )
 
     def _matrix(self, frame: EncodedFrame) -> Array | None:
@@ -101,12 +103,21 @@ class TrackStage:
         if frame.grey is None:
             return None
         height, width = frame.grey.shape
-        if frame.camera is not None and self._settings.use_camera_info:
+        if self._is_calibrated(frame):
+            assert frame.camera is not None
             return frame.camera.scaled(width, height).matrix
         if self._focal is None:
             return None
-        focal = self._focal * width / frame.image.shape[1]
+        focal = self._focal * width
         return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
+    def _is_calibrated(self, frame: EncodedFrame) -> bool:
+        return frame.camera is not None and self._settings.use_camera_info
+
+    def focal_px(self, frame: EncodedFrame) -> float | None:
+        """The focal length that the tracks have found for the frame's crop, pixels; None where they need none, or have
+        none yet."""
+        return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.image.shape[1]
 
 
 def _pose_of(located: Located, width: int) -> PoseEstimate:

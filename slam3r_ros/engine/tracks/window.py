@@ -175,6 +175,16 @@ class TrackWindow:
         ]
         self._log_depths = estimate.log_depths
 
+    def change_focal(self, focal: float) -> None:
+        """See all that was seen with another focal length, pixels. Points keep their depths, keyframes their poses."""
+        factor = float(self.newest.image.matrix[0, 0]) / focal
+        self._slopes *= factor
+        self._rays[:, :2] *= factor
+        self._keyframes = [
+            replace(keyframe, slopes=keyframe.slopes * factor, image=keyframe.image.with_focal(focal))
+            for keyframe in self._keyframes
+        ]
+
     def remove_sightings(self, wrong: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Forget sightings (in the order of `problem`'s observations); a point whose newest is wrong is not followed.
 

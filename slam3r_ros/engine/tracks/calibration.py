@@ -1,0 +1,97 @@
+"""The focal length, where no camera_info gives it: the one with which the tracks of windows agree best.
+
+A pointmap tells it to a tenth or two, on pictures unlike those of the training to a half; how corners move past each
+other tells it much better. The costs of a window that is adjusted with some focal lengths lie on a parabola, whose
+lowest point counts as much as it is bent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from slam3r_ros.engine.geometry import weighted_median
+from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, adjust, cost_of
+
+STEP = 0.1
+"""Between focal lengths tried, logarithm."""
+MOST_STEPS = 6
+"""From the one assumed, in one window."""
+ADJUST_STEPS = 10
+FEWEST_KEYFRAMES = 5
+"""Of a window that is asked."""
+KEYFRAMES_BETWEEN = 3
+"""From one window that is asked to the next."""
+LEAST_INFORMATION, MOST_INFORMATION = 400.0, 10_000.0
+"""Of one window: one that tells the logarithm to less than 0.05 is not heard, none counts for more than 0.01."""
+ENOUGH_WINDOWS = 12
+"""Heard, after which the focal length is settled."""
+SMALLEST_CHANGE = 0.003
+"""Logarithm; a smaller one changes nothing."""
+
+
+class FocalSearch:
+    """Collects what windows say."""
+
+    def __init__(self) -> None:
+        self._log_focals: list[float] = []
+        self._information: list[float] = []
+        self._keyframes_until = 0
+
+    def observe(self, problem: Problem, estimate: Estimate, focal: float) -> float | None:
+        """A better focal length than the one that a window was adjusted with; None where there is none yet.
+
+        Takes some adjustments' time for every third keyframe until it is settled.
+        """
+        self._keyframes_until -= 1
+        if len(problem.priors) < FEWEST_KEYFRAMES or self._keyframes_until > 0 or self.is_settled:
+            return None
+        self._keyframes_until = KEYFRAMES_BETWEEN
+        found = lowest(problem, estimate)
+        if found is None:
+            return None
+        change, information = found
+        self._log_focals.append(float(np.log(focal)) - change)
+        self._information.append(min(information, MOST_INFORMATION))
+        log_focal = weighted_median(np.array(self._log_focals), np.array(self._information))
+        return float(np.exp(log_focal)) if abs(log_focal - np.log(focal)) > SMALLEST_CHANGE else None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no more windows are asked."""
+        return len(self._log_focals) >= ENOUGH_WINDOWS
+
+
+def lowest(problem: Problem, estimate: Estimate) -> tuple[float, float] | None:
+    """By what logarithm the slopes of a window should be larger, and how surely (1 / variance); None where it tells too
+    little."""
+    costs: dict[int, float] = {}
+
+    def cost(step: int) -> float:
+        if step not in costs:
+            changed = with_slopes(problem, float(np.exp(STEP * step)))
+            costs[step] = cost_of(changed, adjust(changed, estimate, ADJUST_STEPS))
+        return costs[step]
+
+    middle = 0
+    while abs(middle) < MOST_STEPS:
+        downhill = min((middle, middle - 1, middle + 1), key=cost)
+        if downhill == middle:
+            break
+        middle = downhill
+    left, low, right = cost(middle - 1), cost(middle), cost(middle + 1)
+    bend = left - 2 * low + right
+    information = bend / STEP**2
+    if not np.isfinite(information) or information < LEAST_INFORMATION:
+        return None
+    return STEP * (middle + float(np.clip((left - right) / (2 * bend), -1, 1))), float(information)
+
+
+def with_slopes(problem: Problem, factor: float) -> Problem:
+    """The window of a camera that sees everything under slopes so many times as large; only its oldest keyframe stays
+    where it is, since the others were placed with the old slopes."""
+    observations = replace(problem.observations, slopes=problem.observations.slopes * factor)
+    rays = problem.rays * [factor, factor, 1]
+    deviation = problem.slope_deviation * factor
+    return replace(problem, observations=observations, rays=rays, slope_deviation=deviation, fixed=1)
