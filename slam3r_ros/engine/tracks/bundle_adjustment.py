@@ -42,6 +42,8 @@ LEAST_NORMAL = 1e-6
 """Added to that diagonal, for unknowns that nothing tells: they stay."""
 ENOUGH = 1e-3
 """Share of the cost that a step must save to be followed by another."""
+MUCH_BETTER = 0.9
+"""Of the cost, that another valley must have."""
 LARGEST_STEP = 0.5
 """Of a turn in radians and of a logarithm; beyond it a step is shortened."""
 
@@ -99,6 +101,17 @@ def adjust(problem: Problem, start: Estimate, steps: int) -> Estimate:
         estimate, taken = _descend(problem, estimate, widening, (steps + 1) // 2)
         steps -= taken
     return _descend(problem, estimate, 1.0, steps)[0]
+
+
+def adjust_afresh(problem: Problem, estimate: Estimate, steps: int) -> Estimate:
+    """The estimate, or a better one that is found from a start that knows nothing: all points equally far away, all
+    keyframes in one place. Depths that are wrong in the same way everywhere can lead to a valley of their own.
+    """
+    free = replace(problem, fixed=1)
+    together = np.repeat(estimate.T_camera_world[:1], len(estimate.T_camera_world), axis=0)
+    flat = np.full_like(estimate.log_depths, np.median(estimate.log_depths))
+    other = adjust(free, replace(estimate, T_camera_world=together, log_depths=flat), steps)
+    return other if cost_of(free, other) < MUCH_BETTER * cost_of(free, estimate) else estimate
 
 
 def _widening(problem: Problem, start: Estimate) -> float:

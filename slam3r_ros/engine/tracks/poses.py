@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
-from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, adjust, observed_errors
+from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, adjust, adjust_afresh, observed_errors
 from slam3r_ros.engine.tracks.calibration import FocalSearch
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
 from slam3r_ros.engine.tracks.depth_field import sampled
@@ -38,6 +38,8 @@ SEEN_SCALE_DEVIATION = 0.02
 ADJUST_STEPS = 8
 FIRST_ADJUST_STEPS = 20
 """Until the window is full, which is when its oldest keyframes become fixed. Most windows need two."""
+AFRESH_STEPS = 30
+"""From a start that knows nothing, which is tried as long as the window is not full."""
 LARGEST_CONTRADICTION = 1.2
 """Between the scale of a recovery and the one that the networks expect, logarithm."""
 KEYFRAMES_TRIED = 3
@@ -315,6 +317,8 @@ class TrackPoses:
     def _adjust(self) -> None:
         problem, start = self._problem()
         estimate = adjust(problem, start, ADJUST_STEPS if self._window.is_full else FIRST_ADJUST_STEPS)
+        if not self._window.is_full:
+            estimate = adjust_afresh(problem, estimate, AFRESH_STEPS)
         self._window.take(estimate)
         wrong = observed_errors(problem, estimate) > OUTLIER_PX / PIXEL_DEVIATION * problem.slope_deviation
         self._pixels = self._pixels[self._window.remove_sightings(wrong)]

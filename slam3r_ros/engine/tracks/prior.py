@@ -17,7 +17,7 @@ SCALE_DEVIATION = 0.5
 PRIOR_KERNEL = 1.0
 """Deviations from which on a disagreement pulls with constant force (Charbonnier's kernel), so that one that lasts is
 not forgotten."""
-FULL_DOUBT_SLOPE = 0.015
+FULL_DOUBT_SLOPE = 0.005
 """Median error of L2W's points on the plane of slopes with which it is doubted in full."""
 LEAST_DOUBT = 1e-5
 

@@ -64,7 +64,7 @@ def test_the_result_is_a_rotation_whatever_it_started_from() -> None:
 
 def test_doubt_grows_with_what_the_points_miss_their_pixels_by() -> None:
     assert doubt_of(0.0) == LEAST_DOUBT
-    assert LEAST_DOUBT < doubt_of(0.004) < 0.01
+    assert LEAST_DOUBT < doubt_of(0.0013) < 0.01
     assert doubt_of(0.02) == doubt_of(np.inf) == 1.0
 
 
