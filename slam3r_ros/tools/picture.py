@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.engine.geometry import invert_rigid, rigid, transform_points
 from slam3r_ros.engine.types import MapPoints, StampedPose
+from slam3r_ros.tools.point_view import seen_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _POINTS_DRAWN = 60_000
-_POINTS_IN_PERSPECTIVE = 20_000
+_VIEW_PX, _VIEW_DEGREES, _VIEW_DOWN_DEGREES, _VIEW_DISTANCE = (900, 800), 60.0, 30.0, 0.75
+"""Of the view in perspective: width and height, field of view, how far it looks down, and from where, over the map's
+diagonal."""
 _TRAJECTORY_COLOUR = "#ff2d55"
 _OUTLIERS_PERCENT = 1.0
 
@@ -30,7 +34,7 @@ def draw_map(path: Path, points: MapPoints, trajectory: list[StampedPose], title
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     _draw_from_above(figure.add_subplot(1, 2, 1), points, positions, low, high)
-    _draw_in_perspective(figure.add_subplot(1, 2, 2, projection="3d"), points, positions, low, high)
+    _draw_in_perspective(figure.add_subplot(1, 2, 2), points, trajectory, low, high)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 
@@ -77,19 +81,41 @@ def _draw_from_above(
 
 
 def _draw_in_perspective(
-    axes: Any, points: MapPoints, positions: NDArray[np.float64], low: NDArray[Any], high: NDArray[Any]
+    axes: Axes, points: MapPoints, trajectory: list[StampedPose], low: NDArray[Any], high: NDArray[Any]
 ) -> None:
-    chosen = _inside(points.points_world, low, high, _POINTS_IN_PERSPECTIVE)
-    x, y, z = points.points_world[chosen].T
-    axes.scatter(x, y, z, s=1.5, c=points.colours[chosen] / 255.0, linewidths=0, depthshade=False)
-    axes.plot(*positions.T, color=_TRAJECTORY_COLOUR, linewidth=1.5)
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(low[1], high[1])
-    axes.set_zlim(low[2], high[2])
-    axes.set_box_aspect(high - low)
-    axes.set_proj_type("persp", focal_length=0.6)
-    axes.view_init(elev=35, azim=-150)
-    axes.set_xlabel("x")
-    axes.set_ylabel("y")
-    axes.set_zlabel("z")
-    axes.set_title("in perspective, seen from behind the first camera")
+    """Seen from behind and above, in the direction in which the camera looked on average."""
+    axes.set_axis_off()
+    axes.set_title("in perspective, in the direction in which the camera looked")
+    if not trajectory or not len(points):
+        return
+    width, height = _VIEW_PX
+    focal = 0.5 * width / np.tan(np.radians(_VIEW_DEGREES / 2))
+    inside = _inside(points.points_world, low, high, len(points))
+    T = _behind(trajectory, np.median(points.points_world[inside], axis=0), float(np.linalg.norm(high - low)))
+    side = _voxel_side(points.points_world)
+    axes.imshow(seen_from(points.points_world[inside], points.colours[inside], T, (height, width), focal, side))
+    way = transform_points(invert_rigid(T), np.array([pose.T_world_camera[:3, 3] for pose in trajectory]))
+    way = way[way[:, 2] > 0]
+    x, y = focal * way[:, 0] / way[:, 2] + width / 2, focal * way[:, 1] / way[:, 2] + height / 2
+    axes.plot(x, y, color=_TRAJECTORY_COLOUR, linewidth=1.5)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+
+
+def _behind(trajectory: list[StampedPose], middle: NDArray[Any], extent: float) -> NDArray[np.float64]:
+    """(4, 4) pose of a camera that looks at the middle of what the others saw, so far away that all is seen."""
+    ahead = np.mean([pose.T_world_camera[:3, 2] for pose in trajectory], axis=0)
+    ahead[2] = 0
+    forward = ahead / max(float(np.linalg.norm(ahead)), 1e-9) if np.linalg.norm(ahead) > 0.1 else np.array([1.0, 0, 0])
+    up = np.array([0.0, 0, 1])
+    looks = forward - np.tan(np.radians(_VIEW_DOWN_DEGREES)) * up
+    looks = looks / np.linalg.norm(looks)
+    right = np.cross(forward, up)
+    return rigid(np.stack([right, np.cross(looks, right), looks], axis=1), middle - _VIEW_DISTANCE * extent * looks)
+
+
+def _voxel_side(points: NDArray[np.float32]) -> float:
+    """What the map's voxels measure, by the distances of some points to their nearest neighbours."""
+    sample = np.random.default_rng(0).choice(len(points), min(len(points), 300), replace=False)
+    nearest = [np.partition(np.abs(points - points[index]).max(axis=1), 1)[1] for index in sample if len(points) > 1]
+    return float(np.median(nearest)) if nearest else 1.0
