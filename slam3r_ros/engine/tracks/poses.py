@@ -41,7 +41,7 @@ FIRST_ADJUST_STEPS = 20
 AFRESH_STEPS = 30
 """From a start that knows nothing, which is tried as long as the window is not full."""
 LARGEST_CONTRADICTION = 1.2
-"""Between the scale of a recovery and the one that the networks expect, logarithm."""
+"""Between the scale of a recovery and that of the last keyframe, logarithm."""
 KEYFRAMES_TRIED = 3
 """So many keyframes, the newest, are compared with an image in which the corners were lost."""
 
@@ -58,6 +58,8 @@ class View:
     """(H, W) along the optical axis, of the frame's own pointmap, in any unit; NaN where it has none."""
     prior: Prior | None
     """What L2W says of the frame; None where it says nothing that counts."""
+    has_own_depths: bool = True
+    """Whether the depths are the frame's own pointmap's; else they are those of L2W's points."""
     is_calibrated: bool = True
     """Whether the intrinsics are known; else the tracks look for a better focal length."""
 
@@ -123,6 +125,7 @@ class TrackPoses:
         self._points_at_keyframe = 0
         self._last: Array | None = None
         self._motion = np.eye(4)
+        self._own_log_scale: float | None = None  # of the last keyframe with depths of its own
 
     def locate(self, view: View) -> Located | None:
         """The next frame's pose; None where the tracks say nothing of it, as at their beginning: L2W's pose holds.
@@ -190,17 +193,16 @@ class TrackPoses:
             self._pixels = self._at_keyframe = self._pixels[:0]
         return None
 
-    @staticmethod
-    def _contradicts(view: View, recovered: Recovered) -> bool:
-        """Whether the frame's own depths with the scale that they should have speak against a recovery."""
+    def _contradicts(self, view: View, recovered: Recovered) -> bool:
+        """Whether own depths speak against a recovery: their unit was worth something else at the last keyframe."""
         rays = np.column_stack([recovered.slopes_before, np.ones(len(recovered.slopes_before))])
         z = transform_points(recovered.T_after_before, rays * np.exp(recovered.log_depths_before)[:, None])[:, 2]
         own = _sampled(view.depths, recovered.pixels_after, view.grey.shape)
         both = np.isfinite(own) & (z > 0)
-        if view.prior is None or both.sum() < FEWEST_POINTS:
+        if self._own_log_scale is None or not view.has_own_depths or both.sum() < FEWEST_POINTS:
             return False
         scale = float(np.median(np.log(z[both] / own[both])))
-        return abs(scale - view.prior.log_scale) > LARGEST_CONTRADICTION
+        return abs(scale - self._own_log_scale) > LARGEST_CONTRADICTION
 
     def _resected(self, view: View, starts: list[Array]) -> Located | None:
         """The frame's pose by the points that are followed, from the best of several guesses, and what it adds."""
@@ -302,6 +304,8 @@ class TrackPoses:
             if not view.is_calibrated:
                 self._calibrate()
         self._at_keyframe, self._points_at_keyframe = self._pixels, len(self._pixels)
+        if view.has_own_depths:
+            self._own_log_scale = self._window.newest.log_scale
 
     def _guessed(self, T_camera_world: Array, pixels: Pixels, log_depths: Array) -> Array:
         """(N,) logarithms of depths at pixels, world lengths: the pointmap's, else those of the nearest track."""

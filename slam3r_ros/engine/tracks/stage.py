@@ -80,13 +80,13 @@ class TrackStage:
         if T_world_camera is not None and not (is_own and np.isfinite(scale)):
             to_camera = invert_rigid(T_world_camera)
             depths = on_host.points_world @ to_camera[2, :3].astype(np.float32) + np.float32(to_camera[2, 3])
-            scale = 1.0
+            scale, is_own = 1.0, False
             valid = (depths > 0) & on_host.points_world.any(axis=2)
         prior = None
         if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
             doubt = doubt_of(pose.reprojection_error_px / pose.focal_px)
             prior = Prior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
-            if is_own and np.isfinite(pose.scale):
+            if is_own:
                 self._log_scales.append(prior.log_scale)
         elif is_own and self._log_scales:
             prior = Prior(None, float(np.median(self._log_scales)), 1.0)
@@ -95,7 +95,8 @@ class TrackStage:
             matrix,
             np.where(valid & np.isfinite(depths), depths, np.float32(np.nan)),
             prior,
-            self._is_calibrated(frame),
+            has_own_depths=bool(is_own),
+            is_calibrated=self._is_calibrated(frame),
         )
 
     def _matrix(self, frame: EncodedFrame) -> Array | None:
