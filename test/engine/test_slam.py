@@ -9,7 +9,7 @@ from synthetic import textured_image
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame, LocalPointmap, MapUpdate, State, Window
+from slam3r_ros.engine.types import Frame, LocalPointmap, MapUpdate, PoseEstimate, State, Window
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.tools.parity import sequence_settings
 
@@ -214,6 +214,26 @@ def test_known_intrinsics_reach_the_pose(tiny_networks: Networks) -> None:
     updates = [u for n in range(8) for u in slam.push(Frame(n, textured_image(n), camera))]
     focal_lengths = [update.pose.focal_px for update in updates if update.pose is not None]
     assert focal_lengths == pytest.approx([90.0 * 32 / 48] * 8, rel=0.02)
+
+
+@pytest.mark.parametrize("found", [77.0, None])
+def test_the_focal_length_that_the_tracks_have_found_is_that_of_the_poses(
+    tiny_networks: Networks, found: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slam = make_slam(tiny_networks, pose__tracks="on")
+    assert slam._tracks is not None
+    monkeypatch.setattr(slam._tracks, "focal_px", lambda frame: found)
+    estimate, given = slam._poses.estimate, list[float | None]()
+
+    def spy(*values: object) -> PoseEstimate | None:
+        given.append(values[5])  # type: ignore[arg-type]
+        pose = estimate(*values)  # type: ignore[arg-type]
+        assert pose is not None and (pose.focal_px == pytest.approx(77.0)) == (found is not None)
+        return pose
+
+    monkeypatch.setattr(slam._poses, "estimate", spy)
+    push_images(slam, range(8))
+    assert len(given) >= 5 and set(given) == {found}
 
 
 def test_scene_frames_are_retrieved_at_the_interval_and_when_the_buffer_changes(tiny_networks: Networks) -> None:

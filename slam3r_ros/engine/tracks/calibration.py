@@ -25,6 +25,8 @@ KEYFRAMES_BETWEEN = 3
 """From one window that is asked to the next."""
 LEAST_INFORMATION, MOST_INFORMATION = 400.0, 10_000.0
 """Of one window: one that tells the logarithm to less than 0.05 is not heard, none counts for more than 0.01."""
+ENOUGH_INFORMATION = 2_000.0
+"""Of all windows heard, before anything is changed."""
 ENOUGH_WINDOWS = 12
 """Heard, after which the focal length is settled."""
 SMALLEST_CHANGE = 0.003
@@ -54,6 +56,8 @@ class FocalSearch:
         change, information = found
         self._log_focals.append(float(np.log(focal)) - change)
         self._information.append(min(information, MOST_INFORMATION))
+        if sum(self._information) < ENOUGH_INFORMATION:
+            return None
         log_focal = weighted_median(np.array(self._log_focals), np.array(self._information))
         return float(np.exp(log_focal)) if abs(log_focal - np.log(focal)) > SMALLEST_CHANGE else None
 
@@ -67,11 +71,14 @@ def lowest(problem: Problem, estimate: Estimate) -> tuple[float, float] | None:
     """By what logarithm the slopes of a window should be larger, and how surely (1 / variance); None where it tells too
     little."""
     costs: dict[int, float] = {}
+    estimates = {0: estimate}
 
     def cost(step: int) -> float:
         if step not in costs:
             changed = with_slopes(problem, float(np.exp(STEP * step)))
-            costs[step] = cost_of(changed, adjust(changed, estimate, ADJUST_STEPS))
+            start = estimates[min(estimates, key=lambda other: abs(other - step))]
+            estimates[step] = adjust(changed, start, ADJUST_STEPS)
+            costs[step] = cost_of(changed, estimates[step])
         return costs[step]
 
     middle = 0

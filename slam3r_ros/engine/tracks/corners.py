@@ -17,8 +17,8 @@ LEAST_STRENGTH = 2e-4
 """Smallest strength of a corner, on grey levels from 0 to 1: less is noise."""
 BORDER_PX = 4
 """Nothing is looked for this near to the edge."""
-SAME_PX = 3
-"""Side of squares in which there is at most one corner when their places have been refined."""
+SAME_PX = 2
+"""Distance up to which two corners are one when their places have been refined."""
 FLOW_WINDOW = (9, 9)
 FLOW_LEVELS = 1
 """Halvings of the image above the first; larger motions are the dense flow's, from which corners are looked for."""
@@ -56,8 +56,8 @@ def find_corners(grey: Grey, taken: Pixels) -> Pixels:
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 5, 0.05)
     refined = cv2.cornerSubPix(grey, pixels[chosen][:, None].copy(), (3, 3), (-1, -1), stop)
     corners = np.asarray(refined[:, 0], dtype=np.float32)
-    _, first = np.unique((corners // SAME_PX).astype(np.intp) @ [1, 1 << 20], return_index=True)
-    return corners[np.sort(first)]  # two cells may have found one and the same
+    near = np.abs(corners[:, None] - corners[None]).max(axis=2) < SAME_PX
+    return corners[~np.triu(near, 1).any(axis=0)]  # two cells may have found the same: the stronger one stays
 
 
 def follow(before: Grey, after: Grey, pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:

@@ -25,6 +25,8 @@ RICH_TEXTURE = 3.0
 TEXTURE_WINDOW_PX = 7
 RETURN_PX, EPIPOLAR_PX = 1.5, 1.5
 """Farthest that flow forth and back may miss its beginning, and a pixel the line on which it must lie."""
+LARGEST_CONTRADICTION = 9.0
+"""Sum of the squared deviations of what several keyframes tell from their mean, beyond which they tell nothing."""
 FINEST_SCALE = 1
 """Halvings of the image at which the flow ends."""
 
@@ -52,15 +54,15 @@ def distances_by_parallax(frame: Posed, others: Sequence[Posed], shape: tuple[in
     """What keyframes that see the same place tell of a frame's pixels, the grey image's in groups of (H, W)."""
     pixels, rays = frame.image.pixels(shape), frame.image.rays(shape)
     texture = _structure(frame.image.grey, shape)
-    total, weight = np.zeros(shape), np.zeros(shape)
-    for other in others:
-        found = _found(frame.image.grey, other.image.grey, shape)
-        inverse, information = _triangulated(frame, other, pixels, rays, texture, found)
-        total += information * inverse
-        weight += information
+    each = [
+        _triangulated(frame, other, pixels, rays, texture, _found(frame.image.grey, other.image.grey, shape))
+        for other in others
+    ]
+    weight = sum((information for _, information in each), np.zeros(shape))
     told = weight > 0
-    mean = total / np.where(told, weight, 1.0)
-    told &= mean > 0
+    mean = sum((information * inverse for inverse, information in each), np.zeros(shape)) / np.where(told, weight, 1.0)
+    contradiction = sum((information * (inverse - mean) ** 2 for inverse, information in each), np.zeros(shape))
+    told &= (mean > 0) & (contradiction < LARGEST_CONTRADICTION)
     safe = np.where(told, mean, 1.0)
     deviations = np.sqrt(1 / np.where(told, weight, 1) / safe**2 + LEAST_DEVIATION**2)
     return Distances(

@@ -178,8 +178,7 @@ class TrackWindow:
     def change_focal(self, focal: float) -> None:
         """See all that was seen with another focal length, pixels. Points keep their depths, keyframes their poses."""
         factor = float(self.newest.image.matrix[0, 0]) / focal
-        self._slopes *= factor
-        self._rays[:, :2] *= factor
+        self._slopes, self._rays = self._slopes * factor, self._rays * [factor, factor, 1]
         self._keyframes = [
             replace(keyframe, slopes=keyframe.slopes * factor, image=keyframe.image.with_focal(focal))
             for keyframe in self._keyframes

@@ -1,8 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from plane_scene import SIDE, image, pose
 
+from slam3r_ros.engine.tracks import corners as engine_corners
 from slam3r_ros.engine.tracks.corners import CELL_PX, Grey, find_corners, follow
 
 NONE = np.empty((0, 2), np.float32)
@@ -24,6 +26,17 @@ def test_corners_are_spread_and_new_ones_keep_away_from_those_taken() -> None:
     assert distances.min() > CELL_PX / 3 - 3
     assert np.quantile(distances, 0.02) > CELL_PX / 4
     assert len(find_corners(np.full((SIDE, SIDE), 90, np.uint8), NONE)) == 0
+
+
+def test_no_corner_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def doubled(corners: NDArray[np.float32]) -> int:
+        distances = np.linalg.norm(corners[:, None] - corners[None], axis=2)
+        return int((distances[np.triu_indices(len(corners), 1)] < 2).sum())
+
+    greys = [image(pose(number)) for number in (0, 20, 60, 110)]
+    assert all(doubled(find_corners(grey, NONE)) == 0 for grey in greys)
+    monkeypatch.setattr(engine_corners, "SAME_PX", 1e-3)  # as they were found, which is why it matters
+    assert sum(doubled(find_corners(grey, NONE)) for grey in greys) > 0
 
 
 def test_corners_are_found_again_to_a_tenth_of_a_pixel() -> None:

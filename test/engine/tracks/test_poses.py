@@ -8,8 +8,16 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid
 from slam3r_ros.engine.tracks import poses as engine_poses
 from slam3r_ros.engine.tracks import window
+from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, cost_of
 from slam3r_ros.engine.tracks.image import Image
-from slam3r_ros.engine.tracks.poses import FOLLOWED_POINTS, KEYFRAMES_TRIED, Located, TrackPoses, View
+from slam3r_ros.engine.tracks.poses import (
+    FOLLOWED_POINTS,
+    KEYFRAMES_TRIED,
+    LARGEST_CONTRADICTION,
+    Located,
+    TrackPoses,
+    View,
+)
 from slam3r_ros.engine.tracks.prior import Prior
 from slam3r_ros.engine.tracks.recovery import Recovered
 
@@ -210,6 +218,149 @@ def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pyt
         assert tracks.locate(dark(view_of(pose(10), random, prior=False))) is None
     found = tracks.locate(view_of(pose(20), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(20))) < 0.02
+
+
+def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sightings() -> list[int]:
+        return [len(tracks._window.seen_by(number)[0]) for number in range(len(tracks._window))]
+
+    tracks, last, random = started()
+    for number in range(10, 30):
+        last = tracks.locate(view_of(pose(number), random, noise=0.01, prior=False)) or last
+    tried = list[int]()
+
+    def wild(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered:
+        tried.append(len(known[0]))
+        slopes, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
+        return Recovered(np.eye(4), slopes, np.zeros(80), pixels, 1.0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine_poses, "recover", lambda *given: None)
+        assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
+    tracks._window.unfollow()  # none is followed; those that the newest keyframe alone has seen are gone
+    points, seen = tracks._window.point_count, sightings()
+    positions = [tracks._window.seen_by(number)[1] for number in range(len(tracks._window))]
+    with monkeypatch.context() as patched:
+        patched.setattr(engine_poses, "recover", wild)
+        for _ in range(2):
+            assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
+            assert tracks._window.point_count == points and sightings() == seen
+            assert len(tracks._pixels) == len(tracks._at_keyframe) == len(tracks._window.followed) == 0
+    assert tried == [*seen[: -KEYFRAMES_TRIED - 1 : -1]] * 2
+    for number, before in enumerate(positions):
+        assert np.array_equal(tracks._window.seen_by(number)[1], before)
+    found = tracks.locate(view_of(pose(36), random, noise=0.01, prior=False))
+    assert np.linalg.norm(way(last, found) - true_way(pose(29), pose(36))) < 0.01
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_recovery_that_the_networks_scale_contradicts_is_refused(sign: int) -> None:
+    def located(off: float) -> Located | None:
+        tracks, _, random = started(5)
+        view = replace(view_of(pose(15), random, noise=0.01), prior=SCALE_ONLY)
+        return tracks.locate(replace(view, depths=view.depths * np.float32(np.exp(sign * off))))
+
+    assert located(LARGEST_CONTRADICTION - 0.2) is not None
+    assert located(LARGEST_CONTRADICTION + 0.2) is None
+
+
+def test_keyframes_without_depth_and_prior_are_adjusted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks, last, random = started()
+    adjust, adjusted = engine_poses.adjust, list[bool]()
+
+    def spy(problem: Problem, start: Estimate, steps: int) -> Estimate:
+        assert np.isfinite(start.log_scales).all() and np.isfinite(start.log_depths).all()
+        result = adjust(problem, start, steps)
+        adjusted.append(result is not start and cost_of(problem, result) < cost_of(problem, start))
+        return result
+
+    monkeypatch.setattr(engine_poses, "adjust", spy)
+    for number in range(10, 30):
+        view = view_of(pose(number), random, prior=False)
+        found = tracks.locate(replace(view, depths=np.full_like(view.depths, np.nan)))
+        assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(number))) < 0.02
+        assert found is not None and found.scale == pytest.approx(SCALE, rel=0.05)
+    assert len(adjusted) > 3 and all(adjusted)
+
+
+def alone(view: View) -> Image:
+    """What `advance` is given of it."""
+    return Image(view.grey, view.matrix)
+
+
+def test_advancing_by_the_corners_alone_is_locating_between_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
+    (tracks, _, random), (other, _, _) = started(), started()
+    follow, pairs, between = engine_poses.follow, list[tuple[bytes, bytes]](), 0
+    for number in range(10, 40):
+        view = view_of(pose(number), random, noise=0.01)
+        expected = other.locate(view)
+        assert expected is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                engine_poses,
+                "follow",
+                lambda before, after, pixels: (
+                    pairs.append((before.tobytes(), after.tobytes())) or follow(before, after, pixels)  # type: ignore[func-returns-value]
+                ),
+            )
+            advanced = tracks.advance(alone(view))
+            found = advanced or tracks.locate(view)
+        assert found is not None and len(pairs) == number - 9  # never twice
+        np.testing.assert_allclose(found.T_world_camera, expected.T_world_camera, atol=1e-3)
+        np.testing.assert_allclose(tracks._pixels, other._pixels, atol=1e-3)
+        assert len(tracks._window) == len(other._window)
+        assert (advanced is None) == (other._window.newest.image.grey is view.grey)  # became a keyframe
+        if advanced is not None:
+            between += 1
+            assert advanced.scale == pytest.approx(np.exp(tracks._window.newest.log_scale))
+            assert (advanced.points, advanced.share) == (expected.points, pytest.approx(expected.share))
+            assert (advanced.partners, advanced.growth, advanced.focal_px) == ((), 1.0, MATRIX[0, 0])
+            assert advanced.frame.image.grey is view.grey
+            np.testing.assert_allclose(advanced.frame.T_camera_world, invert_rigid(advanced.T_world_camera), atol=1e-9)
+    assert 10 < between < 29
+    assert [after for _, after in pairs[:-1]] == [before for before, _ in pairs[1:]]
+
+
+def test_nothing_advances_before_a_beginning_and_after_the_corners_are_lost() -> None:
+    random, fresh = np.random.default_rng(0), TrackPoses()
+    assert fresh.advance(alone(view_of(pose(0), random))) is None
+    tracks, last, random = started()
+    small = view_of(pose(10), random)
+    assert tracks.advance(Image(small.grey[:100, :100].copy(), small.matrix)) is None
+    still = tracks.advance(alone(view_of(pose(9), random)))
+    assert still is not None and np.linalg.norm(way(last, still)) < 1e-3
+    covered = dark(view_of(pose(10), random, prior=False))
+    assert tracks.advance(alone(covered)) is None
+    assert tracks.locate(covered) is None
+    begun = view_of(pose(11), random, noise=0.01, prior=False)
+    assert tracks.advance(alone(begun)) is None  # `locate` has to look for it first
+    found = tracks.locate(begun)
+    assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(11))) < 0.01
+    after = tracks.advance(alone(view_of(pose(12), random)))
+    assert np.linalg.norm(way(last, after) - true_way(pose(9), pose(12))) < 0.01
+
+
+def test_a_keyframe_names_those_that_see_the_same_from_elsewhere() -> None:
+    tracks, _, random = started(2)
+    named = 0
+    for number in range(2, 40):
+        view = view_of(pose(number), random, noise=0.01)
+        before = len(tracks._window), tracks._window.newest
+        found = tracks.locate(view)
+        assert found is not None
+        if tracks._window.newest.image.grey is not view.grey:
+            assert found.partners == () and tracks._window.newest is before[1]
+            continue
+        np.testing.assert_allclose(found.frame.T_camera_world, tracks._window.newest.T_camera_world)
+        expected = [tracks._window[partner] for partner in tracks._window.partners()]
+        assert 1 <= len(expected) <= 2
+        assert [each.image for each in found.partners] == [each.image for each in expected]
+        ways = [
+            np.linalg.norm(invert_rigid(each.T_camera_world)[:3, 3] - found.T_world_camera[:3, 3]) for each in expected
+        ]
+        assert ways[0] == max(ways) > 0.05
+        named += 1
+    assert named > 5
 
 
 def test_a_cut_to_another_place_begins_again_where_l2w_says() -> None:

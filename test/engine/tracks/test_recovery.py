@@ -207,3 +207,39 @@ def test_images_of_other_cameras_are_compared_too() -> None:
     assert place < 0.1 * np.linalg.norm(true[:3, 3])
     assert angle < 0.02
     assert recovered.pixels_after.max() < SIDE // 2
+
+
+def test_grey_noise_does_not_mislead_where_a_search_alone_would_be_misled() -> None:
+    random = np.random.default_rng(8)
+
+    def noisy(T_world_camera: Array) -> Image:
+        grey = image(T_world_camera) + random.normal(0, 4, (SIDE, SIDE))
+        return Image(np.clip(grey, 0, 255).astype(np.uint8), MATRIX)
+
+    before, after = noisy(pose(15)), noisy(pose(30))
+    true = invert_rigid(pose(30)) @ pose(15)
+    recovered = recover(before, after, known_at(pose(15)))
+    assert recovered is not None and recovered.share > 0.9
+    place, angle = errors(recovered, true)
+    assert place < 0.03 * np.linalg.norm(true[:3, 3])
+    assert angle < 0.005
+
+
+@pytest.mark.parametrize("T_after_before", [SIDEWAYS, turn(0.05, 0.3, -0.1)])
+@pytest.mark.parametrize("side", [0, 1])
+def test_matches_in_a_narrow_strip_are_not_believed(T_after_before: Array, side: int) -> None:
+    def within(half_px: float) -> Recovered | None:
+        """What all matches tell that lie so near to a line down, or across, the middle of the second image."""
+        before, after, points = deep_scene(T_after_before, count=1200)
+        near = np.abs(after.features.pixels[:, side] - SIDE / 2) < half_px
+        near[np.flatnonzero(near)[100:]] = False
+        for one in (before, after):
+            one.__dict__["features"] = Features(one.features.pixels[near], one.features.descriptors[near])
+        assert 30 < near.sum() <= 100
+        return recover(before, after, known_of(points[near]))
+
+    wide = within(60)
+    assert wide is not None
+    place, angle = errors(wide, T_after_before)
+    assert place < 0.06 and angle < 0.015
+    assert within(10) is None

@@ -134,6 +134,59 @@ def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: 
     assert views[-1].prior is None and np.isnan(views[-1].depths).all()  # nor a scale without a pointmap
 
 
+def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, views = TrackStage(PoseSettings()), list[View]()
+    locate = stage._poses.locate
+    monkeypatch.setattr(stage._poses, "locate", lambda view: views.append(view) or locate(view))  # type: ignore[func-returns-value]
+    for number in range(3):
+        stage.refine(keyframe(number, pose(number)))
+    for number in range(3, 9):  # its own points are there, but how large they are is not known
+        unscaled = keyframe(number, pose(number))
+        assert unscaled.pose is not None and unscaled.on_host.valid.all()
+        result = stage.refine(replace(unscaled, pose=replace(unscaled.pose, scale=np.nan)))
+        prior = views[-1].prior
+        assert result.state is State.TRACKING and prior is not None
+        assert prior.log_scale == 0  # of the world points, that its depths are taken from
+    stage.refine(lost_at(9))
+    prior = views[-1].prior
+    assert prior is not None and np.exp(prior.log_scale) == pytest.approx(SCALE)
+
+
+def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
+    stage, other = TrackStage(PoseSettings()), TrackStage(PoseSettings())
+    first = keyframe(0, misplaced(0))
+    assert stage.advance(first.local.frame) is None  # nothing has begun
+    advanced = 0
+    for number in range(30):
+        each = keyframe(number, misplaced(number))
+        alone, expected = stage.advance(each.local.frame), other.refine(each)
+        assert expected.pose is not None
+        found = alone or stage.refine(each).pose
+        assert found is not None
+        np.testing.assert_allclose(found.T_world_camera, expected.pose.T_world_camera, atol=1e-3)
+        if alone is not None:
+            advanced += 1
+            assert expected.held and alone.focal_px == pytest.approx(CAMERA.fx)
+            assert 0.5 < alone.inlier_fraction <= 1 and alone.reprojection_error_px < 0.5
+            assert alone.scale == pytest.approx(expected.pose.scale, rel=0.1)
+            assert np.isnan(alone.similarity_error)
+    assert 10 < advanced < 27
+
+
+def test_nothing_advances_without_an_image_or_where_l2w_knows_better() -> None:
+    stage = TrackStage(PoseSettings())
+    for number in range(5):
+        stage.refine(keyframe(number, pose(number)))
+    frame = keyframe(5, pose(5)).local.frame
+    assert stage.advance(replace(frame, grey=None)) is None
+    assert stage.advance(frame) is not None
+    for number in range(6, 9):
+        exact = keyframe(number, pose(number))
+        assert exact.pose is not None
+        stage.refine(replace(exact, pose=replace(exact.pose, reprojection_error_px=0.0)))
+    assert stage.advance(keyframe(8, pose(8)).local.frame) is None
+
+
 def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", 3)
     stage = TrackStage(PoseSettings())

@@ -151,3 +151,48 @@ def test_points_followed_again_replace_those_followed_and_are_anchored_where_the
     assert window.point_count == 15  # the others' keyframes are gone
     problem, _ = window.problem(1e-3)
     assert (problem.anchors == 0).all() and np.isfinite(problem.observations.log_depths).all()
+
+
+def test_a_window_whose_points_are_not_followed_keeps_those_that_two_keyframes_see() -> None:
+    window = window_of(3)
+    slopes, log_depths = slopes_and_depths(camera(3), POINTS)
+    fresh = np.array([[0.1, 0.2], [-0.3, 0.1]])
+    window.add(Sighting(slopes, log_depths, camera(3), 0.0, None, IMAGE), fresh, np.zeros(2), np.zeros(2))
+    assert (window.point_count, len(window.followed)) == (42, 42)
+    window.unfollow()
+    assert (window.point_count, len(window.followed)) == (40, 0)
+    assert window.points_world().shape == (0, 3)
+    for number in range(4):
+        true = slopes_and_depths(camera(number), POINTS)
+        np.testing.assert_allclose(window.seen_by(number)[0], true[0], atol=1e-12)
+        np.testing.assert_allclose(window.seen_by(number)[1], true[1], atol=1e-9)
+    # What is followed again and given up again leaves it so.
+    window.follow_again(1, *slopes_and_depths(camera(1), POINTS[:15] + np.array([0, 0, 0.5])))
+    window.unfollow()
+    assert (window.point_count, len(window.followed)) == (40, 0)
+    assert [len(window.seen_by(number)[0]) for number in range(4)] == [40] * 4
+
+
+def seeing(shares: list[float], places: list[float]) -> TrackWindow:
+    """Keyframes at ``places`` along a line that see so much of the same 40 points; the last one sees all."""
+    window = TrackWindow()
+    for number, place in enumerate(places):
+        T = rigid(np.eye(3), [-place, 0, 0])
+        slopes, log_depths = slopes_and_depths(T, POINTS)
+        followed = len(window.followed)
+        sighting = Sighting(slopes[:followed], log_depths[:followed], T, 0.0, None, IMAGE)
+        window.add(sighting, slopes[followed:], log_depths[followed:], log_depths[followed:])
+        assert len(window) == number + 1
+    problem, _ = window.problem(1e-3)
+    limits = np.array(shares)[problem.observations.keyframe] * 40
+    window.remove_sightings(problem.observations.point >= limits)
+    return window
+
+
+def test_partners_see_much_of_the_same_from_farthest_and_half_as_far() -> None:
+    assert seeing([1, 1, 1, 1, 1, 1], [0, 1, 2, 3, 4, 5]).partners() == [0, 2]  # 5 and 3 from it: 2.5 is half
+    assert seeing([1, 1, 1, 1], [4.9, 4.1, 0, 5]).partners() == [2, 1]  # of the ways 0.1, 0.9 and 5: not the oldest
+    assert seeing([1, 1], [0, 1]).partners() == [0]  # one that is both
+    assert seeing([1], [0]).partners() == []
+    assert seeing([0.3, 0.3, 0.5, 0.5, 1], [0, 1, 2, 3, 4]).partners() == [2, 3]  # others see too little
+    assert seeing([0.3, 0.3, 1], [0, 1, 2]).partners() == []
