@@ -64,13 +64,15 @@ class Task:
     group: Group
     processes: int
     """That share the processor's cores."""
+    with_intrinsics: bool = True
+    """Whether the engine is told the camera's."""
 
 
 def main() -> int:
     """Measure group by group; the table holds what is done."""
     arguments = _arguments()
     tasks = [
-        Task(weights, group, arguments.processes)
+        Task(weights, group, arguments.processes, arguments.intrinsics == "known")
         for weights in arguments.weights or all_weights()
         for group in _groups(arguments)
         if not (group.is_rendered and weights.removeprefix(BASELINE_PREFIX) in ONLY_REAL)
@@ -103,6 +105,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="take what was measured before, where it was")
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
     parser.add_argument("--frames", type=int, help="at most so many frames of each given sequence, evenly spread")
+    parser.add_argument(
+        "--intrinsics", choices=("known", "unknown"), default="known", help="whether the engine is told them"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "accuracy.md")
     parser.add_argument("--processes", type=int, default=1, help="groups measured at once (default: %(default)s)")
     parser.add_argument("--note", default="", help="a sentence for the table, on the circumstances")
@@ -123,7 +128,8 @@ def _groups(arguments: argparse.Namespace) -> Iterator[Group]:
 def measure(task: Task) -> Report:
     """The report of one set of weights on one group."""
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // task.processes))
-    session = Session(task.weights, protocol_for(task.weights, task.group), OPTIONS)
+    protocol = replace(protocol_for(task.weights, task.group), with_intrinsics=task.with_intrinsics)
+    session = Session(task.weights, protocol, OPTIONS)
     for sequence in task.group.sequences:
         print(f"{datetime.now().time():%H:%M:%S} {task.weights}: {sequence.name}", flush=True)
         session.evaluate(sequence)
@@ -148,6 +154,7 @@ def public_words(words: Sequence[str]) -> list[str]:
 def document(done: Sequence[tuple[Task, Report]], note: str) -> str:
     """The whole file."""
     where = max((report.circumstances for _, report in done), key=lambda circumstances: circumstances.date)
+    known = all(task.with_intrinsics for task, _ in done)
     commits = sorted({report.circumstances.commit for _, report in done})
     rows = [(report.weights, task.group.name, report.results) for task, report in done]
     by_group = [(f"{weights}: {group}", results) for weights, group, results in rows]
@@ -163,8 +170,9 @@ def document(done: Sequence[tuple[Task, Report]], note: str) -> str:
         f"Easy, medium and hard: four rendered sequences each of {FRAMES} images, {SIZE[0]} x {SIZE[1]} pixels at "
         f"{RATE_HZ:g} Hz, of worlds that no training touches (`benchmarks/accuracy_sequences.py`): plain rooms; "
         "furnished rooms with mild camera effects; all worlds and motions with strong ones. Others: recorded sequences "
-        "by their public names, thinned where they are long. Every frame in order, no lookahead, known intrinsics, the "
-        f"settings that the weights recommend, windows as long in time as at 30 Hz. {note}".rstrip(),
+        "by their public names, thinned where they are long and --frames says so. Every frame in order, no lookahead, "
+        f"{'known' if known else 'unknown'} intrinsics, the settings that the weights recommend, windows as long in "
+        f"time as at 30 Hz. {note}".rstrip(),
         "",
         COLUMNS_EXPLAINED,
         "",
@@ -184,7 +192,8 @@ def document(done: Sequence[tuple[Task, Report]], note: str) -> str:
 def _kept(task: Task) -> Path:
     """Where a task's report is kept, outside git."""
     weights = "".join(letter if letter.isalnum() else "_" for letter in task.weights)
-    return CACHE / "results" / weights / task.group.name / "report.pickle"
+    folder = CACHE / "results" / weights / task.group.name
+    return (folder if task.with_intrinsics else folder / "unknown") / "report.pickle"
 
 
 def _kept_report(task: Task) -> Report | None:
