@@ -58,6 +58,8 @@ class View:
     """(H, W) along the optical axis, of the frame's own pointmap, in any unit; NaN where it has none."""
     prior: Prior | None
     """What L2W says of the frame; None where it says nothing that counts."""
+    log_scale: float | None = None
+    """Of the world's length of the depths' unit, by L2W's points; None: the prior's."""
     has_own_depths: bool = True
     """Whether the depths are the frame's own pointmap's; else they are those of L2W's points."""
     is_calibrated: bool = True
@@ -225,7 +227,7 @@ class TrackPoses:
         located = self._moved_on(image, fit, log_scale)
         if prior is None:
             return replace(located, partners=partners)
-        growth = float(np.exp(log_scale - prior.log_scale))
+        growth = float(np.exp(log_scale - (prior.log_scale if view.log_scale is None else view.log_scale)))
         return replace(located, partners=partners, growth=growth, trust=_trust(prior))
 
     def _fit(self, image: Image, starts: list[Array], prior: Prior | None) -> _Fit | None:

@@ -25,7 +25,8 @@ OWN_POINTS_SHARE = 0.1
 LARGEST_TRUST = 0.5
 """In L2W, beyond which its distances are not corrected by parallax."""
 SCALES_REMEMBERED = 101
-"""Frames that L2W located, whose scales' median stands for that of a frame it lost."""
+"""Frames that the tracks located, the median of whose scales is expected where L2W is not to be believed: I2P's unit
+stays the same."""
 
 
 class TrackStage:
@@ -61,6 +62,8 @@ class TrackStage:
         if located is None:
             return keyframe
         self._focal = located.focal_px / located.width
+        if view is not None and view.has_own_depths:
+            self._log_scales.append(float(np.log(located.scale)))
         return _with_parallax(_moved(keyframe, located), located)
 
     def _view(self, keyframe: Keyframe) -> View | None:
@@ -86,15 +89,16 @@ class TrackStage:
         if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
             doubt = doubt_of(pose.reprojection_error_px / pose.focal_px)
             prior = Prior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
-            if is_own:
-                self._log_scales.append(prior.log_scale)
-        elif is_own and self._log_scales:
-            prior = Prior(None, float(np.median(self._log_scales)), 1.0)
+        said = None if prior is None else prior.log_scale
+        if is_own and self._log_scales and (prior is None or prior.doubt >= 1):
+            T_said = None if prior is None else prior.T_camera_world
+            prior = Prior(T_said, float(np.median(self._log_scales)), 1.0)
         return View(
             frame.grey,
             matrix,
             np.where(valid & np.isfinite(depths), depths, np.float32(np.nan)),
             prior,
+            log_scale=said,
             has_own_depths=bool(is_own),
             is_calibrated=self._is_calibrated(frame),
         )
