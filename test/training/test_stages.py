@@ -26,7 +26,7 @@ from slam3r_ros.training.embedded_config import initialise_weights
 from slam3r_ros.training.i2p_stage import BatchSettings, ImageToPointsStage
 from slam3r_ros.training.l2w_samples import choose_registration_frames, registration_batch
 from slam3r_ros.training.l2w_stage import LocalToWorldStage, new_l2w
-from slam3r_ros.training.losses import confidence_weighted, point_distances, sky_confidence
+from slam3r_ros.training.losses import confidence_weighted, point_distances, scale_errors, sky_confidence
 from slam3r_ros.training.matching import match_targets
 from slam3r_ros.training.optimisation import MovingAverage, Muon, learning_rate_factor, orthogonalised
 from slam3r_ros.training.pictures import Picture
@@ -133,6 +133,17 @@ def test_normalised_distances_ignore_scale_and_others_do_not() -> None:
     valid = torch.rand(2, 3, 4, 4) < 0.8
     assert point_distances(3.7 * points, points, valid, normalise=True)[valid].max() < 1e-5
     assert point_distances(3.7 * points, points, valid, normalise=False)[valid].mean() > 1
+
+
+def test_scale_errors_tell_how_far_the_unit_is_from_a_metre() -> None:
+    points = torch.randn(2, 3, 8, 8, 3, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(2, 3, 8, 8, dtype=torch.bool)
+    factors = torch.tensor([2.0, 0.5])[:, None, None, None, None]
+    assert scale_errors(factors * points, points, valid).tolist() == pytest.approx([np.log(2), np.log(2)], rel=1e-5)
+    assert scale_errors(points, points, valid).tolist() == pytest.approx([0, 0], abs=1e-6)
+    valid[:, :, :4] = False
+    far = torch.where(valid[..., None], points, 100 * points)  # what is not valid does not count
+    assert scale_errors(far, points, valid).tolist() == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_best_confidence_is_alpha_over_the_distance() -> None:
@@ -296,7 +307,7 @@ def test_i2p_learns_through_its_phases_and_every_trained_weight_has_a_gradient(r
     assert not missing and torch.isfinite(losses[-1])
     with torch.no_grad():
         figures, picture = stage.validate(), stage.picture()
-    assert np.isfinite(list(figures.values())).all() and "sky_confidence" in figures
+    assert np.isfinite(list(figures.values())).all() and {"sky_confidence", "scale_error"} <= set(figures)
     halves = figures["point_error_narrow"] + figures["point_error_rooms"]
     assert figures["point_error"] == pytest.approx(halves / 2) and halves > 0
     assert picture.shape == (2 * SIDE, 16 * SIDE, 3)
