@@ -43,9 +43,9 @@ class NodeSettings:
         choices=("sensor_data", "reliable"),
     )
     image_queue: int = setting(
-        1,
-        "newest images kept while the engine is busy; older ones are dropped. 1 answers soonest; with more, those that "
-        "wait are mapped together, which maps more of them a second",
+        3,
+        "newest images kept while the engine is busy; older ones are dropped. Some are worth having where frames "
+        "differ in what they cost, as with image tracks; 1 answers soonest where each takes longer than the camera",
         unit="images",
         minimum=1,
         maximum=100,
