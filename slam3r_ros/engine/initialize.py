@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -102,3 +102,10 @@ def _initial_pointmap(
     own = points if is_reference else torch.zeros_like(points)
     valid = valid if is_reference else torch.zeros_like(valid)
     return LocalPointmap(frame, own, confidence, valid, own, confidence.mean())
+
+
+def with_scaled_confidence(keyframe: Keyframe, factor: float) -> Keyframe:
+    """An initial frame, whose two confidences are one."""
+    confidence, mean = keyframe.on_host.confidence * factor, keyframe.mean_confidence * factor
+    on_host = replace(keyframe.on_host, confidence=confidence, confidence_camera=confidence)
+    return replace(keyframe, on_host=on_host, mean_confidence=mean, local_mean_confidence=mean)

@@ -121,6 +121,17 @@ class PoseEstimator:
         return _describe(observed, best, similarity)
 
 
+def why_lost(pose: PoseEstimate | None, mean_confidence: float, settings: PoseSettings) -> str:
+    """Why a frame with this pose and mean L2W confidence counts as lost; empty if it does not."""
+    if pose is None:
+        return "no pose fits the frame's points"
+    if pose.inlier_fraction < settings.minimum_inliers:
+        return f"only {pose.inlier_fraction:.0%} of the points fit the pose, needed {settings.minimum_inliers:.0%}"
+    if mean_confidence < settings.minimum_confidence:
+        return f"confidence {mean_confidence:.2f}, needed {settings.minimum_confidence:.2f}"
+    return ""
+
+
 def _check_shapes(
     points_world: NDArray[np.float32],
     confidence: NDArray[np.float32],

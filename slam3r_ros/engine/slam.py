@@ -10,10 +10,10 @@ import torch
 
 from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.i2p import LocalPoints
-from slam3r_ros.engine.initialize import Initializer, NotInitialized, World
+from slam3r_ros.engine.initialize import Initializer, NotInitialized, World, with_scaled_confidence
 from slam3r_ros.engine.keyframes import BufferingSet
 from slam3r_ros.engine.l2w import Registrar, registered_keyframes
-from slam3r_ros.engine.pose import PoseEstimator
+from slam3r_ros.engine.pose import PoseEstimator, why_lost
 from slam3r_ros.engine.retrieval import Retrieval, Retrieved
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.settings import SlamSettings
@@ -29,7 +29,6 @@ from slam3r_ros.engine.types import (
     LocalPointmap,
     MapPoints,
     MapUpdate,
-    PoseEstimate,
     PreparedFrame,
     Registration,
     SlamStatus,
@@ -320,7 +319,7 @@ class Slam:
         self._initial, self._head = [], []
         if head:
             factor = max(k.mean_confidence for k in head) / max(k.mean_confidence for k in initial)
-            initial = [_with_scaled_confidence(keyframe, factor) for keyframe in initial]
+            initial = [with_scaled_confidence(keyframe, factor) for keyframe in initial]
         for keyframe in initial:  # only the reference has points of its own; the others need the focal length it gives
             self._poses.learn_focal(keyframe.on_host.points_camera, keyframe.on_host.confidence_camera)
         updates = []
@@ -355,7 +354,7 @@ class Slam:
                 None if self._tracks is None else self._tracks.focal_px(frame),
             )
         self._status.registered += 1
-        reason = self._why_lost(pose, keyframe.mean_confidence)
+        reason = why_lost(pose, keyframe.mean_confidence, self.settings.pose)
         state = State.LOST if reason else State.TRACKING
         held = bool(reason) and self.settings.pose.hold_map_when_lost
         located = replace(keyframe, pose=pose, state=state, held=held)
@@ -375,17 +374,6 @@ class Slam:
         fits = f"{located.pose.inlier_fraction:.0%} of the points fit the pose"
         self._status.reason = f"image tracks alone give the pose: {reason}" if reason else fits
         self._trajectory.append(StampedPose(located.local.frame.stamp_ns, located.pose.T_world_camera))
-
-    def _why_lost(self, pose: PoseEstimate | None, mean_confidence: float) -> str:
-        """Why a frame counts as lost; empty if it does not."""
-        settings = self.settings.pose
-        if pose is None:
-            return "no pose fits the frame's points"
-        if pose.inlier_fraction < settings.minimum_inliers:
-            return f"only {pose.inlier_fraction:.0%} of the points fit the pose, needed {settings.minimum_inliers:.0%}"
-        if mean_confidence < settings.minimum_confidence:
-            return f"confidence {mean_confidence:.2f}, needed {settings.minimum_confidence:.2f}"
-        return ""
 
     def _record(self, keyframe: Keyframe) -> KeyframeRecord:
         frame = keyframe.local.frame
@@ -407,10 +395,3 @@ class Slam:
         self._status.map_points, self._status.voxel_size = len(self._map), self._map.voxel_size
         self._status.keyframes = len(self._buffer)
         return MapUpdate.of(keyframe, added, records)
-
-
-def _with_scaled_confidence(keyframe: Keyframe, factor: float) -> Keyframe:
-    """An initial frame, whose two confidences are one."""
-    confidence, mean = keyframe.on_host.confidence * factor, keyframe.mean_confidence * factor
-    on_host = replace(keyframe.on_host, confidence=confidence, confidence_camera=confidence)
-    return replace(keyframe, on_host=on_host, mean_confidence=mean, local_mean_confidence=mean)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _POINTS_DRAWN = 60_000
-_VIEW_PX, _VIEW_DEGREES, _VIEW_DOWN_DEGREES, _VIEW_DISTANCE = (900, 800), 60.0, 30.0, 0.75
+_VIEW_PX, _VIEW_DEGREES, _VIEW_DOWN_DEGREES, _VIEW_DISTANCE = (900, 800), 60.0, 30.0, 1.0
 """Of the view in perspective: width and height, field of view, how far it looks down, and from where, over the map's
 diagonal."""
 _TRAJECTORY_COLOUR = "#ff2d55"
@@ -91,7 +91,7 @@ def _draw_in_perspective(
     width, height = _VIEW_PX
     focal = 0.5 * width / np.tan(np.radians(_VIEW_DEGREES / 2))
     inside = _inside(points.points_world, low, high, len(points))
-    T = _behind(trajectory, np.median(points.points_world[inside], axis=0), float(np.linalg.norm(high - low)))
+    T = _behind(trajectory, (low + high) / 2, float(np.linalg.norm(high - low)))
     side = _voxel_side(points.points_world)
     axes.imshow(seen_from(points.points_world[inside], points.colours[inside], T, (height, width), focal, side))
     way = transform_points(invert_rigid(T), np.array([pose.T_world_camera[:3, 3] for pose in trajectory]))
@@ -116,6 +116,6 @@ def _behind(trajectory: list[StampedPose], middle: NDArray[Any], extent: float) 
 
 def _voxel_side(points: NDArray[np.float32]) -> float:
     """What the map's voxels measure, by the distances of some points to their nearest neighbours."""
-    sample = np.random.default_rng(0).choice(len(points), min(len(points), 300), replace=False)
+    sample = np.random.default_rng(0).choice(len(points), min(len(points), 60), replace=False)
     nearest = [np.partition(np.abs(points - points[index]).max(axis=1), 1)[1] for index in sample if len(points) > 1]
     return float(np.median(nearest)) if nearest else 1.0

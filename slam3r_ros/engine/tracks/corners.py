@@ -22,6 +22,8 @@ SAME_PX = 2
 FLOW_WINDOW = (9, 9)
 FLOW_LEVELS = 1
 """Halvings of the image above the first; larger motions are the dense flow's, from which corners are looked for."""
+FINEST_GUESS = 2
+"""Halvings of the image at which the flow that is only a guess ends."""
 SMALLEST_FLOW = 32
 """Pixels of the shorter side from which on there is a dense flow."""
 FLOW_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
@@ -69,7 +71,7 @@ def follow(before: Grey, after: Grey, pixels: Pixels) -> tuple[Pixels, NDArray[n
     if not len(pixels):
         return pixels, np.zeros(0, np.bool_)
     start = np.ascontiguousarray(pixels, np.float32)
-    guess = start + _dense_flow(before, after, start)
+    guess = start + _motion(before, after, start)
     there, found = _flow(before, after, start[:, None], guess[:, None])
     back, returned = _flow(after, before, there, start[:, None])
     near = np.abs(back[:, 0] - start).max(axis=1) < RETURN_PX
@@ -79,15 +81,20 @@ def follow(before: Grey, after: Grey, pixels: Pixels) -> tuple[Pixels, NDArray[n
     return ends, found & returned & near & inside
 
 
-def _dense_flow(before: Grey, after: Grey, pixels: Pixels) -> Pixels:
-    """(N, 2) motion of pixels (N, 2); none in images that are too small for it."""
+def dense_flow(before: Grey, after: Grey, finest: int) -> NDArray[np.float32]:
+    """(height, width, 2) motion of every pixel, found down to the image that has been halved ``finest`` times."""
+    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    dense.setFinestScale(finest)
+    return np.asarray(dense.calc(before, after, np.zeros((*before.shape, 2), np.float32)), np.float32)
+
+
+def _motion(before: Grey, after: Grey, pixels: Pixels) -> Pixels:
+    """(N, 2) of pixels (N, 2), roughly; none in images that are too small for it."""
     if min(before.shape) < SMALLEST_FLOW:
         return np.zeros_like(pixels)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(
-        before, after, np.zeros((*before.shape, 2), np.float32)
-    )
     columns, rows = np.rint(pixels).astype(np.intp).T
-    return np.asarray(flow[rows.clip(0, before.shape[0] - 1), columns.clip(0, before.shape[1] - 1)], np.float32)
+    rows, columns = rows.clip(0, before.shape[0] - 1), columns.clip(0, before.shape[1] - 1)
+    return dense_flow(before, after, FINEST_GUESS)[rows, columns]
 
 
 def _flow(before: Grey, after: Grey, start: Pixels, guess: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:

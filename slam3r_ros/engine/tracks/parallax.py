@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid
+from slam3r_ros.engine.tracks.corners import dense_flow
 from slam3r_ros.engine.tracks.image import Image
 
 FLOW_DEVIATION_PX = 0.5
@@ -75,10 +76,7 @@ def _found(
     grey: NDArray[np.uint8], other: NDArray[np.uint8], shape: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Flow (H, W, 2) from one image to another, pixels, and how far from its beginning its way back ends (H, W)."""
-    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    dense.setFinestScale(FINEST_SCALE)
-    none = np.zeros((*grey.shape, 2), np.float32)
-    forth, back = dense.calc(grey, other, none.copy()), dense.calc(other, grey, none)
+    forth, back = dense_flow(grey, other, FINEST_SCALE), dense_flow(other, grey, FINEST_SCALE)
     rows, columns = np.indices(grey.shape, dtype=np.float32)
     returned = cv2.remap(
         back,

@@ -216,7 +216,7 @@ class TrackPoses:
             return None
         becomes_keyframe = self._is_keyframe(image, fit.good)
         self._keep(self._pixels, fit.good)
-        log_scale = self._log_scale(view, self._window.points_world() @ fit.T[2, :3] + fit.T[2, 3])
+        log_scale = self._log_scale(view, self._depths(fit.T))
         partners: tuple[Posed, ...] = ()
         if becomes_keyframe:
             self._add_keyframe(view, fit.T, log_scale)
@@ -261,11 +261,15 @@ class TrackPoses:
             focal_px=float(image.matrix[0, 0]),
             width=image.grey.shape[1],
             places=_places(self._pixels[telling], image.grey.shape),
-            depths=(self._window.points_world() @ T[2, :3] + T[2, 3])[telling],
+            depths=self._depths(T)[telling],
             trust=0.0,
             frame=Posed(image, T),
             partners=(),
         )
+
+    def _depths(self, T_camera_world: Array) -> Array:
+        """(F,) of the points that are followed, along the optical axis, world lengths."""
+        return np.asarray(self._window.points_world() @ T_camera_world[2, :3] + T_camera_world[2, 3])
 
     def _keep(self, pixels: Pixels, kept: NDArray[np.bool_]) -> None:
         self._pixels, self._at_keyframe = pixels[kept], self._at_keyframe[kept]
@@ -313,7 +317,7 @@ class TrackPoses:
         """(N,) logarithms of depths at pixels, world lengths: the pointmap's, else those of the nearest track."""
         if not len(self._window) or np.isfinite(log_depths).all():
             return log_depths
-        depths = self._window.points_world() @ T_camera_world[2, :3] + T_camera_world[2, 3]
+        depths = self._depths(T_camera_world)
         front = depths > 0
         if not front.any():
             return log_depths

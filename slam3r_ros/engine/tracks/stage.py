@@ -64,7 +64,8 @@ class TrackStage:
         self._focal = located.focal_px / located.width
         if view is not None and view.has_own_depths:
             self._log_scales.append(float(np.log(located.scale)))
-        return _with_parallax(_moved(keyframe, located), located)
+        refined = _with_parallax(_moved(keyframe, located), located)
+        return replace(refined, points_world=to_device(refined.on_host.points_world, keyframe.points_world.device))
 
     def _view(self, keyframe: Keyframe) -> View | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""
@@ -153,10 +154,9 @@ def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
 
 
 def _with_points(keyframe: Keyframe, points_world: NDArray[np.float32], pose: PoseEstimate) -> Keyframe:
-    """The frame, tracked, with a pose and world points (H, W, 3)."""
+    """The frame, tracked, with a pose and world points (H, W, 3), on the host."""
     on_host = replace(keyframe.on_host, points_world=points_world)
-    tensor = to_device(points_world, keyframe.points_world.device)
-    return replace(keyframe, pose=pose, points_world=tensor, on_host=on_host, state=State.TRACKING)
+    return replace(keyframe, pose=pose, on_host=on_host, state=State.TRACKING)
 
 
 def _with_parallax(keyframe: Keyframe, located: Located) -> Keyframe:
@@ -181,9 +181,9 @@ def _with_parallax(keyframe: Keyframe, located: Located) -> Keyframe:
     points = np.where(fused.told[..., None], on_rays, points * np.exp(fused.log_factors)[..., None])
     points_world = transform_points(T, points).astype(np.float32)
     points_world = np.where(valid[..., None], points_world, np.float32(0))
-    on_host = replace(on_host, points_world=points_world, confidence=fused.confidence)
-    tensor = to_device(points_world, keyframe.points_world.device)
-    return replace(keyframe, points_world=tensor, on_host=on_host, held=False)
+    return replace(
+        keyframe, on_host=replace(on_host, points_world=points_world, confidence=fused.confidence), held=False
+    )
 
 
 def _moved_points(points_world: NDArray[np.float32], T_world_camera: Array, located: Located) -> NDArray[np.float32]:

@@ -114,15 +114,7 @@ class TrackWindow:
     def follow_again(self, keyframe: int, slopes: Array, log_depths: Array) -> None:
         """Follow new points (N, 2), (N,), which a keyframe sees, and no others; it is their anchor."""
         self.unfollow()
-        before, count = self.point_count, len(slopes)
-        self._seen = np.pad(self._seen, ((0, 0), (0, count)))
-        self._slopes = np.pad(self._slopes, ((0, 0), (0, count), (0, 0)))
-        self._log_depths_seen = np.pad(self._log_depths_seen, ((0, 0), (0, count)), constant_values=np.nan)
-        self._seen[keyframe, before:], self._slopes[keyframe, before:] = True, slopes
-        self._anchors = np.concatenate([self._anchors, np.full(count, keyframe)])
-        self._rays = np.concatenate([self._rays, np.column_stack([slopes, np.ones(count)])])
-        self._log_depths = np.concatenate([self._log_depths, log_depths])
-        self.followed = np.arange(before, before + count)
+        self._append_points(keyframe, slopes, np.full(len(slopes), np.nan), log_depths)
 
     def add(self, sighting: Sighting, fresh_slopes: Array, fresh_log_depths: Array, fresh_guesses: Array) -> None:
         """Add a keyframe that sees the points followed, in their order, and fresh ones, of which it is the anchor and
@@ -130,20 +122,15 @@ class TrackWindow:
         none, and those of the depths to begin with (N,), world lengths. The oldest keyframe leaves a full window."""
         if self.is_full:
             self._drop_oldest()
-        fresh, before = len(fresh_slopes), self.point_count
         self._keyframes.append(sighting)
-        number = len(self._keyframes) - 1
-        self._seen = np.pad(self._seen, ((0, 1), (0, fresh)))
-        self._slopes = np.pad(self._slopes, ((0, 1), (0, fresh), (0, 0)))
-        self._log_depths_seen = np.pad(self._log_depths_seen, ((0, 1), (0, fresh)), constant_values=np.nan)
-        seen = np.concatenate([self.followed, np.arange(before, before + fresh)])
-        self._seen[number, seen] = True
-        self._slopes[number, seen] = np.concatenate([sighting.slopes, fresh_slopes])
-        self._log_depths_seen[number, seen] = np.concatenate([sighting.log_depths, fresh_log_depths])
-        self._anchors = np.concatenate([self._anchors, np.full(fresh, number)])
-        self._rays = np.concatenate([self._rays, np.column_stack([fresh_slopes, np.ones(fresh)])])
-        self._log_depths = np.concatenate([self._log_depths, fresh_guesses])
-        self.followed = seen
+        number = len(self) - 1
+        self._seen = np.pad(self._seen, ((0, 1), (0, 0)))
+        self._slopes = np.pad(self._slopes, ((0, 1), (0, 0), (0, 0)))
+        self._log_depths_seen = np.pad(self._log_depths_seen, ((0, 1), (0, 0)), constant_values=np.nan)
+        self._seen[number, self.followed] = True
+        self._slopes[number, self.followed] = sighting.slopes
+        self._log_depths_seen[number, self.followed] = sighting.log_depths
+        self._append_points(number, fresh_slopes, fresh_log_depths, fresh_guesses)
         self._forget_points()
 
     def problem(self, slope_deviation: float) -> tuple[Problem, Estimate]:
@@ -195,6 +182,19 @@ class TrackWindow:
         self.followed = self.followed[kept]
         self._forget_points()
         return kept
+
+    def _append_points(self, keyframe: int, slopes: Array, log_depths_seen: Array, log_depths: Array) -> None:
+        """Follow new points too, which a keyframe sees and is the anchor of."""
+        before, count = self.point_count, len(slopes)
+        self._seen = np.pad(self._seen, ((0, 0), (0, count)))
+        self._slopes = np.pad(self._slopes, ((0, 0), (0, count), (0, 0)))
+        self._log_depths_seen = np.pad(self._log_depths_seen, ((0, 0), (0, count)), constant_values=np.nan)
+        self._seen[keyframe, before:], self._slopes[keyframe, before:] = True, slopes
+        self._log_depths_seen[keyframe, before:] = log_depths_seen
+        self._anchors = np.concatenate([self._anchors, np.full(count, keyframe)])
+        self._rays = np.concatenate([self._rays, np.column_stack([slopes, np.ones(count)])])
+        self._log_depths = np.concatenate([self._log_depths, log_depths])
+        self.followed = np.concatenate([self.followed, np.arange(before, before + count)])
 
     def _positions(self, points: NDArray[np.intp]) -> Array:
         """(N, 3) of points by number."""
