@@ -62,6 +62,13 @@ def invert_rigid(transform: ArrayLike) -> Array:
     return rigid(rotation.T, -rotation.T @ matrix[:3, 3])
 
 
+def moved_camera(T_camera_world: ArrayLike, moved: Similarity) -> Array:
+    """(4, 4) T_camera_world of a camera in a world that has been moved; its own lengths have grown with the world's."""
+    matrix = np.asarray(T_camera_world, dtype=np.float64)
+    rotation = matrix[:3, :3] @ moved.rotation.T
+    return rigid(rotation, moved.scale * matrix[:3, 3] - rotation @ moved.translation)
+
+
 def transform_points(transform: ArrayLike, points: ArrayLike) -> Array:
     """(..., 3) points in frame b to frame a, with the (4, 4) transform T_a_b."""
     matrix = np.asarray(transform, dtype=np.float64)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from slam3r_ros.engine.l2w import Registrar
+from slam3r_ros.engine.loops.correction import Correction
 from slam3r_ros.engine.retrieval import Candidates, describe
 from slam3r_ros.engine.settings import KeyframeSettings
 from slam3r_ros.engine.transfer import to_device
@@ -158,6 +159,23 @@ class BufferingSet:
         self._last_source = best.local.frame.source_index
         return [best]
 
+    def correct(self, correction: Correction) -> None:
+        """Move all keyframes' points and poses as a closed loop says, and compute again what follows from them."""
+        self._keyframes = [_corrected(keyframe, correction) for keyframe in self._keyframes]
+        self._pending = [
+            (
+                replace(_corrected(keyframe, correction), points_world=_moved(keyframe, correction)),
+                good,
+            )
+            for keyframe, good in self._pending
+        ]
+        for position, slot in enumerate(self._slots):
+            keyframe = self[position]
+            keyframe = replace(keyframe, points_world=_moved(keyframe, correction))
+            scene = self._registrar.scene_input([keyframe])
+            self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
+            self._kept.write(slot, [keyframe.local.frame.tokens, keyframe.points_world])
+
     def shrink(self) -> int:
         """Keep half of the keyframes, and never more from now on; returns how many, 0 where there are too few.
 
@@ -185,6 +203,19 @@ class BufferingSet:
         self._kept.write(slot, [frame.tokens, keyframe.points_world])
         self._slots.append(slot)
         self._keyframes.append(_without_tensors(keyframe))
+
+
+def _corrected(keyframe: Keyframe, correction: Correction) -> Keyframe:
+    """The keyframe with its pose moved."""
+    return replace(keyframe, pose=correction.of_pose(keyframe.index, keyframe.pose))
+
+
+def _moved(keyframe: Keyframe, correction: Correction) -> Tensor:
+    """(H, W, 3) a keyframe's world points, moved; those of exactly zero are invalid and stay."""
+    points, moved = keyframe.points_world, correction.of_frames(np.array([keyframe.index]))
+    turned_and_scaled = (moved.scales[0] * moved.rotations[0]).astype(np.float32)
+    matrix, shift = (to_device(each, points.device) for each in (turned_and_scaled, moved.shifts[0].astype(np.float32)))
+    return torch.where(points.any(dim=-1, keepdim=True), points @ matrix.T + shift, points)
 
 
 def _tensors(layer: LayerInput) -> list[Tensor]:

@@ -241,6 +241,24 @@ class PoseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """Putting right what has drifted, when the camera comes back to where it has been. Needs image tracks."""
+
+    close: bool = setting(
+        True,
+        "correct poses, keyframes and map when the image tracks' keyframes show a place seen before; without image "
+        "tracks nothing is",
+    )
+    most_places: int = setting(
+        500,
+        "keyframes remembered to recognise places by, about 40 kB each; of more, every second one is forgotten",
+        unit="keyframes",
+        minimum=40,
+        maximum=100_000,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class MapSettings:
     """The map: confident points, one a voxel."""
 
@@ -266,6 +284,7 @@ class SlamSettings:
     register: RegisterSettings = field(default_factory=RegisterSettings)
     keyframes: KeyframeSettings = field(default_factory=KeyframeSettings)
     pose: PoseSettings = field(default_factory=PoseSettings)
+    loops: LoopSettings = field(default_factory=LoopSettings)
     map: MapSettings = field(default_factory=MapSettings)
 
     def __post_init__(self) -> None:

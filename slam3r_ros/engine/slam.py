@@ -13,6 +13,7 @@ from slam3r_ros.engine.i2p import LocalPoints
 from slam3r_ros.engine.initialize import Initializer, NotInitialized, World, with_scaled_confidence
 from slam3r_ros.engine.keyframes import BufferingSet
 from slam3r_ros.engine.l2w import Registrar, registered_keyframes
+from slam3r_ros.engine.mapped import Mapped
 from slam3r_ros.engine.pose import PoseEstimator, why_lost
 from slam3r_ros.engine.retrieval import Retrieval, Retrieved
 from slam3r_ros.engine.ring_buffer import RingBuffer
@@ -36,7 +37,6 @@ from slam3r_ros.engine.types import (
     State,
 )
 from slam3r_ros.engine.window import Round, Rounds, build_window, complete_until, neighbours, oldest_needed
-from slam3r_ros.engine.world_map import WorldMap
 from slam3r_ros.networks.interfaces import NetworkPair
 
 _IMAGES_WEIGHT = 0.05  # of the newest value in the moving average
@@ -103,15 +103,15 @@ class Slam:
 
     def trajectory(self) -> list[StampedPose]:
         """The pose of every tracked frame, in order."""
-        return list(self._trajectory)
+        return self._mapped.trajectory.poses()
 
     def keyframes(self) -> list[KeyframeRecord]:
         """Every keyframe that ever entered the buffering set, in order of entering."""
-        return list(self._records)
+        return list(self._mapped.records)
 
     def map_points(self) -> MapPoints:
         """The whole voxel-filtered map."""
-        return self._map.points()
+        return self._mapped.map.points()
 
     # ---- how -----------------------------------------------------------------------------------------------------
 
@@ -126,11 +126,10 @@ class Slam:
         self._retrieved: Retrieved | None = None
         self._rounds_since_retrieval = 0
         self._poses = PoseEstimator(settings.pose)
-        self._tracks = TrackStage(settings.pose) if settings.pose.tracks == "on" else None
+        self._tracks = TrackStage(settings.pose, settings.loops) if settings.pose.tracks == "on" else None
         self._asks_tracks = self._tracks is not None and settings.register.only_keyframes
-        self._map = WorldMap(settings.map)
-        self._trajectory: list[StampedPose] = []
-        self._records: list[KeyframeRecord] = []
+        self._mapped = Mapped(settings.map)
+        self._is_corrected = False
         self._status = SlamStatus(voxel_size=settings.map.voxel_size)
 
     def _advance(self, *, ended: bool) -> list[MapUpdate]:
@@ -144,6 +143,8 @@ class Slam:
             for ready in self._rounds.ready(self._ring.newest, reach, ended):
                 updates += self._track(ready) if self._asks_tracks and not ready.is_head else self._register(ready)
             self._ring.discard_before(oldest_needed(self._ring, self._rounds.oldest_pending, stride, window.radius))
+        if updates and self._is_corrected:
+            self._is_corrected, updates[0] = False, replace(updates[0], is_corrected=True)
         return updates
 
     def _encode(self, frames: Sequence[Frame | PreparedFrame]) -> list[EncodedFrame]:
@@ -254,13 +255,14 @@ class Slam:
                 continue
             self._status.state = State.TRACKING
             self._status.reason = f"between keyframes: {pose.inlier_fraction:.0%} of the image tracks fit the pose"
-            self._trajectory.append(StampedPose(frame.stamp_ns, pose.T_world_camera))
+            self._mapped.trajectory.append(frame.index, frame.stamp_ns, pose)
             updates.append(MapUpdate.between_keyframes(frame, pose))
         return updates
 
     def _register(self, ready: Round) -> list[MapUpdate]:
         """The world pointmaps of one round, and what follows from them."""
         assert self._rounds is not None
+        self._close_loop()
         count = len(ready.frames)
         registered = self._thrift.attempt(lambda: self._world_points(ready), count, self._shrink_buffer)
         if registered is None:
@@ -270,6 +272,18 @@ class Slam:
             return self._emit(registered) if registered else []
         self._head += registered
         return self._emit_initial() if self._rounds.head_is_done else []
+
+    def _close_loop(self) -> None:
+        """Correct the world if the camera has come back to where it had been."""
+        with self._clock.stage("loops"):
+            correction = None if self._tracks is None else self._tracks.closed_loop()
+            if correction is None:
+                return
+            assert self._buffer is not None
+            self._mapped.correct(correction)
+            self._buffer.correct(correction)
+            self._status.loops_closed += 1
+            self._is_corrected = True
 
     def _world_points(self, ready: Round) -> list[Keyframe]:
         """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
@@ -325,7 +339,7 @@ class Slam:
         updates = []
         for keyframe in sorted([*initial, *head], key=lambda k: k.index):
             located = self._locate(keyframe)
-            updates.append(self._update(located, [] if located.registration else [self._record(located)]))
+            updates.append(self._update(located, [] if located.registration else [self._mapped.record(located)]))
         return updates
 
     def _emit(self, registered: Sequence[Keyframe]) -> list[MapUpdate]:
@@ -338,7 +352,7 @@ class Slam:
             entered = self._thrift.attempt(lambda: offer(*next(offers, ((), ()))), 1, self._shrink_buffer) or []
             if entered:
                 self._retrieved = None  # positions in the buffer have changed
-        records = [self._record(keyframe) for keyframe in entered]
+        records = [self._mapped.record(keyframe) for keyframe in entered]
         return [self._update(keyframe, records if keyframe is located[-1] else []) for keyframe in located]
 
     def _locate(self, keyframe: Keyframe) -> Keyframe:
@@ -373,25 +387,13 @@ class Slam:
         assert located.pose is not None
         fits = f"{located.pose.inlier_fraction:.0%} of the points fit the pose"
         self._status.reason = f"image tracks alone give the pose: {reason}" if reason else fits
-        self._trajectory.append(StampedPose(located.local.frame.stamp_ns, located.pose.T_world_camera))
-
-    def _record(self, keyframe: Keyframe) -> KeyframeRecord:
-        frame = keyframe.local.frame
-        record = KeyframeRecord(
-            len(self._records), frame.index, frame.stamp_ns, keyframe.pose, keyframe.mean_confidence
-        )
-        self._records.append(record)
-        return record
+        self._mapped.trajectory.append(located.index, located.local.frame.stamp_ns, located.pose)
 
     def _update(self, keyframe: Keyframe, records: Sequence[KeyframeRecord]) -> MapUpdate:
         """Add the frame's confident points to the map and make the value that leaves the engine."""
-        frame, on_host = keyframe.local.frame, keyframe.on_host
         with self._clock.stage("map"):
-            kept = on_host.confidence >= self.settings.map.point_confidence
-            if keyframe.held:
-                kept = np.zeros_like(kept)
-            added = self._map.add(on_host.points_world[kept], frame.image[kept], on_host.confidence[kept])
+            added = self._mapped.add(keyframe)
         assert self._buffer is not None
-        self._status.map_points, self._status.voxel_size = len(self._map), self._map.voxel_size
+        self._status.map_points, self._status.voxel_size = len(self._mapped.map), self._mapped.map.voxel_size
         self._status.keyframes = len(self._buffer)
         return MapUpdate.of(keyframe, added, records)

@@ -276,6 +276,9 @@ class MapUpdate:
     """The L2W call that gave this frame; None for the initial frames and those between keyframes."""
     held: bool = False
     """Whether the frame's points are kept from the map."""
+    is_corrected: bool = False
+    """Whether a loop was closed just before this frame: poses, keyframes and points of earlier updates have moved, and
+    `Slam.trajectory`, `Slam.keyframes` and `Slam.map_points` tell where to."""
 
     @classmethod
     def between_keyframes(cls, frame: EncodedFrame, pose: PoseEstimate) -> MapUpdate:
@@ -336,6 +339,8 @@ class SlamStatus:
     keyframes: int = 0
     """Keyframes in the buffering set now."""
     map_points: int = 0
+    loops_closed: int = 0
+    """Times that the map was corrected since the camera came back to where it had been."""
     stride: int = 0
     """Images of the camera's stream from one member of a window to the next; 0 until it is known."""
     images_per_frame: float = 1.0

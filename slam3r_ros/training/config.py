@@ -77,8 +77,8 @@ class TrainingConfig:
     rooms: int = _setting(440, "number of training worlds of each family to render or to use", parse=int)
     curriculum: tuple[Phase, ...] = _setting(
         (Phase(("narrow",)),),
-        "what I2P learns from one after the other, FAMILIES[:IMAGE_SIZE[:SHARE]] (families: narrow, rooms, wide; "
-        "several with +, as in narrow+rooms+wide); the other stages use the last",
+        "what I2P learns from one after the other, FAMILIES[:IMAGE_SIZE[:SHARE]] (families: narrow, rooms, wide, "
+        "turns; several with +, as in narrow+rooms+wide); the other stages use the last",
         many=True,
         parse=Phase.parse,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -21,8 +22,30 @@ class Features:
 
     pixels: NDArray[np.float32]
     """(N, 2) x, y."""
-    descriptors: NDArray[np.float32]
-    """(N, 128)"""
+    descriptors: NDArray[np.float32] | NDArray[np.uint8]
+    """(N, 128) whole numbers up to 255."""
+
+
+class Seen(Protocol):
+    """What of an image can be recognised."""
+
+    @property
+    def features(self) -> Features:
+        """What is described of it."""
+
+    @property
+    def matrix(self) -> Array:
+        """(3, 3) intrinsics."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+
+def slopes_of(seen: Seen, pixels: NDArray[np.floating]) -> Array:
+    """(..., 2) x / z and y / z of pixels (..., 2)."""
+    focal = [seen.matrix[0, 0], seen.matrix[1, 1]]
+    return np.asarray((pixels - seen.matrix[:2, 2]) / focal, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +59,12 @@ class Image:
 
     def slopes(self, pixels: NDArray[np.floating]) -> Array:
         """(..., 2) x / z and y / z of pixels (..., 2)."""
-        focal = [self.matrix[0, 0], self.matrix[1, 1]]
-        return np.asarray((pixels - self.matrix[:2, 2]) / focal, dtype=np.float64)
+        return slopes_of(self, pixels)
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.grey.shape[1]
 
     def with_focal(self, focal: float) -> Image:
         """The same image with another focal length, pixels."""

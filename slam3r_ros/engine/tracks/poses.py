@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
+from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, moved_camera, rigid, transform_points
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, adjust, adjust_afresh, observed_errors
 from slam3r_ros.engine.tracks.calibration import FocalSearch
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
@@ -94,8 +94,10 @@ class Located:
     """Share of L2W's depths in what the depths there are."""
     frame: Posed
     """The frame itself."""
-    partners: tuple[Posed, ...]
-    """Keyframes that see the same place from elsewhere, if it has become a keyframe; else none."""
+    is_keyframe: bool = False
+    """Whether it has become a keyframe."""
+    partners: tuple[Posed, ...] = ()
+    """Keyframes that see the same place from elsewhere, if it has; else none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +130,15 @@ class TrackPoses:
         self._last: Array | None = None
         self._motion = np.eye(4)
         self._own_log_scale: float | None = None  # of the last keyframe with depths of its own
+
+    def transform(self, moved: Similarity) -> None:
+        """Take over that the world has been moved."""
+        self._window.transform(moved)
+        if self._last is not None:
+            self._last = moved_camera(self._last, moved)
+        self._motion = rigid(self._motion[:3, :3], moved.scale * self._motion[:3, 3])
+        if self._own_log_scale is not None:
+            self._own_log_scale += float(np.log(moved.scale))
 
     def locate(self, view: View) -> Located | None:
         """The next frame's pose; None where the tracks say nothing of it, as at their beginning: L2W's pose holds.
@@ -224,11 +235,11 @@ class TrackPoses:
             image, fit, log_scale = newest.image, replace(fit, T=newest.T_camera_world), newest.log_scale
             seeing = [self._window[keyframe] for keyframe in self._window.partners()]
             partners = tuple(Posed(each.image, each.T_camera_world) for each in seeing)
-        located = self._moved_on(image, fit, log_scale)
+        located = replace(self._moved_on(image, fit, log_scale), is_keyframe=becomes_keyframe, partners=partners)
         if prior is None:
-            return replace(located, partners=partners)
+            return located
         growth = float(np.exp(log_scale - (prior.log_scale if view.log_scale is None else view.log_scale)))
-        return replace(located, partners=partners, growth=growth, trust=_trust(prior))
+        return replace(located, growth=growth, trust=_trust(prior))
 
     def _fit(self, image: Image, starts: list[Array], prior: Prior | None) -> _Fit | None:
         """The pose that explains the points followed; None where there is none."""
@@ -264,7 +275,6 @@ class TrackPoses:
             depths=self._depths(T)[telling],
             trust=0.0,
             frame=Posed(image, T),
-            partners=(),
         )
 
     def _depths(self, T_camera_world: Array) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slam3r_ros.engine.geometry import Array
+from slam3r_ros.engine.geometry import Array, Similarity, moved_camera
 
 TURN_DEVIATION = 0.3
 """Of L2W's orientation, radians, where it is doubted in full."""
@@ -32,6 +32,11 @@ class Prior:
     """Of the world's length of a unit of the frame's own pointmap."""
     doubt: float
     """Its deviations as a share of those above: 1 for trained networks of today, near 0 for exact ones."""
+
+    def transformed(self, moved: Similarity) -> Prior:
+        """The same in a world that has been moved."""
+        T = None if self.T_camera_world is None else moved_camera(self.T_camera_world, moved)
+        return Prior(T, self.log_scale + float(np.log(moved.scale)), self.doubt)
 
 
 def doubt_of(slope_error: float) -> float:

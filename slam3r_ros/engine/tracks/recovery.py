@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, rigid
 from slam3r_ros.engine.perspective import PointObservations, ransac_pose
-from slam3r_ros.engine.tracks.image import Features, Image
+from slam3r_ros.engine.tracks.image import Features, Seen, slopes_of
 from slam3r_ros.engine.tracks.resection import resect, slope_errors
 
 DISTINCT = 0.8
@@ -45,11 +45,13 @@ class Recovered:
     """(N,) of their depths there."""
     pixels_after: NDArray[np.float32]
     """(N, 2) where the second image has them."""
+    features_after: NDArray[np.intp]
+    """(N,) which of its features they are."""
     share: float
     """Of the matches that agree with it."""
 
 
-def recover(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered | None:
+def recover(before: Seen, after: Seen, known: tuple[Array, Array]) -> Recovered | None:
     """The motion from one image to another, None where what they have in common does not tell it.
 
     ``known``: slopes (M, 2) in the first image at which logarithms of depths (M,) are known. Where these explain the
@@ -58,7 +60,7 @@ def recover(before: Image, after: Image, known: tuple[Array, Array]) -> Recovere
     first, second = _matches(before.features, after.features)
     if len(first) < FEWEST_MATCHES or len(known[0]) < FEWEST_DEPTHS:
         return None
-    matched = _Matched(before.slopes(before.features.pixels[first]), after.features.pixels[second], after, known)
+    matched = _Matched(slopes_of(before, before.features.pixels[first]), second, after, known)
     by_depths = matched.by_depths()
     if by_depths is not None and by_depths.share >= ENOUGH_SHARE:
         return by_depths
@@ -69,9 +71,9 @@ def recover(before: Image, after: Image, known: tuple[Array, Array]) -> Recovere
 class _Matched:
     """Features of two images that match."""
 
-    def __init__(self, slopes: Array, pixels: NDArray[np.float32], after: Image, known: tuple[Array, Array]) -> None:
-        """Slopes (N, 2) in the first image, pixels (N, 2) in the second."""
-        self._slopes, self._pixels, self._after = slopes, pixels, after
+    def __init__(self, slopes: Array, numbers: NDArray[np.intp], after: Seen, known: tuple[Array, Array]) -> None:
+        """Slopes (N, 2) in the first image, numbers (N,) of the second's features."""
+        self._slopes, self._numbers, self._pixels, self._after = slopes, numbers, after.features.pixels[numbers], after
         self._rays = np.column_stack([slopes, np.ones(len(slopes))])
         squares = np.square(slopes[:, None] - known[0][None]).sum(axis=2)
         self._known = known[1][squares.argmin(axis=1)]
@@ -84,7 +86,7 @@ class _Matched:
 
     def by_parallax(self) -> Recovered | None:
         """By the essential matrix (Nister 2004), as long as the depths known say."""
-        one, two = self._slopes, self._after.slopes(self._pixels)
+        one, two = self._slopes, slopes_of(self._after, self._pixels)
         cv2.setRNGSeed(0)
         deviation = DEVIATION_PX / float(self._after.matrix[0, 0])
         essential, agree = cv2.findEssentialMat(one, two, np.eye(3), cv2.RANSAC, 0.999, deviation)
@@ -109,18 +111,18 @@ class _Matched:
         """The motion near a start that explains the features with a depth best, if it explains enough of all."""
         good = np.isfinite(log_depths)
         points = self._rays[good] * np.exp(log_depths[good])[:, None]
-        seen, focal = self._after.slopes(self._pixels[good]), float(self._after.matrix[0, 0])
+        seen, focal = slopes_of(self._after, self._pixels[good]), float(self._after.matrix[0, 0])
         T = resect(points, seen, [start], DEVIATION_PX / focal, None)
         good[good] = slope_errors(points, seen, T) * focal < OUTLIER_PX
         share = float(good.mean())
         if good.sum() < FEWEST_MATCHES or share < LEAST_SHARE or not self._are_spread(good):
             return None
-        return Recovered(T, self._slopes[good], log_depths[good], self._pixels[good], share)
+        return Recovered(T, self._slopes[good], log_depths[good], self._pixels[good], self._numbers[good], share)
 
     def _are_spread(self, chosen: NDArray[np.bool_]) -> bool:
         """Whether features cover more than a strip or a spot of the image, which any motion might explain."""
         deviations = np.linalg.svd(np.cov(self._pixels[chosen].T.astype(np.float64)), compute_uv=False)
-        return bool(np.sqrt(deviations[-1]) > LEAST_SPREAD * self._after.grey.shape[1])
+        return bool(np.sqrt(deviations[-1]) > LEAST_SPREAD * self._after.width)
 
 
 def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
-from slam3r_ros.engine.settings import PoseSettings
+from slam3r_ros.engine.loops.closing import LoopClosing
+from slam3r_ros.engine.loops.correction import Correction
+from slam3r_ros.engine.loops.place import View as PlaceView
+from slam3r_ros.engine.settings import LoopSettings, PoseSettings
 from slam3r_ros.engine.tracks.depth_field import depth_corrections, sampled
 from slam3r_ros.engine.tracks.fusion import fuse
 from slam3r_ros.engine.tracks.image import Image
 from slam3r_ros.engine.tracks.parallax import distances_by_parallax
 from slam3r_ros.engine.tracks.poses import Located, TrackPoses, View
 from slam3r_ros.engine.tracks.prior import Prior, doubt_of
-from slam3r_ros.engine.transfer import to_device
+from slam3r_ros.engine.transfer import to_device, to_host
 from slam3r_ros.engine.types import EncodedFrame, Keyframe, PoseEstimate, State
 
 OWN_POINTS_SHARE = 0.1
@@ -32,9 +35,10 @@ stays the same."""
 class TrackStage:
     """Takes registered frames in their order."""
 
-    def __init__(self, settings: PoseSettings) -> None:
+    def __init__(self, settings: PoseSettings, loops: LoopSettings) -> None:
         self._settings = settings
         self._poses = TrackPoses()
+        self._loops = LoopClosing(loops.most_places) if loops.close else None
         self._focal: float | None = None  # over the image's width
         self._suffice = False
         self._log_scales: deque[float] = deque(maxlen=SCALES_REMEMBERED)
@@ -58,6 +62,8 @@ class TrackStage:
         located = None if view is None else self._poses.locate(view)
         if view is None:
             self._poses.reset()
+        if located is None and self._loops is not None:
+            self._loops.lose()
         self._suffice = located is not None and located.trust <= LARGEST_TRUST
         if located is None:
             return keyframe
@@ -65,7 +71,21 @@ class TrackStage:
         if view is not None and view.has_own_depths:
             self._log_scales.append(float(np.log(located.scale)))
         refined = _with_parallax(_moved(keyframe, located), located)
+        if located.is_keyframe and self._loops is not None:
+            self._loops.offer(_place_view(refined, located))
         return replace(refined, points_world=to_device(refined.on_host.points_world, keyframe.points_world.device))
+
+    def closed_loop(self) -> Correction | None:
+        """How the world is to be corrected since the camera came back to where it had been; the tracks are already.
+
+        None where it did not. To be asked before the next frame is registered.
+        """
+        correction = None if self._loops is None else self._loops.collect()
+        if correction is not None:
+            self._poses.transform(correction.newest)
+            growth = float(np.log(correction.newest.scale))
+            self._log_scales = deque((each + growth for each in self._log_scales), SCALES_REMEMBERED)
+        return correction
 
     def _view(self, keyframe: Keyframe) -> View | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""
@@ -124,6 +144,14 @@ class TrackStage:
         """The focal length that the tracks have found for the frame's crop, pixels; None where they need none, or have
         none yet."""
         return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.image.shape[1]
+
+
+def _place_view(keyframe: Keyframe, located: Located) -> PlaceView:
+    """What loops are found by."""
+    descriptor = to_host(keyframe.local.frame.tokens.float().mean(dim=0))[0]
+    assert keyframe.pose is not None
+    on_host, T = keyframe.on_host, keyframe.pose.T_world_camera
+    return PlaceView(keyframe.index, descriptor, located.frame.image, on_host.points_world, on_host.confidence, T)
 
 
 def _pose_of(located: Located, width: int) -> PoseEstimate:

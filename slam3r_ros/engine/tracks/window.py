@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
+from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, moved_camera, transform_points
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Observations, Problem
 from slam3r_ros.engine.tracks.image import Image
 from slam3r_ros.engine.tracks.prior import Prior
@@ -168,6 +168,20 @@ class TrackWindow:
         self._slopes, self._rays = self._slopes * factor, self._rays * [factor, factor, 1]
         self._keyframes = [
             replace(keyframe, slopes=keyframe.slopes * factor, image=keyframe.image.with_focal(focal))
+            for keyframe in self._keyframes
+        ]
+
+    def transform(self, moved: Similarity) -> None:
+        """Take over that the world has been moved."""
+        growth = float(np.log(moved.scale))
+        self._log_depths = self._log_depths + growth
+        self._keyframes = [
+            replace(
+                keyframe,
+                T_camera_world=moved_camera(keyframe.T_camera_world, moved),
+                log_scale=keyframe.log_scale + growth,
+                prior=None if keyframe.prior is None else keyframe.prior.transformed(moved),
+            )
             for keyframe in self._keyframes
         ]
 

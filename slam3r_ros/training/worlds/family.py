@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .effects import EffectRanges
-from .paths.motion import DRONE, HAND, NEAR_HAND, ORBIT, ROBOT, ROTATION, Motion
+from .paths.motion import DRONE, HAND, NEAR_HAND, ORBIT, ROBOT, ROTATION, TURNING_HAND, Motion
 
 Range = tuple[float, float]
 
@@ -98,7 +98,15 @@ WIDE = WorldFamily(
     (45.0, 100.0),
     effects=EffectRanges(),
 )
-FAMILIES = {family.name: family for family in (NARROW, ROOMS, WIDE)}
+TURNS = WorldFamily(
+    "turns",
+    (("boxes", 0.1), ("room", 0.6), ("flat", 0.15), ("attic", 0.15)),
+    ((ROTATION, 0.6), (TURNING_HAND, 0.4)),
+    (45.0, 80.0),
+    effects=EffectRanges().weakened(0.7),
+)
+"""Rooms in which the camera turns where it stands, or nearly: little parallax, so that a length has to be known."""
+FAMILIES = {family.name: family for family in (NARROW, ROOMS, WIDE, TURNS)}
 
 
 def family_of(name: str) -> WorldFamily:

@@ -8,7 +8,7 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid, transform_points
-from slam3r_ros.engine.settings import PoseSettings
+from slam3r_ros.engine.settings import LoopSettings, PoseSettings
 from slam3r_ros.engine.tracks import calibration
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Observations, Problem, adjust
 from slam3r_ros.engine.tracks.calibration import (
@@ -281,7 +281,7 @@ def test_the_stage_tells_the_focal_length_that_its_tracks_have_found(monkeypatch
     monkeypatch.setattr(
         FocalSearch, "observe", lambda search, problem, estimate, focal: better.pop() if better else None
     )
-    stage = TrackStage(PoseSettings())
+    stage = TrackStage(PoseSettings(), LoopSettings())
     assert stage.focal_px(keyframe(0, 100.0, None).local.frame) is None  # none yet
     for number in range(20):
         result = stage.refine(keyframe(number, 100.0, None))
@@ -302,7 +302,7 @@ def test_known_intrinsics_are_searched_only_where_they_are_not_to_be_used(
 ) -> None:
     asked: list[float] = []
     monkeypatch.setattr(FocalSearch, "observe", lambda search, problem, estimate, focal: asked.append(focal))
-    stage = TrackStage(PoseSettings(use_camera_info=use_camera_info))
+    stage = TrackStage(PoseSettings(use_camera_info=use_camera_info), LoopSettings())
     for number in range(20):
         result = stage.refine(keyframe(number, 100.0, CAMERA))
     assert (stage.focal_px(result.local.frame) is None) == use_camera_info

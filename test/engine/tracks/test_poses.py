@@ -211,7 +211,7 @@ def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pyt
 
     def wild(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered:
         slopes, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
-        return Recovered(np.eye(4), slopes, np.zeros(80), pixels, 1.0)
+        return Recovered(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
 
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "recover", wild)
@@ -232,7 +232,7 @@ def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: py
     def wild(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered:
         tried.append(len(known[0]))
         slopes, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
-        return Recovered(np.eye(4), slopes, np.zeros(80), pixels, 1.0)
+        return Recovered(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
 
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "recover", lambda *given: None)

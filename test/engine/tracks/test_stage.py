@@ -9,7 +9,7 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import Encoder, grey_crop
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid, transform_points
-from slam3r_ros.engine.settings import PoseSettings
+from slam3r_ros.engine.settings import LoopSettings, PoseSettings
 from slam3r_ros.engine.tracks import stage as engine_stage
 from slam3r_ros.engine.tracks.poses import View
 from slam3r_ros.engine.tracks.stage import TrackStage
@@ -76,7 +76,7 @@ def misplaced(number: int) -> Array:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_pose_and_points_move_together(own: bool) -> None:
-    stage = TrackStage(PoseSettings())
+    stage = TrackStage(PoseSettings(), LoopSettings())
     results = [stage.refine(keyframe(number, misplaced(number), own=own)) for number in range(12)]
     assert results[0].pose is not None and np.array_equal(results[0].pose.T_world_camera, misplaced(0))
     result, before = results[-1], keyframe(11, misplaced(11), own=own)
@@ -94,7 +94,7 @@ def test_pose_and_points_move_together(own: bool) -> None:
 
 
 def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_map() -> None:
-    stage = TrackStage(PoseSettings())
+    stage = TrackStage(PoseSettings(), LoopSettings())
     for number in range(8):
         stage.refine(keyframe(number, pose(number)))
     elsewhere = keyframe(8, rigid(np.eye(3), [50.0, 0, 0]), lost=True)
@@ -106,11 +106,11 @@ def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_m
     seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)
     assert np.median(np.abs(seen / own_points(pose(8)) - 1)) < 0.02  # its own pointmap, where and as large as it is
     assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
-    assert TrackStage(PoseSettings()).refine(elsewhere) is elsewhere
+    assert TrackStage(PoseSettings(), LoopSettings()).refine(elsewhere) is elsewhere
 
 
 def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, views = TrackStage(PoseSettings()), list[View]()
+    stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
     locate = stage._poses.locate
     monkeypatch.setattr(stage._poses, "locate", lambda view: views.append(view) or locate(view))  # type: ignore[func-returns-value]
     stage.refine(lost_at(0))
@@ -137,7 +137,7 @@ def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: 
 
 
 def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, views = TrackStage(PoseSettings()), list[View]()
+    stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
     locate = stage._poses.locate
     monkeypatch.setattr(stage._poses, "locate", lambda view: views.append(view) or locate(view))  # type: ignore[func-returns-value]
     for number in range(3):
@@ -156,7 +156,7 @@ def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.M
 
 
 def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
-    stage, other = TrackStage(PoseSettings()), TrackStage(PoseSettings())
+    stage, other = TrackStage(PoseSettings(), LoopSettings()), TrackStage(PoseSettings(), LoopSettings())
     first = keyframe(0, misplaced(0))
     assert stage.advance(first.local.frame) is None  # nothing has begun
     advanced = 0
@@ -177,7 +177,7 @@ def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
 
 
 def test_nothing_advances_without_an_image_or_where_l2w_knows_better() -> None:
-    stage = TrackStage(PoseSettings())
+    stage = TrackStage(PoseSettings(), LoopSettings())
     for number in range(5):
         stage.refine(keyframe(number, pose(number)))
     frame = keyframe(5, pose(5)).local.frame
@@ -192,7 +192,7 @@ def test_nothing_advances_without_an_image_or_where_l2w_knows_better() -> None:
 
 def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", 3)
-    stage = TrackStage(PoseSettings())
+    stage = TrackStage(PoseSettings(), LoopSettings())
     for number in range(6):
         stage.refine(keyframe(number, pose(number)))
         assert len(stage._log_scales) == min(number, 3)  # the first is where the tracks begin
@@ -200,7 +200,7 @@ def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_long_run_of_lost_frames_keeps_its_place_and_scale() -> None:
-    stage, random = TrackStage(PoseSettings()), np.random.default_rng(0)
+    stage, random = TrackStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
 
     def noisy(original: Keyframe) -> Keyframe:
         grey = original.local.frame.grey
@@ -223,7 +223,7 @@ def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
     remembered: int, left: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", remembered)
-    stage, random = TrackStage(PoseSettings()), np.random.default_rng(0)
+    stage, random = TrackStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
     for number in range(10):
         stage.refine(keyframe(number, pose(number)))
     black = np.zeros((SIDE, SIDE), np.uint8)
@@ -240,7 +240,7 @@ def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
 
 
 def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> None:
-    stage, black = TrackStage(PoseSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
         stage.refine(keyframe(number, pose(number)))
     for number in range(12, 17):
@@ -255,14 +255,14 @@ def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> N
 
 
 def test_without_an_image_for_the_tracks_nothing_changes() -> None:
-    stage, whole = TrackStage(PoseSettings()), keyframe(1, pose(1))
+    stage, whole = TrackStage(PoseSettings(), LoopSettings()), keyframe(1, pose(1))
     stage.refine(keyframe(0, pose(0)))
     bare = replace(whole, local=replace(whole.local, frame=replace(whole.local.frame, grey=None)))
     assert stage.refine(bare) is bare
 
 
 def test_the_focal_length_is_that_of_the_pose_where_the_camera_is_not_used() -> None:
-    stage = TrackStage(PoseSettings(use_camera_info=False))
+    stage = TrackStage(PoseSettings(use_camera_info=False), LoopSettings())
     results = [stage.refine(keyframe(number, misplaced(number))) for number in range(12)]
     positions = np.array([r.pose.T_world_camera[:3, 3] for r in results if r.pose is not None])[1:]
     true = np.array([pose(number)[:3, 3] for number in range(12)])[1:]
@@ -302,7 +302,7 @@ def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
         points[0, 0] = 0
         return replace(result, on_host=replace(result.on_host, points_world=points))
 
-    stage = TrackStage(PoseSettings())
+    stage = TrackStage(PoseSettings(), LoopSettings())
     result = [stage.refine(bent(number)) for number in range(12)][-1]
     assert result.pose is not None
     seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)[1:, :, 2]

@@ -158,8 +158,8 @@ def test_boxes_of_plain_rooms_stand_inside_and_apart() -> None:
 
 
 def test_families_have_names_and_others_are_refused() -> None:
-    assert [family_of(name).name for name in FAMILIES] == ["narrow", "rooms", "wide"]
-    with pytest.raises(FamilyError, match="narrow, rooms, wide"):
+    assert [family_of(name).name for name in FAMILIES] == ["narrow", "rooms", "wide", "turns"]
+    with pytest.raises(FamilyError, match="narrow, rooms, wide, turns"):
         family_of("castle")
 
 

@@ -34,3 +34,5 @@ ROBOT = Motion("robot", (0.2, 1.2), (-12.0, 15.0), (0.2, 1.0), 50.0, 0.3, tremor
 DRONE = Motion("drone", (0.8, 3.5), (-50.0, 5.0), (0.5, 1.6), 45.0, 0.5, tremor=0.5)
 ORBIT = Motion("orbit", (0.4, 2.0), (-45.0, 25.0), (0.2, 0.8), 35.0, 0.3)
 ROTATION = Motion("rotation", (0.8, 1.8), (-25.0, 15.0), (8.0, 40.0), 35.0, 0.25)
+TURNING_HAND = Motion("hand", (0.8, 1.9), (-35.0, 15.0), (0.1, 0.35), 110.0, 0.3)
+"""Somebody who looks around and hardly walks."""

@@ -1,0 +1,225 @@
+"""Loops: the camera comes back to where it has been, and what has drifted on the way is put right.
+
+Every keyframe of the image tracks is remembered as a place. A new one is compared with earlier ones that look alike;
+where two comparisons agree on how far the world has drifted in between, the chain of places is bent until it closes
+(`pose_graph`).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.engine.geometry import Array
+from slam3r_ros.engine.loops.correction import Correction
+from slam3r_ros.engine.loops.place import Loop, Place, View, loop_between, place_of
+from slam3r_ros.engine.loops.pose_graph import Edges, optimised
+from slam3r_ros.engine.loops.similarities import Similarities
+
+APART = 20
+"""Places between two that may close a loop: nearer ones are in the tracks' window, or were until just now."""
+COMPARED = 4
+"""So many places, those that look most alike, are compared with a new one."""
+CONFIRMED_WITHIN = 20
+"""Places within which a second loop has to say the same as the first."""
+ALIKE = (0.15, 0.25, 0.3)
+"""Most that the corrections of two loops may differ by: turn, radians; shift, depths; logarithm of the scale."""
+WORTH_CLOSING = (0.005, 0.02, 0.02)
+"""The same of the newest place's correction, up to which all stays as it is."""
+REST = 5
+"""Places from one closing to the next."""
+TURN_DEVIATIONS = (0.003, 0.1)
+"""Of the turn between successive places, radians: at least, and as a share of it."""
+SHIFT_DEVIATIONS = (0.005, 0.1)
+"""Of the shift: at least, depths, and as a share of it."""
+CHAIN_SCALE_DEVIATION = 0.02
+"""Of the logarithm of their lengths."""
+BROKEN = 10.0
+"""Times as much where the tracks had lost the camera in between."""
+LOOP_TURN_DEVIATION = 0.03
+"""Of a loop, radians."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What came of a search."""
+
+    place: Place
+    loops: list[Loop]
+
+
+class LoopClosing:
+    """Takes the keyframes in their order. The search for one runs beside the frames that follow it and is waited for
+    when the next one comes: what is found does not depend on how fast the machine is.
+
+    Bounded: of more than ``most_places`` every second one is forgotten, but for the newest.
+    """
+
+    def __init__(self, most_places: int) -> None:
+        self._most = max(most_places, 2 * APART)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="loops")
+        self.closed = 0
+        """Times that the world was corrected."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all places."""
+        self._searching: Future[_Found] | None = None
+        self._places: list[Place] = []
+        self._nodes = Similarities.none()
+        self._measured = Similarities.none()  # (P - 1,) from each place to the next
+        self._deviations: Array = np.empty((0, 7))
+        self._loops: list[Loop] = []
+        self._unconfirmed: list[Loop] = []
+        self._is_broken = False
+        self._has_news = False
+        self._since_closing = REST
+
+    def lose(self) -> None:
+        """The tracks lost the camera: the next place's way from the last one is not to be relied on."""
+        self._is_broken = True
+
+    def offer(self, view: View) -> None:
+        """Remember a keyframe, and look where else it was seen; one that comes before `collect` is passed over."""
+        if self._searching is not None:
+            return
+        earlier = list(self._places[:-APART]) if len(self._places) > APART else []
+        self._searching = self._executor.submit(_search, view, earlier)
+
+    def collect(self) -> Correction | None:
+        """Wait for the search and take note of what it found; how the world is to be corrected, if it is."""
+        if self._searching is None:
+            return None
+        found, self._searching = self._searching.result(), None
+        self._append(found.place)
+        for loop in found.loops:
+            self._note(loop)
+        self._since_closing += 1
+        if not self._has_news or self._since_closing < REST:
+            return None
+        return self._close()
+
+    def _append(self, place: Place) -> None:
+        """The newest place, mapped where the world is now."""
+        node = Similarities.of_poses(place.T_world_camera[None])
+        if self._places:
+            measured = self._nodes[-1:].inverse() @ node
+            turn, shift = np.linalg.norm(measured.vectors()[0, :3]), np.linalg.norm(measured.shifts[0])
+            deviations = np.repeat(
+                [
+                    TURN_DEVIATIONS[0] + TURN_DEVIATIONS[1] * turn,
+                    SHIFT_DEVIATIONS[0] * place.depth + SHIFT_DEVIATIONS[1] * shift,
+                    CHAIN_SCALE_DEVIATION,
+                ],
+                [3, 3, 1],
+            )
+            self._measured = Similarities.joined([self._measured, measured])
+            self._deviations = np.vstack([self._deviations, deviations * (BROKEN if self._is_broken else 1.0)])
+        self._is_broken = False
+        self._nodes = Similarities.joined([self._nodes, node])
+        self._places.append(place)
+        if len(self._places) > self._most:
+            self._thin_out()
+
+    def _note(self, loop: Loop) -> None:
+        """Believe a loop that says what another one has said lately; else wait for one."""
+        positions = self._positions()
+        oldest = len(self._places) - 1 - CONFIRMED_WITHIN
+        recent = [
+            each
+            for each in [*self._unconfirmed, *self._loops]
+            if each.before in positions and positions.get(each.after, -1) >= oldest
+        ]
+        agreeing = [each for each in recent if self._agree(loop, each)]
+        self._unconfirmed = [each for each in self._unconfirmed if each in recent and each not in agreeing]
+        if not agreeing:
+            self._unconfirmed.append(loop)
+            return
+        self._loops += [each for each in agreeing if each not in self._loops]
+        self._loops.append(loop)
+        self._has_news = True
+
+    def _agree(self, one: Loop, other: Loop) -> bool:
+        """Whether two loops correct what is seen from the first's later place alike."""
+        difference = self._corrected_by(one).inverse() @ self._corrected_by(other)
+        position = self._positions()[one.after]
+        node = self._nodes[position : position + 1]
+        return _is_within(node.inverse() @ difference @ node, one.depth, ALIKE)
+
+    def _corrected_by(self, loop: Loop) -> Similarities:
+        """(1,) how the world around a loop's later place would move if that loop alone were closed."""
+        positions = self._positions()
+        before, after = (self._nodes[p : p + 1] for p in (positions[loop.before], positions[loop.after]))
+        return before @ _measured_by([loop]) @ after.inverse()
+
+    def _close(self) -> Correction | None:
+        """Bend the chain until the loops close."""
+        self._has_news = False
+        positions, count = self._positions(), len(self._places)
+        first = np.arange(count - 1)
+        chain = Edges(first, first + 1, self._measured, self._deviations)
+        loops = [loop for loop in self._loops if loop.before in positions and loop.after in positions]
+        deviations = np.array(
+            [[LOOP_TURN_DEVIATION] * 3 + [loop.shift_deviation] * 3 + [loop.log_scale_deviation] for loop in loops]
+        )
+        ends = np.array([(positions[loop.before], positions[loop.after]) for loop in loops]).T
+        closing = Edges(ends[0], ends[1], _measured_by(loops), deviations)
+        nodes = optimised(self._nodes, chain, closing)
+        moved = nodes @ self._nodes.inverse()
+        newest = self._nodes[-1:]
+        if _is_within(newest.inverse() @ moved[-1:] @ newest, self._places[-1].depth, WORTH_CLOSING):
+            return None
+        self._nodes, self._since_closing, self.closed = nodes, 0, self.closed + 1
+        return Correction(np.array([place.index for place in self._places]), moved)
+
+    def _thin_out(self) -> None:
+        """Forget every second of the older places; the rest of the chain as it is believed now."""
+        count = len(self._places)
+        kept = np.array([p for p in range(count) if p % 2 == 0 or p >= count - APART], np.intp)
+        sums = np.concatenate([np.zeros((1, 7)), np.cumsum(self._deviations**2, axis=0)])
+        self._deviations = np.sqrt(np.diff(sums[kept], axis=0))
+        self._places = [self._places[p] for p in kept]
+        self._nodes = self._nodes[kept]
+        self._measured = self._nodes[:-1].inverse() @ self._nodes[1:]
+        left = {place.index for place in self._places}
+        self._loops = [loop for loop in self._loops if loop.before in left and loop.after in left]
+
+    def _positions(self) -> dict[int, int]:
+        """Of places by the index of their frame."""
+        return {place.index: position for position, place in enumerate(self._places)}
+
+
+def _search(view: View, earlier: list[Place]) -> _Found:
+    """The place of a keyframe, and loops from earlier ones that look like it."""
+    place = place_of(view)
+    loops = [loop_between(candidate, place) for candidate in most_alike(place.descriptor, earlier, COMPARED)]
+    return _Found(place, [loop for loop in loops if loop is not None])
+
+
+def most_alike(descriptor: NDArray[np.float32], places: list[Place], count: int) -> list[Place]:
+    """The places whose descriptors are most like one, the best first, by how they differ from what all have in
+    common."""
+    if not places:
+        return []
+    described = np.stack([place.descriptor for place in places]).astype(np.float64)
+    common = described.mean(axis=0)
+    apart, wanted = described - common, descriptor - common
+    lengths = np.linalg.norm(apart, axis=1) * np.linalg.norm(wanted)
+    order = np.argsort(-(apart @ wanted) / np.maximum(lengths, 1e-12), kind="stable")
+    return [places[position] for position in order[:count]]
+
+
+def _measured_by(loops: list[Loop]) -> Similarities:
+    """(L,) that take the later places' points to the earlier ones."""
+    rigid = Similarities.of_poses(np.stack([loop.T_before_after for loop in loops]))
+    return Similarities(rigid.rotations, rigid.shifts, np.exp([loop.log_scale for loop in loops]))
+
+
+def _is_within(change: Similarities, depth: float, limits: tuple[float, float, float]) -> bool:
+    """Whether a change (1,), in a camera's axes, is no more than a turn, a shift in depths and a scale."""
+    vector = change.vectors()[0]
+    sizes = (np.linalg.norm(vector[:3]), np.linalg.norm(vector[3:6]) / depth, abs(vector[6]))
+    return all(size <= limit for size, limit in zip(sizes, limits, strict=True))

@@ -1,0 +1,40 @@
+"""The poses of all tracked frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slam3r_ros.engine.loops.correction import Correction
+from slam3r_ros.engine.types import PoseEstimate, StampedPose
+
+FIRST_POSES = 1024
+
+
+class Trajectory:
+    """Grows by 144 bytes a frame; what it is set aside for doubles when it is full."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._frames = np.empty((FIRST_POSES, 2), np.int64)  # index, stamp
+        self._poses = np.empty((FIRST_POSES, 4, 4))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, index: int, stamp_ns: int, pose: PoseEstimate) -> None:
+        """The next tracked frame."""
+        if self._count == len(self._frames):
+            self._frames = np.concatenate([self._frames, np.empty_like(self._frames)])
+            self._poses = np.concatenate([self._poses, np.empty_like(self._poses)])
+        self._frames[self._count], self._poses[self._count] = (index, stamp_ns), pose.T_world_camera
+        self._count += 1
+
+    def poses(self) -> list[StampedPose]:
+        """All of them, in order."""
+        stamps, poses = self._frames[: self._count, 1].tolist(), self._poses[: self._count].copy()
+        return [StampedPose(stamp, pose) for stamp, pose in zip(stamps, poses, strict=True)]
+
+    def correct(self, correction: Correction) -> None:
+        """Move them as a closed loop says."""
+        used = slice(self._count)
+        self._poses[used] = correction.of_poses(self._frames[used, 0], self._poses[used])
