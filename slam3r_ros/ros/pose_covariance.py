@@ -76,4 +76,5 @@ def at_base(covariance: Array, T_camera_base: Array, axes: Array) -> Array:
     change = np.zeros((6, 6))
     change[:3, :3] = change[3:, 3:] = axes
     change[:3, 3:] = -axes @ np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return change @ covariance @ change.T
+    moved = change @ covariance @ change.T
+    return (moved + moved.T) / 2
