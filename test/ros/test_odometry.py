@@ -74,9 +74,7 @@ def test_the_twist_is_along_the_axes_of_the_camera(scene: Scene) -> None:
     first, second = Heard(scene).of(tracked(0, moved()), tracked(1, moved(x=0.1, z=0.3)))
     assert speed(first) == [0.0] * 6
     assert covariance(first.twist) == pytest.approx(UNKNOWN_VARIANCE * np.eye(6))
-    assert speed(second) == pytest.approx(
-        [1.0, 0.0, 3.0, 0.0, 0.0, 0.0]
-    )  # right and forward of the camera
+    assert speed(second) == pytest.approx([1.0, 0.0, 3.0, 0.0, 0.0, 0.0])  # right and forward of the camera
     assert 0 < covariance(second.twist)[0, 0] < UNKNOWN_VARIANCE
 
 
