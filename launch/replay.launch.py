@@ -12,7 +12,7 @@ from slam3r_ros.ros.launch_options import existing_file
 
 TOPIC = "/camera/image_raw"
 SHARE = get_package_share_directory("slam3r_ros")
-FOR_NODE = ("weights", "device", "config", "rviz", "namespace", "save_on_exit", "log_level", "image_queue")
+FOR_NODE = ("weights", "device", "config", "rviz", "namespace", "save_on_exit", "log_level", "image_queue", "scale")
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:

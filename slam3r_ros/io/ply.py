@@ -18,8 +18,10 @@ _PROPERTIES |= {"confidence": "float"}
 _HEADER_LIMIT = 65536
 
 
-def write_ply(path: str | Path, points: MapPoints) -> None:
-    """Write a map as binary little endian PLY: float x y z (scene units), uchar red green blue, float confidence.
+def write_ply(path: str | Path, points: MapPoints, lengths: str = "scene units") -> None:
+    """Write a map as binary little endian PLY: float x y z, uchar red green blue, float confidence.
+
+    ``lengths`` is the unit of x y z that a comment in the file names.
 
     An existing file is replaced only when the new one is complete. Raises OutputError when it cannot be written.
     """
@@ -27,7 +29,7 @@ def write_ply(path: str | Path, points: MapPoints) -> None:
     vertices["x"], vertices["y"], vertices["z"] = points.points_world.T
     vertices["red"], vertices["green"], vertices["blue"] = points.colours.T
     vertices["confidence"] = points.confidence
-    header = ["ply", "format binary_little_endian 1.0", "comment slam3r_ros map, lengths in scene units"]
+    header = ["ply", "format binary_little_endian 1.0", f"comment slam3r_ros map, lengths in {lengths}"]
     header += [f"element vertex {len(points)}"]
     header += [f"property {kind} {name}" for name, kind in _PROPERTIES.items()]
     with replacing(path) as file:

@@ -25,9 +25,10 @@ class SavedMap:
     pose_count: int
 
 
-def save_map(slam: Slam, path: str | Path) -> SavedMap:
+def save_map(slam: Slam, path: str | Path, metres_per_unit: float = 0.0) -> SavedMap:
     """Write map and trajectory, in map axes: into the folder ``path``, or to ``NAME.ply`` and ``NAME.tum`` beside it.
 
+    Lengths are metres where ``metres_per_unit`` of the scene is known, scene units where it is 0.
     Folders are made. Raises OutputError when something cannot be written.
     """
     target = Path(path).expanduser().absolute()
@@ -38,7 +39,8 @@ def save_map(slam: Slam, path: str | Path) -> SavedMap:
         map_path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder '{map_path.parent}': {error.strerror or error}") from error
-    points, trajectory = points_in_map(slam.map_points()), trajectory_in_map(slam.trajectory())
-    write_ply(map_path, points)
+    unit, lengths = (metres_per_unit, "metres") if metres_per_unit else (1.0, "scene units")
+    points, trajectory = points_in_map(slam.map_points(), unit), trajectory_in_map(slam.trajectory(), unit)
+    write_ply(map_path, points, lengths)
     write_trajectory(trajectory_path, trajectory)
     return SavedMap(map_path, trajectory_path, len(points), len(trajectory))

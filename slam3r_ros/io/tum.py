@@ -12,7 +12,7 @@ from slam3r_ros.io.stamps import stamp_ns_from_text, text_from_stamp_ns
 
 
 def write_trajectory(path: str | Path, trajectory: Iterable[StampedPose]) -> None:
-    """Write poses T_world_camera: seconds with all nine digits, position in scene units, unit quaternion.
+    """Write poses T_world_camera: seconds with all nine digits, position in the poses' lengths, unit quaternion.
 
     An existing file is replaced only when the new one is complete. Raises OutputError when it cannot be written.
     """

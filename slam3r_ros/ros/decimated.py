@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -26,6 +27,11 @@ class Decimated(Generic[Item]):
             self._kept.append(item)
         self._newest = [item]
         self._count += 1
+
+    def replace(self, replacement: Callable[[Item], Item]) -> None:
+        """Put what a function makes of it in the place of every item."""
+        self._kept = [replacement(item) for item in self._kept]
+        self._newest = [replacement(item) for item in self._newest]
 
     def items(self) -> list[Item]:
         """What is kept, the newest item always last; at most ``limit``."""

@@ -21,6 +21,7 @@ PARAMETER_ARGUMENTS = (
     "base_frame",
     "tf_mode",
     "invert_tf",
+    "scale",
     "save_on_exit",
     "autostart",
 )

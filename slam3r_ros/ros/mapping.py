@@ -98,7 +98,11 @@ class Mapping:
     def save(self, path: str) -> SavedMap:
         """Write map and trajectory; raises OutputError when they cannot be written."""
         self.flush()
-        return save_map(self._slam, path)
+        return save_map(self._slam, path, self._outputs.scale.metres_per_unit)
+
+    def set_scale(self, metres_per_unit: float) -> None:
+        """Publish and save in metres; raises SettingError naming a value that cannot be a scale."""
+        self._outputs.set_scale(metres_per_unit, self._slam)
 
     def status(self) -> SlamStatus:
         """The engine's state and counters; safe from any thread."""

@@ -47,6 +47,12 @@ def stamped_pose(stamp_ns: int, frame_id: str, T: NDArray[np.float64]) -> PoseSt
     return PoseStamped(header=header(stamp_ns, frame_id), pose=pose_message(T))
 
 
+def stretched_pose(pose: Pose, factor: float) -> Pose:
+    """The pose in other lengths, ``factor`` of the new to one of the old; a message of its own."""
+    p = pose.position
+    return Pose(position=Point(x=p.x * factor, y=p.y * factor, z=p.z * factor), orientation=pose.orientation)
+
+
 def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: NDArray[np.float64]) -> TransformStamped:
     """TF's message: takes points of ``child`` to ``parent``."""
     pose = pose_message(T_parent_child)
@@ -73,12 +79,12 @@ def camera_info_message(head: Header, camera: Camera) -> CameraInfo:
     )
 
 
-def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints) -> PointCloud2:
-    """Points of the engine's world as a cloud in the map's axes."""
+def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints, unit: float = 1.0) -> PointCloud2:
+    """Points of the engine's world as a cloud in the map's axes; ``unit`` is the length of a scene unit in it."""
     if not len(points):  # sensor_msgs_py fails on an empty array
         return PointCloud2(header=header(stamp_ns, frame_id), height=1, fields=CLOUD_FIELDS, point_step=_POINT.itemsize)
     rows = np.empty((len(points), 5), dtype="<f4")
-    put_in_map(points.points_world, rows[:, :3])
+    put_in_map(points.points_world, rows[:, :3], unit)
     blue_green_red = rows.view(np.uint8)[:, 12:16]
     for byte, channel in enumerate((2, 1, 0)):
         blue_green_red[:, byte] = points.colours[:, channel]

@@ -34,7 +34,7 @@ from slam3r_ros.ros.outputs import LATCHED
 from slam3r_ros.ros.parameters import declare_parameters
 from slam3r_ros.ros.session import Session, WorkerStuckError
 from slam3r_ros.ros.stopping import stop_on_signals
-from slam3r_ros.srv import SaveMap
+from slam3r_ros.srv import SaveMap, SetScale
 
 Result = TypeVar("Result")
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -88,6 +88,8 @@ class SlamNode(LifecycleNode):
         self.create_service(Trigger, "~/reset", reset, callback_group=group)
         self.create_service(SetBool, "~/pause", self._on_pause, callback_group=group)
         self.create_service(SaveMap, "~/save_map", self._on_save_map, callback_group=group)
+        set_scale: Any = self._on_set_scale
+        self.create_service(SetScale, "~/set_scale", set_scale, callback_group=group)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_clock_jump)
 
@@ -185,6 +187,19 @@ class SlamNode(LifecycleNode):
         response.message = f"saved {saved.point_count} points to {saved.map_path}"
         response.map_path, response.trajectory_path = str(saved.map_path), str(saved.trajectory_path)
         response.point_count, response.pose_count = saved.point_count, saved.pose_count
+        return response
+
+    async def _on_set_scale(self, request: SetScale.Request, response: SetScale.Response) -> SetScale.Response:
+        if self._session is None:
+            response.message = _NOT_ACTIVE
+            return response
+        try:
+            response.message = await self._wait_for(self._session.set_scale(request.metres_per_unit))
+        except SettingError as error:
+            response.message = f"metres_per_unit refused: {error}"
+            return response
+        response.success = True
+        self._publish_status()
         return response
 
     # ---- callbacks -----------------------------------------------------------------------------------------------

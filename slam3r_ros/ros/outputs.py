@@ -7,8 +7,10 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
 from geometry_msgs.msg import Pose, PoseArray, PoseStamped
 from nav_msgs.msg import Path
+from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -20,8 +22,19 @@ from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.msg import Keyframe
 from slam3r_ros.ros.bulk import BulkPublisher, Lane
 from slam3r_ros.ros.decimated import Decimated
-from slam3r_ros.ros.messages import cloud_message, header, pose_message, stamped_pose, time_message
+from slam3r_ros.ros.depth_output import DepthOutput
+from slam3r_ros.ros.map_scale import MapScale
+from slam3r_ros.ros.messages import (
+    cloud_message,
+    header,
+    pose_message,
+    stamped_pose,
+    stretched_pose,
+    time_message,
+)
+from slam3r_ros.ros.mount import Mount
 from slam3r_ros.ros.notices import Notices
+from slam3r_ros.ros.odometry import OdometryOutput
 from slam3r_ros.ros.settings import NodeSettings
 from slam3r_ros.ros.tf import TransformOutput
 
@@ -75,16 +88,21 @@ class Outputs:
         self._node = node
         self._settings = settings
         self._frame_id = settings.map_frame
+        self.scale = MapScale(settings.scale)
+        """How the engine's lengths become published ones."""
         self._pose = node.create_publisher(PoseStamped, "~/pose", _RELIABLE)
         self._path = node.create_publisher(Path, "~/path", LATCHED)
         self._keyframes = node.create_publisher(PoseArray, "~/keyframes", LATCHED)
         self._keyframe = node.create_publisher(Keyframe, "~/keyframe", _RELIABLE)
         self._cloud = node.create_publisher(PointCloud2, "~/cloud", _RELIABLE)
         self._map_cloud = node.create_publisher(PointCloud2, "~/map_cloud", LATCHED)
+        self._odometry = OdometryOutput(node, settings.map_frame)
+        self._mount = Mount(node, settings.base_frame, notices)
         self._tf = TransformOutput(node, settings, notices) if settings.tf_mode == "map_to_base" else None
         self._notices = notices
         self._bulk = BulkPublisher()
         self._cloud_lane = self._bulk.lane(self._cloud, keep=_CLOUDS_WAITING)
+        self._depth = DepthOutput(node, settings, self._bulk)
         self._path_lane, self._keyframes_lane = self._bulk.lane(self._path), self._bulk.lane(self._keyframes)
         self._map_lane = self._bulk.lane(self._map_cloud)
         self._forget()
@@ -93,13 +111,16 @@ class Outputs:
         """Publish what one frame changed. ``frame`` is the newest one: images of one stream share size and camera."""
         self._newest_ns = update.stamp_ns
         if update.pose is not None and update.state is State.TRACKING:
-            T_map_camera = pose_in_map(update.pose.T_world_camera)
+            T_map_camera = pose_in_map(update.pose.T_world_camera, self.scale.unit)
             message = stamped_pose(update.stamp_ns, self._frame_id, T_map_camera)
             self._pose.publish(message)
-            if self._tf is not None:
-                self._tf.publish(update.stamp_ns, camera_frame, T_map_camera)
+            self._publish_base(update, camera_frame, T_map_camera)
             self._poses.add(message)
             self._path_due.mark()
+            if self._depth.is_wanted:
+                self._depth.publish(update, frame, camera_frame, self.scale.unit)
+        else:
+            self._odometry.forget()
         cloud_is_wanted = len(update.added) > 0 and self._cloud.get_subscription_count() > 0
         if cloud_is_wanted:
             self._put_cloud(update)
@@ -124,9 +145,21 @@ class Outputs:
         """The map was reset: whoever kept the old one gets the new, empty one."""
         self._forget()
         self._cloud_lane.clear()
-        self._publish_path()
-        self._publish_keyframes()
-        self._publish_map(0, slam)
+        self._depth.clear()
+        if self.scale.forget():
+            self._notices.note("scale", f"the scale that ~/set_scale told is forgotten: {self.scale.lengths}")
+        self._publish_whole(slam)
+
+    def set_scale(self, metres_per_unit: float, slam: Slam) -> None:
+        """Publish in other lengths from now on, and what was published of the whole map once more, in these.
+
+        Raises SettingError naming a value that cannot be a scale.
+        """
+        factor = self.scale.set(metres_per_unit)
+        self._odometry.forget()
+        self._poses.replace(lambda p: PoseStamped(header=p.header, pose=stretched_pose(p.pose, factor)))
+        self._keyframe_poses.replace(lambda pose: stretched_pose(pose, factor))
+        self._publish_whole(slam)
 
     def destroy(self) -> None:
         """Publish what still waits and give the publishers back."""
@@ -135,10 +168,14 @@ class Outputs:
             self._node.destroy_publisher(publisher)
         if self._tf is not None:
             self._tf.destroy()
+        self._odometry.destroy()
+        self._depth.destroy()
+        self._mount.destroy()
 
     def _forget(self) -> None:
         settings = self._settings
         self._newest_ns = 0
+        self._odometry.forget()
         self._told_lost = self._cloud_lane.lost
         self._poses: Decimated[PoseStamped] = Decimated(settings.path_length)
         self._keyframe_poses: Decimated[Pose] = Decimated(settings.path_length)
@@ -151,9 +188,23 @@ class Outputs:
         """What ended the thread that publishes, if something did."""
         return self._bulk.failure
 
+    def _publish_base(self, update: MapUpdate, camera_frame: str, T_map_camera: NDArray[np.float64]) -> None:
+        """What tells of the base: TF and odometry."""
+        self._odometry.look(update)
+        if self._tf is None and not self._odometry.is_wanted:
+            return
+        base = self._mount.base_pose(update.stamp_ns, camera_frame, T_map_camera)
+        if base is None:
+            return
+        if self._tf is not None:
+            self._tf.publish(update.stamp_ns, base)
+        if self._odometry.is_wanted:
+            self._odometry.publish(update, base, self.scale.unit)
+
     def _put_cloud(self, update: MapUpdate) -> None:
         stamp_ns, added = update.stamp_ns, update.added  # not the update, which holds much more
-        self._cloud_lane.put(lambda: cloud_message(stamp_ns, self._frame_id, added))
+        unit = self.scale.unit  # of the pose with this stamp, whatever it is when the cloud's turn comes
+        self._cloud_lane.put(lambda: cloud_message(stamp_ns, self._frame_id, added, unit))
         if self._cloud_lane.lost > self._told_lost:
             self._told_lost = self._cloud_lane.lost
             self._notices.warn(
@@ -169,14 +220,20 @@ class Outputs:
         self._keyframes_lane.put(lambda: PoseArray(header=head, poses=poses))
 
     def _publish_map(self, stamp_ns: int, slam: Slam) -> None:
-        points = slam.map_points()
-        self._map_lane.put(lambda: cloud_message(stamp_ns, self._frame_id, points))
+        points, unit = slam.map_points(), self.scale.unit
+        self._map_lane.put(lambda: cloud_message(stamp_ns, self._frame_id, points, unit))
+
+    def _publish_whole(self, slam: Slam) -> None:
+        """All that is kept of the map, at once: what is latched must not tell of an older one."""
+        self._publish_path()
+        self._publish_keyframes()
+        self._publish_map(self._newest_ns, slam)
 
     def _publish_keyframe(self, record: KeyframeRecord) -> None:
         """A new keyframe; one without a pose is left out."""
         if record.pose is None:
             return
-        pose = pose_message(pose_in_map(record.pose.T_world_camera))
+        pose = pose_message(pose_in_map(record.pose.T_world_camera, self.scale.unit))
         self._keyframe_poses.add(pose)
         self._keyframes_due.mark()
         facts = next((facts for facts in self._facts if facts.index == record.index), None)

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TypeVar
 
 import cv2
@@ -72,8 +73,8 @@ class Session:
         self._ready: Newest[ReadyFrame] = Newest(settings.image_queue)
         self._cameras = Cameras(notices, rectified=settings.rectified)
         self._stamps = StampGate(settings.time_jump)
-        self._outputs = Outputs(node, settings, notices)
         slam = Slam(networks, settings.slam)
+        self._outputs = Outputs(node, replace(settings, slam=slam.settings), notices)
         frames = FrameMaker(self._cameras, self._stamps, notices, slam.encoder.prepare)
         self._demand = Demand()
         self._preparer = Preparer(
@@ -144,6 +145,15 @@ class Session:
         """Forget the map."""
         return self._in_worker(lambda: self._reset(reason))
 
+    def set_scale(self, metres_per_unit: float) -> Future[str]:
+        """Publish and save in metres from now on; what lengths then are. SettingError for a value that is no scale."""
+
+        def change() -> str:
+            self._mapping.set_scale(metres_per_unit)
+            return self._outputs.scale.lengths
+
+        return self._in_worker(change)
+
     def pause(self, paused: bool) -> None:
         """Ignore images, or take them again."""
         self._paused = paused
@@ -175,6 +185,7 @@ class Session:
                 notice=self._notices.newest,
                 map_frame=self._settings.map_frame,
                 weights=self.weights,
+                scale=self._outputs.scale.metres_per_unit,
             )
         )
 

@@ -10,6 +10,9 @@ from typing import Any
 from slam3r_ros.engine.settings import SettingError, SettingSpec, SlamSettings, setting, specs_of
 from slam3r_ros.networks.weights import AUTO
 
+LEAST_SCALE = 1e-6
+"""Smallest scale that is not 0: far below it lengths would vanish in a float of 32 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
@@ -83,6 +86,14 @@ class NodeSettings:
     invert_tf: bool = setting(
         False, "publish TF from base_frame to map_frame instead, for a base_frame that has a parent already"
     )
+    scale: float = setting(
+        0.0,
+        "how long a scene unit is, where that is known: everything published and saved is then in metres; 0: unknown, "
+        "lengths are scene units. ~/set_scale sets it later, until the next reset",
+        unit="m per scene unit",
+        minimum=0,
+        maximum=1e6,
+    )
 
     map_period: float = setting(
         1.0, "least time between two publications of the whole map", unit="s", minimum=0.05, maximum=3600
@@ -119,6 +130,7 @@ class NodeSettings:
         for name in ("map_frame", "base_frame"):
             if getattr(self, name).startswith("/"):
                 raise SettingError(f"{name}: tf2 frames have no leading slash, got '{getattr(self, name)}'")
+        check_scale(self.scale)
         if self.map_frame == self.base_frame:
             raise SettingError(f"base_frame: expected another frame than map_frame, got '{self.base_frame}' for both")
 
@@ -143,6 +155,14 @@ def spec_of(name: str) -> SettingSpec:
     if name not in known:
         raise SettingError(unknown_parameter(name))
     return known[name]
+
+
+def check_scale(value: float) -> float:
+    """``value`` if it can be a scale in metres per scene unit, or 0; raises SettingError saying what was expected."""
+    scale: float = spec_of("scale").check(value)
+    if 0 < scale < LEAST_SCALE:
+        raise SettingError(f"scale: expected 0 or {LEAST_SCALE:g} to 1e+06, got {value!r}")
+    return scale
 
 
 def unknown_parameter(name: str) -> str:

@@ -32,6 +32,8 @@ class StatusValues:
     notice: Notice
     map_frame: str
     weights: str
+    scale: float
+    """Metres per scene unit; 0 where unknown."""
 
 
 def status_message(values: StatusValues) -> SlamStatus:
@@ -70,6 +72,7 @@ def status_message(values: StatusValues) -> SlamStatus:
         frame_rate=counters.processed.per_second(),
         memory_resident_bytes=resident_bytes(),
         memory_gpu_bytes=torch.cuda.memory_allocated() if torch.cuda.is_available() else 0,
+        scale=values.scale,
         last_message=values.notice.text,
         last_message_stamp=time_message(values.notice.stamp_ns),
     )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 
-from slam3r_ros.engine.geometry import invert_rigid, rigid, rotation_from_quat_xyzw
+from slam3r_ros.engine.geometry import invert_rigid
 from slam3r_ros.ros.messages import transform_message
+from slam3r_ros.ros.mount import BasePose
 from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.settings import NodeSettings
-from slam3r_ros.ros.stand_ins import Buffer, TransformBroadcaster, TransformException, TransformListener
+from slam3r_ros.ros.stand_ins import TransformBroadcaster
 
 
 class TransformOutput:
@@ -25,21 +23,12 @@ class TransformOutput:
         self._notices = notices
         self._broadcaster = TransformBroadcaster(node)
         self._parents = ParentWatch(node)
-        self._buffer = Buffer()
-        self._listener = TransformListener(self._buffer, node) if settings.base_frame else None
 
-    def publish(self, stamp_ns: int, camera_frame: str, T_map_camera: NDArray[np.float64]) -> None:
-        """Publish the transform of one frame with the image's stamp. Never waits for another transform."""
-        map_frame, base_frame = self._settings.map_frame, self._settings.base_frame or camera_frame
-        T_map_base = T_map_camera
-        if base_frame != camera_frame:
-            T_camera_base = self._lookup(camera_frame, base_frame, stamp_ns)
-            if T_camera_base is None:
-                return
-            T_map_base = T_map_camera @ T_camera_base
-        parent, child, T_parent_child = map_frame, base_frame, T_map_base
+    def publish(self, stamp_ns: int, base: BasePose) -> None:
+        """Publish the transform of one frame with the image's stamp."""
+        parent, child, T_parent_child = self._settings.map_frame, base.frame, base.T_map_base
         if self._settings.invert_tf:
-            parent, child, T_parent_child = base_frame, map_frame, invert_rigid(T_map_base)
+            parent, child, T_parent_child = child, parent, invert_rigid(T_parent_child)
         if (other := self._parents.other_parent(child, parent)) is not None:
             self._notices.warn("second parent", self._second_parent(parent, child, other))
             return
@@ -47,26 +36,8 @@ class TransformOutput:
 
     def destroy(self) -> None:
         """Give publisher and subscriptions back."""
-        if self._listener is not None:
-            self._listener.unregister()
         self._parents.destroy()
         self._node.destroy_publisher(self._broadcaster.pub_tf)
-
-    def _lookup(self, target: str, source: str, stamp_ns: int) -> NDArray[np.float64] | None:
-        """T_target_source at a time, else the newest; None, and the user told, if there is none."""
-        try:
-            try:
-                found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
-            except TransformException:
-                found = self._buffer.lookup_transform(target, source, Time())
-        except TransformException as error:
-            self._notices.warn(
-                "no mount",
-                f"no TF published: base_frame '{source}' has no transform to the camera's frame '{target}' ({error})",
-            )
-            return None
-        t, q = found.transform.translation, found.transform.rotation
-        return rigid(rotation_from_quat_xyzw([q.x, q.y, q.z, q.w]), [t.x, t.y, t.z])
 
     def _second_parent(self, parent: str, child: str, other: str) -> str:
         advice = "set invert_tf, or tf_mode: none"

@@ -20,8 +20,9 @@ except ImportError as error:
         "sets both up, or source your distribution and this workspace first; to leave them out say --ignore=test/ros"
     ) from error
 
+from outputs_harness import Scene
 from rclpy.context import Context
-from ros_harness import own_domain
+from ros_harness import own_domain, spinning
 
 from slam3r_ros.ros.transport import TRANSPORT_VARIABLE, UDP_LARGE
 
@@ -33,6 +34,16 @@ def context() -> Iterator[Context]:
     """A ROS context in a domain of its own."""
     with own_domain() as context:
         yield context
+
+
+@pytest.fixture
+def scene(context: Context) -> Iterator[Scene]:
+    """Outputs alone and a listener."""
+    scene = Scene(context)
+    with spinning(context, scene.node, scene.camera.node):
+        yield scene
+    scene.node.destroy_node()
+    scene.camera.node.destroy_node()
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,9 @@ def test_rviz_shows_what_the_node_publishes_with_its_quality_of_service() -> Non
     manager = config["Visualization Manager"]
     assert manager["Global Options"]["Fixed Frame"] == "map"
     topics = {d["Topic"]["Value"]: d["Topic"] for d in manager["Displays"] if "Topic" in d}
-    assert set(topics) == {f"slam3r/{name}" for name in ("map_cloud", "cloud", "path", "keyframes", "pose")}
+    assert set(topics) == {
+        f"slam3r/{name}" for name in ("map_cloud", "cloud", "path", "keyframes", "pose", "odometry", "depth")
+    }
     latched = {name for name, topic in topics.items() if topic["Durability Policy"] == "Transient Local"}
     assert latched == {"slam3r/map_cloud", "slam3r/path", "slam3r/keyframes"}
     assert any(display["Class"].endswith("/TF") for display in manager["Displays"])
