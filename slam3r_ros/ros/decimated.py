@@ -28,10 +28,14 @@ class Decimated(Generic[Item]):
         self._newest = [item]
         self._count += 1
 
-    def replace(self, replacement: Callable[[Item], Item]) -> None:
-        """Put what a function makes of it in the place of every item."""
-        self._kept = [replacement(item) for item in self._kept]
-        self._newest = [replacement(item) for item in self._newest]
+    def fill(self, count: int, make: Callable[[int], Item]) -> None:
+        """All of ``count`` items anew, of which only those that are kept are made, by their number."""
+        self._stride = 1
+        while -(-count // self._stride) > self._limit:
+            self._stride *= 2
+        self._kept = [make(number) for number in range(0, count, self._stride)]
+        self._newest = [make(count - 1)] if count else []
+        self._count = count
 
     def items(self) -> list[Item]:
         """What is kept, the newest item always last; at most ``limit``."""

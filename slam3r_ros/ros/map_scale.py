@@ -26,14 +26,9 @@ class MapScale:
             return "lengths are scene units"
         return f"lengths are metres, {self.metres_per_unit:g} to a scene unit"
 
-    def set(self, metres_per_unit: float) -> float:
-        """Take another scale, 0 for unknown; returns how many of the new lengths one of the old is.
-
-        Raises SettingError naming a value that cannot be one.
-        """
-        before = self.unit
+    def set(self, metres_per_unit: float) -> None:
+        """Take another scale, 0 for unknown. Raises SettingError naming a value that cannot be one."""
         self.metres_per_unit = check_scale(metres_per_unit)
-        return self.unit / before
 
     def forget(self) -> bool:
         """The world is a new one, of another unit: only what the parameter says stays. True if that changes it."""

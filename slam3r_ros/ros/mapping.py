@@ -122,6 +122,8 @@ class Mapping:
         with self._clock.stage("publish"):
             for update in updates:
                 self._outputs.publish(update, self._newest.frame, self._newest.camera_frame)
+            if any(update.is_corrected for update in updates):
+                self._outputs.renew(self._slam)
             self._outputs.publish_due(self._slam)
         self._tell_state()
 

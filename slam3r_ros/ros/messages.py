@@ -47,12 +47,6 @@ def stamped_pose(stamp_ns: int, frame_id: str, T: NDArray[np.float64]) -> PoseSt
     return PoseStamped(header=header(stamp_ns, frame_id), pose=pose_message(T))
 
 
-def stretched_pose(pose: Pose, factor: float) -> Pose:
-    """The pose in other lengths, ``factor`` of the new to one of the old; a message of its own."""
-    p = pose.position
-    return Pose(position=Point(x=p.x * factor, y=p.y * factor, z=p.z * factor), orientation=pose.orientation)
-
-
 def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: NDArray[np.float64]) -> TransformStamped:
     """TF's message: takes points of ``child`` to ``parent``."""
     pose = pose_message(T_parent_child)

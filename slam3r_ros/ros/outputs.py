@@ -29,7 +29,6 @@ from slam3r_ros.ros.messages import (
     header,
     pose_message,
     stamped_pose,
-    stretched_pose,
     time_message,
 )
 from slam3r_ros.ros.mount import Mount
@@ -110,6 +109,8 @@ class Outputs:
     def publish(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> None:
         """Publish what one frame changed. ``frame`` is the newest one: images of one stream share size and camera."""
         self._newest_ns = update.stamp_ns
+        if update.is_corrected:
+            self._odometry.forget()  # no motion from one world into another
         if update.pose is not None and update.state is State.TRACKING:
             T_map_camera = pose_in_map(update.pose.T_world_camera, self.scale.unit)
             message = stamped_pose(update.stamp_ns, self._frame_id, T_map_camera)
@@ -155,10 +156,26 @@ class Outputs:
 
         Raises SettingError naming a value that cannot be a scale.
         """
-        factor = self.scale.set(metres_per_unit)
+        self.scale.set(metres_per_unit)
+        self.renew(slam)
+
+    def renew(self, slam: Slam) -> None:
+        """What was published of the whole map has changed: publish it once more."""
         self._odometry.forget()
-        self._poses.replace(lambda p: PoseStamped(header=p.header, pose=stretched_pose(p.pose, factor)))
-        self._keyframe_poses.replace(lambda pose: stretched_pose(pose, factor))
+        unit, trajectory = self.scale.unit, slam.trajectory()
+        records = [record for record in slam.keyframes() if record.pose is not None]
+
+        def pose(number: int) -> PoseStamped:
+            each = trajectory[number]
+            return stamped_pose(each.stamp_ns, self._frame_id, pose_in_map(each.T_world_camera, unit))
+
+        def keyframe(number: int) -> Pose:
+            found = records[number].pose
+            assert found is not None
+            return pose_message(pose_in_map(found.T_world_camera, unit))
+
+        self._poses.fill(len(trajectory), pose)
+        self._keyframe_poses.fill(len(records), keyframe)
         self._publish_whole(slam)
 
     def destroy(self) -> None:

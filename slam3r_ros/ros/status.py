@@ -55,6 +55,7 @@ def status_message(values: StatusValues) -> SlamStatus:
         frames_registered=engine.registered,
         frames_lost=engine.lost_frames,
         keyframes=engine.keyframes,
+        loops_closed=engine.loops_closed,
         map_points=engine.map_points,
         stride=engine.stride,
         effective_stride=max(1.0, engine.stride / engine.images_per_frame) if engine.stride else 0.0,

@@ -104,6 +104,12 @@ def test_no_speed_is_told_across_a_loss_a_gap_or_another_scale(scene: Scene) -> 
 class _NoMap:
     """An engine without points."""
 
+    def trajectory(self) -> list[Any]:
+        return []
+
+    def keyframes(self) -> list[Any]:
+        return []
+
     def map_points(self) -> Any:
         return update(moved()).added
 

@@ -203,13 +203,15 @@ def test_map_axes_take_the_unit() -> None:
     assert T[:3, 3].tolist() == [1, 2, 3]
 
 
-def test_a_decimated_list_can_be_changed_and_goes_on() -> None:
-    items: Decimated[int] = Decimated(4)
-    for number in range(10):
-        items.add(number)
-    before = items.items()
-    items.replace(lambda number: 10 * number)
-    assert items.items() == [10 * number for number in before]
-    items.add(7)
-    assert items.items()[-1] == 7
-    assert len(items.items()) <= 4
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 9, 10, 16, 17])
+def test_a_decimated_list_filled_anew_keeps_and_goes_on_as_one_that_grew(count: int) -> None:
+    grown, filled = Decimated[int](4), Decimated[int](4)
+    for number in range(count):
+        grown.add(10 * number)
+    made: list[int] = []
+    filled.fill(count, lambda number: made.append(number) or 10 * number)
+    assert len(made) <= 5
+    for number in range(count, count + 9):
+        assert filled.items() == grown.items()
+        grown.add(10 * number)
+        filled.add(10 * number)
