@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array
-from slam3r_ros.engine.loops.correction import Correction
-from slam3r_ros.engine.loops.place import Loop, Place, View, loop_between, place_of
+from slam3r_ros.engine.loops.correction import Correction, moved_poses
+from slam3r_ros.engine.loops.place import UNKNOWN_DEVIATION, Loop, Place, View, loop_between, place_of
 from slam3r_ros.engine.loops.pose_graph import Edges, optimised
 from slam3r_ros.engine.loops.similarities import Similarities
 
@@ -49,6 +49,16 @@ class _Found:
 
     place: Place
     loops: list[Loop]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relocated:
+    """Where a frame is by the places remembered."""
+
+    T_world_camera: Array
+    """(4, 4)"""
+    log_scale: float | None
+    """Of the world's length of one of the frame's own; None where it is not known."""
 
 
 class LoopClosing:
@@ -101,6 +111,21 @@ class LoopClosing:
         if not self._has_news or self._since_closing < REST:
             return None
         return self._close()
+
+    def relocate(self, view: View) -> Relocated | None:
+        """Where a keyframe is whose points are in its own axes and lengths, by the places that look like it; None where
+        none shows the same."""
+        here = place_of(view)
+        loops = [loop_between(place, here) for place in most_alike(view.descriptor, self._places, COMPARED)]
+        best = max((loop for loop in loops if loop is not None), key=lambda loop: loop.matches, default=None)
+        if best is None:
+            return None
+        position = self._positions()[best.before]
+        node = self._nodes[position : position + 1]
+        T_world_camera = moved_poses(node, best.T_before_after[None])[0]
+        is_known = best.log_scale_deviation < UNKNOWN_DEVIATION
+        log_scale = best.log_scale + float(np.log(node.scales[0])) if is_known else None
+        return Relocated(T_world_camera, log_scale)
 
     def _append(self, place: Place) -> None:
         """The newest place, mapped where the world is now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,6 +101,11 @@ class Located:
     """Keyframes that see the same place from elsewhere, if it has; else none."""
 
 
+Relocate = Callable[[Image], "tuple[Array, float | None] | None"]
+"""Where an image was taken, T_world_camera (4, 4), and the logarithm of the world's length of its depths' unit, if that
+is known; None where that cannot be said."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
     """A pose by the points that are followed."""
@@ -140,11 +146,11 @@ class TrackPoses:
         if self._own_log_scale is not None:
             self._own_log_scale += float(np.log(moved.scale))
 
-    def locate(self, view: View) -> Located | None:
+    def locate(self, view: View, relocate: Relocate | None = None) -> Located | None:
         """The next frame's pose; None where the tracks say nothing of it, as at their beginning: L2W's pose holds.
 
-        Where the corners were lost, the last keyframes are looked for in this frame and the ones after it, until L2W
-        says where a frame is.
+        Where the corners were lost, the last keyframes are looked for in this frame and the ones after it, then
+        ``relocate`` is asked, until L2W says where a frame is.
         """
         if self._grey is not None and self._grey.shape != view.grey.shape:
             self.reset()
@@ -154,6 +160,8 @@ class TrackPoses:
                 self._follow(view.grey)
                 located = self._resected(view, [self._last, self._motion @ self._last])
             located = located or self._recover(view)
+            if located is None and relocate is not None and (found := relocate(Image(view.grey, view.matrix))):
+                located = self._begun_at(view, *found)
         if located is None:
             self._last = None
             if view.prior is not None and view.prior.T_camera_world is not None:
@@ -162,6 +170,17 @@ class TrackPoses:
                 self._add_keyframe(view, self._last, view.prior.log_scale)
         self._grey = view.grey
         return located
+
+    def _begun_at(self, view: View, T_world_camera: Array, log_scale: float | None) -> Located:
+        """The frame where it was found by other means; the tracks begin again there."""
+        if log_scale is None:
+            log_scale = view.prior.log_scale if view.prior is not None else self._window.newest.log_scale
+        self.reset()
+        self._last = invert_rigid(T_world_camera)
+        self._add_keyframe(view, self._last, log_scale)
+        everything = np.ones(len(self._pixels), np.bool_)
+        image = self._window.newest.image
+        return replace(self._moved_on(image, _Fit(self._last, everything, 1.0, 1.0), log_scale), is_keyframe=True)
 
     def advance(self, image: Image) -> Located | None:
         """The next frame's pose by its corners alone, where they hold and it need not become a keyframe.

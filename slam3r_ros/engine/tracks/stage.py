@@ -59,7 +59,7 @@ class TrackStage:
         Between keyframes of the tracks nothing is added to the map: their points are no better than the keyframes'.
         """
         view = self._view(keyframe)
-        located = None if view is None else self._poses.locate(view)
+        located = None if view is None else self._poses.locate(view, lambda image: self._relocated(keyframe, image))
         if view is None:
             self._poses.reset()
         if located is None and self._loops is not None:
@@ -86,6 +86,16 @@ class TrackStage:
             growth = float(np.log(correction.newest.scale))
             self._log_scales = deque((each + growth for each in self._log_scales), SCALES_REMEMBERED)
         return correction
+
+    def _relocated(self, keyframe: Keyframe, image: Image) -> tuple[Array, float | None] | None:
+        """Where a frame was taken that the tracks have lost, by the places they remember."""
+        if self._loops is None:
+            return None
+        on_host = keyframe.on_host
+        own = np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0))
+        view = PlaceView(keyframe.index, _descriptor(keyframe), image, own, on_host.confidence_camera, np.eye(4))
+        found = self._loops.relocate(view)
+        return None if found is None else (found.T_world_camera, found.log_scale)
 
     def _view(self, keyframe: Keyframe) -> View | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""
@@ -146,12 +156,16 @@ class TrackStage:
         return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.image.shape[1]
 
 
+def _descriptor(keyframe: Keyframe) -> NDArray[np.float32]:
+    """(encoder width,) what places are compared by first."""
+    return np.asarray(to_host(keyframe.local.frame.tokens.float().mean(dim=0))[0])
+
+
 def _place_view(keyframe: Keyframe, located: Located) -> PlaceView:
     """What loops are found by."""
-    descriptor = to_host(keyframe.local.frame.tokens.float().mean(dim=0))[0]
     assert keyframe.pose is not None
-    on_host, T = keyframe.on_host, keyframe.pose.T_world_camera
-    return PlaceView(keyframe.index, descriptor, located.frame.image, on_host.points_world, on_host.confidence, T)
+    on_host, T, image = keyframe.on_host, keyframe.pose.T_world_camera, located.frame.image
+    return PlaceView(keyframe.index, _descriptor(keyframe), image, on_host.points_world, on_host.confidence, T)
 
 
 def _pose_of(located: Located, width: int) -> PoseEstimate:
