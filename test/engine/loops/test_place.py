@@ -110,9 +110,7 @@ def half_known(z: NDArray[np.floating]) -> Array:
 
 def test_features_without_a_depth_are_remembered_last_and_do_no_harm() -> None:
     before, after = pose(5), pose(12)
-    places = [
-        place_of(view_of(number, image(T), half_known(depths(T)), T)) for number, T in enumerate((before, after))
-    ]
+    places = [place_of(view_of(number, image(T), half_known(depths(T)), T)) for number, T in enumerate((before, after))]
     for place in places:
         known = np.isfinite(place.log_depths)
         assert known.sum() == MOST_FEATURES  # the right half has as many
