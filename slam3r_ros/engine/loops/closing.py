@@ -74,7 +74,7 @@ class LoopClosing:
         self.closed = 0
         """Times that the world was corrected."""
         self.failure = ""
-        """Why the last search that failed did."""
+        """What to tell of the last search that failed; empty if none has."""
         self.reset()
 
     def reset(self) -> None:
@@ -111,7 +111,7 @@ class LoopClosing:
         if searching is None:
             return None
         if (error := searching.exception()) is not None:
-            self.failure = f"{type(error).__name__}: {error}"
+            self.failure = f"a keyframe could not be compared with earlier ones: {type(error).__name__}: {error}"
             self._is_broken |= self._offered_is_broken
             return None
         found = searching.result()
