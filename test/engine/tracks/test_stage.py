@@ -9,6 +9,8 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import Encoder, grey_crop
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid, transform_points
+from slam3r_ros.engine.loops.correction import Correction
+from slam3r_ros.engine.loops.similarities import Similarities
 from slam3r_ros.engine.settings import LoopSettings, PoseSettings
 from slam3r_ros.engine.tracks import stage as engine_stage
 from slam3r_ros.engine.tracks.poses import View
@@ -309,3 +311,37 @@ def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
     ratios = np.log(seen / own_points(pose(11))[1:, :, 2])
     assert ratios.std() < 0.5 * np.linspace(-0.2, 0.2, HALF).std()
     assert not result.on_host.points_world[0, 0].any()
+
+
+def test_no_place_is_remembered_where_loops_are_not_to_be_closed() -> None:
+    for close in (True, False):
+        stage = TrackStage(PoseSettings(), LoopSettings(close=close))
+        for number in range(0, 20, 2):
+            stage.refine(described(keyframe(number, pose(number))))
+            assert stage.closed_loop() is None and stage.loop_failure == ""
+        assert (stage._loops is not None and len(stage._loops._places) > 3) == close
+
+
+def described(original: Keyframe) -> Keyframe:
+    """The frame with tokens to recognise it by."""
+    tokens = torch.ones(4, 8) * original.index
+    return replace(original, local=replace(original.local, frame=replace(original.local.frame, tokens=tokens)))
+
+
+def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    for number in range(12):
+        stage.refine(described(keyframe(number, pose(number))))
+    assert stage._loops is not None
+    before, last = list(stage._log_scales), stage.refine(lost_at(12)).pose
+    moved = Similarities(np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
+    correction = Correction(np.array([0]), moved)
+    monkeypatch.setattr(stage._loops, "collect", lambda: correction)
+    assert stage.closed_loop() is correction
+    np.testing.assert_allclose(list(stage._log_scales)[: len(before)], np.array(before) + np.log(2))
+    after = stage.refine(lost_at(13)).pose
+    assert last is not None and after is not None
+    expected = correction.of_poses(np.array([13]), pose(13)[None])[0]
+    assert np.linalg.norm(after.T_world_camera[:3, 3] - expected[:3, 3]) < 0.05
+    np.testing.assert_allclose(after.T_world_camera[:3, :3], expected[:3, :3], atol=0.02)
+    assert after.scale == pytest.approx(2 * last.scale, rel=0.05)
