@@ -103,7 +103,8 @@ class LoopClosing:
         """Wait for the search and take note of what it found; how the world is to be corrected, if it is."""
         if self._searching is None:
             return None
-        found, self._searching = self._searching.result(), None
+        searching, self._searching = self._searching, None
+        found = searching.result()
         self._append(found.place)
         for loop in found.loops:
             self._note(loop)

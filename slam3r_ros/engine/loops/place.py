@@ -169,10 +169,10 @@ def likeness(before: Place, after: Place, T_after_before: Array) -> tuple[float,
     if good.sum() < 50:
         return 0.0, 0.0
     expected = before.small.ravel()[good]
-    xy = (at[good] * SMALL - 0.5).astype(np.float32)
-    found = cv2.remap(
-        after.small, xy[None], np.empty(0, np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )[0]
+    columns, rows = (at[good] * SMALL - 0.5).astype(np.float32).T[:, None].copy()
+    found = cv2.remap(after.small, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    if not (expected.std() > 0 and found.std() > 0):
+        return 0.0, float(good.mean())
     return float(np.corrcoef(expected, found)[0, 1]), float(good.mean())
 
 
