@@ -251,7 +251,7 @@ class LoopSettings:
     )
     most_places: int = setting(
         500,
-        "keyframes remembered to recognise places by, about 40 kB each; of more, every second one is forgotten",
+        "keyframes remembered to recognise places by, about 70 kB each; of more, every second one is forgotten",
         unit="keyframes",
         minimum=40,
         maximum=100_000,

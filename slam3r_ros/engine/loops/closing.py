@@ -73,6 +73,8 @@ class LoopClosing:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="loops")
         self.closed = 0
         """Times that the world was corrected."""
+        self.failure = ""
+        """Why the last search that failed did."""
         self.reset()
 
     def reset(self) -> None:
@@ -84,12 +86,12 @@ class LoopClosing:
         self._deviations: Array = np.empty((0, 7))
         self._loops: list[Loop] = []
         self._unconfirmed: list[Loop] = []
-        self._is_broken = False
+        self._is_broken = self._offered_is_broken = False
         self._has_news = False
         self._since_closing = REST
 
     def lose(self) -> None:
-        """The tracks lost the camera: the next place's way from the last one is not to be relied on."""
+        """The tracks lost the camera: the way to the place offered next is not to be relied on."""
         self._is_broken = True
 
     def offer(self, view: View) -> None:
@@ -98,20 +100,30 @@ class LoopClosing:
             return
         earlier = list(self._places[:-APART]) if len(self._places) > APART else []
         self._searching = self._executor.submit(_search, view, earlier)
+        self._offered_is_broken, self._is_broken = self._is_broken, False
 
     def collect(self) -> Correction | None:
-        """Wait for the search and take note of what it found; how the world is to be corrected, if it is."""
-        if self._searching is None:
-            return None
+        """Wait for the search and take note of what it found; how the world is to be corrected, if it is.
+
+        A keyframe whose search failed is passed over, and `failure` says why.
+        """
         searching, self._searching = self._searching, None
+        if searching is None:
+            return None
+        if (error := searching.exception()) is not None:
+            self.failure = f"{type(error).__name__}: {error}"
+            self._is_broken |= self._offered_is_broken
+            return None
         found = searching.result()
         self._append(found.place)
         for loop in found.loops:
             self._note(loop)
         self._since_closing += 1
-        if not self._has_news or self._since_closing < REST:
-            return None
-        return self._close()
+        is_full = len(self._places) > self._most
+        correction = self._close() if self._has_news and (is_full or self._since_closing >= REST) else None
+        if is_full:  # not before: loops that are to be closed lead to places that go
+            self._thin_out()
+        return correction
 
     def relocate(self, view: View) -> Relocated | None:
         """Where a keyframe is whose points are in its own axes and lengths, by the places that look like it; None where
@@ -143,12 +155,9 @@ class LoopClosing:
                 [3, 3, 1],
             )
             self._measured = Similarities.joined([self._measured, measured])
-            self._deviations = np.vstack([self._deviations, deviations * (BROKEN if self._is_broken else 1.0)])
-        self._is_broken = False
+            self._deviations = np.vstack([self._deviations, deviations * (BROKEN if self._offered_is_broken else 1.0)])
         self._nodes = Similarities.joined([self._nodes, node])
         self._places.append(place)
-        if len(self._places) > self._most:
-            self._thin_out()
 
     def _note(self, loop: Loop) -> None:
         """Believe a loop that says what another one has said lately; else wait for one."""

@@ -15,7 +15,7 @@ from slam3r_ros.engine.tracks.image import Features, Image, slopes_of
 from slam3r_ros.engine.tracks.recovery import Recovered, recover
 
 MOST_FEATURES = 300
-"""Remembered of a place, those with a depth first."""
+"""Remembered of a place, the strongest of those with a depth first."""
 SMALL = 56
 """Side of the image that is remembered, pixels."""
 FEWEST_MATCHES, LEAST_SHARE = 25, 0.6
@@ -32,7 +32,7 @@ UNKNOWN_DEVIATION = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """About 40 kB."""
+    """About 70 kB."""
 
     index: int
     """Of the frame."""
@@ -133,13 +133,11 @@ def loop_between(before: Place, after: Place) -> Loop | None:
     if recovered is None or len(recovered.pixels_after) < FEWEST_MATCHES or recovered.share < LEAST_SHARE:
         return None
     alike, shared = likeness(before, after, recovered.T_after_before)
-    if alike < LEAST_LIKENESS or shared < LEAST_SHARED:
+    if not (alike >= LEAST_LIKENESS and shared >= LEAST_SHARED):  # NaN where nothing but one grey level is seen
         return None
     log_scale, spread = _log_scale(recovered, after)
     depth = float(np.exp(np.median(recovered.log_depths_before)))
-    wrong, wrong_after = (
-        float(np.nanmedian(place.deviations[np.isfinite(place.log_depths)])) for place in (before, after)
-    )
+    wrong, wrong_after = (_deviation(place) for place in (before, after))
     T = invert_rigid(recovered.T_after_before)
     return Loop(
         before.index,
@@ -169,11 +167,17 @@ def likeness(before: Place, after: Place, T_after_before: Array) -> tuple[float,
     if good.sum() < 50:
         return 0.0, 0.0
     expected = before.small.ravel()[good]
-    columns, rows = (at[good] * SMALL - 0.5).astype(np.float32).T[:, None].copy()
-    found = cv2.remap(after.small, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    x, y = np.ascontiguousarray((at[good] * SMALL - 0.5).T[:, None], np.float32)
+    found = cv2.remap(after.small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     if not (expected.std() > 0 and found.std() > 0):
         return 0.0, float(good.mean())
     return float(np.corrcoef(expected, found)[0, 1]), float(good.mean())
+
+
+def _deviation(place: Place) -> float:
+    """A typical one of a place's depths; 0 where it has none."""
+    known = place.deviations[np.isfinite(place.log_depths)]
+    return float(np.median(known)) if len(known) else 0.0
 
 
 def _grid() -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from slam3r_ros.engine.geometry import Array
 
@@ -66,11 +67,7 @@ class Similarities:
 
     def vectors(self) -> Array:
         """(N, 7) turns (axes times radians), shifts, logarithms of the scales."""
-        odd = self.rotations - self.rotations.transpose(0, 2, 1)
-        axes = 0.5 * np.stack([odd[:, 2, 1], odd[:, 0, 2], odd[:, 1, 0]], axis=1)
-        sines = np.linalg.norm(axes, axis=1)
-        angles = np.arctan2(sines, (np.trace(self.rotations, axis1=1, axis2=2) - 1) / 2)
-        turns = axes * np.where(sines > 1e-9, angles / np.maximum(sines, 1e-9), 1.0)[:, None]
+        turns = Rotation.from_matrix(self.rotations).as_rotvec() if len(self) else np.empty((0, 3))
         return np.column_stack([turns, self.shifts, np.log(self.scales)])
 
     def moved(self, vectors: Array) -> Similarities:

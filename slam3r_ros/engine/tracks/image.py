@@ -18,7 +18,7 @@ CONTRAST, EDGE = 0.01, 20.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What is described of an image."""
+    """What is described of an image, the strongest first."""
 
     pixels: NDArray[np.float32]
     """(N, 2) x, y."""
@@ -92,4 +92,6 @@ class Image:
         keypoints, descriptors = sift.detectAndCompute(self.grey, None)
         if descriptors is None:
             return Features(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32))
-        return Features(np.array([each.pt for each in keypoints], np.float32), np.asarray(descriptors, np.float32))
+        strongest = np.argsort([-each.response for each in keypoints], kind="stable")  # OpenCV: from left to right
+        pixels = np.array([each.pt for each in keypoints], np.float32)
+        return Features(pixels[strongest], np.asarray(descriptors, np.float32)[strongest])

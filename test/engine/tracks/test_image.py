@@ -55,3 +55,14 @@ def test_an_image_is_described_once_and_only_if_asked_for(monkeypatch: pytest.Mo
     repeated = Image(whole.grey, MATRIX).features
     assert np.array_equal(repeated.pixels, features.pixels)
     assert np.array_equal(repeated.descriptors, features.descriptors)
+
+
+def test_features_come_the_strongest_first_wherever_they_are() -> None:
+    features = Image(TEXTURE[600:824, 600:824].copy(), MATRIX).features
+    assert len(features.pixels) > 800
+    first = features.pixels[:200]
+    assert (np.histogram(first[:, 0], bins=4, range=(0, 224))[0] > 20).all()  # OpenCV has them from left to right
+    faint = TEXTURE[600:824, 600:824].astype(np.float64)
+    faint[:, 112:] = 128 + 0.2 * (faint[:, 112:] - 128)
+    halves = Image(faint.astype(np.uint8), MATRIX).features.pixels[:, 0] > 112
+    assert halves[: len(halves) // 4].mean() < 0.1 < 0.8 < halves[-len(halves) // 4 :].mean()
