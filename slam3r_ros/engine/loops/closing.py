@@ -73,8 +73,6 @@ class LoopClosing:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="loops")
         self.closed = 0
         """Times that the world was corrected."""
-        self.failure = ""
-        """Why the last search that failed did."""
         self.reset()
 
     def reset(self) -> None:
@@ -105,16 +103,16 @@ class LoopClosing:
     def collect(self) -> Correction | None:
         """Wait for the search and take note of what it found; how the world is to be corrected, if it is.
 
-        A keyframe whose search failed is passed over, and `failure` says why.
+        Raises what a search raised; the keyframe is passed over then.
         """
         searching, self._searching = self._searching, None
         if searching is None:
             return None
-        if (error := searching.exception()) is not None:
-            self.failure = f"{type(error).__name__}: {error}"
+        try:
+            found = searching.result()
+        except Exception:
             self._is_broken |= self._offered_is_broken
-            return None
-        found = searching.result()
+            raise
         self._append(found.place)
         for loop in found.loops:
             self._note(loop)
