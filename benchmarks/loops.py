@@ -19,6 +19,8 @@ from slam3r_ros.networks.cpu import prepare_process
 
 prepare_process()  # before torch is imported, as in the node
 
+import torch  # noqa: E402
+
 from benchmarks.accuracy import Group, protocol_for, public_words  # noqa: E402
 from benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences  # noqa: E402
 from benchmarks.machine import ROOT  # noqa: E402
@@ -106,12 +108,12 @@ def document(rows: Sequence[tuple[str, str, Row, Row]]) -> str:
     lines = [
         "# What closing loops is worth",
         "",
-        f"{datetime.now(timezone.utc):%Y-%m-%d}, commit {commit_of_code()}, {this_machine('cpu').text}: `{command}`",
+        f"{datetime.now(timezone.utc):%Y-%m-%d}, commit {commit_of_code()}, {this_machine(torch.device('cpu')).text}: `{command}`",
         "",
-        "`loops.close` false -> true, otherwise the node's settings, known intrinsics, embedded weights. ATE in % of the",
-        "path (after alignment), accuracy and completeness of the map in cm. `out and back`: the images and then the same",
-        f"backwards; `jump`: at {JUMP_AT:.0%} of the images the camera is suddenly back at {JUMP_TO:.0%}; `as it is`: as",
-        "recorded.",
+        "`loops.close` false -> true, otherwise the node's settings, known intrinsics, embedded weights. ATE in % of",
+        "the path (after alignment), accuracy and completeness of the map in cm. `out and back`: the images and then",
+        f"the same backwards; `jump`: at {JUMP_AT:.0%} of the images the camera is suddenly back at {JUMP_TO:.0%}; "
+        "`as it is`: as recorded.",
         "",
         "| way | sequence | tracked % | ATE % | accuracy cm | completeness cm |",
         "|---|---|---:|---:|---:|---:|",

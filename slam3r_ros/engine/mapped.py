@@ -9,7 +9,7 @@ import numpy as np
 from slam3r_ros.engine.loops.correction import Correction
 from slam3r_ros.engine.settings import MapSettings
 from slam3r_ros.engine.trajectory import Trajectory
-from slam3r_ros.engine.types import Keyframe, KeyframeRecord, MapPoints
+from slam3r_ros.engine.types import Keyframe, KeyframeRecord, MapPoints, MapUpdate
 from slam3r_ros.engine.world_map import WorldMap
 
 
@@ -22,6 +22,7 @@ class Mapped:
         self.trajectory = Trajectory()
         self.records: list[KeyframeRecord] = []
         """Of every keyframe that ever entered the buffering set, in order of entering."""
+        self._is_corrected = False
 
     def record(self, keyframe: Keyframe) -> KeyframeRecord:
         """Take note of a keyframe that enters the buffering set."""
@@ -39,8 +40,14 @@ class Mapped:
         colours = keyframe.local.frame.image[kept]
         return self.map.add(on_host.points_world[kept], colours, on_host.confidence[kept], keyframe.index)
 
+    def told(self, update: MapUpdate) -> MapUpdate:
+        """The update, which leaves the engine now; the first since a loop was closed says that it was."""
+        update, self._is_corrected = replace(update, is_corrected=self._is_corrected), False
+        return update
+
     def correct(self, correction: Correction) -> None:
         """Move everything as a closed loop says."""
         self.trajectory.correct(correction)
         self.records = [replace(each, pose=correction.of_pose(each.index, each.pose)) for each in self.records]
         self.map.correct(correction)
+        self._is_corrected = True

@@ -129,7 +129,6 @@ class Slam:
         self._tracks = TrackStage(settings.pose, settings.loops) if settings.pose.tracks == "on" else None
         self._asks_tracks = self._tracks is not None and settings.register.only_keyframes
         self._mapped = Mapped(settings.map)
-        self._is_corrected = False
         self._status = SlamStatus(voxel_size=settings.map.voxel_size)
 
     def _advance(self, *, ended: bool) -> list[MapUpdate]:
@@ -143,8 +142,6 @@ class Slam:
             for ready in self._rounds.ready(self._ring.newest, reach, ended):
                 updates += self._track(ready) if self._asks_tracks and not ready.is_head else self._register(ready)
             self._ring.discard_before(oldest_needed(self._ring, self._rounds.oldest_pending, stride, window.radius))
-        if updates and self._is_corrected:
-            self._is_corrected, updates[0] = False, replace(updates[0], is_corrected=True)
         return updates
 
     def _encode(self, frames: Sequence[Frame | PreparedFrame]) -> list[EncodedFrame]:
@@ -256,7 +253,7 @@ class Slam:
             self._status.state = State.TRACKING
             self._status.reason = f"between keyframes: {pose.inlier_fraction:.0%} of the image tracks fit the pose"
             self._mapped.trajectory.append(frame.index, frame.stamp_ns, pose)
-            updates.append(MapUpdate.between_keyframes(frame, pose))
+            updates.append(self._mapped.told(MapUpdate.between_keyframes(frame, pose)))
         return updates
 
     def _register(self, ready: Round) -> list[MapUpdate]:
@@ -277,13 +274,13 @@ class Slam:
         """Correct the world if the camera has come back to where it had been."""
         with self._clock.stage("loops"):
             correction = None if self._tracks is None else self._tracks.closed_loop()
+            self._thrift.note("" if self._tracks is None else self._tracks.loop_failure)
             if correction is None:
                 return
             assert self._buffer is not None
             self._mapped.correct(correction)
             self._buffer.correct(correction)
             self._status.loops_closed += 1
-            self._is_corrected = True
 
     def _world_points(self, ready: Round) -> list[Keyframe]:
         """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
@@ -396,4 +393,4 @@ class Slam:
         assert self._buffer is not None
         self._status.map_points, self._status.voxel_size = len(self._mapped.map), self._mapped.map.voxel_size
         self._status.keyframes = len(self._buffer)
-        return MapUpdate.of(keyframe, added, records)
+        return self._mapped.told(MapUpdate.of(keyframe, added, records))

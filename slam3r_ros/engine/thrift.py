@@ -26,6 +26,11 @@ class Thrift:
         self.notices: tuple[str, ...] = ()
         """What had to be done, in order."""
 
+    def note(self, text: str) -> None:
+        """Have another notice among these, unless it is empty or there already."""
+        if text and text not in self.notices:
+            self.notices += (text,)
+
     @property
     def together(self) -> int | None:
         """Most frames that go through a network at once; None while there is no limit."""

@@ -348,6 +348,7 @@ class SlamStatus:
     voxel_size: float = 0.0
     """Present side of a voxel, scene units."""
     warnings: tuple[str, ...] = ()
-    """What the engine had to do since its start because the device's memory was full, in order."""
+    """What did not go as it should since the engine's start: what had to be done because the device's memory was full,
+    and how a search for a loop failed, in order."""
     stage_ms: dict[str, float] = field(default_factory=dict)
     """Milliseconds of each stage, a moving average."""

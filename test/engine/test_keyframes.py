@@ -1,14 +1,19 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from synthetic import textured_image
+from torch import Tensor
 
 from slam3r_ros.engine.encode import Encoder
+from slam3r_ros.engine.geometry import rigid
 from slam3r_ros.engine.keyframes import BufferingSet
 from slam3r_ros.engine.l2w import Registrar, registered_keyframes
+from slam3r_ros.engine.loops.correction import Correction
+from slam3r_ros.engine.loops.similarities import Similarities, rotations_of
 from slam3r_ros.engine.settings import KeyframeSettings
-from slam3r_ros.engine.types import Frame, Keyframe, LocalPointmap
+from slam3r_ros.engine.types import Frame, Keyframe, LocalPointmap, PoseEstimate
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.weights import Networks
 
@@ -108,3 +113,76 @@ def test_a_smaller_buffer_keeps_of_each_keyframe_what_is_its_own(
     for position, index in enumerate(buffer.indices):
         assert (buffer[position].points_world == float(index)).all() or index < 3
     assert [buffer.shrink(), buffer.shrink()] == [2, 0]
+
+
+def world_points(seed: int) -> Tensor:
+    """(32, 32, 3), the first of them invalid."""
+    points = torch.randn(32, 32, 3, generator=torch.Generator().manual_seed(seed))
+    points[0] = 0
+    return points
+
+
+def placed(keyframe: Keyframe, index: int, confidence: float = 2.0) -> Keyframe:
+    """With points, tokens and a pose of its own."""
+    frame = at(keyframe, index, confidence)
+    tokens = torch.randn(frame.local.frame.tokens.shape, generator=torch.Generator().manual_seed(1000 + index))
+    local = replace(frame.local, frame=replace(frame.local.frame, tokens=tokens))
+    pose = PoseEstimate(rigid(np.eye(3), [index, 0, 0]), 30.0, 1.0, 0.1, 1.0, 0.0)
+    return replace(frame, local=local, points_world=world_points(index), pose=pose)
+
+
+def moved_with(keyframe: Keyframe, correction: Correction) -> Keyframe:
+    """As if it had been mapped in the corrected world."""
+    points = keyframe.points_world.reshape(-1, 3)
+    indices = np.full(len(points), keyframe.index)
+    moved = torch.from_numpy(correction.of_points(indices, points.numpy())).reshape(keyframe.points_world.shape)
+    moved[0] = 0
+    return replace(keyframe, points_world=moved, pose=correction.of_pose(keyframe.index, keyframe.pose))
+
+
+@pytest.mark.parametrize("strategy", ["fifo", "reservoir"])
+@torch.inference_mode()
+def test_a_corrected_buffer_is_that_of_corrected_keyframes(
+    tiny_networks: Networks, keyframe: Keyframe, strategy: str
+) -> None:
+    turns = rotations_of(np.array([[0, 0, 0], [0.3, -0.2, 1.0], [0, 2.0, 0]]))
+    moved = Similarities(turns, np.array([[0, 0, 0], [1.0, 2, 3], [-4.0, 0, 1]]), np.array([1.0, 1.5, 0.7]))
+    correction = Correction(np.array([0, 9, 13]), moved)
+    registrar = Registrar(tiny_networks.l2w, normalise_input=False)
+    settings = KeyframeSettings(buffer_size=8, strategy=strategy, interval=2)
+    frames = [placed(keyframe, index, 2.0 + index % 5) for index in range(0, 21)]
+    corrected = [moved_with(frame, correction) for frame in frames]
+    one, other = (
+        BufferingSet([given[index] for index in (0, 2, 4)], 2, settings, registrar) for given in (frames, corrected)
+    )
+    for first, last in ((5, 12), (13, 18)):  # of which the last few are pending
+        for index in range(first, last + 1):
+            one.offer([frames[index]], [True])
+            other.offer([corrected[index]], [True])
+    assert len(one) == 8 and len(one._pending) > 0
+    one.correct(correction)
+
+    def assert_same() -> None:
+        assert one.indices == other.indices
+        for position in range(len(one)):
+            got, expected = one[position], other[position]
+            torch.testing.assert_close(got.points_world, expected.points_world, atol=1e-5, rtol=1e-5)
+            assert not got.points_world[0].any() and got.points_world[1:].any()
+            assert torch.equal(got.local.frame.tokens, expected.local.frame.tokens)
+            assert got.pose is not None and expected.pose is not None
+            np.testing.assert_allclose(got.pose.T_world_camera, expected.pose.T_world_camera)
+            assert got.pose.scale == expected.pose.scale
+        positions = list(range(len(one)))
+        got_scene, expected_scene = one.scene(positions), other.scene(positions)
+        torch.testing.assert_close(got_scene.embedding, expected_scene.embedding, atol=1e-4, rtol=1e-4)
+        for got_part, expected_part in zip(got_scene.layer.tensors, expected_scene.layer.tensors, strict=True):
+            torch.testing.assert_close(got_part, expected_part, atol=1e-4, rtol=1e-4)
+        assert torch.equal(one.candidates.layer.features, other.candidates.layer.features)
+
+    assert_same()
+    before = one.indices
+    entered = [one.offer([frame], [True]) for frame in corrected[19:21]]
+    assert any(entered) and one.indices != before  # one that was pending
+    for frame in corrected[19:21]:
+        other.offer([frame], [True])
+    assert_same()

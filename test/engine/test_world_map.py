@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slam3r_ros.engine import voxel_table, world_map
+from slam3r_ros.engine.loops.correction import Correction
+from slam3r_ros.engine.loops.similarities import Similarities
 from slam3r_ros.engine.settings import MapSettings
 from slam3r_ros.engine.types import MapPoints
 from slam3r_ros.engine.voxel_table import CHUNK, VoxelTable, voxel_keys
@@ -226,3 +228,81 @@ def test_voxel_keys_differ_for_voxels_that_differ():
     cells = np.unique(rng.integers(-(2**19), 2**19, (100_000, 3)), axis=0)
     keys, has_key = voxel_keys((cells + 0.5).astype(np.float32), 1.0)
     assert has_key.all() and len(np.unique(keys)) == len(cells)
+
+
+# ---- closed loops ------------------------------------------------------------------------------------------------
+
+
+def correction(indices: list[int], shifts: list[list[float]], scales: list[float] | None = None) -> Correction:
+    count = len(indices)
+    turns = np.tile(np.eye(3), (count, 1, 1))
+    return Correction(
+        np.array(indices), Similarities(turns, np.array(shifts, float), np.array(scales or [1.0] * count))
+    )
+
+
+def rows(points: MapPoints) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in np.column_stack([points.points_world, points.colours, points.confidence])}
+
+
+def test_points_move_with_the_frame_that_told_them_and_keep_colour_and_confidence(monkeypatch):
+    monkeypatch.setattr(world_map, "CHUNK", 700)
+    fast, expected = WorldMap(MapSettings(voxel_size=0.001)), set()
+    shifts, scales = [[0.0, 0, 0], [0.0, 40, 0], [8.0, 0, 16]], [1.0, 1.0, 2.0]
+    for frame in (3, 5, 8, 9, 30):
+        points, colours, confidence = random_points(frame, 500)
+        confidence += np.arange(500, dtype=np.float32) / 1000
+        fast.add(points, colours, confidence, frame)
+    stored = [set(map(tuple, random_points(frame, 500)[0])) for frame in (3, 5, 8, 9, 30)]
+    part = np.array([0, 0, 1, 1, 2])  # of the keyframes 4, 8 and 10
+    before = fast.points()
+    for row in np.column_stack([before.points_world, before.colours, before.confidence]):
+        told_by = next(number for number, points in enumerate(stored) if tuple(row[:3]) in points)
+        moved = np.float32(scales[part[told_by]]) * row[:3] + np.array(shifts[part[told_by]], np.float32)
+        expected.add((*moved.astype(np.float32), *row[3:]))
+    fast.correct(correction([4, 8, 10], shifts, scales))
+    after = rows(fast.points())
+    assert len(fast) == len(before) == len(expected) > 2000
+    np.testing.assert_allclose(sorted(after), sorted(expected), atol=1e-6)
+
+
+def test_a_correction_of_nothing_changes_nothing():
+    fast = WorldMap(MapSettings(voxel_size=0.02))
+    for frame in range(4):
+        fast.add(*random_points(frame, 3000), frame)
+    before = fast.points()
+    fast.correct(correction([0, 2], [[0, 0, 0], [0, 0, 0]]))
+    after = fast.points()
+    assert np.array_equal(before.points_world, after.points_world) and np.array_equal(before.colours, after.colours)
+    assert np.array_equal(before.confidence, after.confidence)
+    empty = WorldMap(MapSettings())
+    empty.correct(correction([0], [[1, 0, 0]]))
+    assert len(empty) == 0
+
+
+def test_points_that_meet_become_the_more_confident_one_and_move_on_with_its_frame():
+    fast = WorldMap(MapSettings(voxel_size=1.0))
+    fast.add(np.float32([[0.5, 0.5, 0.5], [9.5, 0.5, 0.5]]), np.uint8([[1, 1, 1], [2, 2, 2]]), np.float32([3, 4]), 1)
+    fast.add(np.float32([[5.6, 0.5, 0.5], [14.5, 0.5, 0.5]]), np.uint8([[3, 3, 3], [4, 4, 4]]), np.float32([5, 2]), 7)
+    fast.correct(correction([0, 7], [[0, 0, 0], [-5.0, 0, 0]]))
+    got = fast.points()
+    assert got.colours.tolist() == [[3, 3, 3], [2, 2, 2]] and got.confidence.tolist() == [5, 4]
+    np.testing.assert_allclose(got.points_world[:, 0], [0.6, 9.5], rtol=1e-6)
+    assert len(fast.add(np.float32([[0.7, 0.2, 0.2]]), np.uint8([[9, 9, 9]]), np.float32([1]), 8)) == 0
+    fast.correct(correction([0, 7], [[0, 0, 0], [0, 2.0, 0]]))  # each with the frame that told it
+    np.testing.assert_allclose(fast.points().points_world[:, 1], [2.5, 0.5])
+
+
+def test_after_many_corrections_the_map_is_bounded_and_still_the_best_of_every_voxel(monkeypatch):
+    monkeypatch.setattr(world_map, "RESERVED_POINTS", 100)
+    fast, random = WorldMap(MapSettings(voxel_size=0.02, maximum_points=2000)), np.random.default_rng(0)
+    for frame in range(30):
+        fast.add(*random_points(frame, 400), frame)
+        if frame % 3 == 2:
+            moved = random.normal(0, 0.05, (2, 3)).tolist()
+            fast.correct(correction([0, frame], moved, [float(np.exp(random.normal(0, 0.1))), 1.0]))
+        assert len(fast) <= 2000
+        points = fast.points().points_world
+        cells = np.floor(points.astype(float) * (1 / fast.voxel_size))
+        assert len(np.unique(cells, axis=0)) == len(points)
+    assert fast.memory_bytes < 2_000_000

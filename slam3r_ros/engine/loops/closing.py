@@ -73,6 +73,8 @@ class LoopClosing:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="loops")
         self.closed = 0
         """Times that the world was corrected."""
+        self.failure = ""
+        """What to tell of the last search that failed; empty if none has."""
         self.reset()
 
     def reset(self) -> None:
@@ -103,16 +105,16 @@ class LoopClosing:
     def collect(self) -> Correction | None:
         """Wait for the search and take note of what it found; how the world is to be corrected, if it is.
 
-        Raises what a search raised; the keyframe is passed over then.
+        A keyframe whose search failed is passed over, and `failure` says why.
         """
         searching, self._searching = self._searching, None
         if searching is None:
             return None
-        try:
-            found = searching.result()
-        except Exception:
+        if (error := searching.exception()) is not None:
+            self.failure = f"a keyframe could not be compared with earlier ones: {type(error).__name__}: {error}"
             self._is_broken |= self._offered_is_broken
-            raise
+            return None
+        found = searching.result()
         self._append(found.place)
         for loop in found.loops:
             self._note(loop)

@@ -87,6 +87,11 @@ class TrackStage:
             self._log_scales = deque((each + growth for each in self._log_scales), SCALES_REMEMBERED)
         return correction
 
+    @property
+    def loop_failure(self) -> str:
+        """What to tell of the last search for a loop that failed; empty if none has."""
+        return "" if self._loops is None else self._loops.failure
+
     def _relocated(self, keyframe: Keyframe, image: Image) -> tuple[Array, float | None] | None:
         """Where a frame was taken that the tracks have lost, by the places they remember."""
         if self._loops is None:
@@ -95,7 +100,10 @@ class TrackStage:
         own = np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0))
         view = PlaceView(keyframe.index, _descriptor(keyframe), image, own, on_host.confidence_camera, np.eye(4))
         found = self._loops.relocate(view)
-        return None if found is None else (found.T_world_camera, found.log_scale)
+        if found is None:
+            return None
+        self._loops.lose()  # the way here is no longer that of the tracks
+        return found.T_world_camera, found.log_scale
 
     def _view(self, keyframe: Keyframe) -> View | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
-from slam3r_ros.engine.geometry import Array, invert_rigid, rigid
+from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, rigid
 from slam3r_ros.engine.tracks import poses as engine_poses
 from slam3r_ros.engine.tracks import window
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, cost_of
@@ -487,3 +487,50 @@ def test_memory_is_bounded_and_reset_forgets() -> None:
     for one, other in zip(first[0], second[0], strict=True):
         assert (one is None) == (other is None)
         assert one is None or other is None or np.array_equal(one.T_world_camera, other.T_world_camera)
+
+
+MOVED = Similarity(1.7, cv2.Rodrigues(np.array([0.3, -0.8, 0.2]))[0], np.array([4.0, 1.0, -2.0]))
+"""Of the world."""
+
+
+def moved_view(view: View) -> View:
+    """The view as L2W sees it in a world that has been moved."""
+    return view if view.prior is None else replace(view, prior=view.prior.transformed(MOVED))
+
+
+@pytest.mark.parametrize("prior", [True, False])
+def test_after_the_world_was_moved_the_poses_are_the_moved_ones(prior: bool) -> None:
+    (tracks, _, random), (other, _, other_random) = started(14), started(14)
+    other.transform(MOVED)
+    for number in range(14, 26):
+        view = view_of(pose(number), random, noise=0.02, prior=prior)
+        moved = moved_view(view_of(pose(number), other_random, noise=0.02, prior=prior))
+        if number in (17, 18):
+            expected, found = tracks.advance(alone(view)), other.advance(alone(moved))
+            assert (expected is None) == (found is None)
+        if number not in (17, 18) or expected is None or found is None:
+            expected, found = tracks.locate(view), other.locate(moved)
+        assert expected is not None and found is not None
+        np.testing.assert_allclose(found.T_world_camera[:3, 3], MOVED.apply(expected.T_world_camera[:3, 3]), atol=5e-3)
+        turned = MOVED.rotation @ expected.T_world_camera[:3, :3]
+        np.testing.assert_allclose(found.T_world_camera[:3, :3], turned, atol=2e-3)
+        assert found.scale == pytest.approx(1.7 * expected.scale, rel=2e-3)
+        assert (found.is_keyframe, found.points) == (expected.is_keyframe, expected.points)
+        np.testing.assert_allclose(found.depths, 1.7 * expected.depths, rtol=5e-3)
+
+
+def test_what_was_lost_is_found_again_in_the_moved_world() -> None:
+    tracks, last, random = started()
+    there = replace(
+        last,
+        T_world_camera=rigid(MOVED.rotation @ last.T_world_camera[:3, :3], MOVED.apply(last.T_world_camera[:3, 3])),
+    )
+    assert tracks.locate(dark(view_of(pose(10), random, prior=False))) is None
+    tracks.transform(MOVED)
+    found = tracks.locate(view_of(pose(14), random, noise=0.01, prior=False))
+    assert np.linalg.norm(way(there, found) - 1.7 * true_way(pose(9), pose(14))) < 0.03
+    assert found is not None and found.scale == pytest.approx(1.7 * SCALE, rel=0.06)
+
+
+def test_tracks_that_have_not_begun_can_be_moved_too() -> None:
+    TrackPoses().transform(MOVED)

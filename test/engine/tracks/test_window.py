@@ -1,7 +1,11 @@
 import numpy as np
+import pytest
 
-from slam3r_ros.engine.geometry import Array, rigid, transform_points
+from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, rigid, transform_points
+from slam3r_ros.engine.loops.similarities import rotations_of
+from slam3r_ros.engine.tracks.bundle_adjustment import adjust, cost_of
 from slam3r_ros.engine.tracks.image import Image
+from slam3r_ros.engine.tracks.prior import Prior
 from slam3r_ros.engine.tracks.window import FIXED_KEYFRAMES, WINDOW_KEYFRAMES, WINDOW_POINTS, Sighting, TrackWindow
 
 POINTS = np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 4], (40, 3))
@@ -196,3 +200,39 @@ def test_partners_see_much_of_the_same_from_farthest_and_half_as_far() -> None:
     assert seeing([1], [0]).partners() == []
     assert seeing([0.3, 0.3, 0.5, 0.5, 1], [0, 1, 2, 3, 4]).partners() == [2, 3]  # others see too little
     assert seeing([0.3, 0.3, 1], [0, 1, 2]).partners() == []
+
+
+MOVED = Similarity(2.5, rotations_of(np.array([[0.4, -1.0, 0.3]]))[0], np.array([5.0, -2.0, 1.0]))
+"""Of the world."""
+
+
+def test_a_window_that_moves_with_the_world_explains_what_it_sees_as_well_as_before() -> None:
+    window, random = TrackWindow(), np.random.default_rng(3)
+    for number in range(WINDOW_KEYFRAMES):
+        T = rigid(rotations_of(random.normal(0, 0.02, (1, 3)))[0], [-0.1 * number, 0.02 * number, 0])
+        slopes, log_depths = slopes_and_depths(T, POINTS)
+        slopes += random.normal(0, 1e-3, slopes.shape)
+        own = log_depths - 0.3 + random.normal(0, 0.05, len(log_depths))
+        followed = len(window.followed)
+        said = T @ rigid(rotations_of(random.normal(0, 0.05, (1, 3)))[0], random.normal(0, 0.1, 3))
+        prior = (None, Prior(None, 0.25, 0.8), Prior(said, 0.35, 0.5))[number % 3]
+        sighting = Sighting(slopes[:followed], own[:followed], T, 0.3, prior, IMAGE)
+        window.add(sighting, slopes[followed:], own[followed:], log_depths[followed:] + 0.01)
+    points, (problem, estimate) = window.points_world(), window.problem(1e-3)
+    seen = [window.seen_by(number) for number in range(WINDOW_KEYFRAMES)]
+    partners, cost = window.partners(), cost_of(problem, estimate)
+    window.transform(MOVED)
+    np.testing.assert_allclose(window.points_world(), MOVED.apply(points), atol=1e-9)
+    moved_problem, moved_estimate = window.problem(1e-3)
+    assert cost_of(moved_problem, moved_estimate) == pytest.approx(cost, rel=1e-9) and cost > 10
+    for number, (slopes, log_depths) in enumerate(seen):
+        np.testing.assert_array_equal(window.seen_by(number)[0], slopes)
+        np.testing.assert_allclose(window.seen_by(number)[1], log_depths + np.log(2.5), atol=1e-9)
+    assert window.partners() == partners
+    # What is adjusted after it is what was adjusted before it, moved.
+    one, other = adjust(problem, estimate, 8), adjust(moved_problem, moved_estimate, 8)
+    np.testing.assert_allclose(other.log_scales, one.log_scales + np.log(2.5), atol=1e-5)
+    np.testing.assert_allclose(other.log_depths, one.log_depths + np.log(2.5), atol=1e-5)
+    centres = [np.stack([invert_rigid(T)[:3, 3] for T in each.T_camera_world]) for each in (one, other)]
+    np.testing.assert_allclose(centres[1], MOVED.apply(centres[0]), atol=1e-4)
+    assert np.abs(one.T_camera_world - estimate.T_camera_world).max() > 1e-3

@@ -1,0 +1,53 @@
+import numpy as np
+
+from slam3r_ros.engine.geometry import Array, rigid
+from slam3r_ros.engine.loops.correction import Correction
+from slam3r_ros.engine.loops.similarities import Similarities
+from slam3r_ros.engine.trajectory import FIRST_POSES, Trajectory
+from slam3r_ros.engine.types import PoseEstimate
+
+
+def at(x: float) -> Array:
+    return rigid(np.eye(3), [x, 0, 0])
+
+
+def walked(count: int) -> Trajectory:
+    """Every second frame was tracked."""
+    trajectory = Trajectory()
+    for number in range(count):
+        trajectory.append(2 * number, 1_000 * number, PoseEstimate(at(number), 100.0, 1.0, 0.1, 1.0, 0.0))
+    return trajectory
+
+
+def test_it_grows_without_an_end_and_forgets_nothing() -> None:
+    count = 2 * FIRST_POSES + 3
+    poses = walked(count).poses()
+    assert [pose.stamp_ns for pose in poses] == [1_000 * number for number in range(count)]
+    assert [pose.T_world_camera[0, 3] for pose in poses] == list(range(count))
+    assert len(walked(count)) == count and isinstance(poses[0].stamp_ns, int)
+    assert walked(0).poses() == [] and len(walked(0)) == 0
+
+
+def test_poses_move_with_the_keyframe_before_them_and_stamps_stay() -> None:
+    trajectory = walked(FIRST_POSES + 10)
+    shifts = np.array([[0.0, 0, 0], [0, 5, 0]])
+    moved = Similarities(np.tile(np.eye(3), (2, 1, 1)), shifts, np.array([1.0, 3.0]))
+    trajectory.correct(Correction(np.array([4, 9]), moved))
+    for number, pose in enumerate(trajectory.poses()):
+        expected = [number, 0, 0] if 2 * number < 9 else [3 * number, 5, 0]
+        assert pose.T_world_camera[:3, 3].tolist() == expected and pose.stamp_ns == 1_000 * number
+    trajectory.append(5000, 7, PoseEstimate(at(-1), 100.0, 1.0, 0.1, 1.0, 0.0))
+    assert trajectory.poses()[-1].T_world_camera[0, 3] == -1
+    empty = walked(0)
+    empty.correct(Correction(np.array([4, 9]), moved))
+    assert empty.poses() == []
+
+
+def test_what_was_handed_out_does_not_change_and_changes_nothing() -> None:
+    trajectory = walked(3)
+    first = trajectory.poses()
+    still = Similarities.of_poses(at(1)[None])
+    trajectory.correct(Correction(np.array([0]), still))
+    assert [pose.T_world_camera[0, 3] for pose in first] == [0, 1, 2]
+    trajectory.poses()[1].T_world_camera[:] = 7
+    assert [pose.T_world_camera[0, 3] for pose in trajectory.poses()] == [1, 2, 3]
