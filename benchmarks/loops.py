@@ -105,10 +105,11 @@ def reordered(sequence: ImageSequence, order: Sequence[int]) -> ImageSequence:
 def document(rows: Sequence[tuple[str, str, Row, Row]]) -> str:
     """The whole file."""
     command = shlex.join(["python", "-m", "benchmarks.loops", *public_words(sys.argv[1:])])
+    machine = this_machine(torch.device("cpu")).text
     lines = [
         "# What closing loops is worth",
         "",
-        f"{datetime.now(timezone.utc):%Y-%m-%d}, commit {commit_of_code()}, {this_machine(torch.device('cpu')).text}: `{command}`",
+        f"{datetime.now(timezone.utc):%Y-%m-%d}, commit {commit_of_code()}, {machine}: `{command}`",
         "",
         "`loops.close` false -> true, otherwise the node's settings, known intrinsics, embedded weights. ATE in % of",
         "the path (after alignment), accuracy and completeness of the map in cm. `out and back`: the images and then",

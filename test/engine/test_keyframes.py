@@ -150,7 +150,7 @@ def test_a_corrected_buffer_is_that_of_corrected_keyframes(
     correction = Correction(np.array([0, 9, 13]), moved)
     registrar = Registrar(tiny_networks.l2w, normalise_input=False)
     settings = KeyframeSettings(buffer_size=8, strategy=strategy, interval=2)
-    frames = [placed(keyframe, index, 2.0 + index % 5) for index in range(0, 21)]
+    frames = [placed(keyframe, index, 2.0 + index % 5) for index in range(21)]
     corrected = [moved_with(frame, correction) for frame in frames]
     one, other = (
         BufferingSet([given[index] for index in (0, 2, 4)], 2, settings, registrar) for given in (frames, corrected)
