@@ -23,7 +23,7 @@ from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.weights import WeightsError
 from slam3r_ros.tools.run import setting_values
 
-EXTRA_MISSING = "slam3r_ros evaluate: needs the packages evo and scipy: pip install 'slam3r_ros[evaluation]'"
+EXTRA_MISSING = "slam3r_ros evaluate: needs the package evo: pip install 'slam3r_ros[evaluation]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
         from slam3r_ros.evaluation.evaluate import Options
         from slam3r_ros.evaluation.session import Session, make_directory, write_files
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("evo", "scipy"):
+        if error.name is None or error.name.partition(".")[0] != "evo":
             raise
         print(EXTRA_MISSING, file=sys.stderr)
         return 2

@@ -169,6 +169,8 @@ def likeness(before: Place, after: Place, T_after_before: Array) -> tuple[float,
     expected = before.small.ravel()[good]
     x, y = np.ascontiguousarray((at[good] * SMALL - 0.5).T[:, None], np.float32)
     found = cv2.remap(after.small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    if not (expected.std() > 0 and found.std() > 0):
+        return 0.0, float(good.mean())
     return float(np.corrcoef(expected, found)[0, 1]), float(good.mean())
 
 

@@ -46,7 +46,7 @@ def test_cameras_stay_cameras() -> None:
 
 
 def test_a_point_is_seen_after_it_where_it_was_seen_before() -> None:
-    poses, at_camera = some_poses(len(FRAMES)), RANDOM.normal([0, 0, 4], 1, (len(FRAMES), 3))
+    poses, at_camera = some_poses(len(FRAMES)), RANDOM.normal(size=(len(FRAMES), 3)) + np.array([0, 0, 4])
     points = np.einsum("nij,nj->ni", poses[:, :3, :3], at_camera) + poses[:, :3, 3]
     moved_points = CORRECTION.of_points(FRAMES, points.astype(np.float32))
     moved = CORRECTION.of_poses(FRAMES, poses)

@@ -114,7 +114,7 @@ def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_m
 def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
     locate = stage._poses.locate
-    monkeypatch.setattr(stage._poses, "locate", lambda view: views.append(view) or locate(view))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
     stage.refine(lost_at(0))
     assert views[-1].prior is None  # no frame before it
     factors = [1.0, 1.2, 0.9, 5.0, 1.1]
@@ -141,7 +141,7 @@ def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: 
 def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
     locate = stage._poses.locate
-    monkeypatch.setattr(stage._poses, "locate", lambda view: views.append(view) or locate(view))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
     for number in range(3):
         stage.refine(keyframe(number, pose(number)))
     for number in range(3, 9):  # its own points are there, but how large they are is not known
