@@ -157,11 +157,11 @@ class Outputs:
         Raises SettingError naming a value that cannot be a scale.
         """
         self.scale.set(metres_per_unit)
+        self._odometry.forget()
         self.renew(slam)
 
     def renew(self, slam: Slam) -> None:
         """What was published of the whole map has changed: publish it once more."""
-        self._odometry.forget()
         unit, trajectory = self.scale.unit, slam.trajectory()
         records = [record for record in slam.keyframes() if record.pose is not None]
 

@@ -1,0 +1,177 @@
+"""What is published once a loop was closed: the whole map anew, and no motion from one world into another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import Pose, PoseArray
+from nav_msgs.msg import Odometry, Path
+from outputs_harness import FRAME_VALUE, Scene, moved, update
+from ros_harness import FIRST_NS, FRAME, wait_until
+from sensor_msgs.msg import PointCloud2
+
+from slam3r_ros.engine.types import KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, SlamStatus, StampedPose, State
+from slam3r_ros.ros.counters import Counters
+from slam3r_ros.ros.frames import ReadyFrame
+from slam3r_ros.ros.mapping import Mapping, MappingEvents
+from slam3r_ros.ros.notices import Notice
+from slam3r_ros.ros.odometry import UNKNOWN_VARIANCE
+from slam3r_ros.ros.outputs import LATCHED
+from slam3r_ros.ros.status import StatusValues, status_message
+
+STEP_NS = 100_000_000
+PERIODS = {"path_period": 0.05, "map_period": 0.05}
+
+
+def estimate(z: float) -> PoseEstimate:
+    return PoseEstimate(moved(z=z), 100.0, 1.0, 0.1, 1.0, 0.0)
+
+
+def tracked(number: int, z: float, *, is_corrected: bool = False) -> MapUpdate:
+    """Forward by z."""
+    return update(moved(z=z), stamp_ns=FIRST_NS + number * STEP_NS, index=number, is_corrected=is_corrected)
+
+
+def one_point(z: float) -> MapPoints:
+    return MapPoints(np.array([[0, 0, z]], np.float32), np.zeros((1, 3), np.uint8), np.ones(1, np.float32))
+
+
+@dataclass
+class Engine:
+    """Stands in for one that has closed a loop; all of it lies along the first camera's axis."""
+
+    places: list[float] = field(default_factory=list)
+    """Of the frames."""
+    keyframe_places: list[float | None] = field(default_factory=list)
+    point: float = 0.0
+
+    def trajectory(self) -> list[StampedPose]:
+        return [StampedPose(FIRST_NS + number * STEP_NS, moved(z=z)) for number, z in enumerate(self.places)]
+
+    def keyframes(self) -> list[KeyframeRecord]:
+        poses = [None if z is None else estimate(z) for z in self.keyframe_places]
+        return [KeyframeRecord(number, number, FIRST_NS, pose, 2.0) for number, pose in enumerate(poses)]
+
+    def map_points(self) -> MapPoints:
+        return one_point(self.point)
+
+
+def along(poses: list[Pose]) -> list[float]:
+    """Forward is the map's x."""
+    return [pose.position.x for pose in poses]
+
+
+@pytest.mark.parametrize("unit", [0.0, 2.0])
+def test_path_keyframes_and_map_are_published_anew_in_the_scale_that_is_set(scene: Scene, unit: float) -> None:
+    paths: list[Path] = scene.camera.listen(Path, "/slam3r/path", LATCHED)
+    keyframes: list[PoseArray] = scene.camera.listen(PoseArray, "/slam3r/keyframes", LATCHED)
+    maps: list[PointCloud2] = scene.camera.listen(PointCloud2, "/slam3r/map_cloud", LATCHED)
+    outputs, length = scene.outputs(scale=unit, **PERIODS), unit or 1.0
+    engine = Engine()
+    for number in range(4):
+        engine.places.append(float(number))
+        record = KeyframeRecord(number, number, FIRST_NS, estimate(number), 2.0)
+        outputs.publish(
+            replace(tracked(number, number), added=one_point(5.0), new_keyframes=(record,)), FRAME_VALUE, FRAME
+        )
+    wait_until(lambda: outputs._path.get_subscription_count() > 0, "the listener hears the path")
+    wait_until(lambda: outputs._map_cloud.get_subscription_count() > 0, "the listener hears the map")
+    wait_until(lambda: outputs._keyframes.get_subscription_count() > 0, "the listener hears keyframes")
+    engine.places, engine.keyframe_places, engine.point = [0.0, 0.9, 1.8, 2.7], [0.0, None, 1.8], 4.5
+    outputs.renew(engine)  # type: ignore[arg-type]
+
+    def is_new() -> bool:
+        return bool(paths and keyframes and maps) and len(paths[-1].poses) == 4
+
+    wait_until(is_new, "path, keyframes and map")
+    newest = FIRST_NS + 3 * STEP_NS
+    for head in (paths[-1].header, keyframes[-1].header, maps[-1].header):
+        assert head.frame_id == "map" and head.stamp.sec * 10**9 + head.stamp.nanosec == newest
+    assert along([each.pose for each in paths[-1].poses]) == pytest.approx(
+        [0, 0.9 * length, 1.8 * length, 2.7 * length]
+    )
+    stamps = [each.header.stamp.sec * 10**9 + each.header.stamp.nanosec for each in paths[-1].poses]
+    assert stamps == [FIRST_NS + number * STEP_NS for number in range(4)]
+    assert along(keyframes[-1].poses) == pytest.approx([0, 1.8 * length])
+    assert np.frombuffer(maps[-1].data, np.float32)[0] == pytest.approx(4.5 * length)
+    # What comes after it is added to what was corrected.
+    record = KeyframeRecord(4, 4, FIRST_NS, estimate(3.6), 2.0)
+    outputs.publish(replace(tracked(4, 3.6), new_keyframes=(record,)), FRAME_VALUE, FRAME)
+
+    def goes_on() -> bool:
+        outputs.publish_due(engine)  # type: ignore[arg-type]
+        return len(paths[-1].poses) == 5 and len(keyframes[-1].poses) == 3
+
+    wait_until(goes_on, "path and keyframes that go on")
+    assert along([each.pose for each in paths[-1].poses]) == pytest.approx(
+        [length * z for z in (0, 0.9, 1.8, 2.7, 3.6)]
+    )
+    assert along(keyframes[-1].poses) == pytest.approx([0, 1.8 * length, 3.6 * length])
+
+
+def test_the_jump_is_no_motion(scene: Scene) -> None:
+    heard: list[Odometry] = scene.camera.listen(Odometry, "/slam3r/odometry")
+    outputs = scene.outputs()
+    wait_until(lambda: outputs._odometry.is_wanted, "the listener hears odometry")
+    updates = [tracked(0, 0.0), tracked(1, 0.1), tracked(2, 0.7, is_corrected=True), tracked(3, 0.8)]
+    for each in updates:
+        outputs.publish(each, FRAME_VALUE, FRAME)
+        if each.is_corrected:
+            outputs.renew(Engine())  # type: ignore[arg-type]
+    wait_until(lambda: len(heard) == 4, "odometry")
+    assert [message.twist.twist.linear.x for message in heard] == [0, 0, 0, 0]
+    assert [message.twist.twist.linear.z for message in heard] == pytest.approx([0, 1.0, 0, 1.0])
+    known = [message.twist.covariance[0] < UNKNOWN_VARIANCE for message in heard]
+    assert known == [False, True, False, True]
+    assert [message.pose.pose.position.x for message in heard] == pytest.approx([0, 0.1, 0.7, 0.8])
+
+
+class Told:
+    """Stands in for outputs; what they were asked to do."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def publish(self, given: MapUpdate, *_: object) -> None:
+        self.calls.append(f"publish {given.index}")
+
+    def renew(self, _: object) -> None:
+        self.calls.append("renew")
+
+    def publish_due(self, _: object) -> None:
+        self.calls.append("due")
+
+
+class Corrected(Engine):
+    """Closes a loop with every third frame."""
+
+    def push(self, *frames: object) -> list[MapUpdate]:
+        self.places += [0.0] * len(frames)
+        first = len(self.places) - len(frames)
+        return [tracked(number, 0.0, is_corrected=number % 3 == 2) for number in range(first, len(self.places))]
+
+    def status(self) -> SlamStatus:
+        return SlamStatus(state=State.TRACKING)
+
+
+def test_the_map_is_renewed_once_and_after_what_was_pushed_together(scene: Scene) -> None:
+    told, engine = Told(), Corrected()
+    events = MappingEvents(lambda: 0, lambda: None)
+    mapping = Mapping(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
+    ready = [ReadyFrame(FRAME_VALUE, number, FRAME, 0) for number in range(8)]
+    mapping.process(ready[:2])
+    mapping.process(ready[2:7])
+    mapping.process(ready[7:])
+    assert told.calls == [
+        *("publish 0", "publish 1", "due"),
+        *("publish 2", "publish 3", "publish 4", "publish 5", "publish 6", "renew", "due"),
+        *("publish 7", "due"),
+    ]
+
+
+def test_the_status_counts_closed_loops() -> None:
+    engine = SlamStatus(loops_closed=3)
+    values = StatusValues(engine, Counters(), {}, False, 0, Notice("", 0), "map", "tiny", 0.0)
+    assert status_message(values).loops_closed == 3
