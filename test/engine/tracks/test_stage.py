@@ -9,9 +9,11 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import Encoder, grey_crop
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid, transform_points
+from slam3r_ros.engine.loops.closing import BROKEN, CHAIN_SCALE_DEVIATION
 from slam3r_ros.engine.loops.correction import Correction
 from slam3r_ros.engine.loops.similarities import Similarities
 from slam3r_ros.engine.settings import LoopSettings, PoseSettings
+from slam3r_ros.engine.tracks import poses as engine_poses
 from slam3r_ros.engine.tracks import stage as engine_stage
 from slam3r_ros.engine.tracks.poses import View
 from slam3r_ros.engine.tracks.stage import TrackStage
@@ -345,3 +347,49 @@ def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPat
     assert np.linalg.norm(after.T_world_camera[:3, 3] - expected[:3, 3]) < 0.05
     np.testing.assert_allclose(after.T_world_camera[:3, :3], expected[:3, :3], atol=0.02)
     assert after.scale == pytest.approx(2 * last.scale, rel=0.05)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_now(
+    corrected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    for number in range(12):
+        stage.refine(described(keyframe(number, pose(number))))
+        stage.closed_loop()
+    assert stage._loops is not None and len(stage._loops._places) > 1
+    world = rigid(np.eye(3), np.zeros(3))
+    if corrected:  # the places as a closed loop has moved them
+        nodes = stage._loops._nodes
+        moved = Similarities(np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
+        stage._loops._nodes = Similarities.joined([moved @ nodes[p : p + 1] for p in range(len(nodes))])
+        world = Correction(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)  # the newest keyframes do not show it
+    covered = seen_as(described(lost_at(12)), black)
+    assert stage.refine(covered) is covered
+    for number in (5, 6, 7):
+        result = stage.refine(described(lost_at(number)))
+        stage.closed_loop()
+        assert result.state is State.TRACKING and result.pose is not None
+        size = 2.0 if corrected else 1.0
+        expected = world[:3, 3] + size * world[:3, :3] @ pose(number)[:3, 3]
+        assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - expected) < 0.05 * size
+        np.testing.assert_allclose(result.pose.T_world_camera[:3, :3], world[:3, :3] @ pose(number)[:3, :3], atol=0.02)
+        assert result.pose.scale == pytest.approx(size * SCALE, rel=0.05)
+    assert stage._loops._places[-1].index in (5, 6, 7)
+
+
+def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    for number in range(12):
+        stage.refine(described(keyframe(number, pose(number))))
+        stage.closed_loop()
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    monkeypatch.setattr(stage._poses, "_resected", lambda *_: None)  # its corners were lost at once
+    assert stage._loops is not None
+    places = len(stage._loops._places)
+    stage.refine(described(lost_at(5)))
+    stage.closed_loop()
+    assert len(stage._loops._places) == places + 1
+    scales = stage._loops._deviations[:, 6] / CHAIN_SCALE_DEVIATION
+    np.testing.assert_allclose(scales[1:], [*[1.0] * (places - 2), BROKEN])
