@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
-from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, rigid
+from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, moved_camera, rigid
 from slam3r_ros.engine.tracks import poses as engine_poses
 from slam3r_ros.engine.tracks import window
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, cost_of
@@ -519,17 +519,26 @@ def test_after_the_world_was_moved_the_poses_are_the_moved_ones(prior: bool) -> 
         np.testing.assert_allclose(found.depths, 1.7 * expected.depths, rtol=5e-3)
 
 
-def test_what_was_lost_is_found_again_in_the_moved_world() -> None:
+@pytest.mark.parametrize("scale", [1.7, float(np.exp(LARGEST_CONTRADICTION + 0.3))])
+def test_what_was_lost_is_found_again_in_the_moved_world(scale: float) -> None:
     tracks, last, random = started()
-    there = replace(
-        last,
-        T_world_camera=rigid(MOVED.rotation @ last.T_world_camera[:3, :3], MOVED.apply(last.T_world_camera[:3, 3])),
-    )
+    moved = replace(MOVED, scale=scale)
+    T = last.T_world_camera
+    there = replace(last, T_world_camera=rigid(moved.rotation @ T[:3, :3], moved.apply(T[:3, 3])))
     assert tracks.locate(dark(view_of(pose(10), random, prior=False))) is None
-    tracks.transform(MOVED)
+    tracks.transform(moved)
     found = tracks.locate(view_of(pose(14), random, noise=0.01, prior=False))
-    assert np.linalg.norm(way(there, found) - 1.7 * true_way(pose(9), pose(14))) < 0.03
-    assert found is not None and found.scale == pytest.approx(1.7 * SCALE, rel=0.06)
+    assert np.linalg.norm(way(there, found) - scale * true_way(pose(9), pose(14))) < 0.02 * scale
+    assert found is not None and found.scale == pytest.approx(scale * SCALE, rel=0.06)
+
+
+def test_what_is_expected_of_the_next_frame_moves_too() -> None:
+    tracks, _, _ = started()
+    assert tracks._last is not None
+    expected = moved_camera(tracks._motion @ tracks._last, MOVED)
+    assert np.linalg.norm(tracks._motion[:3, 3]) > 0.01
+    tracks.transform(MOVED)
+    np.testing.assert_allclose(tracks._motion @ tracks._last, expected, atol=1e-9)
 
 
 def test_tracks_that_have_not_begun_can_be_moved_too() -> None:
