@@ -16,6 +16,7 @@ from torch import Tensor
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.thrift import Thrift, is_out_of_memory
+from slam3r_ros.engine.tracks.stage import TrackStage
 from slam3r_ros.engine.types import Frame, MapUpdate, State
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.interfaces import NetworkPair
@@ -173,3 +174,21 @@ def test_other_errors_are_not_taken_for_it() -> None:
 def test_the_pair_stands_for_networks(tiny_networks: Networks) -> None:
     pair: NetworkPair = Pair(Full(tiny_networks.i2p, "encode", 9), tiny_networks.l2w, tiny_networks.recommended)
     assert pair.i2p.config is tiny_networks.i2p.config
+
+
+def test_what_else_goes_wrong_is_told_once_among_the_notices() -> None:
+    thrift = Thrift()
+    for text in ("", "one", "one", "other", ""):
+        thrift.note(text)
+    assert thrift.notices == ("one", "other")
+
+
+def test_a_search_for_a_loop_that_failed_is_told_in_the_status(
+    tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"window.stride": 1, "pose.tracks": "on", "pose.minimum_inliers": 0.0, "initialize.minimum_motion": 0.0}
+    slam = Slam(tiny_networks, SlamSettings().with_values(settings))
+    monkeypatch.setattr(TrackStage, "loop_failure", "it failed")
+    for number in range(8):
+        slam.push(Frame(number, textured_image(number)))
+    assert slam.status().warnings == ("it failed",)
