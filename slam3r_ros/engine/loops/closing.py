@@ -19,11 +19,13 @@ from slam3r_ros.engine.loops.place import UNKNOWN_DEVIATION, Loop, Place, View, 
 from slam3r_ros.engine.loops.pose_graph import Edges, optimised
 from slam3r_ros.engine.loops.similarities import Similarities
 
-APART = 20
+LEAST_MOTION = 0.1
+"""From one place to the next: turn in radians and shift in depths together."""
+APART = 10
 """Places between two that may close a loop: nearer ones are in the tracks' window, or were until just now."""
 COMPARED = 4
 """So many places, those that look most alike, are compared with a new one."""
-CONFIRMED_WITHIN = 20
+CONFIRMED_WITHIN = 10
 """Places within which a second loop has to say the same as the first."""
 ALIKE = (0.15, 0.25, 0.3)
 """Most that the corrections of two loops may differ by: turn, radians; shift, depths; logarithm of the scale."""
@@ -95,12 +97,21 @@ class LoopClosing:
         self._is_broken = True
 
     def offer(self, view: View) -> None:
-        """Remember a keyframe, and look where else it was seen; one that comes before `collect` is passed over."""
-        if self._searching is not None:
+        """Remember a keyframe, and look where else it was seen; one that comes before `collect`, or shows much the same
+        as the last place, is passed over."""
+        if self._searching is not None or not self._is_elsewhere(view.T_world_camera):
             return
         earlier = list(self._places[:-APART]) if len(self._places) > APART else []
         self._searching = self._executor.submit(_search, view, earlier)
         self._offered_is_broken, self._is_broken = self._is_broken, False
+
+    def _is_elsewhere(self, T_world_camera: Array) -> bool:
+        """Whether a camera looks elsewhere than at the last place."""
+        if not self._places:
+            return True
+        between = (self._nodes[-1:].inverse() @ Similarities.of_poses(T_world_camera[None])).vectors()[0]
+        depth = self._places[-1].depth
+        return float(np.linalg.norm(between[:3]) + np.linalg.norm(between[3:6]) / depth) >= LEAST_MOTION
 
     def collect(self) -> Correction | None:
         """Wait for the search and take note of what it found; how the world is to be corrected, if it is.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ KEYFRAMES_TRIED = 3
 """So many keyframes, the newest, are compared with an image in which the corners were lost."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class View:
     """A frame as the tracks see it."""
 
@@ -65,6 +66,11 @@ class View:
     """Whether the depths are the frame's own pointmap's; else they are those of L2W's points."""
     is_calibrated: bool = True
     """Whether the intrinsics are known; else the tracks look for a better focal length."""
+
+    @cached_property
+    def image(self) -> Image:
+        """One for all who ask, so that it is described once."""
+        return Image(self.grey, self.matrix)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +166,7 @@ class TrackPoses:
                 self._follow(view.grey)
                 located = self._resected(view, [self._last, self._motion @ self._last])
             located = located or self._recover(view)
-            if located is None and relocate is not None and (found := relocate(Image(view.grey, view.matrix))):
+            if located is None and relocate is not None and (found := relocate(view.image)):
                 located = self._begun_at(view, *found)
         if located is None:
             self._last = None
@@ -206,7 +212,7 @@ class TrackPoses:
 
     def _recover(self, view: View) -> Located | None:
         """By features that the newest keyframes have in common with the frame."""
-        here = Image(view.grey, view.matrix)
+        here = view.image
         for keyframe in range(len(self._window) - 1, max(-1, len(self._window) - 1 - KEYFRAMES_TRIED), -1):
             sighting = self._window[keyframe]
             recovered = recover(sighting.image, here, self._window.seen_by(keyframe))
@@ -238,7 +244,7 @@ class TrackPoses:
 
     def _resected(self, view: View, starts: list[Array]) -> Located | None:
         """The frame's pose by the points that are followed, from the best of several guesses, and what it adds."""
-        image, prior = Image(view.grey, view.matrix), view.prior
+        image, prior = view.image, view.prior
         if prior is not None and prior.T_camera_world is not None:
             starts = [*starts, prior.T_camera_world]
         fit = self._fit(image, starts, prior)
@@ -324,7 +330,7 @@ class TrackPoses:
 
     def _add_keyframe(self, view: View, T_camera_world: Array, log_scale: float) -> None:
         """Add the frame to the window with fresh corners where there are none, and adjust the window."""
-        image, room = Image(view.grey, view.matrix), max(0, FOLLOWED_POINTS - len(self._pixels))
+        image, room = view.image, max(0, FOLLOWED_POINTS - len(self._pixels))
         fresh = find_corners(view.grey, self._pixels)
         depths = np.log(_sampled(view.depths, fresh, view.grey.shape))
         guesses = self._guessed(T_camera_world, fresh, depths + log_scale)

@@ -126,17 +126,18 @@ class _Matched:
 
 
 def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(N,) features of each that are each other's."""
+    """(N,) features of each that are each other's.
+
+    As OpenCV's matcher of all with all, which makes objects of a hundred thousand pairs while nothing else can run.
+    """
     nothing = np.zeros(0, np.intp)
     if min(len(one.pixels), len(other.pixels)) < 2:
         return nothing, nothing
-    matcher = cv2.BFMatcher()
-    forth = matcher.knnMatch(one.descriptors, other.descriptors, k=2)
-    back = np.array([match.trainIdx for match in matcher.match(other.descriptors, one.descriptors)])
-    pairs = [
-        (best.queryIdx, best.trainIdx)
-        for best, second in forth
-        if best.distance < DISTINCT * second.distance and back[best.trainIdx] == best.queryIdx
-    ]
-    first, second = np.array(pairs, np.intp).reshape(-1, 2).T
-    return first, second
+    first, second = (each.descriptors.astype(np.float32) for each in (one, other))
+    lengths = np.einsum("ij,ij->i", first, first)[:, None] + np.einsum("ij,ij->i", second, second)
+    squares = np.maximum(lengths - 2 * (first @ second.T), 0)
+    nearest = squares.argmin(axis=1)
+    best, next_best = np.partition(squares, 1, axis=1)[:, :2].T
+    numbers = np.arange(len(first))
+    matched = (best < DISTINCT**2 * next_best) & (squares.argmin(axis=0)[nearest] == numbers)
+    return numbers[matched], nearest[matched]

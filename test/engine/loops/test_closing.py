@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from slam3r_ros.engine.geometry import Array, rigid
+from slam3r_ros.engine.geometry import Array, rigid, transform_points
 from slam3r_ros.engine.loops import closing as engine_closing
 from slam3r_ros.engine.loops.closing import APART, COMPARED, CONFIRMED_WITHIN, REST, LoopClosing, most_alike
 from slam3r_ros.engine.loops.correction import Correction
@@ -380,3 +380,16 @@ def test_how_fast_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch
         results.append((walk.walk(60), walk.estimated[-1]))
     assert results[0][0] == results[1][0]
     np.testing.assert_array_equal(results[0][1].shifts, results[1][1].shifts)
+
+
+@pytest.mark.parametrize(("shift", "turn", "places"), [(0.0, 0.0, 1), (0.16, 0.0, 4), (0.0, 0.04, 4), (0.08, 0.02, 4)])
+def test_a_keyframe_that_shows_much_the_same_is_no_place(shift: float, turn: float, places: int) -> None:
+    """Of ten keyframes 4 m before a wall, each farther by ``shift`` m and ``turn`` radians, every third is one."""
+    grey = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    image, closing = Image(grey, np.array([[64.0, 0, 32], [0, 64, 32], [0, 0, 1]])), LoopClosing(500)
+    for number in range(10):
+        T = rigid(rotations_of(np.array([[0, number * turn, 0]]))[0], [number * shift, 0, 0])
+        wall = transform_points(T, image.rays((8, 8)) * np.float32(4)).astype(np.float32)
+        closing.offer(View(number, np.ones(4, np.float32), image, wall, np.ones((8, 8), np.float32), T))
+        closing.collect()
+    assert len(closing._places) == places

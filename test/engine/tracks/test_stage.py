@@ -9,6 +9,7 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import Encoder, grey_crop
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid, transform_points
+from slam3r_ros.engine.loops import closing as engine_closing
 from slam3r_ros.engine.loops.closing import BROKEN, CHAIN_SCALE_DEVIATION
 from slam3r_ros.engine.loops.correction import Correction
 from slam3r_ros.engine.loops.similarities import Similarities
@@ -20,6 +21,12 @@ from slam3r_ros.engine.tracks.stage import TrackStage
 from slam3r_ros.engine.types import EncodedFrame, Frame, HostPointmaps, Keyframe, LocalPointmap, PoseEstimate, State
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.weights import Networks
+
+
+@pytest.fixture(autouse=True)
+def every_keyframe_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_closing, "LEAST_MOTION", 0.0)
+
 
 HALF = SIDE // 2
 CAMERA = Camera(SIDE, SIDE, MATRIX[0, 0], MATRIX[1, 1], MATRIX[0, 2], MATRIX[1, 2]).scaled(HALF, HALF)
