@@ -29,10 +29,12 @@ CONFIRMED_WITHIN = 10
 """Places within which a second loop has to say the same as the first."""
 ALIKE = (0.15, 0.25, 0.3)
 """Most that the corrections of two loops may differ by: turn, radians; shift, depths; logarithm of the scale."""
-WORTH_CLOSING = (0.005, 0.02, 0.02)
-"""The same of the newest place's correction, up to which all stays as it is."""
+WORTH_CLOSING = (0.01, 0.03, 0.05)
+"""The same of what a loop, or all of them, would correct at the newest place, up to which all stays as it is."""
 REST = 5
-"""Places from one closing to the next."""
+"""Places from one closing to the next, and those that are not compared after one that is where it should be."""
+MOST_LOOPS = 200
+"""Remembered; what was closed by older ones stays closed."""
 TURN_DEVIATIONS = (0.003, 0.1)
 """Of the turn between successive places, radians: at least, and as a share of it."""
 SHIFT_DEVIATIONS = (0.005, 0.1)
@@ -90,7 +92,7 @@ class LoopClosing:
         self._unconfirmed: list[Loop] = []
         self._is_broken = self._offered_is_broken = False
         self._has_news = False
-        self._since_closing = REST
+        self._since_closing, self._at_rest = REST, 0
 
     def lose(self) -> None:
         """The tracks lost the camera: the way to the place offered next is not to be relied on."""
@@ -101,7 +103,9 @@ class LoopClosing:
         as the last place, is passed over."""
         if self._searching is not None or not self._is_elsewhere(view.T_world_camera):
             return
-        earlier = list(self._places[:-APART]) if len(self._places) > APART else []
+        is_compared = self._at_rest == 0 and len(self._places) > APART
+        earlier = list(self._places[:-APART]) if is_compared else []
+        self._at_rest = max(0, self._at_rest - 1)
         self._searching = self._executor.submit(_search, view, earlier)
         self._offered_is_broken, self._is_broken = self._is_broken, False
 
@@ -132,6 +136,9 @@ class LoopClosing:
         self._since_closing += 1
         is_full = len(self._places) > self._most
         correction = self._close() if self._has_news and (is_full or self._since_closing >= REST) else None
+        if len(self._loops) > MOST_LOOPS:
+            self._settle()
+            self._loops = self._loops[len(self._loops) // 2 :]
         if is_full:  # not before: loops that are to be closed lead to places that go
             self._thin_out()
         return correction
@@ -179,31 +186,33 @@ class LoopClosing:
             for each in [*self._unconfirmed, *self._loops]
             if each.before in positions and positions.get(each.after, -1) >= oldest
         ]
-        agreeing = [each for each in recent if self._agree(loop, each)]
+        agreeing = [each for each in recent if self._agree(loop, each, positions)]
         self._unconfirmed = [each for each in self._unconfirmed if each in recent and each not in agreeing]
         if not agreeing:
             self._unconfirmed.append(loop)
             return
-        self._loops += [each for each in agreeing if each not in self._loops]
-        self._loops.append(loop)
-        self._has_news = True
+        self._loops = [*self._loops, *(each for each in agreeing if each not in self._loops), loop]
+        node = self._nodes[positions[loop.after] : positions[loop.after] + 1]
+        if _is_within(node.inverse() @ self._corrected_by(loop, positions) @ node, loop.depth, WORTH_CLOSING):
+            self._at_rest = REST
+        else:
+            self._has_news = True
 
-    def _agree(self, one: Loop, other: Loop) -> bool:
+    def _agree(self, one: Loop, other: Loop, positions: dict[int, int]) -> bool:
         """Whether two loops correct what is seen from the first's later place alike."""
-        difference = self._corrected_by(one).inverse() @ self._corrected_by(other)
-        position = self._positions()[one.after]
+        difference = self._corrected_by(one, positions).inverse() @ self._corrected_by(other, positions)
+        position = positions[one.after]
         node = self._nodes[position : position + 1]
         return _is_within(node.inverse() @ difference @ node, one.depth, ALIKE)
 
-    def _corrected_by(self, loop: Loop) -> Similarities:
+    def _corrected_by(self, loop: Loop, positions: dict[int, int]) -> Similarities:
         """(1,) how the world around a loop's later place would move if that loop alone were closed."""
-        positions = self._positions()
         before, after = (self._nodes[p : p + 1] for p in (positions[loop.before], positions[loop.after]))
         return before @ _measured_by([loop]) @ after.inverse()
 
     def _close(self) -> Correction | None:
         """Bend the chain until the loops close."""
-        self._has_news = False
+        self._has_news, self._since_closing = False, 0
         positions, count = self._positions(), len(self._places)
         first = np.arange(count - 1)
         chain = Edges(first, first + 1, self._measured, self._deviations)
@@ -218,7 +227,7 @@ class LoopClosing:
         newest = self._nodes[-1:]
         if _is_within(newest.inverse() @ moved[-1:] @ newest, self._places[-1].depth, WORTH_CLOSING):
             return None
-        self._nodes, self._since_closing, self.closed = nodes, 0, self.closed + 1
+        self._nodes, self.closed = nodes, self.closed + 1
         return Correction(np.array([place.index for place in self._places]), moved)
 
     def _thin_out(self) -> None:
@@ -229,9 +238,13 @@ class LoopClosing:
         self._deviations = np.sqrt(np.diff(sums[kept], axis=0))
         self._places = [self._places[p] for p in kept]
         self._nodes = self._nodes[kept]
-        self._measured = self._nodes[:-1].inverse() @ self._nodes[1:]
+        self._settle()
         left = {place.index for place in self._places}
         self._loops = [loop for loop in self._loops if loop.before in left and loop.after in left]
+
+    def _settle(self) -> None:
+        """Take the chain as it is now for measured: what was closed stays so without its loops."""
+        self._measured = self._nodes[:-1].inverse() @ self._nodes[1:]
 
     def _positions(self) -> dict[int, int]:
         """Of places by the index of their frame."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, rigid, transform_points
 from slam3r_ros.engine.loops import closing as engine_closing
@@ -276,6 +277,7 @@ def test_a_loop_to_a_place_that_is_forgotten_just_then(monkeypatch: pytest.Monke
 
 
 def test_news_that_wait_are_heard_before_places_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_closing, "WORTH_CLOSING", (1e-6, 1e-6, 1e-6))
     walk = Walk(monkeypatch, most=60)
     walk.add_loop(1, 57)
     walk.add_loop(3, 58)
@@ -393,3 +395,31 @@ def test_a_keyframe_that_shows_much_the_same_is_no_place(shift: float, turn: flo
         closing.offer(View(number, np.ones(4, np.float32), image, wall, np.ones((8, 8), np.float32), T))
         closing.collect()
     assert len(closing._places) == places
+
+
+def test_after_a_loop_that_is_where_it_should_be_some_places_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk, compared = Walk(monkeypatch, drift=NO_DRIFT), list[int]()
+    for number in range(40, 60):
+        walk.add_loop(number - 40, number)
+    walk.walk(40)
+    most_alike = engine_closing.most_alike
+
+    def noted(descriptor: NDArray[np.float32], places: list[Place], count: int) -> list[Place]:
+        compared.append(len(places))
+        return most_alike(descriptor, places, count)
+
+    monkeypatch.setattr(engine_closing, "most_alike", noted)
+    walk.walk(10)
+    assert [places > 0 for places in compared] == [True, True, *[False] * REST, True, *[False] * 2]
+
+
+def test_no_more_loops_are_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_closing, "MOST_LOOPS", 10)
+    walk = Walk(monkeypatch)
+    for number in range(40, 100):
+        walk.add_loop(number - 40, number)
+    assert len(walk.walk(100)) > 3
+    assert len(walk.closing._loops) <= 10
+    astray = Walk(monkeypatch)
+    astray.walk(100)
+    assert (walk.errors() < 0.2 * astray.errors()).all()
