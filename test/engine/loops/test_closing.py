@@ -422,4 +422,4 @@ def test_no_more_loops_are_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(walk.closing._loops) <= 10
     astray = Walk(monkeypatch)
     astray.walk(100)
-    assert (walk.errors() < 0.2 * astray.errors()).all()
+    assert (walk.errors() < 0.25 * astray.errors()).all()
