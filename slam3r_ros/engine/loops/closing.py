@@ -31,7 +31,7 @@ ALIKE = (0.15, 0.25, 0.3)
 """Most that the corrections of two loops may differ by: turn, radians; shift, depths; logarithm of the scale."""
 WORTH_CLOSING = (0.01, 0.03, 0.05)
 """The same of what a loop, or all of them, would correct at the newest place, up to which all stays as it is."""
-REST = 5
+REST = 10
 """Places from one closing to the next, and those that are not compared after one that is where it should be."""
 MOST_LOOPS = 200
 """Remembered; what was closed by older ones stays closed."""

@@ -23,6 +23,8 @@ STEP_SHARES = (1.0, 0.5, 0.25, 0.1)
 """Of a step, tried until one makes the cost smaller."""
 SMALLEST_STEP = 1e-4
 """Of a turn in radians, a logarithm, or a shift in the world's lengths; a smaller one is the last."""
+ENOUGH = 1e-3
+"""Share of the cost that a step must save to be followed by another."""
 DIFFERENCE = 1e-6
 """For derivatives by differences."""
 LEAST_NORMAL = 1e-9
@@ -86,8 +88,8 @@ def _descended(nodes: Similarities, edges: Edges, kernels: Array) -> Similaritie
                 break
         else:
             break
-        nodes, cost = moved, moved_cost
-        if np.abs(step).max() < SMALLEST_STEP:
+        saved, nodes, cost = cost - moved_cost, moved, moved_cost
+        if np.abs(step).max() < SMALLEST_STEP or saved < ENOUGH * cost:
             break
     return nodes
 

@@ -221,7 +221,7 @@ def test_after_a_closing_places_pass_before_the_next(monkeypatch: pytest.MonkeyP
         walk.add_loop(number - 40, number)
     closed = walk.walk(80)
     assert closed[0] == 41 and len(closed) > 2
-    assert np.diff(closed).min() == REST
+    assert REST <= np.diff(closed).min() < REST + 5
     assert (walk.errors() < [0.05, 0.3, 0.1]).all()
 
 
@@ -409,7 +409,7 @@ def test_after_a_loop_that_is_where_it_should_be_some_places_are_not_compared(mo
         return most_alike(descriptor, places, count)
 
     monkeypatch.setattr(engine_closing, "most_alike", noted)
-    walk.walk(10)
+    walk.walk(REST + 5)
     assert [places > 0 for places in compared] == [True, True, *[False] * REST, True, *[False] * 2]
 
 
