@@ -250,8 +250,8 @@ class LoopSettings:
         "tracks nothing is",
     )
     most_places: int = setting(
-        500,
-        "keyframes remembered to recognise places by, about 70 kB each; of more, every second one is forgotten",
+        300,
+        "keyframes remembered to recognise places by, about 55 kB each; of more, every second one is forgotten",
         unit="keyframes",
         minimum=40,
         maximum=100_000,

@@ -32,7 +32,7 @@ UNKNOWN_DEVIATION = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """About 70 kB."""
+    """About 55 kB."""
 
     index: int
     """Of the frame."""
@@ -49,9 +49,9 @@ class Place:
     """(N,) of the features, along the optical axis, in the world's lengths when it was mapped; NaN where not known."""
     deviations: Array
     """(N,) of these, to be expected; neighbours err together."""
-    small: NDArray[np.float32]
+    small: NDArray[np.uint8]
     """(SMALL, SMALL) the image's grey levels."""
-    small_log_depths: NDArray[np.float32]
+    small_log_depths: NDArray[np.float16]
     """(SMALL, SMALL) depths there as above."""
     T_world_camera: Array
     """(4, 4) when it was mapped."""
@@ -98,8 +98,8 @@ def place_of(view: View) -> Place:
         view.image.grey.shape[0],
         at_features[kept].astype(np.float64),
         CONFIDENCE_BY_ERROR / confidence[kept].astype(np.float64),
-        cv2.resize(view.image.grey, (SMALL, SMALL), interpolation=cv2.INTER_AREA).astype(np.float32),
-        sampled(log_depths, _grid()).reshape(SMALL, SMALL),
+        cv2.resize(view.image.grey, (SMALL, SMALL), interpolation=cv2.INTER_AREA),
+        sampled(log_depths, _grid()).reshape(SMALL, SMALL).astype(np.float16),
         view.T_world_camera,
     )
 
@@ -158,7 +158,10 @@ def likeness(before: Place, after: Place, T_after_before: Array) -> tuple[float,
     """
     places = _grid()
     slopes = slopes_of(before, places * [before.width, before.height] - 0.5)
-    points = np.column_stack([slopes, np.ones(len(slopes))]) * np.exp(before.small_log_depths.ravel())[:, None]
+    points = (
+        np.column_stack([slopes, np.ones(len(slopes))])
+        * np.exp(before.small_log_depths.astype(np.float64).ravel())[:, None]
+    )
     seen = transform_points(T_after_before, points)
     with np.errstate(divide="ignore", invalid="ignore"):
         at = (seen[:, :2] / seen[:, 2:]) * [after.matrix[0, 0], after.matrix[1, 1]] + after.matrix[:2, 2] + 0.5
@@ -166,9 +169,9 @@ def likeness(before: Place, after: Place, T_after_before: Array) -> tuple[float,
     good = np.isfinite(at).all(axis=1) & (seen[:, 2] > 0) & (at > 0).all(axis=1) & (at < 1).all(axis=1)
     if good.sum() < 50:
         return 0.0, 0.0
-    expected = before.small.ravel()[good]
+    expected = before.small.ravel()[good].astype(np.float32)
     x, y = np.ascontiguousarray((at[good] * SMALL - 0.5).T[:, None], np.float32)
-    found = cv2.remap(after.small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    found = cv2.remap(after.small.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     if not (expected.std() > 0 and found.std() > 0):
         return 0.0, float(good.mean())
     return float(np.corrcoef(expected, found)[0, 1]), float(good.mean())

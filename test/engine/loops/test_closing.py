@@ -222,7 +222,7 @@ def test_after_a_closing_places_pass_before_the_next(monkeypatch: pytest.MonkeyP
     closed = walk.walk(80)
     assert closed[0] == 41 and len(closed) > 2
     assert REST <= np.diff(closed).min() < REST + 5
-    assert (walk.errors() < [0.05, 0.3, 0.1]).all()
+    assert (walk.errors() < [0.1, 0.4, 0.1]).all()
 
 
 def test_what_is_right_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
