@@ -98,7 +98,7 @@ def place_of(view: View) -> Place:
         view.image.grey.shape[0],
         at_features[kept].astype(np.float64),
         CONFIDENCE_BY_ERROR / confidence[kept].astype(np.float64),
-        cv2.resize(view.image.grey, (SMALL, SMALL), interpolation=cv2.INTER_AREA),
+        np.asarray(cv2.resize(view.image.grey, (SMALL, SMALL), interpolation=cv2.INTER_AREA), np.uint8),
         sampled(log_depths, _grid()).reshape(SMALL, SMALL).astype(np.float16),
         view.T_world_camera,
     )
