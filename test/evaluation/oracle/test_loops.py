@@ -86,6 +86,7 @@ def run(there_and_back: ImageSequence) -> Run:
     """Frames are pushed five at a time, so that a loop is closed between frames of one push."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(closing, "APART", APART)
+        patch.setattr(closing, "LEAST_MOTION", 0.0)
         settings = SlamSettings().with_values({"window.stride": 1, "pose.tracks": "on"})
         slam = Slam(oracle_networks(there_and_back, "noise=0.05", image_size=(64, 64)), settings)
         result, close, tracks = Run(slam), slam._close_loop, slam._tracks
