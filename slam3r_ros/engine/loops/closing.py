@@ -1,8 +1,8 @@
 """Loops: the camera comes back to where it has been, and what has drifted on the way is put right.
 
-Every keyframe of the image tracks is remembered as a place. A new one is compared with earlier ones that look alike;
-where two comparisons agree on how far the world has drifted in between, the chain of places is bent until it closes
-(`pose_graph`).
+Keyframes of the image tracks that look elsewhere than the last one are remembered as places. A new one is compared with
+earlier ones that look alike; where two comparisons agree on how far the world has drifted in between, the chain of
+places is bent until it closes (`pose_graph`).
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class LoopClosing:
             return
         self._loops = [*self._loops, *(each for each in agreeing if each not in self._loops), loop]
         node = self._nodes[positions[loop.after] : positions[loop.after] + 1]
-        if _is_within(node.inverse() @ self._corrected_by(loop, positions) @ node, loop.depth, WORTH_CLOSING):
+        if _is_within(self._corrected_by(loop, positions), node, loop.depth, WORTH_CLOSING):
             self._at_rest = REST
         else:
             self._has_news = True
@@ -203,7 +203,7 @@ class LoopClosing:
         difference = self._corrected_by(one, positions).inverse() @ self._corrected_by(other, positions)
         position = positions[one.after]
         node = self._nodes[position : position + 1]
-        return _is_within(node.inverse() @ difference @ node, one.depth, ALIKE)
+        return _is_within(difference, node, one.depth, ALIKE)
 
     def _corrected_by(self, loop: Loop, positions: dict[int, int]) -> Similarities:
         """(1,) how the world around a loop's later place would move if that loop alone were closed."""
@@ -224,8 +224,7 @@ class LoopClosing:
         closing = Edges(ends[0], ends[1], _measured_by(loops), deviations)
         nodes = optimised(self._nodes, chain, closing)
         moved = nodes @ self._nodes.inverse()
-        newest = self._nodes[-1:]
-        if _is_within(newest.inverse() @ moved[-1:] @ newest, self._places[-1].depth, WORTH_CLOSING):
+        if _is_within(moved[-1:], self._nodes[-1:], self._places[-1].depth, WORTH_CLOSING):
             return None
         self._nodes, self.closed = nodes, self.closed + 1
         return Correction(np.array([place.index for place in self._places]), moved)
@@ -277,8 +276,9 @@ def _measured_by(loops: list[Loop]) -> Similarities:
     return Similarities(rigid.rotations, rigid.shifts, np.exp([loop.log_scale for loop in loops]))
 
 
-def _is_within(change: Similarities, depth: float, limits: tuple[float, float, float]) -> bool:
-    """Whether a change (1,), in a camera's axes, is no more than a turn, a shift in depths and a scale."""
-    vector = change.vectors()[0]
+def _is_within(change: Similarities, node: Similarities, depth: float, limits: tuple[float, float, float]) -> bool:
+    """Whether a change of the world (1,), as a camera (1,) sees it, is no more than a turn, a shift in depths and a
+    scale."""
+    vector = (node.inverse() @ change @ node).vectors()[0]
     sizes = (np.linalg.norm(vector[:3]), np.linalg.norm(vector[3:6]) / depth, abs(vector[6]))
     return all(size <= limit for size, limit in zip(sizes, limits, strict=True))

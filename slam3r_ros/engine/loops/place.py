@@ -22,6 +22,8 @@ FEWEST_MATCHES, LEAST_SHARE = 25, 0.6
 """That must agree with the motion between two places, and their share of all."""
 LEAST_LIKENESS, LEAST_SHARED = 0.65, 0.3
 """Correlation of what is seen with what the earlier place makes expect, and the share of that which must be in view."""
+FEWEST_SHARED_PIXELS = 50
+"""Of the small image that must be in view for there to be a correlation."""
 FEWEST_SCALES, LEAST_SCALE_DEVIATION = 10, 0.05
 """Depths in both places that tell how their lengths compare; least that this is taken to err by."""
 SHIFT_DEVIATION = 0.05
@@ -152,9 +154,9 @@ def loop_between(before: Place, after: Place) -> Loop | None:
 
 
 def likeness(before: Place, after: Place, T_after_before: Array) -> tuple[float, float]:
-    """How much the later place looks like what the earlier one makes expect, as a correlation of grey levels, -1 to 1,
-    and the share of the earlier image that it is expected to see. A pattern that is there twice is found out by what is
-    around it.
+    """How much the later place looks like what the earlier one makes expect, as a correlation of grey levels, -1 to 1
+    (NaN where one of them is all there is), and the share of the earlier image that it is expected to see. A pattern
+    that is there twice is found out by what is around it.
     """
     places = _grid()
     slopes = slopes_of(before, places * [before.width, before.height] - 0.5)
@@ -167,14 +169,13 @@ def likeness(before: Place, after: Place, T_after_before: Array) -> tuple[float,
         at = (seen[:, :2] / seen[:, 2:]) * [after.matrix[0, 0], after.matrix[1, 1]] + after.matrix[:2, 2] + 0.5
     at = at / [after.width, after.height]
     good = np.isfinite(at).all(axis=1) & (seen[:, 2] > 0) & (at > 0).all(axis=1) & (at < 1).all(axis=1)
-    if good.sum() < 50:
+    if good.sum() < FEWEST_SHARED_PIXELS:
         return 0.0, 0.0
     expected = before.small.ravel()[good].astype(np.float32)
     x, y = np.ascontiguousarray((at[good] * SMALL - 0.5).T[:, None], np.float32)
     found = cv2.remap(after.small.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-    if not (expected.std() > 0 and found.std() > 0):
-        return 0.0, float(good.mean())
-    return float(np.corrcoef(expected, found)[0, 1]), float(good.mean())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(np.corrcoef(expected, found)[0, 1]), float(good.mean())
 
 
 def _deviation(place: Place) -> float:
@@ -191,9 +192,7 @@ def _grid() -> Array:
 
 def _log_scale(recovered: Recovered, after: Place) -> tuple[float, float]:
     """Of the first place's lengths of one of the second's, and how far it may be wrong: by depths known in both."""
-    rays = np.column_stack([recovered.slopes_before, np.ones(len(recovered.slopes_before))])
-    seen = transform_points(recovered.T_after_before, rays * np.exp(recovered.log_depths_before)[:, None])[:, 2]
-    ratios = np.log(np.maximum(seen, 1e-9)) - after.log_depths[recovered.features_after]
+    ratios = np.log(np.maximum(recovered.depths_after, 1e-9)) - after.log_depths[recovered.features_after]
     ratios = ratios[np.isfinite(ratios)]
     if len(ratios) < FEWEST_SCALES:
         return 0.0, UNKNOWN_DEVIATION

@@ -59,7 +59,12 @@ class Edges:
 
 def residuals(nodes: Similarities, edges: Edges) -> Array:
     """(E, 7) by which nodes miss what was measured between them, in deviations."""
-    between = nodes[edges.first].inverse() @ nodes[edges.second]
+    return _missed(nodes, nodes, edges)
+
+
+def _missed(firsts: Similarities, seconds: Similarities, edges: Edges) -> Array:
+    """`residuals` where the edges' first nodes are taken from ``firsts``, their second ones from ``seconds``."""
+    between = firsts[edges.first].inverse() @ seconds[edges.second]
     return np.asarray((edges.measured.inverse() @ between).vectors() / edges.deviations)
 
 
@@ -110,11 +115,8 @@ def _step(nodes: Similarities, edges: Edges, kernels: Array) -> Array | None:
         change = np.zeros((len(nodes), 7))
         change[:, unknown] = DIFFERENCE
         moved = nodes.moved(change)
-        for end in (0, 1):
-            one, other = (moved, nodes) if end == 0 else (nodes, moved)
-            between = one[edges.first].inverse() @ other[edges.second]
-            shifted = (edges.measured.inverse() @ between).vectors() / edges.deviations
-            jacobians[end, :, :, unknown] = (shifted - values) / DIFFERENCE
+        for end, (firsts, seconds) in enumerate(((moved, nodes), (nodes, moved))):
+            jacobians[end, :, :, unknown] = (_missed(firsts, seconds, edges) - values) / DIFFERENCE
     jacobians *= roots[None, :, :, None]
     values = roots * values
     count = 7 * len(nodes)

@@ -76,10 +76,5 @@ class Similarities:
 
 
 def rotations_of(turns: Array) -> Array:
-    """(N, 3, 3) of axes times radians (N, 3) (Rodrigues' formula)."""
-    angles = np.linalg.norm(turns, axis=1)
-    x, y, z = (turns / np.maximum(angles, 1e-12)[:, None]).T
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
-    sine, cosine = np.sin(angles)[:, None, None], np.cos(angles)[:, None, None]
-    return np.asarray(np.eye(3) + sine * cross + (1 - cosine) * cross @ cross)
+    """(N, 3, 3) of axes times radians (N, 3)."""
+    return np.asarray(Rotation.from_rotvec(turns).as_matrix()) if len(turns) else np.empty((0, 3, 3))

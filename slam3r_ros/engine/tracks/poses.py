@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, moved_camera, rigid, transform_points
+from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, moved_camera, rigid
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, adjust, adjust_afresh, observed_errors
 from slam3r_ros.engine.tracks.calibration import FocalSearch
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
@@ -233,8 +233,7 @@ class TrackPoses:
 
     def _contradicts(self, view: View, recovered: Recovered) -> bool:
         """Whether own depths speak against a recovery: their unit was worth something else at the last keyframe."""
-        rays = np.column_stack([recovered.slopes_before, np.ones(len(recovered.slopes_before))])
-        z = transform_points(recovered.T_after_before, rays * np.exp(recovered.log_depths_before)[:, None])[:, 2]
+        z = recovered.depths_after
         own = _sampled(view.depths, recovered.pixels_after, view.grey.shape)
         both = np.isfinite(own) & (z > 0)
         if self._own_log_scale is None or not view.has_own_depths or both.sum() < FEWEST_POINTS:

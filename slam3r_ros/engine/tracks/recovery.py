@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array, rigid
+from slam3r_ros.engine.geometry import Array, rigid, transform_points
 from slam3r_ros.engine.perspective import PointObservations, ransac_pose
 from slam3r_ros.engine.tracks.image import Features, Seen, slopes_of
 from slam3r_ros.engine.tracks.resection import resect, slope_errors
@@ -49,6 +49,12 @@ class Recovered:
     """(N,) which of its features they are."""
     share: float
     """Of the matches that agree with it."""
+
+    @property
+    def depths_after(self) -> Array:
+        """(N,) of the points in the second image, along its optical axis."""
+        rays = np.column_stack([self.slopes_before, np.ones(len(self.slopes_before))])
+        return transform_points(self.T_after_before, rays * np.exp(self.log_depths_before)[:, None])[:, 2]
 
 
 def recover(before: Seen, after: Seen, known: tuple[Array, Array]) -> Recovered | None:
