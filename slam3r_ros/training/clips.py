@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,14 @@ class Clips:
         return int(self.colour.shape[2]), int(self.colour.shape[3])
 
     @property
+    def families_of_all(self) -> list[str]:
+        """The family (folder of a recording) of each clip."""
+        return [name.split(":")[0] for name in self.names.tolist()]
+
+    @property
     def families(self) -> tuple[str, ...]:
-        """Of the worlds (folders of recordings), each once, in the order of their names."""
-        return tuple(sorted({name.split(":")[0] for name in self.names.tolist()}))
+        """Each family once, in the order of their names."""
+        return tuple(sorted(set(self.families_of_all)))
 
     def of_family(self, family: str) -> NDArray[np.int64]:
         """Indices of the clips of a family."""
@@ -65,11 +71,33 @@ class Clips:
         """Every `count`-th clip, from the one with index `worker` on."""
         return Clips(**{part.name: getattr(self, part.name)[worker::count] for part in fields(self)})
 
+    def like(self, other: Clips) -> Clips:
+        """Some of these clips, of each family as many as `other` has of it or all there are, evenly chosen."""
+        chosen: list[int] = []
+        for family in other.families:
+            own, wanted = self.of_family(family), len(other.of_family(family))
+            chosen += own[np.linspace(0, len(own) - 1, min(wanted, len(own))).astype(int)].tolist()
+        return Clips(**{part.name: getattr(self, part.name)[chosen] for part in fields(self)})
+
     @classmethod
-    def joined(cls, parts: Sequence[Clips]) -> Clips:
-        """All clips of several sets; raises DataError when their images or lengths differ."""
-        shapes = sorted({part.colour.shape[1:] for part in parts})
-        if len(shapes) != 1:
-            raise DataError(f"training data of different shapes (frames, height, width, 3): {shapes}; render it again")
-        names = [part.name for part in fields(cls)]
-        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    def joined(cls, parts: Iterable[Clips], count: int) -> Clips:
+        """All clips of several sets, `count` together, taken one set after the other, so that a generator's need not
+        all be in memory. Raises DataError when their images or lengths differ.
+        """
+        columns: dict[str, NDArray[Any]] = {}
+        names: list[str] = []
+        for part in parts:
+            place = slice(len(names), len(names) + len(part))
+            names += part.names.tolist()
+            for field in fields(cls):
+                values = getattr(part, field.name)
+                column = columns.setdefault(field.name, np.empty((count, *values.shape[1:]), values.dtype))
+                if column.shape[1:] != values.shape[1:]:
+                    shapes = sorted([column.shape[1:], values.shape[1:]])
+                    raise DataError(
+                        f"training data of different shapes (frames, height, width, 3): {shapes}; render it again"
+                    )
+                if field.name != "names":
+                    column[place] = values
+        assert len(names) == count
+        return cls(**columns | {"names": np.array(names)})

@@ -10,19 +10,22 @@ from torch import Tensor
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
 
+from .augmentation import augmented
 from .clips import Clips
 from .export import export_network
+from .matching import overlaps
 from .pictures import Picture, image_tile, stacked
-from .windows import Random, change_colours, load_views, mirror
+from .windows import Random, Views, load_views
 
 CANDIDATES = 6
 
 
 class CorrelationStage:
-    """Teaches the correlation head to foretell I2P's confidence (SLAM3R, arXiv 2412.09401, section 3.3, retrieval).
+    """Teaches the correlation head how much of what the query sees a candidate sees too.
 
-    The mean score m of each candidate, as (m - 1) / m, is compared (L1) with the same function of the mean confidence
-    that I2P gives to the candidate in the window of query and candidate alone.
+    The mean score m of each candidate, as (m - 1) / m, is compared (L1) with the true share of the query's points that
+    the candidate sees. Published SLAM3R (arXiv 2412.09401, section 3.3) foretells I2P's confidence in the candidate
+    instead, which is high for places that are easy, whether the query sees them or not.
     """
 
     def __init__(self, i2p: ImageToPoints, training: Clips, validation: Clips, queries: int = 4) -> None:
@@ -31,20 +34,16 @@ class CorrelationStage:
             parameter.requires_grad_(name.startswith("correlation"))
         self._clips, self._queries = training, queries
         random = np.random.default_rng(2468)
-        self._validation = [
-            (images, self._confidence(images))
-            for images in (self._images(random, validation, 4, augment=False) for _ in range(8))
-        ]
+        self._validation = [self._views(random, validation, 4, augment=False) for _ in range(8)]
 
     def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
         """See `Stage`."""
-        images = self._images(random, self._clips, self._queries, augment=True)
-        return (self._score(images) - self._confidence(images)).abs().mean(), images.shape[0] * (images.shape[1] - 1)
+        views = self._views(random, self._clips, self._queries, augment=True)
+        scores = self._score(views.images)
+        return (scores - true_overlaps(views)).abs().mean(), scores.numel()
 
-    def _images(self, random: Random, clips: Clips, batch: int, *, augment: bool) -> Tensor:
-        """Images (batch, 1 + CANDIDATES, 3, H, W): frames from anywhere in one clip, half of the candidates near the
-        query.
-        """
+    def _views(self, random: Random, clips: Clips, batch: int, *, augment: bool) -> Views:
+        """(batch, 1 + CANDIDATES) views: frames from anywhere in one clip, half of the candidates near the query."""
         count = clips.frame_count
         frames = []
         for _ in range(batch):
@@ -56,9 +55,7 @@ class CorrelationStage:
             )
             frames.append([query, *close, *far])
         views = load_views(clips, clips.draw(random, batch), np.array(frames), self.model.device)
-        if augment:
-            views = change_colours(random, mirror(views, random.random(batch) < 0.5))
-        return views.images
+        return augmented(random, views) if augment else views
 
     def _tokens(self, images: Tensor) -> Tensor:
         with torch.no_grad():
@@ -68,43 +65,31 @@ class CorrelationStage:
     def _score(self, images: Tensor) -> Tensor:
         """Normalised mean scores (batch, candidates) of images (batch, 1 + candidates, 3, H, W), the query first."""
         x = self._tokens(images)
-        scores = self.model.correlation(self.model.first_reference(x[:, :1]), self.model.first_source(x[:, 1:])).mean(
-            -1
-        )
+        query, candidates = self.model.first_reference(x[:, :1]), self.model.first_source(x[:, 1:])
+        scores = self.model.correlation(query, candidates).mean(-1)
         return (scores - 1) / scores
 
-    @torch.no_grad()
-    def _confidence(self, images: Tensor) -> Tensor:
-        """Normalised mean confidences (batch, candidates) of the candidates in the windows (query, candidate)."""
-        x = self._tokens(images)
-        batch, candidates = x.shape[0], x.shape[1] - 1
-        query = x[:, :1].expand(-1, candidates, -1, -1).flatten(0, 1)[:, None]
-        candidate = x[:, 1:].flatten(0, 1)[:, None]
-        _, result = self.model.decode(self.model.first_reference(query), self.model.first_source(candidate))
-        assert result is not None
-        mean = result.confidence.mean(dim=(1, 2, 3)).view(batch, candidates)
-        return (mean - 1) / mean
-
     def validate(self) -> dict[str, float]:
-        """Mean absolute error, correlation coefficient, and the share of queries whose best candidate is among the true
-        best two.
+        """Mean absolute error, correlation coefficient, and the share of the three candidates with the best scores
+        that are among the truly best three.
         """
-        scores = torch.cat([self._score(images) for images, _ in self._validation])
-        truth = torch.cat([confidence for _, confidence in self._validation])
-        best_two = truth.argsort(dim=1, descending=True)[:, :2]
-        found = (scores.argmax(dim=1, keepdim=True) == best_two).any(dim=1).float().mean()
+        scores = torch.cat([self._score(views.images) for views in self._validation])
+        truth = torch.cat([true_overlaps(views) for views in self._validation])
+        chosen = scores.topk(CANDIDATES // 2, dim=1).indices
+        worst_of_best = truth.topk(CANDIDATES // 2, dim=1).values[:, -1:]
         coefficient = torch.corrcoef(torch.stack([scores.flatten(), truth.flatten()]))[0, 1]
         return {
             "absolute_error": float((scores - truth).abs().mean()),
             "coefficient": float(coefficient),
-            "best_of_two": float(found),
+            "precision": float((truth.gather(1, chosen) >= worst_of_best).float().mean()),
             "spread_of_truth": float(truth.std()),
         }
 
     def picture(self) -> Picture:
         """Fixed queries, a row each: the query, then the candidates, those with the best scores first."""
         rows = []
-        for images, _ in self._validation[:4]:
+        for views in self._validation[:4]:
+            images = views.images
             best_first = self._score(images[:1])[0].argsort(descending=True)
             rows.append([image_tile(images[0, 0]), *(image_tile(images[0, 1 + int(index)]) for index in best_first)])
         return stacked(rows)
@@ -112,3 +97,12 @@ class CorrelationStage:
     def export(self, directory: Path) -> None:
         """See `Stage`."""
         export_network(self.model, directory)
+
+
+def true_overlaps(views: Views) -> Tensor:
+    """(B, V - 1) shares of the first views' points that each other view sees."""
+    query, others = views.points_camera[:, :1], views.points_camera[:, 1:]
+    motion = torch.linalg.inv(views.T_world_camera[:, 1:]) @ views.T_world_camera[:, :1]
+    camera = views.camera[:, 1:].flatten(0, 1)
+    shares = overlaps(query.expand_as(others).flatten(0, 1), motion.flatten(0, 1), others.flatten(0, 1), camera)
+    return shares.view(others.shape[:2])

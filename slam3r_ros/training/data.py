@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from slam3r_ros.networks.weights import choose_device
@@ -10,8 +11,9 @@ from slam3r_ros.networks.weights import choose_device
 from .clips import Clips, DataError
 from .config import Phase, TrainingConfig
 from .recorded_data import load_recording, recordings_in
-from .rendered_data import family_folder, holds_worlds, load_worlds, no_worlds, render_worlds, world_file
+from .rendered_data import family_folder, holds_worlds, load_world, no_worlds, render_worlds, rendered_seeds, world_file
 from .seeds import TRAINING_SEEDS, VALIDATION_SEEDS
+from .workers import Workers
 from .worlds.family import family_of
 
 VALIDATION_WORLDS = 16
@@ -76,40 +78,66 @@ def check_data(config: TrainingConfig, image_size: int) -> None:
             raise DataError(f"--data: there is no folder {folder}")
 
 
-def load_phases(config: TrainingConfig, image_size: int) -> list[PhaseData]:
-    """The phases of the curriculum, in order; raises DataError when worlds are missing, FamilyError."""
+def load_phases(config: TrainingConfig, image_size: int, workers: Workers) -> list[PhaseData]:
+    """The phases of the curriculum, in order, with the clips of one worker; raises DataError, FamilyError."""
     total, done, phases = sum(phase.share for phase in config.curriculum), 0.0, []
     for phase in config.curriculum:
         done += phase.share / total
-        phases.append(PhaseData(phase.image_size or image_size, done, load_training(config, phase, image_size)))
+        clips = load_training(config, phase, image_size, workers)
+        phases.append(PhaseData(phase.image_size or image_size, done, clips))
     return phases
 
 
-def load_training(config: TrainingConfig, phase: Phase, image_size: int) -> Clips:
-    """The clips that a phase learns from: its families' worlds, one family as often as another, and all recordings, a
-    clip of which is drawn as often as a world on average.
+def load_training(config: TrainingConfig, phase: Phase, image_size: int, workers: Workers) -> Clips:
+    """The clips that one of the workers learns from in a phase, every `workers.count`-th of all: its families' worlds,
+    one family as often as another, and all recordings, a clip of which is drawn as often as a world on average.
     """
     side = phase.image_size or image_size
-    parts = _load_families(config, phase, side, _training_seeds(config))
-    count = sum(map(len, parts))
-    parts = [replace(part, weight=part.weight * count / len(phase.families)) for part in parts]
-    parts += _recordings(config.data, side, config.out / "recordings")
-    return _checked(Clips.joined(parts), side)
+    worlds = _worlds(config, phase, side, _training_seeds(config))
+    recorded = _recordings(config.data, side, config.out / "recordings")
+    count = len(worlds)
+    worlds = [replace(world, weight=world.weight * count / len(phase.families)) for world in worlds]
+    shares, before = [], count
+    for part in recorded:
+        shares.append(part.share((workers.rank - before) % workers.count, workers.count))
+        before += len(part)
+    return _loaded(worlds[workers.rank :: workers.count], shares, side)
 
 
 def load_validation(config: TrainingConfig, image_size: int) -> Clips:
     """The clips that all stages are validated on: worlds of the last phase's families that are never trained on."""
     phase = config.curriculum[-1]
     side = phase.image_size or image_size
-    return _checked(Clips.joined(_load_families(config, phase, side, _validation_seeds(config))), side)
+    return _loaded(_worlds(config, phase, side, _validation_seeds(config)), [], side)
 
 
-def _load_families(config: TrainingConfig, phase: Phase, side: int, seeds: range) -> list[Clips]:
+@dataclass(frozen=True, slots=True)
+class _World:
+    """A rendered world that is to be loaded."""
+
+    folder: Path
+    family: str
+    seed: int
+    weight: float
+
+
+def _worlds(config: TrainingConfig, phase: Phase, side: int, seeds: range) -> list[_World]:
     """The worlds of each of a phase's families; the weights of a family's worlds add up to how often it is named."""
-    return [
-        load_worlds(_folder(config, family, side), family, seeds, phase.families.count(family))
-        for family in sorted(set(phase.families))
-    ]
+    worlds = []
+    for family in sorted(set(phase.families)):
+        folder = _folder(config, family, side)
+        present = rendered_seeds(folder, seeds)
+        weight = phase.families.count(family) / len(present)
+        worlds += [_World(folder, family, seed, weight) for seed in present]
+    return worlds
+
+
+def _loaded(worlds: list[_World], recorded: list[Clips], side: int) -> Clips:
+    count = len(worlds) + sum(map(len, recorded))
+    if not count:
+        raise DataError("training data: fewer clips than processes that train; render more or use fewer processes")
+    loaded = (load_world(world.folder, world.family, world.seed, world.weight) for world in worlds)
+    return _checked(Clips.joined(chain(loaded, recorded), count), side)
 
 
 def _folder(config: TrainingConfig, family: str, side: int) -> Path:

@@ -56,10 +56,15 @@ class LocalToWorldStage:
             parameter.requires_grad_(not name.startswith(("patch_embedding", "void_token")))
         self._training, self._views_in_batch = training, views_in_batch
         self._matching = MatchingLoss(self.model)
-        random, clips = np.random.default_rng(54321), validation[0]
-        self._validated_families = [family for family in clips.families for _ in range(VALIDATION_BATCHES)]
-        self._validation = [
-            registration_batch(random, *validation, random.choice(clips.of_family(family), 8), 5, 1, model.device)
+        self._validated_families = [family for family in validation[0].families for _ in range(VALIDATION_BATCHES)]
+        self._validation = self._fixed_samples(validation)
+        self._seen = self._fixed_samples(training)
+
+    def _fixed_samples(self, data: tuple[Clips, TokenCache]) -> list[RegistrationSample]:
+        """Batches of worlds of the families that are validated, in their order."""
+        random, clips = np.random.default_rng(54321), data[0]
+        return [
+            registration_batch(random, *data, random.choice(clips.of_family(family), 8), 5, 1, self.model.device)
             for family in self._validated_families
         ]
 
@@ -87,24 +92,24 @@ class LocalToWorldStage:
 
     def validate(self) -> dict[str, float]:
         """Error of keyframes' world points over the mean distance of the true ones (five scene frames), the median
-        confidence, and the error in each family of worlds where there are several.
+        confidence, and the error in each family of worlds where there are several; the error in worlds that are
+        trained on (`seen`).
         """
-        errors, relative, confidences = [], [], []
-        for sample in self._validation:
-            _, result = self.model(
-                sample.scene_tokens, sample.scene_points, sample.keyframe_tokens, sample.keyframe_points
-            )
-            valid = sample.valid[:, -1:]
-            distance = (result.points - sample.true_keyframes).norm(dim=-1)
-            errors.append(float(masked_mean(distance, valid) / masked_mean(sample.true_keyframes.norm(dim=-1), valid)))
-            relative.append(float(distance[valid].median()))
-            confidences.append(float(result.confidence.median()))
-        figures = {
-            "point_error": float(np.mean(errors)),
-            "median_error": float(np.mean(relative)),
-            "confidence": float(np.mean(confidences)),
-        }
-        return figures | by_family("point_error", self._validated_families, errors)
+        rows = np.array([self._figures(sample) for sample in self._validation])
+        seen = [self._figures(sample)[0] for sample in self._seen]
+        names = ("point_error", "median_error", "confidence")
+        figures = dict(zip(names, rows.mean(axis=0).tolist(), strict=True))
+        figures["point_error_seen"] = float(np.mean(seen))
+        figures |= by_family("point_error", self._validated_families, rows[:, 0].tolist())
+        return figures | by_family("point_error_seen", self._validated_families, seen)
+
+    def _figures(self, sample: RegistrationSample) -> tuple[float, float, float]:
+        """Relative and median error of the keyframe's points, and their median confidence."""
+        _, result = self.model(sample.scene_tokens, sample.scene_points, sample.keyframe_tokens, sample.keyframe_points)
+        valid = sample.valid[:, -1:]
+        distance = (result.points - sample.true_keyframes).norm(dim=-1)
+        error = masked_mean(distance, valid) / masked_mean(sample.true_keyframes.norm(dim=-1), valid)
+        return float(error), float(distance[valid].median()), float(result.confidence.median())
 
     def picture(self) -> Picture:
         """Fixed samples, a row each: the distances from the world's origin that the keyframe's points came with (in its

@@ -15,6 +15,8 @@ from torch.nn import functional
 from slam3r_ros.networks.attention import AttentionFunction
 from slam3r_ros.networks.decoder import MultiviewNetwork
 
+from .windows import NEAREST_DEPTH
+
 MATCHING_LAYERS = (0, 1, 2)
 MATCHING_HEADS = 2
 VISIBLE_WITHIN = 0.05
@@ -91,18 +93,38 @@ def match_targets(
     sum to one) and whether the point is known and seen there (N, T).
     """
     height, width = points.shape[1:3]
-    middles = points[:, patch // 2 :: patch, patch // 2 :: patch].flatten(1, 2)
-    x, y, z = (middles @ T_other_own[:, :3, :3].transpose(1, 2) + T_other_own[:, None, :3, 3]).unbind(-1)
-    focal, middle_column, middle_row = (value[:, None] for value in other_camera.unbind(-1))
-    depth = z.clamp(min=0.05)
-    column, row = focal * x / depth + middle_column, focal * y / depth + middle_row
-    inside = (z > 0.05) & (column > -0.5) & (column < width - 0.5) & (row > -0.5) & (row < height - 0.5)
-    pixel = row.round().long().clamp(0, height - 1) * width + column.round().long().clamp(0, width - 1)
-    seen_depth = other[..., 2].flatten(1).gather(1, pixel)
-    visible = inside & (middles[..., 2] > 0) & ((seen_depth - z).abs() < VISIBLE_WITHIN * z)
+    column, row, _, visible = seen_from(points, T_other_own, other, other_camera, patch)
     vertical = _tent_weights((row - patch // 2) / patch, height // patch)
     horizontal = _tent_weights((column - patch // 2) / patch, width // patch)
     return (vertical[..., :, None] * horizontal[..., None, :]).flatten(2), visible
+
+
+def overlaps(points: Tensor, T_other_own: Tensor, other: Tensor, other_camera: Tensor, step: int = 4) -> Tensor:
+    """(N,) shares of N views' points, every `step`-th pixel across and down, that other views see; arguments as of
+    `match_targets`. 0 where a view has no point.
+    """
+    _, _, known, visible = seen_from(points, T_other_own, other, other_camera, step)
+    return visible.float().sum(1) / known.float().sum(1).clamp(min=1.0)
+
+
+def seen_from(
+    points: Tensor, T_other_own: Tensor, other: Tensor, other_camera: Tensor, step: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where the points of N views, every `step`-th pixel, lie in other views; arguments as of `match_targets`.
+
+    Returns column and row there, pixels, whether the point is known, and whether it is seen there: all (N, points).
+    """
+    height, width = points.shape[1:3]
+    middles = points[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
+    x, y, z = (middles @ T_other_own[:, :3, :3].transpose(1, 2) + T_other_own[:, None, :3, 3]).unbind(-1)
+    focal, middle_column, middle_row = (value[:, None] for value in other_camera.unbind(-1))
+    depth = z.clamp(min=NEAREST_DEPTH)
+    column, row = focal * x / depth + middle_column, focal * y / depth + middle_row
+    inside = (z > NEAREST_DEPTH) & (column > -0.5) & (column < width - 0.5) & (row > -0.5) & (row < height - 0.5)
+    pixel = row.round().long().clamp(0, height - 1) * width + column.round().long().clamp(0, width - 1)
+    seen_depth = other[..., 2].flatten(1).gather(1, pixel)
+    known = middles[..., 2] > 0
+    return column, row, known, inside & known & ((seen_depth - z).abs() < VISIBLE_WITHIN * z)
 
 
 def _tent_weights(position: Tensor, count: int) -> Tensor:

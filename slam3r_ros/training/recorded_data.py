@@ -73,7 +73,7 @@ def _read_clips(folder: Path, image_size: tuple[int, int]) -> Clips | None:
         name = np.array([f"{folder.name}:{frames[0]}"])
         weight, sky = np.array([1.0]), np.array([False])
         clips.append(Clips(name, weight, colour[None], depth[None], pose[None], intrinsics, sky))
-    return Clips.joined(clips)
+    return Clips.joined(clips, len(clips))
 
 
 def clip_frames(stamps_ns: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -95,20 +95,19 @@ def no_worlds(folder: Path) -> DataError:
     )
 
 
-def load_worlds(folder: Path, family: str, seeds: Iterable[int], weight: float = 1.0) -> Clips:
-    """Load the worlds of these seeds that were rendered; all together they are drawn as `weight` says. Raises DataError
-    when there is none.
-    """
+def rendered_seeds(folder: Path, seeds: Iterable[int]) -> list[int]:
+    """Those of the seeds whose worlds were rendered; raises DataError when there is none."""
     present = [seed for seed in seeds if world_file(folder, seed).exists()]
     if not present:
         raise no_worlds(folder)
-    parts = []
-    for seed in present:
-        arrays = read_arrays(world_file(folder, seed))
-        assert arrays is not None
-        height, width = arrays["depth"].shape[1:]
-        camera = np.array([[arrays["focal"], (width - 1) / 2, (height - 1) / 2]], np.float32)
-        name, share = np.array([f"{family}:{seed}"]), np.array([weight / len(present)])
-        colour, depth, pose = (arrays[column][None] for column in ("colour", "depth", "T_world_camera"))
-        parts.append(Clips(name, share, colour, depth, pose, camera, np.array([True])))
-    return Clips.joined(parts)
+    return present
+
+
+def load_world(folder: Path, family: str, seed: int, weight: float = 1.0) -> Clips:
+    """A rendered world as a clip that is drawn as often as `weight` says."""
+    arrays = read_arrays(world_file(folder, seed))
+    assert arrays is not None
+    height, width = arrays["depth"].shape[1:]
+    camera = np.array([[arrays["focal"], (width - 1) / 2, (height - 1) / 2]], np.float32)
+    colour, depth, pose = (arrays[column][None] for column in ("colour", "depth", "T_world_camera"))
+    return Clips(np.array([f"{family}:{seed}"]), np.array([weight]), colour, depth, pose, camera, np.array([True]))

@@ -98,7 +98,7 @@ def make_stage(config: TrainingConfig, workers: Workers, device: torch.device) -
     i2p = _finished_i2p(config.out, "i2p").to(device)
     if config.stage == "correlation":
         last = _last_phase_only(config)
-        training = load_phases(last, i2p.config.image_size[0])[-1].clips
+        training = load_phases(last, i2p.config.image_size[0], workers)[-1].clips
         return CorrelationStage(i2p, training, load_validation(last, i2p.config.image_size[0]))
     return _l2w_stage(config, i2p, workers)
 
@@ -121,7 +121,7 @@ def _i2p_stage(config: TrainingConfig, workers: Workers, device: torch.device) -
     else:
         model = load_network(ImageToPoints, find_weights(config.start), "i2p")
     side = model.config.image_size[0]
-    phases, validation = load_phases(config, side), load_validation(config, side)
+    phases, validation = load_phases(config, side, workers), load_validation(config, side)
     if workers.rank == 0:
         counts = ", ".join(f"{len(phase.clips)} clips of {phase.image_size} px" for phase in phases)
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -148,7 +148,7 @@ def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> 
         model = load_network(LocalToWorld, directory, "l2w").to(i2p.device)
     digest = weights_digest(config.out / "i2p" / "i2p" / "model.safetensors")
     caches = config.out / "l2w"
-    mine = load_phases(config, side)[-1].clips.share(workers.rank, workers.count)
+    mine = load_phases(config, side, workers)[-1].clips
     validation = load_validation(config, side)
     own = caches / f"tokens_{workers.rank}_of_{workers.count}.npz"
     tokens = load_or_build(own, i2p, digest, mine, threshold, augment=True)

@@ -16,9 +16,10 @@ from torch import Tensor
 from slam3r_ros.networks.image_to_points import ImageToPoints
 
 from .arrays_file import read_arrays, write_arrays
+from .augmentation import change_colours, mirror
 from .clips import Clips
 from .losses import mean_distance
-from .windows import Random, Views, change_colours, load_views, mirror
+from .windows import Random, Views, load_views
 
 PREDICTED_EVERY = 2
 """I2P's pointmaps are kept for every second frame."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,8 @@ Random = np.random.Generator
 
 LARGEST_STRIDE, LARGEST_SPAN = 3, 12
 """Of the frames of one window, in frames of a clip (8 a second)."""
-MIXED_SHARE, GAMMA_DEVIATION = 0.5, 0.2
-"""Share of the samples whose channels are mixed; standard deviation of gamma's logarithm."""
-WIDE_SHARE = 0.04
-"""Share of training windows whose views are scattered over the whole clip."""
+NEAREST_DEPTH = 0.05
+"""Nearer points than this many metres count as behind a camera."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +41,17 @@ class Views:
         """All points in the camera of one view: (B, V, H, W, 3), metres."""
         return transform_points(
             torch.linalg.inv(self.T_world_camera[:, view : view + 1]) @ self.T_world_camera, self.points_camera
+        )
+
+    def samples(self, chosen: NDArray[np.int64]) -> Views:
+        """Some of the samples: (len(chosen), V) of everything."""
+        return Views(*(getattr(self, part.name)[chosen] for part in fields(self)))
+
+    def with_samples(self, chosen: NDArray[np.int64], other: Views) -> Views:
+        """These views, with `other` in the place of some samples."""
+        index = torch.from_numpy(chosen).to(self.images.device)
+        return Views(
+            *(getattr(self, part.name).index_copy(0, index, getattr(other, part.name)) for part in fields(self))
         )
 
     def reordered(self, order: list[int]) -> Views:
@@ -94,67 +103,6 @@ def load_views(
     valid = depth > 0
     empty_is_sky = torch.from_numpy(clips.empty_is_sky[clip_indices]).to(device)[:, None, None, None]
     return Views(images, camera_points(depth, camera), pose, camera, valid, ~valid & empty_is_sky)
-
-
-def random_views(random: Random, clips: Clips, batch: int, views: int, device: torch.device | str = "cpu") -> Views:
-    """A random augmented batch: mirrored or not, colours changed alike in all views of a sample, a little in each."""
-    clip_indices = clips.draw(random, batch)
-    frames = np.stack([choose_frames(random, clips.frame_count, views, WIDE_SHARE) for _ in range(batch)])
-    return augment(random, load_views(clips, clip_indices, frames, device))
-
-
-def augment(random: Random, views: Views) -> Views:
-    """Mirror half of the samples and change the colours of all."""
-    return change_colours(random, mirror(views, random.random(views.images.shape[0]) < 0.5))
-
-
-def mirror(views: Views, mirrored: NDArray[np.bool_]) -> Views:
-    """The mirror image (left for right) of the samples in `mirrored` (B,): pixels, points, poses and cameras agree
-    again afterwards.
-    """
-    device, width = views.images.device, views.images.shape[-1]
-    flip = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0], device=device))
-    choose = torch.from_numpy(mirrored).to(device)[:, None, None, None, None]
-    turned_camera = torch.stack([views.camera[..., 0], width - 1 - views.camera[..., 1], views.camera[..., 2]], dim=-1)
-    return Views(
-        images=torch.where(choose, views.images.flip(4), views.images),
-        points_camera=torch.where(choose, views.points_camera.flip(3) * flip.diagonal()[:3], views.points_camera),
-        T_world_camera=torch.where(choose[..., 0], flip @ views.T_world_camera @ flip, views.T_world_camera),
-        camera=torch.where(choose[..., 0, 0], turned_camera, views.camera),
-        valid=torch.where(choose[..., 0], views.valid.flip(3), views.valid),
-        sky=torch.where(choose[..., 0], views.sky.flip(3), views.sky),
-    )
-
-
-def change_colours(random: Random, views: Views) -> Views:
-    """Random mixtures of the channels, gamma, gain, contrast and brightness per sample, a small deviation of the last
-    three per view, and noise.
-    """
-    batch, count = views.images.shape[:2]
-    gamma = on_device(np.exp(random.normal(0, GAMMA_DEVIATION, (batch, 1, 1, 1, 1))), views.images.device)
-    images = 2 * ((_mixed_channels(random, views.images) + 1) / 2).clamp_(min=1e-3).pow(gamma) - 1
-    gain = (
-        random.uniform(0.85, 1.2, (batch, 1, 3))
-        * random.uniform(0.94, 1.06, (batch, count, 1))
-        * random.uniform(0.98, 1.02, (batch, count, 3))
-    )
-    offset = random.uniform(-0.1, 0.1, (batch, 1, 1)) + random.uniform(-0.03, 0.03, (batch, count, 1))
-    scale, shift = (
-        on_device(np.broadcast_to(values, (batch, count, 3)), images.device)[..., None, None]
-        for values in (gain, offset)
-    )
-    noise_level = on_device(random.uniform(0.0, 0.04, (batch, 1, 1, 1, 1)), images.device)
-    noise = normal(random, images.shape, images.device) * noise_level
-    return replace(views, images=(images * scale + shift + noise).clamp_(-1, 1))
-
-
-def _mixed_channels(random: Random, images: Tensor) -> Tensor:
-    """Images (B, V, 3, H, W) in some samples of which the channels change places or become grey, by some amount."""
-    matrices = np.tile(np.eye(3), (len(images), 1, 1))
-    for sample in np.flatnonzero(random.random(len(images)) < MIXED_SHARE):
-        other = np.full((3, 3), 1 / 3) if random.random() < 0.3 else np.eye(3)[random.permutation(3)]
-        matrices[sample] += random.random() * (other - matrices[sample])
-    return torch.einsum("bij,bvjhw->bvihw", on_device(matrices, images.device), images)
 
 
 def on_device(values: NDArray[Any], device: torch.device) -> Tensor:

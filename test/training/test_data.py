@@ -18,10 +18,11 @@ from slam3r_ros.training.clips import FRAMES_PER_CLIP, Clips, DataError
 from slam3r_ros.training.config import ConfigurationError, Phase, TrainingConfig
 from slam3r_ros.training.data import check_data, load_training
 from slam3r_ros.training.recorded_data import clip_frames, load_recording, recordings_in
-from slam3r_ros.training.rendered_data import family_folder, load_worlds, render_world_file
+from slam3r_ros.training.rendered_data import family_folder, render_world_file, rendered_seeds
 from slam3r_ros.training.seeds import FIRST_DEMO_SEED, TRAINING_SEEDS, VALIDATION_SEEDS, is_held_out
 from slam3r_ros.training.sequence_files import render_sequence, write_sequence
 from slam3r_ros.training.windows import load_views
+from slam3r_ros.training.workers import Workers
 from slam3r_ros.training.worlds.paths.choose import PathSettings
 from slam3r_ros.training.worlds.renderer import RenderedFrame
 
@@ -99,15 +100,16 @@ def test_rendered_worlds_are_written_once_and_join_recordings(recording: Path, t
     assert render_world_file(folder, 0, "narrow", 32)
     assert (folder / "room_00000.npz").stat().st_mtime_ns == written
     config = TrainingConfig(data=(tmp_path, recording.parent), out=tmp_path / "out", rooms=3)
-    clips = load_training(config, Phase(("narrow",), 32), 112)
+    clips = load_training(config, Phase(("narrow",), 32), 112, Workers())
     assert clips.names.tolist() == ["narrow:0", "room:0"]
     assert clips.empty_is_sky.tolist() == [True, False]
-    assert clips.share(1, 2).names.tolist() == ["room:0"]
+    shares = [load_training(config, Phase(("narrow",), 32), 112, Workers(rank, 2)) for rank in (0, 1)]
+    assert sorted(name for share in shares for name in share.names.tolist()) == ["narrow:0", "room:0"]
     assert family_folder(folder, "narrow", 32) == folder, "a folder that holds worlds directly is one"
     with pytest.raises(DataError, match="--stage data"):
-        load_worlds(folder, "narrow", [7])
+        rendered_seeds(folder, [7])
     with pytest.raises(DataError, match="different shapes"):
-        Clips.joined([clips, load_training(config, Phase(("narrow",), 32), 112).share(0, 1), _cropped(clips)])
+        Clips.joined([clips, _cropped(clips)], 4)
 
 
 def test_families_are_drawn_alike_whatever_their_numbers(recording: Path, tmp_path: Path) -> None:
@@ -115,9 +117,12 @@ def test_families_are_drawn_alike_whatever_their_numbers(recording: Path, tmp_pa
         for seed in seeds:
             assert render_world_file(family_folder(tmp_path, family, 16), seed, family, 16)
     config = TrainingConfig(data=(tmp_path, recording), out=tmp_path / "out", rooms=3)
-    clips = load_training(config, Phase.parse("narrow+rooms+rooms:16"), 112)
+    clips = load_training(config, Phase.parse("narrow+rooms+rooms:16"), 112, Workers())
     assert clips.names.tolist() == ["narrow:0", "narrow:1", "narrow:2", "rooms:0", "room:0"]
     assert clips.families == ("narrow", "room", "rooms") and clips.of_family("rooms").tolist() == [3]
+    alike = clips.like(clips.share(1, 2))
+    assert alike.names.tolist() == ["narrow:0", "rooms:0"], "as many of each family"
+    assert sorted(clips.like(clips).names.tolist()) == sorted(clips.names.tolist())
     drawn = clips.draw(np.random.default_rng(0), 6000)
     expected = np.array([4 / 9, 4 / 9, 4 / 9, 8 / 3, 1.0]) / 5
     assert np.bincount(drawn) / 6000 == pytest.approx(expected, abs=0.02)

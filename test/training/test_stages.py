@@ -17,10 +17,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from slam3r_ros.engine.camera import Camera
+from slam3r_ros.evaluation.overlap import overlap
+from slam3r_ros.evaluation.truth import TruePointmap
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.training.augmentation import change_colours, mirror
 from slam3r_ros.training.clips import Clips
-from slam3r_ros.training.correlation_stage import CorrelationStage
+from slam3r_ros.training.correlation_stage import CorrelationStage, true_overlaps
 from slam3r_ros.training.data import PhaseData
 from slam3r_ros.training.embedded_config import initialise_weights
 from slam3r_ros.training.i2p_stage import BatchSettings, ImageToPointsStage
@@ -32,7 +36,7 @@ from slam3r_ros.training.optimisation import MovingAverage, Muon, learning_rate_
 from slam3r_ros.training.pictures import Picture
 from slam3r_ros.training.token_cache import PREDICTED_EVERY, TokenCache, build_cache
 from slam3r_ros.training.trainer import Trainer, TrainingSettings
-from slam3r_ros.training.windows import change_colours, choose_frames, load_views, mirror, transform_points
+from slam3r_ros.training.windows import Views, choose_frames, load_views, transform_points
 from slam3r_ros.training.workers import Workers
 from slam3r_ros.training.worlds.build import build_world
 from slam3r_ros.training.worlds.family import NARROW
@@ -310,7 +314,29 @@ def test_i2p_learns_through_its_phases_and_every_trained_weight_has_a_gradient(r
     assert np.isfinite(list(figures.values())).all() and {"sky_confidence", "scale_error"} <= set(figures)
     halves = figures["point_error_narrow"] + figures["point_error_rooms"]
     assert figures["point_error"] == pytest.approx(halves / 2) and halves > 0
+    seen = figures["point_error_seen_narrow"] + figures["point_error_seen_rooms"]
+    assert figures["point_error_seen"] == pytest.approx(seen / 2) and seen > 0
     assert picture.shape == (2 * SIDE, 16 * SIDE, 3)
+
+
+def test_true_overlaps_are_those_that_retrieval_is_measured_by(rooms: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slam3r_ros.evaluation.overlap.GRID_STEP", 1)  # a coarse one differs by its border
+    views = load_views(rooms, np.array([0, 1]), np.array([[3, 4, 9, 1], [0, 2, 1, 5]]))
+    shares = true_overlaps(views)
+    for sample, view in np.ndindex(*shares.shape):
+        query, other = (_true_pointmap(views, sample, each) for each in (0, 1 + view))
+        assert float(shares[sample, view]) == pytest.approx(overlap(query, other), abs=0.08)
+    assert shares.max() > 0.8 and shares.min() < shares.max() - 0.05
+
+
+def _true_pointmap(views: Views, sample: int, view: int) -> TruePointmap:
+    focal, column, row = views.camera[sample, view].tolist()
+    return TruePointmap(
+        points_camera=views.points_camera[sample, view].numpy(),
+        valid=views.valid[sample, view].numpy(),
+        T_world_camera=views.T_world_camera[sample, view].double().numpy(),
+        camera=Camera(SIDE, SIDE, focal, focal, column, row),
+    )
 
 
 def test_windows_of_two_to_eleven_views_are_trained_on(rooms: Clips) -> None:
@@ -330,6 +356,8 @@ def test_correlation_and_l2w_train_on_what_i2p_gives(rooms: Clips, tmp_path: Pat
     assert i2p.correlation_head.fc1.weight.grad is not None
     with torch.no_grad():
         assert correlation.picture().shape == (4 * SIDE, 7 * SIDE, 3)
+        figures = correlation.validate()
+    assert np.isfinite(list(figures.values())).all() and 0 < figures["precision"] <= 1
     i2p = i2p.eval().requires_grad_(False)
     cache = build_cache(i2p, rooms, 1.0, augment=True)
     l2w = LocalToWorldStage(new_l2w(i2p), (rooms, cache), (rooms, cache), views_in_batch=14)
