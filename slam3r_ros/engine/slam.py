@@ -284,6 +284,8 @@ class Slam:
 
     def _world_points(self, ready: Round) -> list[Keyframe]:
         """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
+        assert self._buffer is not None
+        self._buffer.catch_up()  # where a loop was closed: here, so that memory that is full is seen to
         radius, registered = self.settings.window.radius, []
         for indices in self._thrift.batches(ready.frames):
             with self._clock.stage("i2p", len(indices)):

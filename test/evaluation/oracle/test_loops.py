@@ -101,6 +101,8 @@ def run(there_and_back: ImageSequence) -> Run:
             before = moment(slam)
             close()
             if (correction := answers[-1]) is not None:
+                assert slam._buffer is not None
+                slam._buffer.catch_up()
                 result.corrections.append((correction, before, moment(slam)))
 
         patch.setattr(tracks, "closed_loop", closed)
