@@ -75,8 +75,6 @@ class LoopClosing:
     def __init__(self, most_places: int) -> None:
         self._most = max(most_places, 2 * APART)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="loops")
-        self.closed = 0
-        """Times that the world was corrected."""
         self.failure = ""
         """What to tell of the last search that failed; empty if none has."""
         self.reset()
@@ -230,7 +228,7 @@ class LoopClosing:
         moved = nodes @ self._nodes.inverse()
         if _is_within(moved[-1:], self._nodes[-1:], self._places[-1].depth, WORTH_CLOSING):
             return None
-        self._nodes, self.closed = nodes, self.closed + 1
+        self._nodes = nodes
         return Correction(np.array([place.index for place in self._places]), moved)
 
     def _thin_out(self) -> None:
