@@ -90,6 +90,7 @@ class BufferingSet:
         capacity = max(size, len(initial)) if size > 0 else None
         self._for_retrieval, self._for_registration, self._kept = Slots(capacity), Slots(capacity), Slots(capacity)
         self._pending: list[tuple[Keyframe, bool]] = []
+        self._behind: list[tuple[int, Correction]] = []  # by frame, whose points are still to be moved, in this order
         self._seen = len(initial)
         self._last_source = initial[-1].local.frame.source_index
         self._stretch_begins = self._last_source + 1
@@ -160,21 +161,30 @@ class BufferingSet:
         return [best]
 
     def correct(self, correction: Correction) -> None:
-        """Move all keyframes' points and poses as a closed loop says, and compute again what follows from them."""
+        """Move all keyframes as a closed loop says: their poses now, their points in `catch_up`."""
+        self._behind += [(index, correction) for index in (*self.indices, *(each.index for each, _ in self._pending))]
         self._keyframes = [_corrected(keyframe, correction) for keyframe in self._keyframes]
-        self._pending = [
-            (
-                replace(_corrected(keyframe, correction), points_world=_moved(keyframe, correction)),
-                good,
-            )
-            for keyframe, good in self._pending
-        ]
-        for position, slot in enumerate(self._slots):
-            keyframe = self[position]
+        self._pending = [(_corrected(keyframe, correction), good) for keyframe, good in self._pending]
+
+    def catch_up(self) -> None:
+        """Move points that are behind their poses, and compute again what follows from them; to be called before any of
+        that is asked for. May run out of memory: what has been moved stays so, and the next call goes on from there."""
+        while self._behind:
+            self._move_points(*self._behind[0])
+            del self._behind[0]
+
+    def _move_points(self, index: int, correction: Correction) -> None:
+        """Move one keyframe's points, all or none of what depends on them; none if it has left."""
+        if index in self.indices:
+            position = self.indices.index(index)
+            keyframe, slot = self[position], self._slots[position]
             keyframe = replace(keyframe, points_world=_moved(keyframe, correction))
-            scene = self._registrar.scene_input([keyframe])
+            scene = self._registrar.scene_input([keyframe])  # may run out of memory: then nothing has changed
             self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
             self._kept.write(slot, [keyframe.local.frame.tokens, keyframe.points_world])
+        for number, (keyframe, good) in enumerate(self._pending):
+            if keyframe.index == index:
+                self._pending[number] = (replace(keyframe, points_world=_moved(keyframe, correction)), good)
 
     def shrink(self) -> int:
         """Keep half of the keyframes, and never more from now on; returns how many, 0 where there are too few.

@@ -87,8 +87,11 @@ class Slam:
 
     @torch.inference_mode()
     def flush(self) -> list[MapUpdate]:
-        """End of the stream: answer every frame that still waited for later ones."""
-        return self._advance(ended=True) if len(self._ring) else []
+        """End of the stream: answer every frame that still waited for later ones, then close the loop that the last one
+        may have found: it moves what was answered, as `SlamStatus.loops_closed` and the next update, if any, tell."""
+        updates = self._advance(ended=True) if len(self._ring) else []
+        self._close_loop()
+        return updates
 
     def reset(self, reason: str) -> None:
         """Forget world, map and trajectory and start again with the next frame; ``reason`` appears in the status."""
@@ -194,7 +197,6 @@ class Slam:
                 result = self._initialize(indices)
             if isinstance(result, World):
                 return self._begin(result)
-            assert isinstance(result, NotInitialized)
             self._status.initialisations_failed += 1
             self._status.reason = f"initialisation failed, trying newer frames: {result.reason}"
             first = self._ring[self._ring.oldest].source_index
@@ -280,10 +282,12 @@ class Slam:
             assert self._buffer is not None
             self._mapped.correct(correction)
             self._buffer.correct(correction)
-            self._status.loops_closed += 1
+            self._status.loops_closed, self._status.map_points = self._status.loops_closed + 1, len(self._mapped.map)
 
     def _world_points(self, ready: Round) -> list[Keyframe]:
         """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
+        assert self._buffer is not None
+        self._buffer.catch_up()  # where a loop was closed: here, so that memory that is full is seen to
         radius, registered = self.settings.window.radius, []
         for indices in self._thrift.batches(ready.frames):
             with self._clock.stage("i2p", len(indices)):

@@ -277,8 +277,9 @@ class MapUpdate:
     held: bool = False
     """Whether the frame's points are kept from the map."""
     is_corrected: bool = False
-    """Whether a loop was closed just before this frame: poses, keyframes and points of earlier updates have moved, and
-    `Slam.trajectory`, `Slam.keyframes` and `Slam.map_points` tell where to."""
+    """Whether a loop was closed since the update before: poses, keyframes and points of earlier updates have moved, and
+    `Slam.trajectory`, `Slam.keyframes` and `Slam.map_points` tell where to. After a loop that `Slam.flush` closed no
+    update may come; `SlamStatus.loops_closed` tells of that one too."""
 
     @classmethod
     def between_keyframes(cls, frame: EncodedFrame, pose: PoseEstimate) -> MapUpdate:

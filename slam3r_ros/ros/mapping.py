@@ -35,7 +35,7 @@ class Mapping:
         self._notices = notices
         self._events = events
         self._state = State.WAITING_FOR_IMAGES
-        self._told_failures = self._told_warnings = 0
+        self._told_failures = self._told_warnings = self._told_loops = 0
         self._newest: ReadyFrame | None = None
         self._epoch = 0
         self._next_number: int | None = None
@@ -90,6 +90,7 @@ class Mapping:
     def reset(self, reason: str) -> None:
         """Forget the map and start again with the next image."""
         self._slam.reset(reason)
+        self._told_loops = 0
         self._outputs.restart(self._slam)
         self._flushed = True
         self._next_number = None
@@ -122,7 +123,8 @@ class Mapping:
         with self._clock.stage("publish"):
             for update in updates:
                 self._outputs.publish(update, self._newest.frame, self._newest.camera_frame)
-            if any(update.is_corrected for update in updates):
+            if (closed := self._slam.status().loops_closed) != self._told_loops:  # at the end without an update
+                self._told_loops = closed
                 self._outputs.renew(self._slam)
             self._outputs.publish_due(self._slam)
         self._tell_state()

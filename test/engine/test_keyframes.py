@@ -13,7 +13,7 @@ from slam3r_ros.engine.l2w import Registrar, registered_keyframes
 from slam3r_ros.engine.loops.correction import Correction
 from slam3r_ros.engine.loops.similarities import Similarities, rotations_of
 from slam3r_ros.engine.settings import KeyframeSettings
-from slam3r_ros.engine.types import Frame, Keyframe, LocalPointmap, PoseEstimate
+from slam3r_ros.engine.types import Frame, Keyframe, LocalPointmap, PoseEstimate, SceneInput
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.weights import Networks
 
@@ -140,18 +140,21 @@ def moved_with(keyframe: Keyframe, correction: Correction) -> Keyframe:
     return replace(keyframe, points_world=moved, pose=correction.of_pose(keyframe.index, keyframe.pose))
 
 
+def correction() -> Correction:
+    turns = rotations_of(np.array([[0, 0, 0], [0.3, -0.2, 1.0], [0, 2.0, 0]]))
+    moved = Similarities(turns, np.array([[0, 0, 0], [1.0, 2, 3], [-4.0, 0, 1]]), np.array([1.0, 1.5, 0.7]))
+    return Correction(np.array([0, 9, 13]), moved)
+
+
 @pytest.mark.parametrize("strategy", ["fifo", "reservoir"])
 @torch.inference_mode()
 def test_a_corrected_buffer_is_that_of_corrected_keyframes(
     tiny_networks: Networks, keyframe: Keyframe, strategy: str
 ) -> None:
-    turns = rotations_of(np.array([[0, 0, 0], [0.3, -0.2, 1.0], [0, 2.0, 0]]))
-    moved = Similarities(turns, np.array([[0, 0, 0], [1.0, 2, 3], [-4.0, 0, 1]]), np.array([1.0, 1.5, 0.7]))
-    correction = Correction(np.array([0, 9, 13]), moved)
     registrar = Registrar(tiny_networks.l2w, normalise_input=False)
     settings = KeyframeSettings(buffer_size=8, strategy=strategy, interval=2)
     frames = [placed(keyframe, index, 2.0 + index % 5) for index in range(21)]
-    corrected = [moved_with(frame, correction) for frame in frames]
+    corrected = [moved_with(frame, correction()) for frame in frames]
     one, other = (
         BufferingSet([given[index] for index in (0, 2, 4)], 2, settings, registrar) for given in (frames, corrected)
     )
@@ -160,7 +163,8 @@ def test_a_corrected_buffer_is_that_of_corrected_keyframes(
             one.offer([frames[index]], [True])
             other.offer([corrected[index]], [True])
     assert len(one) == 8 and len(one._pending) > 0
-    one.correct(correction)
+    one.correct(correction())
+    one.catch_up()
 
     def assert_same() -> None:
         assert one.indices == other.indices
@@ -186,3 +190,51 @@ def test_a_corrected_buffer_is_that_of_corrected_keyframes(
     for frame in corrected[19:21]:
         other.offer([frame], [True])
     assert_same()
+
+
+@pytest.mark.parametrize("room", range(7))
+@torch.inference_mode()
+def test_memory_that_runs_out_while_a_buffer_is_corrected_leaves_no_keyframe_half_moved_or_moved_twice(
+    tiny_networks: Networks, keyframe: Keyframe, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has room for so many keyframes, then for one more and so on, while it shrinks and another loop is closed."""
+    registrar = Registrar(tiny_networks.l2w, normalise_input=False)
+    scene_input, rooms = registrar.scene_input, [room]
+
+    def full(keyframes: list[Keyframe]) -> SceneInput:
+        if rooms[-1] == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        rooms[-1] -= 1
+        return scene_input(keyframes)
+
+    settings = KeyframeSettings(buffer_size=8, strategy="fifo", interval=2)
+    frames = [placed(keyframe, index) for index in range(18)]
+    buffer = BufferingSet(frames[5:11], 1, settings, registrar)
+    buffer.offer(frames[11:16], [True] * 5)
+    buffer.offer(frames[16:17], [True])
+    assert buffer.indices == tuple(range(8, 16)) and len(buffer._pending) == 1
+    monkeypatch.setattr(registrar, "scene_input", full)
+    buffer.correct(correction())
+    with pytest.raises(torch.OutOfMemoryError):
+        buffer.catch_up()
+    buffer.correct(correction())
+    for position, index in enumerate(buffer.indices):  # the first ones are moved once, the rest is not
+        scene = scene_input([buffer[position]])
+        torch.testing.assert_close(buffer.scene([position]).embedding, scene.embedding)
+        torch.testing.assert_close(buffer.scene([position]).layer.features, scene.layer.features)
+        expected = moved_with(frames[index], correction()) if position < room else frames[index]
+        torch.testing.assert_close(buffer[position].points_world, expected.points_world)
+    rooms.append(1)
+    with pytest.raises(torch.OutOfMemoryError):
+        buffer.catch_up()
+    assert buffer.shrink() == 4
+    rooms.append(100)
+    buffer.catch_up()
+    assert buffer.indices == (12, 13, 14, 15)
+    for position, index in enumerate(buffer.indices):
+        expected = moved_with(moved_with(frames[index], correction()), correction())
+        torch.testing.assert_close(buffer[position].points_world, expected.points_world, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(buffer.scene([position]).embedding, scene_input([buffer[position]]).embedding)
+    expected = moved_with(moved_with(frames[16], correction()), correction())
+    buffer.offer([at(frames[17], 17, confidence=1.0)], [True])
+    torch.testing.assert_close(buffer[2].points_world, expected.points_world, atol=1e-5, rtol=1e-5)

@@ -13,6 +13,8 @@ import torch
 from synthetic import textured_image
 from torch import Tensor
 
+from slam3r_ros.engine.loops.correction import Correction
+from slam3r_ros.engine.loops.similarities import Similarities
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.thrift import Thrift, is_out_of_memory
@@ -122,6 +124,38 @@ def test_a_frame_for_which_there_is_no_room_at_all_is_left_out(tiny_networks: Ne
     full.room = 100
     assert [update.index for update in stream(slam, 1, 4, start=33)] == [33, 34, 35, 36]
     assert slam.status().state is State.TRACKING
+
+
+def test_a_loop_is_closed_whole_though_there_is_no_room_for_it(
+    tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames are left out, and keyframes, until there is; nothing is registered in a world that is half corrected."""
+    full = Full(tiny_networks.l2w, "embed_points", 100)
+    settings = SETTINGS.with_values({"pose.tracks": "on", "register.only_keyframes": False})
+    slam = Slam(Pair(tiny_networks.i2p, full, tiny_networks.recommended), settings)
+    list(stream(slam, 1, 60))
+    trajectory, records, points = slam.trajectory(), slam.keyframes(), len(slam.map_points())
+    tracks, buffer = slam._tracks, slam._buffer
+    assert tracks is not None and buffer is not None
+    before = {index: buffer[position].points_world.clone() for position, index in enumerate(buffer.indices)}
+    moved = Similarities(np.eye(3)[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
+    correction = Correction(np.array([0]), moved)
+    corrections = iter([correction])
+    monkeypatch.setattr(tracks, "closed_loop", lambda: next(corrections, None))
+    full.room = 0
+    assert list(stream(slam, 1, 2, start=60)) == []
+    assert slam.status().lost_frames == 2 and slam.status().loops_closed == 1
+    frames = np.array([pose.stamp_ns for pose in trajectory])
+    expected = correction.of_poses(frames, np.array([pose.T_world_camera for pose in trajectory]))
+    np.testing.assert_allclose([pose.T_world_camera for pose in slam.trajectory()], expected)
+    assert len(slam.map_points()) <= points and len(slam.keyframes()) == len(records)
+    full.room = 100
+    assert [update.index for update in stream(slam, 1, 1, start=62)] == [62]
+    assert len(buffer) == 3
+    for position, index in enumerate(buffer.indices):
+        points_before = before[index].reshape(-1, 3).numpy()
+        expected = correction.of_points(np.full(len(points_before), index), points_before)
+        np.testing.assert_allclose(buffer[position].points_world.reshape(-1, 3), expected, atol=1e-5)
 
 
 def test_images_that_cannot_even_be_encoded_are_left_out(tiny_networks: Networks) -> None:

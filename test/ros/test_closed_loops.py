@@ -140,20 +140,32 @@ class Told:
     def renew(self, _: object) -> None:
         self.calls.append("renew")
 
+    def restart(self, _: object) -> None:
+        self.calls.append("restart")
+
     def publish_due(self, _: object) -> None:
         self.calls.append("due")
 
 
 class Corrected(Engine):
-    """Closes a loop with every third frame."""
+    """Closes a loop with every third frame, and at the end."""
+
+    flushes = 0
 
     def push(self, *frames: object) -> list[MapUpdate]:
         self.places += [0.0] * len(frames)
         first = len(self.places) - len(frames)
         return [tracked(number, 0.0, is_corrected=number % 3 == 2) for number in range(first, len(self.places))]
 
+    def flush(self) -> list[MapUpdate]:
+        self.flushes += 1
+        return []
+
+    def reset(self, reason: str) -> None:
+        self.places, self.flushes = [], 0
+
     def status(self) -> SlamStatus:
-        return SlamStatus(state=State.TRACKING)
+        return SlamStatus(state=State.TRACKING, loops_closed=len(self.places) // 3 + self.flushes)
 
 
 def test_the_map_is_renewed_once_and_after_what_was_pushed_together(scene: Scene) -> None:
@@ -169,6 +181,21 @@ def test_the_map_is_renewed_once_and_after_what_was_pushed_together(scene: Scene
         *("publish 2", "publish 3", "publish 4", "publish 5", "publish 6", "renew", "due"),
         *("publish 7", "due"),
     ]
+
+
+def test_the_map_is_renewed_too_when_a_loop_is_closed_with_no_frame_left(scene: Scene) -> None:
+    told, engine = Told(), Corrected()
+    events = MappingEvents(lambda: 0, lambda: None)
+    mapping = Mapping(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
+    mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
+    mapping.flush()
+    mapping.flush()
+    assert told.calls == ["publish 0", "due", "renew", "due"]
+    mapping.reset("why not")
+    mapping.process([ReadyFrame(FRAME_VALUE, number, FRAME, 0) for number in range(2)])
+    assert told.calls[4:] == ["restart", "publish 0", "publish 1", "due"]  # the new map has had no loop
+    mapping.flush()
+    assert told.calls[8:] == ["renew", "due"]
 
 
 def test_the_status_counts_closed_loops() -> None:

@@ -75,8 +75,6 @@ class LoopClosing:
     def __init__(self, most_places: int) -> None:
         self._most = max(most_places, 2 * APART)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="loops")
-        self.closed = 0
-        """Times that the world was corrected."""
         self.failure = ""
         """What to tell of the last search that failed; empty if none has."""
         self.reset()
@@ -125,11 +123,9 @@ class LoopClosing:
         searching, self._searching = self._searching, None
         if searching is None:
             return None
-        if (error := searching.exception()) is not None:
-            self.failure = f"a keyframe could not be compared with earlier ones: {type(error).__name__}: {error}"
+        if (found := self._result_of(searching)) is None:
             self._is_broken |= self._offered_is_broken
             return None
-        found = searching.result()
         self._append(found.place)
         for loop in found.loops:
             self._note(loop)
@@ -145,18 +141,24 @@ class LoopClosing:
 
     def relocate(self, view: View) -> Relocated | None:
         """Where a keyframe is whose points are in its own axes and lengths, by the places that look like it; None where
-        none shows the same."""
-        here = place_of(view)
-        loops = [loop_between(place, here) for place in most_alike(view.descriptor, self._places, COMPARED)]
-        best = max((loop for loop in loops if loop is not None), key=lambda loop: loop.matches, default=None)
-        if best is None:
+        none shows the same, or where looking for one failed, and `failure` says why."""
+        found = self._result_of(self._executor.submit(_search, view, self._places))
+        if found is None or not found.loops:
             return None
+        best = max(found.loops, key=lambda loop: loop.matches)
         position = self._positions()[best.before]
         node = self._nodes[position : position + 1]
         T_world_camera = moved_poses(node, best.T_before_after[None])[0]
         is_known = best.log_scale_deviation < UNKNOWN_DEVIATION
         log_scale = best.log_scale + float(np.log(node.scales[0])) if is_known else None
         return Relocated(T_world_camera, log_scale)
+
+    def _result_of(self, searching: Future[_Found]) -> _Found | None:
+        """What came of a search, waited for; None where it failed, which `failure` then tells."""
+        if (error := searching.exception()) is None:
+            return searching.result()
+        self.failure = f"a keyframe could not be compared with earlier ones: {type(error).__name__}: {error}"
+        return None
 
     def _append(self, place: Place) -> None:
         """The newest place, mapped where the world is now."""
@@ -226,7 +228,7 @@ class LoopClosing:
         moved = nodes @ self._nodes.inverse()
         if _is_within(moved[-1:], self._nodes[-1:], self._places[-1].depth, WORTH_CLOSING):
             return None
-        self._nodes, self.closed = nodes, self.closed + 1
+        self._nodes = nodes
         return Correction(np.array([place.index for place in self._places]), moved)
 
     def _thin_out(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -220,6 +221,7 @@ class TrackPoses:
                 continue
             chosen = slice(FOLLOWED_POINTS)
             slopes, log_depths = recovered.slopes_before[chosen], recovered.log_depths_before[chosen]
+            before = copy(self._window)  # to follow others is to forget points that one keyframe has seen
             self._window.follow_again(keyframe, slopes, log_depths)
             self._pixels = recovered.pixels_after[chosen]
             self._at_keyframe, self._points_at_keyframe = self._pixels, 2 * FOLLOWED_POINTS  # makes it a keyframe
@@ -227,7 +229,8 @@ class TrackPoses:
             if located := self._resected(view, [self._last]):
                 self._motion = np.eye(4)  # over more than one frame
                 return located
-            self._window.unfollow()
+            self._window = before
+            self._window.keep_followed(np.zeros(len(before.followed), np.bool_))
             self._pixels = self._at_keyframe = self._pixels[:0]
         return None
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -384,6 +385,26 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
         np.testing.assert_allclose(result.pose.T_world_camera[:3, :3], world[:3, :3] @ pose(number)[:3, :3], atol=0.02)
         assert result.pose.scale == pytest.approx(size * SCALE, rel=0.05)
     assert stage._loops._places[-1].index in (5, 6, 7)
+
+
+def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_next_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    for number in range(12):
+        stage.refine(described(keyframe(number, pose(number))))
+        stage.closed_loop()
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    stage.refine(seen_as(described(lost_at(12)), black))
+    assert stage._loops is not None and stage.loop_failure == ""
+    places = list(stage._loops._places)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_closing, "place_of", lambda _: cv2.resize(np.empty(0), (1, 1)))
+        lost = described(lost_at(5))
+        assert stage.refine(lost) is lost
+    assert stage.loop_failure.startswith("a keyframe could not be compared with earlier ones: error: OpenCV")
+    assert stage.closed_loop() is None and stage._loops._places == places
+    assert stage.refine(described(lost_at(6))).state is State.TRACKING
 
 
 def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -81,38 +82,56 @@ class Run:
     """Each, and what was held before and after it."""
 
 
-@pytest.fixture(scope="module")
-def run(there_and_back: ImageSequence) -> Run:
-    """Frames are pushed five at a time, so that a loop is closed between frames of one push."""
+@pytest.fixture(scope="module", autouse=True)
+def loops_are_short() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(closing, "APART", APART)
         patch.setattr(closing, "LEAST_MOTION", 0.0)
-        settings = SlamSettings().with_values({"window.stride": 1, "pose.tracks": "on"})
-        slam = Slam(oracle_networks(there_and_back, "noise=0.05", image_size=(64, 64)), settings)
-        result, close, tracks = Run(slam), slam._close_loop, slam._tracks
-        assert tracks is not None
-        closed_loop, answers = tracks.closed_loop, list[Correction | None]()
+        yield
 
-        def closed() -> Correction | None:
-            answers.append(closed_loop())
-            return answers[-1]
 
-        def spy() -> None:
-            before = moment(slam)
-            close()
-            if (correction := answers[-1]) is not None:
-                result.corrections.append((correction, before, moment(slam)))
+def started(sequence: ImageSequence) -> Slam:
+    settings = SlamSettings().with_values({"window.stride": 1, "pose.tracks": "on"})
+    return Slam(oracle_networks(sequence, "noise=0.05", image_size=(64, 64)), settings)
 
+
+def pushed(slam: Slam, sequence: ImageSequence, first: int, end: int) -> list[MapUpdate]:
+    """Frames from the first to before the end, five at a time, so that a loop is closed between frames of one push."""
+    updates: list[MapUpdate] = []
+    while first < end:
+        if first == ASTRAY_AT:
+            assert slam._tracks is not None
+            slam._tracks._poses.transform(ASTRAY)
+        batch = sequence.frames[first : min(first + 5, end)]
+        images = [sequence.image(frame) for frame in batch]
+        updates += slam.push(*(Frame(f.stamp_ns, i, sequence.camera_of(i)) for f, i in zip(batch, images, strict=True)))
+        first += 5
+    return updates
+
+
+@pytest.fixture(scope="module")
+def run(there_and_back: ImageSequence) -> Run:
+    slam = started(there_and_back)
+    result, close, tracks = Run(slam), slam._close_loop, slam._tracks
+    assert tracks is not None
+    closed_loop, answers = tracks.closed_loop, list[Correction | None]()
+
+    def closed() -> Correction | None:
+        answers.append(closed_loop())
+        return answers[-1]
+
+    def spy() -> None:
+        before = moment(slam)
+        close()
+        if (correction := answers[-1]) is not None:
+            assert slam._buffer is not None
+            slam._buffer.catch_up()
+            result.corrections.append((correction, before, moment(slam)))
+
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracks, "closed_loop", closed)
         patch.setattr(slam, "_close_loop", spy)
-        for first in range(0, len(there_and_back), 5):
-            batch = there_and_back.frames[first : first + 5]
-            if batch[0].index == ASTRAY_AT:
-                tracks._poses.transform(ASTRAY)
-            images = [there_and_back.image(frame) for frame in batch]
-            result.updates += slam.push(
-                *(Frame(f.stamp_ns, i, there_and_back.camera_of(i)) for f, i in zip(batch, images, strict=True))
-            )
+        result.updates += pushed(slam, there_and_back, 0, len(there_and_back))
     return result
 
 
@@ -162,3 +181,20 @@ def test_everything_that_is_held_moves_as_one(run: Run) -> None:
             moved = correction.of_points(np.full(len(points), index), points)
             moved[~points.any(axis=1)] = 0
             np.testing.assert_allclose(other.reshape(-1, 3), moved, atol=1e-4)
+
+
+def test_a_loop_that_the_last_frame_has_found_is_closed_at_the_end(run: Run, there_and_back: ImageSequence) -> None:
+    _, before, after = run.corrections[0]
+    slam, end = started(there_and_back), len(before.stamps)
+    pushed(slam, there_and_back, 0, end)
+    assert slam.status().loops_closed == 0
+    np.testing.assert_allclose(moment(slam).poses, before.poses)
+    assert slam.flush() == []
+    assert slam.status().loops_closed == 1 and slam.status().map_points == len(slam.map_points())
+    np.testing.assert_allclose(moment(slam).poses, after.poses)
+    np.testing.assert_allclose(moment(slam).keyframe_poses, after.keyframe_poses)
+    np.testing.assert_allclose(moment(slam).points, after.points)
+    assert slam.flush() == [] and slam.status().loops_closed == 1
+    updates = pushed(slam, there_and_back, end, len(there_and_back))  # the stream goes on after all
+    assert [update.is_corrected for update in updates[:2]] == [True, False]
+    np.testing.assert_allclose(moment(slam).poses[end], run.updates[end].pose.T_world_camera)  # type: ignore[union-attr]
