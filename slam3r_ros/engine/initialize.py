@@ -109,3 +109,10 @@ def with_scaled_confidence(keyframe: Keyframe, factor: float) -> Keyframe:
     confidence, mean = keyframe.on_host.confidence * factor, keyframe.mean_confidence * factor
     on_host = replace(keyframe.on_host, confidence=confidence, confidence_camera=confidence)
     return replace(keyframe, on_host=on_host, mean_confidence=mean, local_mean_confidence=mean)
+
+
+def filling_reason(have: int, wanted: int, ended: bool) -> str:
+    """Why there is no world yet: so many images of those that the initial window needs are there."""
+    if ended and have < 2:
+        return "the stream ended after one image: at least two images are needed to set up a map"
+    return f"filling the initial window: {have} of {wanted} images"

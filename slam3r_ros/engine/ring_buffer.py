@@ -39,6 +39,11 @@ class RingBuffer:
         """Index of the newest frame held."""
         return self._frames[-1].index
 
+    @property
+    def images_held(self) -> int:
+        """Images of the camera's stream from the oldest frame held to the newest."""
+        return 1 + self._frames[-1].source_index - self._frames[0].source_index
+
     def nearest(self, source_index: int) -> int:
         """Index of the frame nearest to this number of the camera's stream; the earlier of two equally near ones."""
         position = bisect_left(self._frames, source_index, key=_source_index)

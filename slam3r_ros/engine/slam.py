@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +10,14 @@ import torch
 
 from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.i2p import LocalPoints
-from slam3r_ros.engine.initialize import Initializer, NotInitialized, World, with_scaled_confidence
+from slam3r_ros.engine.initialize import Initializer, NotInitialized, World, filling_reason, with_scaled_confidence
 from slam3r_ros.engine.keyframes import BufferingSet
 from slam3r_ros.engine.l2w import Registrar, registered_keyframes
 from slam3r_ros.engine.mapped import Mapped
 from slam3r_ros.engine.pose import PoseEstimator, why_lost
-from slam3r_ros.engine.retrieval import Retrieval, Retrieved
+from slam3r_ros.engine.retrieval import Retrieved
 from slam3r_ros.engine.ring_buffer import RingBuffer
+from slam3r_ros.engine.scene_choice import SceneChoice
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.stage_clock import StageClock
 from slam3r_ros.engine.stride import choose_stride
@@ -55,10 +56,13 @@ class Slam:
         self.encoder = Encoder(networks.i2p, with_grey=settings.pose.tracks == "on")
         self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
         self._initializer = Initializer(self._local_points, settings.initialize, settings.register.point_confidence)
-        self._retrieval = Retrieval(networks.i2p, settings.register.scene_frames, settings.register.shortlist)
+        self._scene = SceneChoice(networks.i2p, settings.register)
         self._registrar = Registrar(networks.l2w, normalise_input=settings.register.normalise_input)
         self._clock, self._thrift = StageClock(), Thrift()
         self._frame_count = self._source_count = 0
+        self.listener: Callable[[MapUpdate], None] | None = None
+        """Called with every update as soon as it is made, in order, and before that with those that are early. What it
+        raises, `push` raises."""
         self._forget()
 
     # ---- what goes in ------------------------------------------------------------------------------------------
@@ -126,8 +130,7 @@ class Slam:
         self._buffer: BufferingSet | None = None
         self._initial: list[Keyframe] = []
         self._head: list[Keyframe] = []
-        self._retrieved: Retrieved | None = None
-        self._rounds_since_retrieval = 0
+        self._scene.forget()
         self._poses = PoseEstimator(settings.pose)
         self._tracks = TrackStage(settings.pose, settings.loops) if settings.pose.tracks == "on" else None
         self._asks_tracks = self._tracks is not None and settings.register.only_keyframes
@@ -166,7 +169,7 @@ class Slam:
         """Keep fewer keyframes; how many, 0 where there are none to spare."""
         keyframes = 0 if self._buffer is None else self._buffer.shrink()
         if keyframes:
-            self._retrieved = None  # positions in the buffer have changed
+            self._scene.forget()  # positions in the buffer have changed
         return keyframes
 
     def _leave_out(self, frames: int) -> None:
@@ -204,19 +207,8 @@ class Slam:
             if not len(self._ring):
                 break
         if not self._status.initialisations_failed and stride is not None:
-            self._status.reason = self._filling_reason(self._images_held, (wanted - 1) * stride + 1, ended)
+            self._status.reason = filling_reason(self._ring.images_held, (wanted - 1) * stride + 1, ended)
         return []
-
-    @property
-    def _images_held(self) -> int:
-        """Images of the camera's stream from the oldest frame in the ring to the newest."""
-        return 1 + self._ring[self._ring.newest].source_index - self._ring[self._ring.oldest].source_index
-
-    @staticmethod
-    def _filling_reason(have: int, wanted: int, ended: bool) -> str:
-        if ended and have < 2:
-            return "the stream ended after one image: at least two images are needed to set up a map"
-        return f"filling the initial window: {have} of {wanted} images"
 
     def _choose_stride(self, ended: bool) -> int | None:
         """The stride of windows, or None while the frames that decide it are still coming."""
@@ -227,8 +219,8 @@ class Slam:
                 return None
             with self._clock.stage("choose_stride"):
                 self._stride = choose_stride(self._local_points, self._ring, self.settings.keyframes.seed)
-        if ended and have > 1 and self._images_held <= self._stride:
-            self._stride = self._images_held - 1
+        if ended and have > 1 and self._ring.images_held <= self._stride:
+            self._stride = self._ring.images_held - 1
         self._status.stride = self._stride
         return self._stride
 
@@ -248,15 +240,34 @@ class Slam:
         for index in ready.frames:
             frame = self._ring[index]
             with self._clock.stage("tracks"):
-                pose = self._tracks.advance(frame)
-            if pose is None:
+                advanced = self._tracks.advance(frame)
+            if advanced is None or advanced.is_due:
+                if advanced is not None and self.listener is not None:
+                    self._tell_early(frame)
                 updates += self._register(Round((index,), is_head=False))
                 continue
+            pose = advanced.pose
             self._status.state = State.TRACKING
             self._status.reason = f"between keyframes: {pose.inlier_fraction:.0%} of the image tracks fit the pose"
             self._mapped.trajectory.append(frame.index, frame.stamp_ns, pose)
-            updates.append(self._mapped.told(MapUpdate.between_keyframes(frame, pose)))
+            updates.append(self._tell(MapUpdate.between_keyframes(frame, pose)))
         return updates
+
+    def _tell_early(self, frame: EncodedFrame) -> None:
+        """The pose of a frame that is to become a keyframe, before the networks see it, where the world is now."""
+        assert self._tracks is not None
+        self._close_loop()
+        with self._clock.stage("tracks"):
+            advanced = self._tracks.advance(frame)
+        if advanced is not None:
+            self._tell(replace(MapUpdate.between_keyframes(frame, advanced.pose), is_early=True))
+
+    def _tell(self, update: MapUpdate) -> MapUpdate:
+        """The update, which leaves the engine now."""
+        update = self._mapped.told(update)
+        if self.listener is not None:
+            self.listener(update)
+        return update
 
     def _register(self, ready: Round) -> list[MapUpdate]:
         """The world pointmaps of one round, and what follows from them."""
@@ -294,23 +305,10 @@ class Slam:
                 windows = [build_window(self._ring, index, self._known_stride, radius) for index in indices]
                 locals_ = self._local_points.estimate(windows)
             with self._clock.stage("retrieval", len(indices)):
-                retrieved = self._retrieve(ready, locals_)
+                retrieved = self._scene.choose(locals_, self._buffer, takes_all=ready.is_head)
             with self._clock.stage("l2w", len(indices)):
                 registered += self._localise(locals_, retrieved)
         return registered
-
-    def _retrieve(self, ready: Round, locals_: Sequence[LocalPointmap]) -> Retrieved:
-        """Scene frames of a round; every second of its frames asks. Head frames take all initial frames."""
-        assert self._buffer is not None
-        settings = self.settings.register
-        if ready.is_head or len(self._buffer) <= settings.scene_frames:
-            return Retrieved(tuple(range(len(self._buffer))), ())
-        if self._retrieved is None or self._rounds_since_retrieval >= settings.retrieval_interval:
-            queries = [local.frame for local in locals_[::2]]
-            self._retrieved = self._retrieval.choose(queries, self._buffer.candidates)
-            self._rounds_since_retrieval = 0
-        self._rounds_since_retrieval += 1
-        return self._retrieved
 
     def _localise(self, locals_: Sequence[LocalPointmap], retrieved: Retrieved) -> list[Keyframe]:
         """One L2W call: the frames' world pointmaps."""
@@ -352,7 +350,7 @@ class Slam:
             offer = self._buffer.offer
             entered = self._thrift.attempt(lambda: offer(*next(offers, ((), ()))), 1, self._shrink_buffer) or []
             if entered:
-                self._retrieved = None  # positions in the buffer have changed
+                self._scene.forget()  # positions in the buffer have changed
         records = [self._mapped.record(keyframe) for keyframe in entered]
         return [self._update(keyframe, records if keyframe is located[-1] else []) for keyframe in located]
 
@@ -397,4 +395,4 @@ class Slam:
         assert self._buffer is not None
         self._status.map_points, self._status.voxel_size = len(self._mapped.map), self._mapped.map.voxel_size
         self._status.keyframes = len(self._buffer)
-        return self._mapped.told(MapUpdate.of(keyframe, added, records))
+        return self._tell(MapUpdate.of(keyframe, added, records))

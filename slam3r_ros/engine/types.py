@@ -276,6 +276,8 @@ class MapUpdate:
     """The L2W call that gave this frame; None for the initial frames and those between keyframes."""
     held: bool = False
     """Whether the frame's points are kept from the map."""
+    is_early: bool = False
+    """Whether only the frame's pose is told so far, by image tracks; all the rest comes with a second update."""
     is_corrected: bool = False
     """Whether a loop was closed since the update before: poses, keyframes and points of earlier updates have moved, and
     `Slam.trajectory`, `Slam.keyframes` and `Slam.map_points` tell where to. After a loop that `Slam.flush` closed no

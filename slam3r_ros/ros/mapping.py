@@ -24,6 +24,10 @@ class MappingEvents:
     state_changed: Callable[[], None]
 
 
+class PublishingError(Exception):
+    """A message could not be published."""
+
+
 class Mapping:
     """Frames to the engine, MapUpdates to messages. Used by one thread at a time."""
 
@@ -31,6 +35,7 @@ class Mapping:
         self, slam: Slam, outputs: Outputs, notices: Notices, events: MappingEvents, counters: Counters
     ) -> None:
         self._slam = slam
+        slam.listener = self._hear
         self._outputs = outputs
         self._notices = notices
         self._events = events
@@ -58,18 +63,29 @@ class Mapping:
     def _push(self, batch: Sequence[ReadyFrame]) -> None:
         if not batch:
             return
+        before, self._newest = self._newest, batch[-1]
         try:
-            updates = self._slam.push(*(self._with_skipped(frame) for frame in batch))
+            self._slam.push(*(self._with_skipped(frame) for frame in batch))
         except (RuntimeError, ValueError) as error:  # torch, NumPy, OpenCV and the engine's own InputError
+            self._newest = before
             self._counters.add_rejected(len(batch))
             self._notices.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")
             return
         for _ in batch:
             self._counters.processed.tick()
-        self._newest, self._flushed = batch[-1], False
-        self._publish(updates)
-        if updates:
-            self._counters.note_latency((self._events.now_ns() - updates[-1].stamp_ns) * 1e-6)
+        self._flushed = False
+        self._publish_whole()
+
+    def _hear(self, update: MapUpdate) -> None:
+        """Publish what the engine tells, as soon as it does."""
+        assert self._newest is not None
+        try:
+            with self._clock.stage("publish"):
+                is_pose_told = self._outputs.publish(update, self._newest.frame, self._newest.camera_frame)
+        except (RuntimeError, ValueError) as error:  # not the engine's
+            raise PublishingError(f"{type(error).__name__}: {error}") from error
+        if is_pose_told:
+            self._counters.note_latency((self._events.now_ns() - update.stamp_ns) * 1e-6)
 
     def _with_skipped(self, ready: ReadyFrame) -> PreparedFrame:
         """The frame, told how many images were left out before it."""
@@ -85,7 +101,8 @@ class Mapping:
         """The stream ended or pauses: answer the frames that wait for later ones."""
         if not self._flushed:
             self._flushed = True
-            self._publish(self._slam.flush())
+            self._slam.flush()
+            self._publish_whole()
 
     def reset(self, reason: str) -> None:
         """Forget the map and start again with the next image."""
@@ -118,11 +135,9 @@ class Mapping:
         """Milliseconds of every stage, the engine's and those around it; safe from any thread."""
         return self._slam.status().stage_ms | self._clock.average_ms()
 
-    def _publish(self, updates: list[MapUpdate]) -> None:
-        assert self._newest is not None
+    def _publish_whole(self) -> None:
+        """What is published of the whole map, where it has changed, and the state."""
         with self._clock.stage("publish"):
-            for update in updates:
-                self._outputs.publish(update, self._newest.frame, self._newest.camera_frame)
             if (closed := self._slam.status().loops_closed) != self._told_loops:  # at the end without an update
                 self._told_loops = closed
                 self._outputs.renew(self._slam)

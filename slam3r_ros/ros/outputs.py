@@ -104,24 +104,43 @@ class Outputs:
         self._depth = DepthOutput(node, settings, self._bulk)
         self._path_lane, self._keyframes_lane = self._bulk.lane(self._path), self._bulk.lane(self._keyframes)
         self._map_lane = self._bulk.lane(self._map_cloud)
+        self._early_index: int  # of the last frame whose pose was told before the rest
         self._forget()
 
-    def publish(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> None:
-        """Publish what one frame changed. ``frame`` is the newest one: images of one stream share size and camera."""
+    def publish(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> bool:
+        """Publish what one frame changed; whether its pose was told, which an early update has done before the frame's
+        second one. ``frame`` is the newest one: images of one stream share size and camera.
+        """
         self._newest_ns = update.stamp_ns
         if update.is_corrected:
             self._odometry.forget()  # no motion from one world into another
-        if update.pose is not None and update.state is State.TRACKING:
-            T_map_camera = pose_in_map(update.pose.T_world_camera, self.scale.unit)
-            message = stamped_pose(update.stamp_ns, self._frame_id, T_map_camera)
-            self._pose.publish(message)
-            self._publish_base(update, camera_frame, T_map_camera)
-            self._poses.add(message)
-            self._path_due.mark()
-            if self._depth.is_wanted:
-                self._depth.publish(update, frame, camera_frame, self.scale.unit)
-        else:
+        is_tracked = update.pose is not None and update.state is State.TRACKING
+        if is_tracked:
+            self._odometry.look(update)
+        tells_pose = update.index != self._early_index
+        if tells_pose and is_tracked:
+            self._publish_pose(update, camera_frame)
+        elif tells_pose:
             self._odometry.forget()
+        if update.is_early:
+            self._early_index = update.index
+        else:
+            self._publish_points(update, frame, camera_frame)
+        return tells_pose
+
+    def _publish_pose(self, update: MapUpdate, camera_frame: str) -> None:
+        assert update.pose is not None
+        T_map_camera = pose_in_map(update.pose.T_world_camera, self.scale.unit)
+        message = stamped_pose(update.stamp_ns, self._frame_id, T_map_camera)
+        self._pose.publish(message)
+        self._publish_base(update, camera_frame, T_map_camera)
+        self._poses.add(message)
+        self._path_due.mark()
+
+    def _publish_points(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> None:
+        """Depth, cloud and keyframes."""
+        if update.pose is not None and update.state is State.TRACKING and self._depth.is_wanted:
+            self._depth.publish(update, frame, camera_frame, self.scale.unit)
         cloud_is_wanted = len(update.added) > 0 and self._cloud.get_subscription_count() > 0
         if cloud_is_wanted:
             self._put_cloud(update)
@@ -192,6 +211,7 @@ class Outputs:
     def _forget(self) -> None:
         settings = self._settings
         self._newest_ns = 0
+        self._early_index = -1
         self._odometry.forget()
         self._told_lost = self._cloud_lane.lost
         self._poses: Decimated[PoseStamped] = Decimated(settings.path_length)
@@ -207,7 +227,6 @@ class Outputs:
 
     def _publish_base(self, update: MapUpdate, camera_frame: str, T_map_camera: NDArray[np.float64]) -> None:
         """What tells of the base: TF and odometry."""
-        self._odometry.look(update)
         if self._tf is None and not self._odometry.is_wanted:
             return
         base = self._mount.base_pose(update.stamp_ns, camera_frame, T_map_camera)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -134,8 +135,9 @@ class Told:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def publish(self, given: MapUpdate, *_: object) -> None:
+    def publish(self, given: MapUpdate, *_: object) -> bool:
         self.calls.append(f"publish {given.index}")
+        return True
 
     def renew(self, _: object) -> None:
         self.calls.append("renew")
@@ -151,11 +153,12 @@ class Corrected(Engine):
     """Closes a loop with every third frame, and at the end."""
 
     flushes = 0
+    listener: Callable[[MapUpdate], None] = staticmethod(lambda _: None)
 
-    def push(self, *frames: object) -> list[MapUpdate]:
+    def push(self, *frames: object) -> None:
         self.places += [0.0] * len(frames)
-        first = len(self.places) - len(frames)
-        return [tracked(number, 0.0, is_corrected=number % 3 == 2) for number in range(first, len(self.places))]
+        for number in range(len(self.places) - len(frames), len(self.places)):
+            self.listener(tracked(number, 0.0, is_corrected=number % 3 == 2))
 
     def flush(self) -> list[MapUpdate]:
         self.flushes += 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from outputs_harness import FRAME_VALUE, Scene, matrix, moved, update
-from ros_harness import FRAME, wait_until
+from ros_harness import FIRST_NS, FRAME, wait_until
 
 from slam3r_ros.engine.geometry import rigid
 from slam3r_ros.engine.types import MapPoints
@@ -42,6 +43,27 @@ def test_the_first_camera_looks_along_x_with_its_optical_axes(scene: Scene) -> N
     assert rotation @ [0, 0, 1] == pytest.approx([1, 0, 0])  # forward in the camera, forward on the map
     assert rotation @ [1, 0, 0] == pytest.approx([0, -1, 0])  # right
     assert rotation @ [0, 1, 0] == pytest.approx([0, 0, -1])  # down
+
+
+def test_a_pose_that_was_told_early_is_told_once_and_the_rest_follows(scene: Scene) -> None:
+    outputs = scene.outputs(base_frame="")
+    odometry: list[Odometry] = scene.camera.listen(Odometry, "/slam3r/odometry")
+    wait_until(lambda: outputs._odometry.is_wanted, "the listener hears odometry")
+    points = MapPoints(np.ones((1, 3), np.float32), np.zeros((1, 3), np.uint8), np.ones(1, np.float32))
+    told = [
+        outputs.publish(update(moved(z=1.0), stamp_ns=FIRST_NS, index=3), FRAME_VALUE, FRAME),
+        outputs.publish(update(moved(z=2.0), stamp_ns=FIRST_NS + 1, index=4, is_early=True), FRAME_VALUE, FRAME),
+        outputs.publish(update(moved(z=2.1), points, FIRST_NS + 1, index=4), FRAME_VALUE, FRAME),
+        outputs.publish(update(moved(z=3.0), stamp_ns=FIRST_NS + 2, index=5), FRAME_VALUE, FRAME),
+    ]
+    assert told == [True, True, False, True]
+    wait_until(lambda: len(scene.poses) == 3 and len(scene.transforms) == 3 and len(odometry) == 3, "three of each")
+    wait_until(lambda: len(scene.clouds) == 1, "the points of the second")
+    for given in (scene.poses, odometry):
+        stamps = [message.header.stamp.nanosec for message in given]
+        assert np.diff(stamps).tolist() == [1, 1]
+    assert [message.pose.position.x for message in scene.poses] == pytest.approx([1, 2, 3])
+    assert scene.clouds[0].header.stamp == scene.poses[1].header.stamp
 
 
 def test_points_have_the_axes_of_ros_their_colour_and_confidence(scene: Scene) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from slam3r_ros.engine.tracks.calibration import FocalSearch
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
 from slam3r_ros.engine.tracks.depth_field import sampled
 from slam3r_ros.engine.tracks.image import Image
+from slam3r_ros.engine.tracks.located import Located, View
 from slam3r_ros.engine.tracks.parallax import Posed
 from slam3r_ros.engine.tracks.prior import SCALE_DEVIATION, Prior
 from slam3r_ros.engine.tracks.recovery import Recovered, recover
@@ -47,65 +47,6 @@ LARGEST_CONTRADICTION = 1.2
 """Between the scale of a recovery and that of the last keyframe, logarithm."""
 KEYFRAMES_TRIED = 3
 """So many keyframes, the newest, are compared with an image in which the corners were lost."""
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A frame as the tracks see it."""
-
-    grey: Grey
-    """(height, width), the pointmap's crop at any resolution."""
-    matrix: Array
-    """(3, 3) intrinsics of ``grey``."""
-    depths: NDArray[np.float32]
-    """(H, W) along the optical axis, of the frame's own pointmap, in any unit; NaN where it has none."""
-    prior: Prior | None
-    """What L2W says of the frame; None where it says nothing that counts."""
-    log_scale: float | None = None
-    """Of the world's length of the depths' unit, by L2W's points; None: the prior's."""
-    has_own_depths: bool = True
-    """Whether the depths are the frame's own pointmap's; else they are those of L2W's points."""
-    is_calibrated: bool = True
-    """Whether the intrinsics are known; else the tracks look for a better focal length."""
-
-    @cached_property
-    def image(self) -> Image:
-        """One for all who ask, so that it is described once."""
-        return Image(self.grey, self.matrix)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Located:
-    """A frame's pose by its tracks."""
-
-    T_world_camera: Array
-    """(4, 4)"""
-    scale: float
-    """World length of the depths' unit."""
-    growth: float
-    """The scale over the view's, 1 where that is not known."""
-    points: int
-    """Tracks that agree with it."""
-    share: float
-    """Of the tracks found in the frame."""
-    error_px: float
-    """Median reprojection error of those that agree, pixels of the view's image."""
-    focal_px: float
-    """Of the view's image."""
-    width: int
-    """Pixels of the view's image."""
-    places: Array
-    """(N, 2) where the tracks that tell a depth are, columns and rows as shares of the image."""
-    depths: Array
-    """(N,) of these tracks along the optical axis, world lengths."""
-    trust: float
-    """Share of L2W's depths in what the depths there are."""
-    frame: Posed
-    """The frame itself."""
-    is_keyframe: bool = False
-    """Whether it has become a keyframe."""
-    partners: tuple[Posed, ...] = ()
-    """Keyframes that see the same place from elsewhere, if it has; else none."""
 
 
 Relocate = Callable[[Image], "tuple[Array, float | None] | None"]
@@ -190,18 +131,22 @@ class TrackPoses:
         return replace(self._moved_on(image, _Fit(self._last, everything, 1.0, 1.0), log_scale), is_keyframe=True)
 
     def advance(self, image: Image) -> Located | None:
-        """The next frame's pose by its corners alone, where they hold and it need not become a keyframe.
+        """The next frame's pose by its corners alone, where they hold; else None.
 
-        Else None, and `locate` goes on from here with what the networks say of the same frame.
+        Without a pose, and with that of a frame that is to become a keyframe, `locate` goes on from here with what the
+        networks say of the same frame; until then this may be asked again.
         """
         if self._last is None or self._grey is None or self._grey.shape != image.grey.shape:
             return None
         self._follow(image.grey)
         fit = self._fit(image, [self._last, self._motion @ self._last], None)
-        if fit is None or self._is_keyframe(image, fit.good):
+        if fit is None:
             return None
+        log_scale = self._window.newest.log_scale
+        if self._is_keyframe(image, fit.good):
+            return replace(self._located(image, fit, log_scale), is_keyframe=True)
         self._keep(self._pixels, fit.good)
-        return self._moved_on(image, fit, self._window.newest.log_scale)
+        return self._moved_on(image, fit, log_scale)
 
     def _follow(self, grey: Grey) -> None:
         """Follow the corners into the next image, unless that has been done."""
@@ -286,8 +231,11 @@ class TrackPoses:
     def _moved_on(self, image: Image, fit: _Fit, log_scale: float) -> Located:
         """The frame's pose, from which the next one goes on."""
         assert self._last is not None
+        self._motion, self._last = fit.T @ invert_rigid(self._last), fit.T
+        return self._located(image, fit, log_scale)
+
+    def _located(self, image: Image, fit: _Fit, log_scale: float) -> Located:
         T = fit.T
-        self._motion, self._last = T @ invert_rigid(self._last), T
         telling = self._window.sightings_of_followed() > 1
         return Located(
             T_world_camera=invert_rigid(T),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from slam3r_ros.engine.settings import LoopSettings, PoseSettings
 from slam3r_ros.engine.tracks.depth_field import depth_corrections, sampled
 from slam3r_ros.engine.tracks.fusion import fuse
 from slam3r_ros.engine.tracks.image import Image
+from slam3r_ros.engine.tracks.located import Located, View
 from slam3r_ros.engine.tracks.parallax import distances_by_parallax
-from slam3r_ros.engine.tracks.poses import Located, TrackPoses, View
+from slam3r_ros.engine.tracks.poses import TrackPoses
 from slam3r_ros.engine.tracks.prior import Prior, doubt_of
 from slam3r_ros.engine.transfer import to_device, to_host
 from slam3r_ros.engine.types import EncodedFrame, Keyframe, PoseEstimate, State
@@ -32,6 +33,15 @@ SCALES_REMEMBERED = 101
 stays the same."""
 
 
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What the tracks alone tell of a frame."""
+
+    pose: PoseEstimate
+    is_due: bool
+    """Whether it is to become a keyframe."""
+
+
 class TrackStage:
     """Takes registered frames in their order."""
 
@@ -43,14 +53,15 @@ class TrackStage:
         self._suffice = False
         self._log_scales: deque[float] = deque(maxlen=SCALES_REMEMBERED)
 
-    def advance(self, frame: EncodedFrame) -> PoseEstimate | None:
-        """The next frame's pose by its tracks alone, where that is enough: they hold, it need not become a keyframe of
-        theirs, and L2W has not been found to know better. Else None: `refine` then takes it, registered.
+    def advance(self, frame: EncodedFrame) -> Advanced | None:
+        """The next frame's pose by its tracks alone, where that is enough: they hold, and L2W has not been found to
+        know better. Without a pose, and where the frame is to become a keyframe of theirs, `refine` takes it,
+        registered; until then this may be asked again.
         """
         if not self._suffice or (matrix := self._matrix(frame)) is None or frame.grey is None:
             return None
         located = self._poses.advance(Image(frame.grey, matrix))
-        return None if located is None else _pose_of(located, frame.image.shape[1])
+        return None if located is None else Advanced(_pose_of(located, frame.image.shape[1]), located.is_keyframe)
 
     def refine(self, keyframe: Keyframe) -> Keyframe:
         """The frame with its pose, and its world points moved with it, as the tracks have them.

@@ -22,7 +22,8 @@ from slam3r_ros.engine.tracks.calibration import (
     with_slopes,
 )
 from slam3r_ros.engine.tracks.image import Image
-from slam3r_ros.engine.tracks.poses import TrackPoses, View
+from slam3r_ros.engine.tracks.located import View
+from slam3r_ros.engine.tracks.poses import TrackPoses
 from slam3r_ros.engine.tracks.prior import Prior
 from slam3r_ros.engine.tracks.stage import TrackStage
 from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
@@ -293,7 +294,7 @@ def test_the_stage_tells_the_focal_length_that_its_tracks_have_found(monkeypatch
     assert stage.focal_px(result.local.frame) == pytest.approx(104.0)
     assert stage._poses._window.newest.image.matrix[0, 0] == pytest.approx(208.0)
     between = stage.advance(keyframe(35, 100.0, None).local.frame)
-    assert between is not None and between.focal_px == pytest.approx(104.0)
+    assert between is not None and between.pose.focal_px == pytest.approx(104.0)
 
 
 @pytest.mark.parametrize("use_camera_info", [True, False])

@@ -1,5 +1,6 @@
 """The engine with image tracks, on networks that are wrong in a known way."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -15,10 +16,13 @@ from slam3r_ros.evaluation.truth import true_pointmap
 
 
 @cache
-def run(sequence: ImageSequence, oracle: str, **values: object) -> list[MapUpdate]:
+def run(
+    sequence: ImageSequence, oracle: str, listener: Callable[[MapUpdate], None] | None = None, **values: object
+) -> list[MapUpdate]:
     """The same run serves several tests."""
     dotted = {name.replace("__", "."): value for name, value in values.items()}
     slam = Slam(oracle_networks(sequence, oracle), SlamSettings().with_values({"window.stride": 2, **dotted}))
+    slam.listener = listener
     updates: list[MapUpdate] = []
     for frame in sequence.frames:
         image = sequence.image(frame)
@@ -70,6 +74,23 @@ def test_networks_see_keyframes_only_and_the_poses_between_are_as_good(rendered:
     assert all(update.held and not len(update.added) and update.registration is None for update in between)
     assert all(update.points_world.size for update in every)
     assert position_error(rendered, keyframes) < 1.5 * position_error(rendered, every) + 0.002
+
+
+def test_poses_are_told_before_the_networks_are_asked(rendered: ImageSequence) -> None:
+    heard: list[MapUpdate] = []
+    returned = run(rendered, "noise=0.05", heard.append, pose__tracks="on")
+    early = [update for update in heard if update.is_early]
+    assert [update for update in heard if not update.is_early] == returned
+    assert [update.index for update in returned] == [update.index for update in run(rendered, "noise=0.05")]
+    registered = {update.index: update for update in returned if update.registration is not None}
+    assert len(early) > 0.6 * len(registered) and {update.index for update in early} <= registered.keys()
+    for update in early:
+        final, place = registered[update.index], heard.index(update)
+        assert heard[place + 1] is final and not update.points_world.size and not update.new_keyframes
+    as_heard = list({update.index: update for update in reversed(heard)}.values())
+    assert position_error(rendered, as_heard) < 1.2 * position_error(rendered, returned) + 0.001
+    stamps = [update.stamp_ns for update in heard]
+    assert stamps == sorted(stamps)
 
 
 def test_only_keyframes_of_the_tracks_add_to_the_map(rendered: ImageSequence) -> None:
