@@ -158,9 +158,9 @@ class PoseEstimate:
     """Focal length used, pixels of the crop."""
     inlier_fraction: float
     """Share of the tested points whose reprojection error is below the threshold; of the image tracks where they alone
-    give the pose."""
+    give the pose. Where they have moved L2W's pose it is still that of L2W's points."""
     reprojection_error_px: float
-    """Median reprojection error of the inliers, pixels of the crop."""
+    """Median reprojection error of the inliers, of the same points or tracks, pixels of the crop."""
     scale: float
     """World length of one unit of this frame's own pointmap, from the similarity between the two."""
     similarity_error: float

@@ -4,9 +4,11 @@ The pose is of `base_frame` on the map frame, the same as TF's; without a base f
 The twist is along the axes of that child frame, as nav_msgs/Odometry has it. It is a pose on a map: it may jump when
 the map is corrected, as REP-105 allows for the map frame and not for odom.
 
-The covariance of a frame that was registered is `pose_covariance` of its own reprojection error. A frame between
-keyframes, whose pose image tracks give, has that of its tracks added to that of the last frame that was registered: the
-tracks tell how well it fits the keyframes, these how well they fit the map.
+The covariance of a frame that was registered is `pose_covariance` of its own reprojection error, that of L2W's points
+unless L2W lost it. Image tracks that have moved it have a smaller one, which tells too little: they agree with each
+other better than the map does with the truth. A frame between keyframes, whose pose image tracks give, has that of its
+tracks added to that of the last frame that was registered: the tracks tell how well it fits the keyframes, these how
+well they fit the map.
 """
 
 from __future__ import annotations

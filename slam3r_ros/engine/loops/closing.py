@@ -180,7 +180,7 @@ class LoopClosing:
         self._places.append(place)
 
     def _note(self, loop: Loop) -> None:
-        """Believe a loop that says what another one has said lately; else wait for one."""
+        """Believe a loop that says what another one has said lately, be it one of the same place; else wait for one."""
         positions = self._positions()
         oldest = len(self._places) - 1 - CONFIRMED_WITHIN
         recent = [

@@ -201,7 +201,8 @@ def _pose_of(located: Located, width: int) -> PoseEstimate:
 
 def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
     """The frame where its tracks have it. Its points keep their place in the image: they move with the camera, and
-    their distances from it become those that the tracks around them tell."""
+    their distances from it become those that the tracks around them tell. How well L2W's points fit its own pose stays
+    the measure of the new one: the tracks fit theirs several times better than it fits the truth."""
     before, T_after = keyframe.pose, located.T_world_camera
     if before is None or keyframe.state is State.LOST:
         pose = _pose_of(located, keyframe.on_host.confidence.shape[1])

@@ -102,7 +102,8 @@ def test_pose_and_points_move_together(own: bool) -> None:
         assert result.pose.scale / SCALE == pytest.approx(ratio.mean(), rel=1e-3)
     assert not result.on_host.points_world[0, 0].any()  # the mark of an invalid point
     assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
-    assert result.pose.inlier_fraction == before.pose.inlier_fraction
+    assert result.pose.inlier_fraction == before.pose.inlier_fraction  # L2W's: what the tracks err tells too little
+    assert result.pose.reprojection_error_px == before.pose.reprojection_error_px
 
 
 def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_map() -> None:
