@@ -165,6 +165,8 @@ class PoseEstimate:
     """World length of one unit of this frame's own pointmap, from the similarity between the two."""
     similarity_error: float
     """Distance between this position and the similarity's, as a fraction of the points' mean depth."""
+    by_tracks: bool = False
+    """Whether image tracks alone give the pose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
+
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.stage_clock import StageClock
 from slam3r_ros.engine.types import MapUpdate, PreparedFrame, SlamStatus, State
@@ -66,7 +68,7 @@ class Mapping:
         before, self._newest = self._newest, batch[-1]
         try:
             self._slam.push(*(self._with_skipped(frame) for frame in batch))
-        except (RuntimeError, ValueError) as error:  # torch, NumPy, OpenCV and the engine's own InputError
+        except (RuntimeError, ValueError, cv2.error) as error:  # of torch, NumPy, OpenCV and the engine itself
             self._newest = before
             self._counters.add_rejected(len(batch))
             self._notices.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")

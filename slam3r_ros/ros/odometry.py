@@ -4,11 +4,10 @@ The pose is of `base_frame` on the map frame, the same as TF's; without a base f
 The twist is along the axes of that child frame, as nav_msgs/Odometry has it. It is a pose on a map: it may jump when
 the map is corrected, as REP-105 allows for the map frame and not for odom.
 
-The covariance of a frame that was registered is `pose_covariance` of its own reprojection error, that of L2W's points
-unless L2W lost it. Image tracks that have moved it have a smaller one, which tells too little: they agree with each
-other better than the map does with the truth. A frame between keyframes, whose pose image tracks give, has that of its
-tracks added to that of the last frame that was registered: the tracks tell how well it fits the keyframes, these how
-well they fit the map.
+The covariance of a frame that L2W located is `pose_covariance` of its points' reprojection error. Image tracks that
+have moved it have a smaller one, which tells too little: they agree with each other better than the map does with the
+truth. A frame whose pose image tracks alone give has that of its tracks added to that of the last frame that L2W
+located: the tracks tell how well it fits the keyframes, these how well they fit the map.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class OdometryOutput:
         self._map_frame = map_frame
         self._publisher = node.create_publisher(Odometry, "~/odometry", QoSProfile(depth=10))
         self._seen: Array = np.empty((0, 3))
-        self._registered: PoseEstimate | None = None
+        self._by_points: PoseEstimate | None = None
         self.forget()
 
     @property
@@ -67,16 +66,18 @@ class OdometryOutput:
 
     def look(self, update: MapUpdate) -> None:
         """Note what a tracked frame that was registered saw; it stands for what the frames up to the next one see."""
-        if update.pose is not None and len(update.points_world):
-            self._registered = update.pose
-            self._seen = transform_points(invert_rigid(update.pose.T_world_camera), patch_points(update))
+        if update.pose is None or not len(update.points_world):
+            return
+        if not update.pose.by_tracks:
+            self._by_points = update.pose
+        self._seen = transform_points(invert_rigid(update.pose.T_world_camera), patch_points(update))
 
     def publish(self, update: MapUpdate, base: BasePose, unit: float) -> None:
         """Publish one tracked frame's; ``unit`` is the published length of a scene unit."""
         assert update.pose is not None
         own = covariance = self._covariance(update.pose, base, unit)
-        if self._registered is not None and self._registered is not update.pose:
-            covariance = own + self._covariance(self._registered, base, unit)
+        if update.pose.by_tracks and self._by_points is not None:
+            covariance = own + self._covariance(self._by_points, base, unit)
         now = _Known(update.stamp_ns, base.frame, base.T_map_base, own)
         twist, twist_covariance = _speed(self._last, now)
         self._last = now

@@ -23,13 +23,15 @@ WALL = np.dstack([*np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 8)), np
 """(8, 8, 3) points that the first camera sees 2 units away."""
 
 
-def tracked(number: int, T: NDArray[np.float64], error: float = 0.5, pose_only: bool = False) -> MapUpdate:
-    """The update of a frame, which was registered unless it has a pose only."""
+def tracked(
+    number: int, T: NDArray[np.float64], error: float = 0.5, pose_only: bool = False, by_tracks: bool | None = None
+) -> MapUpdate:
+    """The update of a frame, which was registered unless it has a pose only; that is its tracks', by default."""
     pointmap = np.empty((0, 0, 3), np.float32) if pose_only else WALL
     return update(
         T,
         stamp_ns=FIRST_NS + STEP_NS * number,
-        pose=PoseEstimate(T, 100.0, 0.9, error, 1.0, 0.0),
+        pose=PoseEstimate(T, 100.0, 0.9, error, 1.0, 0.0, pose_only if by_tracks is None else by_tracks),
         points_world=pointmap,
         confidence=np.ones(pointmap.shape[:2], np.float32),
     )
@@ -116,17 +118,21 @@ class _NoMap:
 
 def test_the_covariance_follows_error_scale_and_the_frame_it_was_tracked_from(scene: Scene) -> None:
     heard = Heard(scene)
-    good, bad, between = (
+    good, bad, lost_by_l2w, between = (
         covariance(m.pose)
         for m in heard.of(
-            tracked(0, moved(), error=0.5), tracked(1, moved(), error=2.0), tracked(2, moved(), 0.5, pose_only=True)
+            tracked(0, moved(), error=0.5),
+            tracked(1, moved(), error=2.0),
+            tracked(2, moved(), error=0.5, by_tracks=True),
+            tracked(3, moved(), error=0.5, pose_only=True),
         )
     )
     assert bad == pytest.approx(16 * good, rel=0.05, abs=1e-9)
     assert between == pytest.approx(good + bad)  # its own error, and that of the frame that is on the map
+    assert lost_by_l2w == pytest.approx(good + bad)
     assert np.linalg.eigvalsh(good).min() > 0
     heard.outputs.set_scale(3.0, _NoMap())
-    (scaled,) = heard.of(tracked(3, moved(), error=0.5))
+    (scaled,) = heard.of(tracked(4, moved(), error=0.5))
     lengths = np.diag([3.0, 3, 3, 1, 1, 1])
     assert covariance(scaled.pose) == pytest.approx(lengths @ good @ lengths)
     # along the line of sight, which is the map's x, a flat wall tells more than across, which turning imitates

@@ -196,6 +196,7 @@ def _pose_of(located: Located, width: int) -> PoseEstimate:
         reprojection_error_px=located.error_px * width / located.width,
         scale=located.scale,
         similarity_error=np.nan,
+        by_tracks=True,
     )
 
 

@@ -1,0 +1,63 @@
+"""What the worker does when engine or publishers fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from outputs_harness import FRAME_VALUE, Scene, moved, update
+from ros_harness import FRAME
+
+from slam3r_ros.engine.types import MapUpdate, SlamStatus
+from slam3r_ros.ros.counters import Counters
+from slam3r_ros.ros.frames import ReadyFrame
+from slam3r_ros.ros.mapping import Mapping, MappingEvents, PublishingError
+
+
+class Engine:
+    """Does with each frame what it is told to."""
+
+    listener: Callable[[MapUpdate], None]
+
+    def __init__(self, does: Callable[[], object]) -> None:
+        self._does = does
+
+    def push(self, *_: object) -> None:
+        self._does()
+        self.listener(update(moved()))
+
+    def status(self) -> SlamStatus:
+        return SlamStatus()
+
+
+class Broken:
+    """Outputs that cannot publish."""
+
+    def publish(self, *_: object) -> bool:
+        raise RuntimeError("no publisher")
+
+    def publish_due(self, _: object) -> None:
+        pass
+
+
+def test_an_image_that_opencv_cannot_take_is_refused_and_the_next_one_mapped(scene: Scene) -> None:
+    counters, failing = Counters(), [True, False]
+    small = np.zeros((2, 2), np.uint8)
+    engine = Engine(lambda: cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) if failing.pop(0) else None)
+    outputs = scene.outputs()
+    mapping = Mapping(engine, outputs, scene.notices, MappingEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
+    assert counters.rejected == 1 and mapping.newest_stamp_ns == 0
+    mapping.process([ReadyFrame(FRAME_VALUE, 1, FRAME, 0)])
+    assert counters.rejected == 1 and mapping.newest_stamp_ns == FRAME_VALUE.stamp_ns
+    outputs.destroy()
+
+
+def test_a_message_that_cannot_be_published_is_not_blamed_on_the_image(scene: Scene) -> None:
+    counters, engine = Counters(), Engine(lambda: None)
+    mapping = Mapping(engine, Broken(), scene.notices, MappingEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    with pytest.raises(PublishingError, match="no publisher"):
+        mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
+    assert counters.rejected == 0
