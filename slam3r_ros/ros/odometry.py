@@ -3,11 +3,6 @@
 The pose is of `base_frame` on the map frame, the same as TF's; without a base frame, of the camera's optical frame.
 The twist is along the axes of that child frame, as nav_msgs/Odometry has it. It is a pose on a map: it may jump when
 the map is corrected, as REP-105 allows for the map frame and not for odom.
-
-The covariance of a frame that L2W located is `pose_covariance` of its points' reprojection error. Image tracks that
-have moved it have a smaller one, which tells too little: they agree with each other better than the map does with the
-truth. A frame whose pose image tracks alone give has that of its tracks added to that of the last frame that L2W
-located: the tracks tell how well it fits the keyframes, these how well they fit the map.
 """
 
 from __future__ import annotations
@@ -21,11 +16,11 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
-from slam3r_ros.engine.types import MapUpdate, PoseEstimate
+from slam3r_ros.engine.geometry import Array
+from slam3r_ros.engine.types import MapUpdate
 from slam3r_ros.ros.messages import header, pose_message
 from slam3r_ros.ros.mount import BasePose
-from slam3r_ros.ros.pose_covariance import at_base, patch_points, pose_covariance
+from slam3r_ros.ros.pose_covariance import PoseUncertainty, at_base
 
 LONGEST_GAP_S = 1.0
 """Time between two poses from which on they tell no speed."""
@@ -51,8 +46,7 @@ class OdometryOutput:
         self._node = node
         self._map_frame = map_frame
         self._publisher = node.create_publisher(Odometry, "~/odometry", QoSProfile(depth=10))
-        self._seen: Array = np.empty((0, 3))
-        self._by_points: PoseEstimate | None = None
+        self._uncertainty = PoseUncertainty()
         self.forget()
 
     @property
@@ -66,18 +60,12 @@ class OdometryOutput:
 
     def look(self, update: MapUpdate) -> None:
         """Note what a tracked frame that was registered saw; it stands for what the frames up to the next one see."""
-        if update.pose is None or not len(update.points_world):
-            return
-        if not update.pose.by_tracks:
-            self._by_points = update.pose
-        self._seen = transform_points(invert_rigid(update.pose.T_world_camera), patch_points(update))
+        self._uncertainty.look(update)
 
     def publish(self, update: MapUpdate, base: BasePose, unit: float) -> None:
         """Publish one tracked frame's; ``unit`` is the published length of a scene unit."""
         assert update.pose is not None
-        own = covariance = self._covariance(update.pose, base, unit)
-        if update.pose.by_tracks and self._by_points is not None:
-            covariance = own + self._covariance(self._by_points, base, unit)
+        own, covariance = (_at_base(each, base) for each in self._uncertainty.of(update.pose, unit))
         now = _Known(update.stamp_ns, base.frame, base.T_map_base, own)
         twist, twist_covariance = _speed(self._last, now)
         self._last = now
@@ -94,15 +82,10 @@ class OdometryOutput:
         """Give the publisher back."""
         self._node.destroy_publisher(self._publisher)
 
-    def _covariance(self, pose: PoseEstimate, base: BasePose, unit: float) -> Array:
-        """(6, 6) of the base, along the map's axes, where the camera's pose has the qualities of ``pose``."""
-        of_camera = pose_covariance(
-            self._seen * unit,
-            focal_px=pose.focal_px,
-            reprojection_error_px=pose.reprojection_error_px,
-            inlier_fraction=pose.inlier_fraction,
-        )
-        return at_base(of_camera, base.T_camera_base, base.T_map_base[:3, :3] @ base.T_camera_base[:3, :3].T)
+
+def _at_base(of_camera: Array, base: BasePose) -> Array:
+    """(6, 6) of the base, along the map's axes, from that of the camera."""
+    return at_base(of_camera, base.T_camera_base, base.T_map_base[:3, :3] @ base.T_camera_base[:3, :3].T)
 
 
 def twist_between(T_map_before: Array, T_map_now: Array, seconds: float) -> Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array
-from slam3r_ros.engine.types import MapUpdate
+from slam3r_ros.engine.geometry import Array, invert_rigid, transform_points
+from slam3r_ros.engine.types import MapUpdate, PoseEstimate
 
 PATCHES = 8
 """Rows and columns of patches in an image. The errors within one patch count as one: networks and maps err smoothly."""
@@ -16,6 +16,45 @@ LEAST_ERROR_PX = 0.05
 """Reprojection error that is assumed where it is smaller: nothing is measured better."""
 MEDIAN_OF_NORM = 1.1774
 """Median length of a vector of two normal errors of deviation 1: sqrt(2 ln 2)."""
+
+
+class PoseUncertainty:
+    """Covariances of one tracked frame after the other.
+
+    That of a frame that L2W located is `pose_covariance` of its points' reprojection error. Image tracks that have
+    moved it have a smaller one, which tells too little: they agree with each other better than the map does with the
+    truth. A frame whose pose image tracks alone give has that of its tracks added to that of the last frame that L2W
+    located: the tracks tell how well it fits the keyframes, these how well they fit the map.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Array = np.empty((0, 3))
+        self._by_points: PoseEstimate | None = None
+
+    def look(self, update: MapUpdate) -> None:
+        """Note what a tracked frame that was registered saw; it stands for what the frames up to the next one see."""
+        if update.pose is None or not len(update.points_world):
+            return
+        if not update.pose.by_tracks:
+            self._by_points = update.pose
+        self._seen = transform_points(invert_rigid(update.pose.T_world_camera), patch_points(update))
+
+    def of(self, pose: PoseEstimate, unit: float) -> tuple[Array, Array]:
+        """(6, 6) of the camera's position and rotation along its own axes: of the frame's own estimate alone, and of
+        its pose on the map; ``unit`` is the length of a scene unit.
+        """
+        own = self._with_qualities_of(pose, unit)
+        if not pose.by_tracks or self._by_points is None:
+            return own, own
+        return own, own + self._with_qualities_of(self._by_points, unit)
+
+    def _with_qualities_of(self, pose: PoseEstimate, unit: float) -> Array:
+        return pose_covariance(
+            self._seen * unit,
+            focal_px=pose.focal_px,
+            reprojection_error_px=pose.reprojection_error_px,
+            inlier_fraction=pose.inlier_fraction,
+        )
 
 
 def pose_covariance(

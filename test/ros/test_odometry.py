@@ -14,7 +14,7 @@ from ros_harness import FIRST_NS, FRAME, wait_until
 
 from slam3r_ros.engine.geometry import rigid
 from slam3r_ros.engine.types import MapUpdate, PoseEstimate, State
-from slam3r_ros.ros import odometry as odometry_module
+from slam3r_ros.ros import pose_covariance as covariance_module
 from slam3r_ros.ros.odometry import UNKNOWN_VARIANCE, twist_between
 from slam3r_ros.ros.outputs import Outputs
 
@@ -156,7 +156,7 @@ def test_with_a_base_frame_it_is_the_bases(scene: Scene, tf_mode: str) -> None:
 
 
 def test_nothing_is_computed_for_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(odometry_module, "pose_covariance", lambda *_, **__: pytest.fail("computed for nobody"))
+    monkeypatch.setattr(covariance_module, "pose_covariance", lambda *_, **__: pytest.fail("computed for nobody"))
     outputs = scene.outputs()
     outputs.publish(tracked(0, moved()), FRAME_VALUE, FRAME)
     wait_until(lambda: len(scene.poses) == 1, "a pose")
