@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from slam3r_ros.engine.settings import SettingError, SettingSpec
 from slam3r_ros.ros.settings import spec_of
 
 PARAMETER_ARGUMENTS = (
@@ -37,16 +37,41 @@ class NodeOptions:
     remappings: tuple[tuple[str, str], ...]
 
 
+def node_arguments(config: Path) -> dict[str, tuple[str, str]]:
+    """Default and meaning of each argument of slam3r.launch.py; ``config`` is the folder of this package's config/."""
+    own = {
+        "image": ("image", "image topic; with image_transport:=compressed its /compressed is taken"),
+        "camera_info": ("", "camera_info topic (default: beside the image topic)"),
+        "config": (str(config / "slam3r.yaml"), "parameter file"),
+        "namespace": ("", "namespace of the node"),
+        "use_sim_time": ("false", "take the time from /clock (true or false)"),
+        "log_level": ("info", "debug, info, warn, error or fatal"),
+        "rviz": ("false", "start RViz too (true or false)"),
+        "rviz_config": (str(config / "slam3r.rviz"), "RViz's configuration"),
+        "closed": (
+            "false",
+            "whoever publishes the images has the same environment, as in replay.launch.py (true or false)",
+        ),
+    }
+    return own | {name: ("", _meaning(spec_of(name))) for name in PARAMETER_ARGUMENTS}
+
+
+def flag(arguments: Mapping[str, str], name: str) -> bool:
+    """Whether an argument says true, as launch's own conditions read it. Raises SettingError naming another text."""
+    text = arguments[name].strip().lower()
+    if text not in ("true", "1", "false", "0"):
+        raise SettingError(f"{name}: expected true or false, got '{arguments[name]}'")
+    return text in ("true", "1")
+
+
 def node_options(arguments: Mapping[str, str]) -> NodeOptions:
     """Parameters and remappings from the launch arguments' texts. Raises SettingError naming a wrong value."""
     parameters = []
     for name in PARAMETER_ARGUMENTS:
         text = arguments.get(name, "")
         if text:
-            spec = spec_of(name)
-            value = text if isinstance(spec.default, str) else yaml.safe_load(text)
-            parameters.append((name, spec.check(value)))
-    parameters.append(("use_sim_time", yaml.safe_load(arguments["use_sim_time"]) is True))
+            parameters.append((name, _value(spec_of(name), text)))
+    parameters.append(("use_sim_time", flag(arguments, "use_sim_time")))
     image = arguments["image"]
     info = arguments.get("camera_info") or beside(image, "camera_info")
     return NodeOptions(tuple(parameters), (("image", image), ("camera_info", info)))
@@ -59,8 +84,35 @@ def beside(topic: str, name: str) -> str:
 
 
 def existing_file(text: str, what: str) -> Path:
-    """The file that an argument names; raises FileNotFoundError saying which argument."""
+    """The file that an argument names; raises OSError saying which argument is wrong."""
+    path = existing_path(text, what)
+    if path.is_dir():
+        raise IsADirectoryError(f"{what}: expected a file, '{path.absolute()}' is a directory")
+    return path
+
+
+def existing_path(text: str, what: str) -> Path:
+    """The file or directory that an argument names; raises FileNotFoundError saying which argument is wrong."""
     path = Path(text).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"{what}: there is no '{path.absolute()}'")
     return path
+
+
+def _meaning(spec: SettingSpec) -> str:
+    unit = f" [{spec.unit}]" if spec.unit else ""
+    limits = f"{spec.range_text}; " if spec.range_text else ""
+    return f"{spec.meaning}{unit} ({limits}default: as in the parameter file)"
+
+
+def _value(spec: SettingSpec, text: str) -> bool | int | float | str:
+    """A parameter's value from its text; raises SettingError naming a wrong one."""
+    kind = type(spec.default)
+    if kind is bool:
+        return flag({spec.name: text}, spec.name)
+    value: int | float | str = text
+    if kind in (int, float):
+        with suppress(ValueError):  # `check` tells what was expected
+            value = kind(text)
+    checked: int | float | str = spec.check(value)
+    return checked

@@ -84,4 +84,6 @@ def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints, unit: float =
         blue_green_red[:, byte] = points.colours[:, channel]
     blue_green_red[:, 3] = 0
     rows[:, 4] = points.confidence
-    return create_cloud(header(stamp_ns, frame_id), CLOUD_FIELDS, rows.view(_POINT)[:, 0])
+    cloud = create_cloud(header(stamp_ns, frame_id), CLOUD_FIELDS, rows.view(_POINT)[:, 0])
+    cloud.is_dense = True  # every point is finite; sensor_msgs_py does not say so
+    return cloud

@@ -1,9 +1,11 @@
-"""The launch files and what they decide. Where `launch` imports (a ROS distribution) they are loaded as well."""
+"""The launch files and what they decide. They are loaded where `launch` imports (a ROS distribution)."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -11,8 +13,15 @@ import yaml
 
 from slam3r_ros.engine.settings import SettingError
 from slam3r_ros.ros import transport
-from slam3r_ros.ros.launch_options import PARAMETER_ARGUMENTS, beside, existing_file, node_options
-from slam3r_ros.ros.settings import spec_of
+from slam3r_ros.ros.launch_options import (
+    PARAMETER_ARGUMENTS,
+    beside,
+    existing_file,
+    existing_path,
+    flag,
+    node_arguments,
+    node_options,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {"image": "/camera/image_raw", "use_sim_time": "false"}
@@ -42,11 +51,49 @@ def test_wrong_argument_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="tf_mode: expected one of none, map_to_base"):
         node_options({**ARGUMENTS, "tf_mode": "map_to_odom"})
     with pytest.raises(FileNotFoundError, match="bag: there is no"):
-        existing_file(str(tmp_path / "none.mcap"), "bag")
+        existing_path(str(tmp_path / "none.mcap"), "bag")
+    with pytest.raises(FileNotFoundError, match="config: there is no"):
+        existing_file(str(tmp_path / "none.yaml"), "config")
+    assert existing_path(str(tmp_path), "bag") == tmp_path
+    with pytest.raises(IsADirectoryError, match="config: expected a file"):
+        existing_file(str(tmp_path), "config")
 
 
-def test_every_parameter_argument_is_a_parameter() -> None:
-    assert all(spec_of(name).meaning for name in PARAMETER_ARGUMENTS)
+@pytest.mark.parametrize("text", ["2", "2.0", "2e0", "+2", "0.2e1"])
+def test_number_is_read_however_it_is_written(text: str) -> None:
+    assert dict(node_options({**ARGUMENTS, "scale": text}).parameters)["scale"] == 2.0
+
+
+@pytest.mark.parametrize("text", ["two", "[1", "2 m", "true", "-1", "nan", "inf"])
+def test_what_is_no_scale_is_refused_by_name(text: str) -> None:
+    with pytest.raises(SettingError, match="scale: expected"):
+        node_options({**ARGUMENTS, "scale": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("1", True), ("False", False), ("0", False)]
+)
+def test_flag_is_read_as_launch_reads_conditions(text: str, value: bool) -> None:
+    assert flag({"rviz": text}, "rviz") is value
+    assert dict(node_options({**ARGUMENTS, "use_sim_time": text, "invert_tf": text}).parameters) == {
+        "invert_tf": value,
+        "use_sim_time": value,
+    }
+
+
+@pytest.mark.parametrize("name", ["use_sim_time", "invert_tf"])
+def test_what_is_no_flag_is_refused_by_name(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name}: expected true or false, got 'maybe'"):
+        node_options({**ARGUMENTS, name: "maybe"})
+
+
+def test_every_argument_has_a_meaning_with_unit_and_range() -> None:
+    arguments = node_arguments(CONFIG)
+    assert all(meaning for _, meaning in arguments.values())
+    assert Path(arguments["config"][0]).is_file() and Path(arguments["rviz_config"][0]).is_file()
+    assert {arguments[name][0] for name in PARAMETER_ARGUMENTS} == {""}
+    assert "[m per scene unit] (0 to 1e+06; default: as in the parameter file)" in arguments["scale"][1]
+    assert "(default: as in the parameter file)" in arguments["weights"][1]
 
 
 CONFIG = ROOT / "config"
@@ -64,6 +111,36 @@ def test_transport_where_sockets_have_no_room() -> None:
     assert "sysctl -w net.core.rmem_max=4194304" in alone.advice
     together = transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG, closed=True)
     assert together.variables == (("FASTDDS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds_shared_memory.xml")),)
+
+
+@pytest.mark.parametrize(
+    ("environment", "setting"),
+    [
+        ({"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}, "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST"),
+        ({"ROS_DISTRO": "humble", "ROS_LOCALHOST_ONLY": "1"}, "ROS_LOCALHOST_ONLY=1"),
+        ({"ROS_DISTRO": "jazzy", "ROS_LOCALHOST_ONLY": "1"}, "ROS_LOCALHOST_ONLY=1"),
+    ],
+)
+def test_transport_on_this_machine_only_is_not_ours_to_choose(environment: dict[str, str], setting: str) -> None:
+    chosen = transport.choose_transport(environment, transport.SOCKET_BYTES, CONFIG)
+    assert chosen.variables == ()
+    assert setting in chosen.advice and str(CONFIG / transport.SHARED_MEMORY_PROFILE) in chosen.advice
+    together = transport.choose_transport(environment, transport.SOCKET_BYTES, CONFIG, closed=True)
+    assert [value for _, value in together.variables] == [str(CONFIG / transport.SHARED_MEMORY_PROFILE)]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"},
+        {"ROS_DISTRO": "kilted", "ROS_LOCALHOST_ONLY": "1"},  # no longer known there
+        {"ROS_DISTRO": "jazzy", "ROS_LOCALHOST_ONLY": "0"},
+        {"ROS_DISTRO": "humble", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},  # not known yet there
+    ],
+)
+def test_transport_is_chosen_where_other_machines_are_to_be_found(environment: dict[str, str]) -> None:
+    chosen = transport.choose_transport(environment, transport.SOCKET_BYTES, CONFIG)
+    assert len(chosen.variables) == 1 and not chosen.advice
 
 
 @pytest.mark.parametrize(
@@ -111,14 +188,42 @@ def test_rviz_shows_what_the_node_publishes_with_its_quality_of_service() -> Non
 @pytest.mark.parametrize("name", ["slam3r", "replay"])
 def test_launch_file(name: str) -> None:
     path = ROOT / "launch" / f"{name}.launch.py"
-    functions = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
-    assert functions == ["start", "generate_launch_description"]
-    try:
-        from launch.launch_description_sources import get_launch_description_from_python_launch_file
-    except ImportError:  # no distribution: `launch` is not on PyPI
-        return
-    description = get_launch_description_from_python_launch_file(str(path))
-    declared = {argument.name for argument in description.get_launch_arguments()}
-    assert declared >= (
-        {"image", "camera_info", "config", "rviz", *PARAMETER_ARGUMENTS} if name == "slam3r" else {"bag"}
-    )
+    functions = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+    assert functions >= {"start", "generate_launch_description"}
+    module = launch_module(name)
+    declared = {argument.name for argument in module.generate_launch_description().get_launch_arguments()}
+    of_node = set(node_arguments(CONFIG))
+    if name == "slam3r":
+        assert declared == of_node
+    else:
+        assert declared == {"bag", "rate", "bag_topic", "loop"} | of_node - set(module.GIVEN)
+        assert set(module.GIVEN) <= of_node
+
+
+def test_rviz_starts_before_the_node_which_would_run_on_alone_if_there_is_none() -> None:
+    module = launch_module("slam3r")
+    given = dict.fromkeys(module.ARGUMENTS, "") | {"rviz": "True"}
+    actions = module.start(SimpleNamespace(launch_configurations=given))
+    nodes = [action.node_executable for action in actions if hasattr(action, "node_executable")]
+    assert nodes == ["rviz2", "slam3r_node"]
+
+
+@pytest.mark.parametrize(
+    ("process", "status", "ends"),
+    [
+        ("slam3r_ros-2", 2, True),
+        ("slam3r_node-1", 1, True),
+        ("slam3r_ros-2", 0, False),
+        ("rviz2-1", -11, False),
+    ],
+)
+def test_replay_ends_when_player_or_node_fails(process: str, status: int, ends: bool) -> None:
+    module = launch_module("replay")
+    event = SimpleNamespace(process_name=process, returncode=status)
+    assert [type(action).__name__ for action in module.end_if_failed(event, None)] == ["Shutdown"] * ends
+
+
+def launch_module(name: str) -> Any:
+    """A launch file as a module. Skips the test where there is no distribution: `launch` is not on PyPI."""
+    sources = pytest.importorskip("launch.launch_description_sources", reason="needs a ROS distribution's launch")
+    return sources.load_python_launch_file_as_module(str(ROOT / "launch" / f"{name}.launch.py"))

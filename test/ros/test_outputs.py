@@ -77,6 +77,7 @@ def test_points_have_the_axes_of_ros_their_colour_and_confidence(scene: Scene) -
     cloud = scene.clouds[0]
     rows = np.frombuffer(cloud.data, np.dtype([("xyz", "<f4", 3), ("rgb", "<u4"), ("confidence", "<f4")]))
     assert cloud.point_step == rows.dtype.itemsize
+    assert cloud.is_dense
     assert rows["xyz"].tolist() == [[3, -1, -2], [6, 4, -5]]
     assert rows["rgb"].tolist() == [0xFF0001, 0x028003]
     assert rows["confidence"].tolist() == [7.5, 8.5]
