@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from benchmarks.machine import ROOT
 
 FOLDER = ROOT / "benchmarks" / "training"
-ERROR = "point_error"
+ERROR, SEEN = "point_error", "point_error_seen"
+"""Of worlds that are never trained on, and of some that are."""
 PANELS = {"i2p": "I2P", "l2w": "L2W"}
 """Stages with a point error, and their titles."""
 
@@ -44,7 +45,7 @@ def read_curves(folder: Path) -> list[Curve]:
         run, _, stage = path.stem.rpartition("-")
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        names = [name for name in rows[0] if name.startswith(ERROR)]
+        names = [name for name in rows[0] if name.startswith(ERROR) and not name.startswith(SEEN)]
         for name in names if len(names) < 3 else names[1:]:
             here = [row for row in rows if row[name]]
             samples = tuple(int(float(row["samples"])) for row in here)
