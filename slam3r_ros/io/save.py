@@ -31,10 +31,7 @@ def save_map(slam: Slam, path: str | Path, metres_per_unit: float = 0.0) -> Save
     Lengths are metres where ``metres_per_unit`` of the scene is known, scene units where it is 0.
     Folders are made. Raises OutputError when something cannot be written.
     """
-    target = Path(path).expanduser().absolute()
-    map_path, trajectory_path = target / MAP_NAME, target / TRAJECTORY_NAME
-    if target.suffix == ".ply" and not target.is_dir():
-        map_path, trajectory_path = target, target.with_suffix(".tum")
+    map_path, trajectory_path = map_files(path)
     try:
         map_path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -44,3 +41,11 @@ def save_map(slam: Slam, path: str | Path, metres_per_unit: float = 0.0) -> Save
     write_ply(map_path, points, lengths)
     write_trajectory(trajectory_path, trajectory)
     return SavedMap(map_path, trajectory_path, len(points), len(trajectory))
+
+
+def map_files(path: str | Path) -> tuple[Path, Path]:
+    """Where `save_map` puts map and trajectory."""
+    target = Path(path).expanduser().absolute()
+    if target.suffix == ".ply" and not target.is_dir():
+        return target, target.with_suffix(".tum")
+    return target / MAP_NAME, target / TRAJECTORY_NAME

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import SavedMap
+from slam3r_ros.io.save import SavedMap, map_files
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.replay import replayed
 from slam3r_ros.networks.weights import AUTO, load_networks
@@ -228,6 +228,10 @@ class Session:
         self._mapping.reset(reason)
 
     def _save_on_exit(self) -> None:
+        map_path, _ = map_files(self._settings.save_on_exit)
+        if map_path.exists() and not self._mapping.status().map_points:
+            self._notices.info(f"nothing is mapped: '{map_path}' stays as it is")
+            return
         try:
             saved = self._mapping.save(self._settings.save_on_exit)
         except OutputError as error:

@@ -115,7 +115,9 @@ class NodeSettings:
         "slam3r_map.ply", "where ~/save_map writes if the request names no path; the trajectory goes beside it"
     )
     save_on_exit: str = setting(
-        "", "where the map is saved when the node ends or is deactivated; empty: it is not saved"
+        "",
+        "where the map is saved when the node ends or is cleaned up, unless nothing is mapped and a map is there; "
+        "empty: it is not saved",
     )
 
     slam: SlamSettings = field(default_factory=SlamSettings)

@@ -15,6 +15,7 @@ from rclpy.context import Context
 from ros_harness import FIRST_NS, Bench, running_node, wait_until
 from slam3r_ros.srv import SaveMap
 
+from slam3r_ros.io.ply import read_ply
 from slam3r_ros.networks.weights import Networks
 
 
@@ -29,6 +30,24 @@ def change(bench: Bench, transition: int) -> bool:
 
 def workers() -> int:
     return sum(thread.name == "slam3r_worker" for thread in threading.enumerate())
+
+
+def test_map_is_saved_at_clean_up_and_an_empty_one_does_not_replace_it(
+    context: Context, weights: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "map.ply"
+    with running_node(context, weights, save_on_exit=str(saved), image_queue=20) as bench:
+        bench.wait_for_connection()
+        bench.camera.send_images(6)
+        bench.wait_for_handled(6)
+        points = bench.status.map_points
+        assert change(bench, Transition.TRANSITION_DEACTIVATE)
+        assert not saved.exists()
+        assert change(bench, Transition.TRANSITION_CLEANUP)
+        assert len(read_ply(saved)) == points > 0
+        assert change(bench, Transition.TRANSITION_CONFIGURE)
+        assert change(bench, Transition.TRANSITION_CLEANUP)
+        assert len(read_ply(saved)) == points
 
 
 def test_all_transitions(context: Context, weights: Path) -> None:
