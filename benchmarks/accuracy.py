@@ -143,7 +143,9 @@ def protocol_for(weights: str, group: Group) -> Protocol:
     if first.rate_hz >= DEFAULT_RATE_HZ:
         return protocol
     recommended = choose_networks(weights)(first).recommended.stride
-    return replace(protocol, values={"window.stride": max(1, round(recommended * first.rate_hz / DEFAULT_RATE_HZ))})
+    stride = recommended * first.rate_hz / DEFAULT_RATE_HZ
+    stride = round(round(stride, 2))  # stamps in whole microseconds make 14.9999 Hz of 15, and 1.5 must not be less
+    return replace(protocol, values={"window.stride": max(1, stride)})
 
 
 def public_words(words: Sequence[str]) -> list[str]:
