@@ -11,7 +11,6 @@ import argparse
 import multiprocessing
 import os
 import pickle
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +26,7 @@ import torch  # noqa: E402
 
 from benchmarks.accuracy_sequences import CACHE, DIFFICULTIES, FRAMES, RATE_HZ, SIZE, rendered_sequences  # noqa: E402
 from benchmarks.machine import ROOT  # noqa: E402
+from benchmarks.report import command_of  # noqa: E402
 from slam3r_ros.evaluation.baselines import BASELINES  # noqa: E402
 from slam3r_ros.evaluation.evaluate import Options  # noqa: E402
 from slam3r_ros.evaluation.machine import commit_of_code  # noqa: E402
@@ -128,29 +128,23 @@ def _groups(arguments: argparse.Namespace) -> Iterator[Group]:
 def measure(task: Task) -> Report:
     """The report of one set of weights on one group."""
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // task.processes))
-    protocol = replace(protocol_for(task.weights, task.group), with_intrinsics=task.with_intrinsics)
+    protocol = replace(protocol_for(task.weights, task.group.sequences[0]), with_intrinsics=task.with_intrinsics)
     session = Session(task.weights, protocol, OPTIONS)
     for sequence in task.group.sequences:
         print(f"{datetime.now().time():%H:%M:%S} {task.weights}: {sequence.name}", flush=True)
         session.evaluate(sequence)
-    command = shlex.join(["python", "-m", "benchmarks.accuracy", *public_words(sys.argv[1:])])
-    return session.report(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", commit_of_code(), command)
+    return session.report(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", commit_of_code(), command_of("accuracy"))
 
 
-def protocol_for(weights: str, group: Group) -> Protocol:
+def protocol_for(weights: str, sequence: ImageSequence) -> Protocol:
     """The node's settings; members of a window are as far apart in time as at 30 images a second."""
-    protocol, first = find_protocol("all-frames"), group.sequences[0]
-    if first.rate_hz >= DEFAULT_RATE_HZ:
+    protocol = find_protocol("all-frames")
+    if sequence.rate_hz >= DEFAULT_RATE_HZ:
         return protocol
-    recommended = choose_networks(weights)(first).recommended.stride
-    stride = recommended * first.rate_hz / DEFAULT_RATE_HZ
+    recommended = choose_networks(weights)(sequence).recommended.stride
+    stride = recommended * sequence.rate_hz / DEFAULT_RATE_HZ
     stride = round(round(stride, 2))  # stamps in whole microseconds make 14.9999 Hz of 15, and 1.5 must not be less
     return replace(protocol, values={"window.stride": max(1, stride)})
-
-
-def public_words(words: Sequence[str]) -> list[str]:
-    """A command line without this machine's paths."""
-    return [Path(word).name if "/" in word and Path(word).exists() else word for word in words]
 
 
 def document(done: Sequence[tuple[Task, Report]], note: str) -> str:

@@ -8,11 +8,9 @@ too. The table goes to ``benchmarks/covariance.md``.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 from slam3r_ros.networks.cpu import prepare_process
@@ -20,18 +18,17 @@ from slam3r_ros.networks.cpu import prepare_process
 prepare_process()  # before torch is imported, as in the node
 
 import numpy as np  # noqa: E402
-import torch  # noqa: E402
 from scipy.spatial.transform import Rotation  # noqa: E402
 
-from benchmarks.accuracy import Group, protocol_for, public_words  # noqa: E402
+from benchmarks.accuracy import protocol_for  # noqa: E402
 from benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences  # noqa: E402
 from benchmarks.machine import ROOT  # noqa: E402
+from benchmarks.report import measured_by  # noqa: E402
 from slam3r_ros.engine.geometry import Array  # noqa: E402
 from slam3r_ros.engine.settings import SlamSettings  # noqa: E402
 from slam3r_ros.engine.slam import Slam  # noqa: E402
-from slam3r_ros.engine.types import Frame, MapUpdate, State  # noqa: E402
+from slam3r_ros.engine.types import Frame, MapUpdate  # noqa: E402
 from slam3r_ros.evaluation.alignment import similarity_of_positions  # noqa: E402
-from slam3r_ros.evaluation.machine import commit_of_code, this_machine  # noqa: E402
 from slam3r_ros.evaluation.readers import open_sequence  # noqa: E402
 from slam3r_ros.evaluation.sequence import ImageSequence  # noqa: E402
 from slam3r_ros.io.files import replacing  # noqa: E402
@@ -62,24 +59,25 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "covariance.md")
     arguments = parser.parse_args()
     networks, rows = load_networks(WEIGHTS, device="cpu"), list[Row]()
-    for sequence, is_rendered in _sequences(arguments):
-        rows.append(measure(sequence, networks, is_rendered))
+    for folder in _folders(arguments):
+        rows.append(measure(open_sequence(folder), networks))
         print(_line(rows[-1]), flush=True)
         with replacing(arguments.out) as file:
             file.write(document(rows).encode())
     return 0
 
 
-def measure(sequence: ImageSequence, networks: NetworkPair, is_rendered: bool) -> Row:
+def measure(sequence: ImageSequence, networks: NetworkPair) -> Row:
     """The engine on a sequence whose every frame has a true pose, with the settings of ``make accuracy``."""
-    protocol = protocol_for(WEIGHTS, Group(sequence.name, (sequence,), is_rendered=is_rendered))
+    protocol = protocol_for(WEIGHTS, sequence)
     slam, uncertainty = Slam(networks, SlamSettings().with_values(protocol.values)), PoseUncertainty()
     estimated, true, told = [], [], list[Array]()
 
     def note(update: MapUpdate) -> None:
         T_true = sequence.frames[update.index].T_world_camera
-        if update.is_early or update.pose is None or update.state is not State.TRACKING or T_true is None:
+        if update.is_early or not update.is_tracked or T_true is None:
             return
+        assert update.pose is not None
         uncertainty.look(update)
         estimated.append(update.pose.T_world_camera)
         true.append(T_true)
@@ -111,12 +109,10 @@ def compared(name: str, estimated: Array, true: Array, told: Array) -> Row:
 
 def document(rows: Sequence[Row]) -> str:
     """The whole file."""
-    command = shlex.join(["python", "-m", "benchmarks.covariance", *public_words(sys.argv[1:])])
-    machine = this_machine(torch.device("cpu")).text
     lines = [
         "# Odometry's covariances against the true errors",
         "",
-        f"{datetime.now(timezone.utc):%Y-%m-%d}, commit {commit_of_code()}, {machine}: `{command}`",
+        measured_by("covariance"),
         "",
         "Root mean squares over the tracked frames, known intrinsics, embedded weights: errors after the best",
         "similarity (positions) and the best rotation, deviations by the covariances that ~/odometry publishes with",
@@ -142,12 +138,10 @@ def _root_mean_square(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def _sequences(arguments: argparse.Namespace) -> Iterator[tuple[ImageSequence, bool]]:
+def _folders(arguments: argparse.Namespace) -> Iterator[Path]:
     for group in arguments.groups:
-        for _, folder in rendered_sequences(group):
-            yield open_sequence(folder), True
-    for folder in arguments.sequences:
-        yield open_sequence(folder), False
+        yield from (folder for _, folder in rendered_sequences(group))
+    yield from arguments.sequences
 
 
 if __name__ == "__main__":

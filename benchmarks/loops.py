@@ -8,24 +8,21 @@ with ``--sequences`` are mapped as they are too. The table goes to ``benchmarks/
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 from slam3r_ros.networks.cpu import prepare_process
 
 prepare_process()  # before torch is imported, as in the node
 
-import torch  # noqa: E402
 
-from benchmarks.accuracy import Group, protocol_for, public_words  # noqa: E402
+from benchmarks.accuracy import protocol_for  # noqa: E402
 from benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences  # noqa: E402
 from benchmarks.machine import ROOT  # noqa: E402
+from benchmarks.report import measured_by  # noqa: E402
 from slam3r_ros.evaluation.evaluate import Evaluation, Options  # noqa: E402
-from slam3r_ros.evaluation.machine import commit_of_code, this_machine  # noqa: E402
 from slam3r_ros.evaluation.readers import open_sequence  # noqa: E402
 from slam3r_ros.evaluation.sequence import ImageSequence  # noqa: E402
 from slam3r_ros.evaluation.session import Session  # noqa: E402
@@ -79,7 +76,7 @@ def main() -> int:
 
 def measure(sequence: ImageSequence, close: bool) -> Row:
     """The engine on a sequence, with known intrinsics."""
-    protocol = protocol_for(WEIGHTS, Group(sequence.name, (sequence,), is_rendered=True))
+    protocol = protocol_for(WEIGHTS, sequence)
     protocol = replace(protocol, values={**protocol.values, "loops.close": close})
     return Row.of(Session(WEIGHTS, protocol, OPTIONS).evaluate(sequence))
 
@@ -104,12 +101,10 @@ def reordered(sequence: ImageSequence, order: Sequence[int]) -> ImageSequence:
 
 def document(rows: Sequence[tuple[str, str, Row, Row]]) -> str:
     """The whole file."""
-    command = shlex.join(["python", "-m", "benchmarks.loops", *public_words(sys.argv[1:])])
-    machine = this_machine(torch.device("cpu")).text
     lines = [
         "# What closing loops is worth",
         "",
-        f"{datetime.now(timezone.utc):%Y-%m-%d}, commit {commit_of_code()}, {machine}: `{command}`",
+        measured_by("loops"),
         "",
         "`loops.close` false -> true, otherwise the node's settings, known intrinsics, embedded weights. ATE in % of",
         "the path (after alignment), accuracy and completeness of the map in cm. `out and back`: the images and then",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import shlex
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +27,22 @@ class Report:
     """Markdown."""
     values: Any
     """The same for JSON."""
+
+
+def measured_by(module: str) -> str:
+    """Date, commit, machine and command of a script of `benchmarks` that runs now on the CPU; Markdown."""
+    machine = this_machine(torch.device("cpu")).text
+    return f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {machine}: `{command_of(module)}`"
+
+
+def command_of(module: str) -> str:
+    """How the script that runs now was called."""
+    return shlex.join(["python", "-m", f"benchmarks.{module}", *public_words(sys.argv[1:])])
+
+
+def public_words(words: Sequence[str]) -> list[str]:
+    """A command line without this machine's paths."""
+    return [Path(word).name if "/" in word and Path(word).exists() else word for word in words]
 
 
 def write(part: str, report: Report, command: str) -> str:

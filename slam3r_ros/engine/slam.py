@@ -22,7 +22,7 @@ from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.stage_clock import StageClock
 from slam3r_ros.engine.stride import choose_stride
 from slam3r_ros.engine.thrift import Thrift
-from slam3r_ros.engine.tracks.stage import TrackStage
+from slam3r_ros.engine.tracks.stage import Advanced, TrackStage
 from slam3r_ros.engine.types import (
     EncodedFrame,
     Frame,
@@ -243,7 +243,7 @@ class Slam:
                 advanced = self._tracks.advance(frame)
             if advanced is None or advanced.is_due:
                 if advanced is not None and self.listener is not None:
-                    self._tell_early(frame)
+                    self._tell_early(frame, advanced)
                 updates += self._register(Round((index,), is_head=False))
                 continue
             pose = advanced.pose
@@ -253,12 +253,12 @@ class Slam:
             updates.append(self._tell(MapUpdate.between_keyframes(frame, pose)))
         return updates
 
-    def _tell_early(self, frame: EncodedFrame) -> None:
+    def _tell_early(self, frame: EncodedFrame, advanced: Advanced | None) -> None:
         """The pose of a frame that is to become a keyframe, before the networks see it, where the world is now."""
         assert self._tracks is not None
-        self._close_loop()
-        with self._clock.stage("tracks"):
-            advanced = self._tracks.advance(frame)
+        if self._close_loop():
+            with self._clock.stage("tracks"):
+                advanced = self._tracks.advance(frame)
         if advanced is not None:
             self._tell(replace(MapUpdate.between_keyframes(frame, advanced.pose), is_early=True))
 
@@ -283,17 +283,18 @@ class Slam:
         self._head += registered
         return self._emit_initial() if self._rounds.head_is_done else []
 
-    def _close_loop(self) -> None:
-        """Correct the world if the camera has come back to where it had been."""
+    def _close_loop(self) -> bool:
+        """Correct the world if the camera has come back to where it had been; whether it has."""
         with self._clock.stage("loops"):
             correction = None if self._tracks is None else self._tracks.closed_loop()
             self._thrift.note("" if self._tracks is None else self._tracks.loop_failure)
             if correction is None:
-                return
+                return False
             assert self._buffer is not None
             self._mapped.correct(correction)
             self._buffer.correct(correction)
             self._status.loops_closed, self._status.map_points = self._status.loops_closed + 1, len(self._mapped.map)
+            return True
 
     def _world_points(self, ready: Round) -> list[Keyframe]:
         """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""

@@ -285,6 +285,11 @@ class MapUpdate:
     `Slam.trajectory`, `Slam.keyframes` and `Slam.map_points` tell where to. After a loop that `Slam.flush` closed no
     update may come; `SlamStatus.loops_closed` tells of that one too."""
 
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the frame has a pose that is trusted."""
+        return self.pose is not None and self.state is State.TRACKING
+
     @classmethod
     def between_keyframes(cls, frame: EncodedFrame, pose: PoseEstimate) -> MapUpdate:
         """A frame that only has a pose."""

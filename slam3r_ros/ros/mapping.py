@@ -16,6 +16,9 @@ from slam3r_ros.ros.frames import ReadyFrame
 from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.outputs import Outputs
 
+_FAILURES = (RuntimeError, ValueError, cv2.error)
+"""Of torch, NumPy, OpenCV, rclpy and the engine itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class MappingEvents:
@@ -68,7 +71,7 @@ class Mapping:
         before, self._newest = self._newest, batch[-1]
         try:
             self._slam.push(*(self._with_skipped(frame) for frame in batch))
-        except (RuntimeError, ValueError, cv2.error) as error:  # of torch, NumPy, OpenCV and the engine itself
+        except _FAILURES as error:
             self._newest = before
             self._counters.add_rejected(len(batch))
             self._notices.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")
@@ -84,7 +87,7 @@ class Mapping:
         try:
             with self._clock.stage("publish"):
                 is_pose_told = self._outputs.publish(update, self._newest.frame, self._newest.camera_frame)
-        except (RuntimeError, ValueError) as error:  # not the engine's
+        except _FAILURES as error:  # not the engine's
             raise PublishingError(f"{type(error).__name__}: {error}") from error
         if is_pose_told:
             self._counters.note_latency((self._events.now_ns() - update.stamp_ns) * 1e-6)

@@ -17,7 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import KeyframeRecord, MapUpdate, PreparedFrame, State
+from slam3r_ros.engine.types import KeyframeRecord, MapUpdate, PreparedFrame
 from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.msg import Keyframe
 from slam3r_ros.ros.bulk import BulkPublisher, Lane
@@ -114,11 +114,10 @@ class Outputs:
         self._newest_ns = update.stamp_ns
         if update.is_corrected:
             self._odometry.forget()  # no motion from one world into another
-        is_tracked = update.pose is not None and update.state is State.TRACKING
-        if is_tracked:
+        if update.is_tracked:
             self._odometry.look(update)
         tells_pose = update.index != self._early_index
-        if tells_pose and is_tracked:
+        if tells_pose and update.is_tracked:
             self._publish_pose(update, camera_frame)
         elif tells_pose:
             self._odometry.forget()
@@ -139,7 +138,7 @@ class Outputs:
 
     def _publish_points(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> None:
         """Depth, cloud and keyframes."""
-        if update.pose is not None and update.state is State.TRACKING and self._depth.is_wanted:
+        if update.is_tracked and self._depth.is_wanted:
             self._depth.publish(update, frame, camera_frame, self.scale.unit)
         cloud_is_wanted = len(update.added) > 0 and self._cloud.get_subscription_count() > 0
         if cloud_is_wanted:

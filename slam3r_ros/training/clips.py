@@ -89,15 +89,15 @@ class Clips:
         for part in parts:
             place = slice(len(names), len(names) + len(part))
             names += part.names.tolist()
-            for field in fields(cls):
-                values = getattr(part, field.name)
-                column = columns.setdefault(field.name, np.empty((count, *values.shape[1:]), values.dtype))
-                if column.shape[1:] != values.shape[1:]:
-                    shapes = sorted([column.shape[1:], values.shape[1:]])
+            for name in (field.name for field in fields(cls) if field.name != "names"):
+                values = getattr(part, name)
+                if name not in columns:
+                    columns[name] = np.empty((count, *values.shape[1:]), values.dtype)
+                if columns[name].shape[1:] != values.shape[1:]:
+                    shapes = sorted([columns[name].shape[1:], values.shape[1:]])
                     raise DataError(
                         f"training data of different shapes (frames, height, width, 3): {shapes}; render it again"
                     )
-                if field.name != "names":
-                    column[place] = values
+                columns[name][place] = values
         assert len(names) == count
-        return cls(**columns | {"names": np.array(names)})
+        return cls(names=np.array(names), **columns)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 
 from .augmentation import random_views
@@ -71,7 +72,7 @@ class ImageToPointsStage:
         phase = next((phase for phase in self._phases if progress < phase.until), self._phases[-1])
         set_image_size(self.model, phase.image_size)
         views = self._window_batch(random, phase)
-        tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, views.images.shape[:2])
+        tokens = self._encoded(views.images)
         swapped = [1, 0, *range(2, views.images.shape[1])]
         twice = views.reordered(swapped)
         predicted = self.model(torch.cat([tokens, tokens[:, swapped]]), reference=0)
@@ -97,8 +98,7 @@ class ImageToPointsStage:
         set_image_size(self.model, self._phases[-1].image_size)
         rows = []
         for views in self._validation:
-            tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, views.images.shape[:2])
-            predicted, true, valid = self.model(tokens, reference=0), views.points_in(0), views.valid
+            predicted, true, valid = self._predicted(views.images), views.points_in(0), views.valid
             distances = point_distances(predicted.points, true, valid, normalise=True)
             first = point_distances(predicted.points[:, :1], true[:, :1], valid[:, :1], normalise=True)
             matching = self._matching(views.points_camera, views.T_world_camera, views.camera, 1)
@@ -124,10 +124,17 @@ class ImageToPointsStage:
         figures |= by_family("point_error", self._validated_families, [row[0] for row in rows])
         return figures | by_family("point_error_seen", self._seen_families, seen)
 
+    def _predicted(self, images: Tensor) -> Pointmaps:
+        """Of windows (B, V, 3, H, W), the first view as the reference."""
+        return self.model(self._encoded(images), reference=0)
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        """(B, V, tokens, encoder width) of images (B, V, 3, H, W)."""
+        return self.model.encode(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+
     def _point_error(self, views: Views) -> float:
-        tokens = self.model.encode(views.images.flatten(0, 1)).unflatten(0, views.images.shape[:2])
-        predicted = self.model(tokens, reference=0)
-        distances = point_distances(predicted.points, views.points_in(0), views.valid, normalise=True)
+        points = self._predicted(views.images).points
+        distances = point_distances(points, views.points_in(0), views.valid, normalise=True)
         return float(masked_mean(distances, views.valid))
 
     def picture(self) -> Picture:
@@ -139,8 +146,7 @@ class ImageToPointsStage:
         return stacked([self._picture_row(views) for views in self._validation[::apart][:PICTURED_WINDOWS]])
 
     def _picture_row(self, views: Views) -> list[Picture]:
-        tokens = self.model.encode(views.images[:1].flatten(0, 1))[None]
-        predicted = self.model(tokens, reference=0)
+        predicted = self._predicted(views.images[:1])
         true, valid = views.points_in(0)[:1], views.valid[:1]
         depth = predicted.points[..., 2] / mean_distance(predicted.points, valid)[..., 0]
         true_depth = torch.where(valid, true[..., 2] / mean_distance(true, valid)[..., 0], 0.0)

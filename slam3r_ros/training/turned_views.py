@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
@@ -31,13 +32,13 @@ def turn_and_zoom(random: Random, views: Views) -> Views:
     if not len(samples):
         return views
     zoom = random.uniform(1.0, LARGEST_ZOOM, (len(samples), 1))
-    old_focal = views.camera[samples, :1, 0].cpu().numpy()
+    old_focal = views.camera[samples, :1, 0].double().cpu().numpy()
     rotation = _rotations(random, zoom, old_focal / views.images.shape[-1], views.images.shape[1])
     turned = resample(views.samples(samples), rotation, zoom)
     return views.with_samples(samples, turned)
 
 
-def _rotations(random: Random, zoom: np.ndarray, focal: np.ndarray, count: int) -> Tensor:
+def _rotations(random: Random, zoom: NDArray[np.float64], focal: NDArray[np.float64], count: int) -> Tensor:
     """Rotations (B, count, 3, 3) from new to old cameras for zooms (B, 1) of images with focal lengths (B, 1) in image
     sides: the margin that the zoom leaves is shared between turning about the optical axis and the other two.
     """
@@ -50,7 +51,7 @@ def _rotations(random: Random, zoom: np.ndarray, focal: np.ndarray, count: int) 
     return torch.from_numpy(matrices.reshape(len(zoom), count, 3, 3).astype(np.float32))
 
 
-def resample(views: Views, T_old_new: Tensor, zoom: np.ndarray) -> Views:
+def resample(views: Views, T_old_new: Tensor, zoom: NDArray[np.float64]) -> Views:
     """The views as cameras see them that are turned by `T_old_new` (B, V, 3, 3) and zoomed (B, 1). Where they look
     past the old images, the picture goes on with its border and nothing is known.
     """

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from wall_sequence import write_folder
 
-from benchmarks.accuracy import Group, Task, all_weights, document, measure, protocol_for, public_words
+from benchmarks.accuracy import Group, Task, all_weights, document, measure, protocol_for
 from benchmarks.accuracy_sequences import FIRST_SEED, SEQUENCES, renderer_version
+from benchmarks.report import public_words
 from slam3r_ros.evaluation.readers import open_sequence
 from slam3r_ros.training.seeds import FIRST_DEMO_SEED, is_held_out
 
@@ -31,9 +32,11 @@ def test_rows_are_weights_oracles_and_baselines() -> None:
 def test_windows_are_as_long_in_time_as_at_30_hz(tmp_path: Path) -> None:
     sequence = open_sequence(write_folder(tmp_path, 3))  # 10 images a second
     slow, fast = (replace(sequence, rate_hz=rate) for rate in (10.0, 30.0))
-    recommended = protocol_for("embedded", Group("x", (fast,), False)).settings().window.stride
+    recommended = protocol_for("embedded", fast).settings().window.stride
     assert recommended == 0  # as the weights recommend
-    assert 1 <= protocol_for("embedded", Group("x", (slow,), False)).settings().window.stride <= 2
+    assert 1 <= protocol_for("embedded", slow).settings().window.stride <= 2
+    strides = [protocol_for("embedded", replace(slow, rate_hz=rate)).settings().window.stride for rate in (15, 14.9999)]
+    assert strides[0] == strides[1]
 
 
 def test_document_has_a_row_a_group_and_a_row_a_sequence(tmp_path: Path) -> None:
