@@ -160,15 +160,15 @@ class Measurement:
         self.lines += lines
         self.values["parity"] = lines
 
-    def _stream(self, precision: str, shortlist: int = 0, graphs: bool = True) -> Stream:
+    def _stream(self, precision: str, shortlist: int = 0, graphs: bool = True, ahead: bool = False) -> Stream:
         size = self._size
-        return Stream(size.config, precision, self._device, size.buffer_size, shortlist, graphs)
+        return Stream(size.config, precision, self._device, size.buffer_size, shortlist, graphs, ahead)
 
     def _streams(self) -> None:
         rows = [
             self._stream(precision, shortlist) for precision in PRECISIONS for shortlist in (0, self._size.shortlist)
         ]
-        rows.append(self._stream("bfloat16", graphs=False))
+        rows += [self._stream("bfloat16", ahead=True), self._stream("bfloat16", graphs=False)]
         latencies = [measure_latency(row, self._size.frames) for row in rows]
         self.lines += ["", *latency_table(latencies)]
         self.values["latency"] = [asdict(each) for each in latencies]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from slam3r_ros.engine.beside import Beside
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.resampling import DeviceResizer, centre_corner, covering_size, is_shrinking
+from slam3r_ros.engine.thrift import is_out_of_memory
 from slam3r_ros.engine.transfer import Download, to_device
 from slam3r_ros.engine.types import EncodedFrame, Frame, PreparedFrame
 from slam3r_ros.networks.interfaces import PointsNetwork
@@ -62,7 +65,10 @@ def crop_camera(camera: Camera, size: tuple[int, int]) -> Camera:
 
 
 class Encoder:
-    """Turns frames into encoded frames, in two steps: one that any thread may do ahead, one for the engine's."""
+    """Turns frames into encoded frames, in two steps: one that another thread may do ahead, one for the engine's.
+
+    On a GPU encoding has a stream of its own: the next frame is encoded while the networks and the map have the last.
+    """
 
     def __init__(self, network: PointsNetwork, *, crop_on_device: bool | None = None, with_grey: bool = False) -> None:
         """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU.
@@ -72,6 +78,7 @@ class Encoder:
         self._with_grey = with_grey
         on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
         self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
+        self._beside, self._one_at_a_time = Beside(network.device), threading.Lock()
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def prepare(self, frame: Frame) -> PreparedFrame:
@@ -87,13 +94,17 @@ class Encoder:
 
     @torch.inference_mode()
     def encode_ahead(self, frame: PreparedFrame) -> PreparedFrame:
-        """The frame with its tokens where the network is on a CPU, whose cores can share the work; else as it is.
+        """The frame with its tokens, while the engine's thread has others; as it is where the device has no memory.
 
-        To be used by one thread, while no other encodes.
+        To be used by one thread, not always the same.
         """
-        if self._network.device.type != "cpu":
-            return frame
-        return replace(frame, encoded=self._encode([frame])[0])
+        try:
+            (encoded,), mark = self._encode([frame])
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return frame  # the engine's thread will find room for it, or tell that there is none
+        return replace(frame, encoded=encoded, encoded_mark=mark)
 
     def encode(
         self, frames: Sequence[Frame | PreparedFrame], first_index: int, first_source: int | None = None
@@ -103,8 +114,13 @@ class Encoder:
         Indices count from ``first_index``, those in the camera's stream from ``first_source`` (default: the same).
         """
         prepared = [self.prepare(frame) if isinstance(frame, Frame) else frame for frame in frames]
-        ahead = [frame.encoded for frame in prepared if frame.encoded is not None]
-        encoded = ahead if len(ahead) == len(prepared) else self._encode(prepared)
+        encoded = [frame.encoded for frame in prepared if frame.encoded is not None]
+        marks = [frame.encoded_mark for frame in prepared]
+        if len(encoded) < len(prepared):
+            encoded, mark = self._encode(prepared)
+            marks = [mark] * len(encoded)
+        for each, mark in zip(encoded, marks, strict=True):
+            self._beside.take((each.tokens, *each.as_reference.tensors, *each.as_source.tensors), mark)
         source = (first_index if first_source is None else first_source) - 1
         numbered = []
         for number, (frame, each) in enumerate(zip(prepared, encoded, strict=True)):
@@ -112,15 +128,17 @@ class Encoder:
             numbered.append(replace(each, index=first_index + number, source_index=source))
         return numbered
 
-    def _encode(self, prepared: Sequence[PreparedFrame]) -> list[EncodedFrame]:
-        """All but their numbers."""
+    def _encode(self, prepared: Sequence[PreparedFrame]) -> tuple[list[EncodedFrame], torch.cuda.Event | None]:
+        """All but their numbers, and what the stream that uses them has to wait for."""
         network, size = self._network, self._network.config.image_size
-        grey_levels, crops = self._crops(prepared)
-        tokens = network.encode(grey_levels / 127.5 - 1)
-        x = network.decoder_tokens(tokens)
-        references, sources = network.first_reference(x), network.first_source(x)
-        (images,) = crops.wait()  # the device encodes meanwhile
-        return [
+        with self._one_at_a_time, self._beside.work():
+            grey_levels, crops = self._crops(prepared)
+            tokens = network.encode(grey_levels / 127.5 - 1)
+            x = network.decoder_tokens(tokens)
+            references, sources = network.first_reference(x), network.first_source(x)
+            mark = self._beside.mark()
+            (images,) = crops.wait()  # the device encodes meanwhile
+        encoded = [
             EncodedFrame(
                 index=0,
                 stamp_ns=frame.stamp_ns,
@@ -134,6 +152,7 @@ class Encoder:
             )
             for number, frame in enumerate(prepared)
         ]
+        return encoded, mark
 
     def _crops(self, frames: Sequence[PreparedFrame]) -> tuple[Tensor, Download]:
         """Crops (frames, 3, H, W) float32, 0 to 255, on the device; the same (frames, H, W, 3) uint8 for the host."""

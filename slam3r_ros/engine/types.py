@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,8 @@ class PreparedFrame:
     """As the encoded frame's."""
     encoded: EncodedFrame | None = None
     """Where it has been encoded ahead: all but its numbers."""
+    encoded_mark: Any = None
+    """What the device has to reach before that may be used, as `Beside.mark` gives it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,8 +28,9 @@ def _sdpa(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def _plain(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    weights = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-2, -1)
-    return weights.softmax(dim=-1) @ values
+    flat_queries, flat_keys, flat_values = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
+    weights = torch.bmm(flat_queries * queries.shape[-1] ** -0.5, flat_keys.transpose(1, 2))
+    return torch.bmm(weights.softmax(dim=-1, dtype=weights.dtype), flat_values).unflatten(0, queries.shape[:2])
 
 
 def _xformers(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

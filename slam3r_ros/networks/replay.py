@@ -131,9 +131,13 @@ class _ReplayedViews:
 class ReplayedImageToPoints(_ReplayedViews):
     """An `ImageToPoints`, replayed."""
 
-    def __init__(self, network: ImageToPoints, replays: Replays) -> None:
-        super().__init__(network, replays)
-        self._encode = replays.of(lambda images: (network.encode(images),))
+    def __init__(self, network: ImageToPoints, replays: Replays, encoding: Replays | None = None) -> None:
+        """``encoding``, where it differs: of what makes an encoded frame of an image. On a GPU that has a stream of its
+        own, and graphs that share memory must not run at the same time.
+        """
+        encoding = encoding or replays
+        super().__init__(network, encoding)
+        self._encode = encoding.of(lambda images: (network.encode(images),))
         self._correlation = replays.of_large(lambda *tensors: (network.correlation(*_layer_inputs(tensors)),))
         self._decode = {need: replays.of(_window_decoder(network, need)) for need in (False, True)}
 
@@ -194,10 +198,12 @@ def replayed(networks: Networks) -> NetworkPair:
     """The networks, replayed if they are on a CPU or a CUDA device; what they answer stays the same."""
     if networks.device.type not in ("cpu", "cuda"):
         return networks
-    replays = Replays(trace)
+    replays = encoding = Replays(trace)
     if networks.device.type == "cuda":
-        replays = Replays(CudaGraphs(networks.device).record, CALLS_BEFORE_CAPTURE)
-    i2p, l2w = ReplayedImageToPoints(networks.i2p, replays), ReplayedLocalToWorld(networks.l2w, replays)
+        replays, encoding = (
+            Replays(CudaGraphs(networks.device).record, CALLS_BEFORE_CAPTURE) for _ in ("engine's stream", "encoder's")
+        )
+    i2p, l2w = ReplayedImageToPoints(networks.i2p, replays, encoding), ReplayedLocalToWorld(networks.l2w, replays)
     return ReplayedNetworks(i2p, l2w, networks.name, networks.recommended)
 
 

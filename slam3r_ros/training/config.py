@@ -9,7 +9,7 @@ from typing import Any
 
 STAGES = ("all", "data", "i2p", "correlation", "l2w")
 PRECISIONS = ("auto", "float32", "bfloat16")
-NETWORK_SIZES = ("embedded", "embedded-large")
+NETWORK_SIZES = ("embedded", "embedded-deep", "embedded-large")
 
 
 class ConfigurationError(ValueError):
@@ -82,12 +82,11 @@ class TrainingConfig:
         many=True,
         parse=Phase.parse,
     )
-    size: str = _setting("embedded", "sizes of the networks", choices=NETWORK_SIZES)
+    size: str | None = _setting(
+        None, "sizes of the networks: embedded, or those of --from, which may get more blocks", choices=NETWORK_SIZES
+    )
     start: str | None = _setting(
-        None,
-        "weights to fine-tune: 'embedded', a directory or a hub id; their sizes instead of --size",
-        option="--from",
-        parse=str,
+        None, "weights to fine-tune: 'embedded', a directory or a hub id", option="--from", parse=str
     )
     views: int = _setting(6, "most views of an I2P window, 2 to 11", parse=int)
     batch: int = _setting(32, "views in an I2P batch of each process; L2W takes about twice as many", parse=int)
@@ -95,7 +94,8 @@ class TrainingConfig:
     device: str = _setting("auto", "auto (CUDA where there is one), cpu, cuda or cuda:<number>", parse=str)
     precision: str = _setting(
         "auto",
-        "auto: bfloat16 where a CUDA device has it, else float32; heads and losses are float32",
+        "auto: bfloat16 where a CUDA device or the processor (AMX) has quick products of it, else float32; heads and "
+        "losses are float32",
         choices=PRECISIONS,
     )
     processes: int = _setting(

@@ -28,7 +28,11 @@ EMBEDDED_LARGE_I2P = NetworkConfig(
     decoder_depth=5,
     decoder_heads=6,
 )
-I2P_SIZES = {"embedded": EMBEDDED_I2P, "embedded-large": EMBEDDED_LARGE_I2P}
+I2P_SIZES = {
+    "embedded": EMBEDDED_I2P,
+    "embedded-deep": replace(EMBEDDED_I2P, encoder_depth=8, decoder_depth=5),
+    "embedded-large": EMBEDDED_LARGE_I2P,
+}
 
 
 def l2w_config(i2p: NetworkConfig) -> NetworkConfig:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
+from slam3r_ros.networks.decoder import MultiviewNetwork
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.weights import WeightsError, WeightSettings, choose_device, find_weights, load_network
@@ -17,12 +19,15 @@ from .config import TrainingConfig
 from .correlation_stage import CorrelationStage
 from .data import check_data, load_phases, load_validation, render_data
 from .embedded_config import I2P_SIZES, initialise_weights
+from .growth import grown
 from .i2p_stage import BatchSettings, ImageToPointsStage
 from .l2w_stage import LocalToWorldStage, new_l2w
 from .logs import require_tensorboard
 from .token_cache import load_or_build, weights_digest
 from .trainer import Stage, Trainer, TrainingSettings
 from .workers import Workers, run_workers, under_torchrun
+
+Network = TypeVar("Network", bound=MultiviewNetwork)
 
 SHARES_OF_TIME = {"i2p": 0.57, "correlation": 0.06, "l2w": 0.37}
 POINT_CONFIDENCE = 1.3
@@ -47,6 +52,8 @@ def check_inputs(config: TrainingConfig) -> None:
         require_tensorboard()
     if config.stage in ("correlation", "l2w"):
         _finished_i2p(config.out, "i2p")
+    elif config.start is not None:
+        starting_i2p(config)
     if config.stage not in ("all", "data"):
         check_data(config, _image_size(config))
 
@@ -81,9 +88,10 @@ def train_stage(workers: Workers, config: TrainingConfig) -> None:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """What the setting means: auto is bfloat16 on CUDA devices that have it, float32 elsewhere."""
+    """What the setting means: auto is bfloat16 on CUDA devices that have it and on processors with AMX."""
     if name == "auto":
-        has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)  # not in every torch
+        has_it = torch.cuda.is_bf16_supported() if device.type == "cuda" else amx()
         return torch.bfloat16 if has_it else torch.float32
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
@@ -106,7 +114,7 @@ def make_stage(config: TrainingConfig, workers: Workers, device: torch.device) -
 def _image_size(config: TrainingConfig) -> int:
     """Side of the networks' images, pixels."""
     if config.start is None:
-        return I2P_SIZES[config.size].image_size[0]
+        return I2P_SIZES[config.size or "embedded"].image_size[0]
     return load_network(ImageToPoints, find_weights(config.start), "i2p").config.image_size[0]
 
 
@@ -115,18 +123,35 @@ def _last_phase_only(config: TrainingConfig) -> TrainingConfig:
 
 
 def _i2p_stage(config: TrainingConfig, workers: Workers, device: torch.device) -> ImageToPointsStage:
-    if config.start is None:
-        model = ImageToPoints(I2P_SIZES[config.size])
-        initialise_weights(model, config.seed)
-    else:
-        model = load_network(ImageToPoints, find_weights(config.start), "i2p")
+    model = for_training(starting_i2p(config), device)
     side = model.config.image_size[0]
     phases, validation = load_phases(config, side, workers), load_validation(config, side)
     if workers.rank == 0:
         counts = ", ".join(f"{len(phase.clips)} clips of {phase.image_size} px" for phase in phases)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         print(f"i2p: {parameters / 1e6:.1f} M weights on {device}; {counts}; {len(validation)} to validate", flush=True)
-    return ImageToPointsStage(model.to(device), phases, validation, BatchSettings(config.batch, config.views))
+    return ImageToPointsStage(model, phases, validation, BatchSettings(config.batch, config.views))
+
+
+def starting_i2p(config: TrainingConfig) -> ImageToPoints:
+    """The network that I2P's training begins with; raises WeightsError for `--from`, ConfigurationError where that
+    cannot grow to `--size`.
+    """
+    if config.start is None:
+        model = ImageToPoints(I2P_SIZES[config.size or "embedded"])
+        initialise_weights(model, config.seed)
+        return model
+    model = load_network(ImageToPoints, find_weights(config.start), "i2p")
+    return grown(model, I2P_SIZES[config.size], config.seed) if config.size else model
+
+
+def for_training(model: Network, device: torch.device) -> Network:
+    """The network on `device`, with the attention that is quickest to train there: on a CPU torch's fused one takes
+    ten times as long backwards as the products themselves (49 tokens, bfloat16).
+    """
+    model = model.to(device)
+    model.use_attention("plain" if device.type == "cpu" else "auto")
+    return model
 
 
 def _finished_i2p(out: Path, stage: str) -> ImageToPoints:
@@ -145,7 +170,8 @@ def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> 
     if config.start is not None:
         directory = find_weights(config.start)
         threshold = WeightSettings.from_directory(directory).point_confidence
-        model = load_network(LocalToWorld, directory, "l2w").to(i2p.device)
+        model = load_network(LocalToWorld, directory, "l2w")
+    model = for_training(model, i2p.device)
     digest = weights_digest(config.out / "i2p" / "i2p" / "model.safetensors")
     caches = config.out / "l2w"
     mine = load_phases(config, side, workers)[-1].clips

@@ -1,0 +1,62 @@
+"""What a training run decides before its first step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from slam3r_ros.networks.attention import attention_function
+from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.networks.weights import find_weights, load_network
+from slam3r_ros.training import run as module
+from slam3r_ros.training.config import ConfigurationError, TrainingConfig
+from slam3r_ros.training.embedded_config import EMBEDDED_I2P, I2P_SIZES
+from slam3r_ros.training.run import choose_precision, for_training, starting_i2p
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("amx", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_processor_with_products_in_bfloat16_trains_in_it(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert choose_precision("auto", CPU) == expected
+    assert choose_precision("float32", CPU) == torch.float32
+    assert choose_precision("bfloat16", CPU) == torch.bfloat16
+
+
+def test_a_torch_that_cannot_tell_trains_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert choose_precision("auto", CPU) == torch.float32
+
+
+def test_attention_of_products_is_trained_on_a_cpu() -> None:
+    model = for_training(ImageToPoints(replace(EMBEDDED_I2P, encoder_depth=1, decoder_depth=2)), CPU)
+    plain = attention_function("plain", CPU)
+    assert model.encoder_blocks[0].self_attention.attention is plain
+    assert model.source_blocks[1].cross_attention.attention is plain
+
+
+def test_weights_keep_their_size_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = load_network(ImageToPoints, find_weights("embedded"), "i2p")
+    deeper = replace(start.config, encoder_depth=start.config.encoder_depth + 1)
+    monkeypatch.setattr(module, "I2P_SIZES", I2P_SIZES | {"embedded-deep": deeper})
+    same = starting_i2p(TrainingConfig(stage="i2p", start="embedded"))
+    assert same.config == start.config
+    larger = starting_i2p(TrainingConfig(stage="i2p", start="embedded", size="embedded-deep"))
+    assert larger.config == deeper
+    with pytest.raises(ConfigurationError, match="--size: only blocks can be added"):
+        starting_i2p(TrainingConfig(stage="i2p", start="embedded", size="embedded-large"))
+
+
+def test_a_size_that_weights_cannot_grow_to_is_refused_before_any_worker_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "run_workers", lambda *_: pytest.fail("workers were started"))
+    config = TrainingConfig(stage="i2p", start="embedded", size="embedded-large", out=tmp_path, data=(tmp_path,))
+    with pytest.raises(ConfigurationError, match="--size"):
+        module.run_training(config)
