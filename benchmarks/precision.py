@@ -69,11 +69,12 @@ def measure_drift(images: Sequence[NDArray[np.uint8]], device: str) -> list[Drif
         updates += slam.flush()
         frame_ms = (time.perf_counter() - started) * 1e3 / len(images)
         expected = expected or updates
-        drifts.append(_drift(name, frame_ms, updates, expected, len(slam.trajectory())))
+        drifts.append(drift_of(name, frame_ms, updates, expected, len(slam.trajectory())))
     return drifts
 
 
-def _drift(name: str, frame_ms: float, got: list[MapUpdate], expected: list[MapUpdate], tracked: int) -> Drift:
+def drift_of(name: str, frame_ms: float, got: list[MapUpdate], expected: list[MapUpdate], tracked: int) -> Drift:
+    """How far the answers of one way are from the expected ones, frame by frame."""
     by_index = {update.index: update for update in expected}
     pairs = [(update, by_index[update.index]) for update in got if update.index in by_index]
     posed = [(a.pose, b.pose) for a, b in pairs if a.pose is not None and b.pose is not None]

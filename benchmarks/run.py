@@ -3,8 +3,9 @@
 Parts: ``topic`` (cameras over DDS into the real node), ``embedded`` (its networks' stages), ``published``
 (stages of the published size, random weights), ``ratio`` (the engine against the published way, all sizes over 4),
 ``published-ratio`` (the same at the published size, one round, the engine in bfloat16 too), ``precision`` (bfloat16 and
-float16), ``retrieval`` (shortlist against full search) and ``long`` (10,000 frames). Each part's results go to
-``benchmarks/results/DATE-PART.md`` and ``.json``.
+float16), ``cpu`` (the embedded networks eager, replayed, in bfloat16, in int8 and compiled), ``retrieval`` (shortlist
+against full search) and ``long`` (10,000 frames). Each part's results go to ``benchmarks/results/DATE-PART.md`` and
+``.json``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ prepare_process()  # before torch is imported, as in the node
 
 import torch  # noqa: E402
 
+from benchmarks.cpu_ways import measure_ways, ways_table  # noqa: E402
 from benchmarks.long_run import RUNS, in_a_process_of_its_own, long_run_table, rendered_images  # noqa: E402
 from benchmarks.machine import Ceilings, measure_ceilings  # noqa: E402
 from benchmarks.operations import LADDER, ONE_BY_ONE, PUBLISHED, Count, Workload  # noqa: E402
@@ -151,6 +153,15 @@ def precision(arguments: argparse.Namespace) -> Report:
     return Report([*comparison_table(comparison), "", *drift_table(drifts)], values)
 
 
+def cpu(arguments: argparse.Namespace) -> Report:
+    """Ways to run the embedded networks on the CPU, with the node's threads."""
+    torch.set_num_threads(NodeSettings().threads or torch.get_num_threads())
+    with tempfile.TemporaryDirectory() as directory:
+        images = rendered_images(arguments.video or Path(directory), PRECISION_FRAMES)[:PRECISION_FRAMES]
+    costs = measure_ways(images)
+    return Report(ways_table(costs, len(images)), [asdict(cost) for cost in costs])
+
+
 def retrieval(arguments: argparse.Namespace) -> Report:
     """Shortlist against full search, with the embedded networks on a rendered video."""
     torch.set_num_threads(1)
@@ -178,6 +189,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "ratio": ratio,
     "published-ratio": published_ratio,
     "precision": precision,
+    "cpu": cpu,
     "retrieval": retrieval,
     "long": long,
 }
