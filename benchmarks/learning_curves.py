@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +33,14 @@ class Curve:
     values: tuple[float, ...]
 
     @property
+    def family(self) -> str:
+        """Of worlds; the run's own name where it has but one."""
+        return self.figure.removeprefix(ERROR).removeprefix("_") or self.run
+
+    @property
     def label(self) -> str:
         """Run and family of worlds."""
-        family = self.figure.removeprefix(ERROR).removeprefix("_")
-        return f"{self.run}, {family}" if family else self.run
+        return self.run if self.figure == ERROR else f"{self.run}, {self.family}"
 
 
 def read_curves(folder: Path) -> list[Curve]:
@@ -54,17 +59,22 @@ def read_curves(folder: Path) -> list[Curve]:
 
 
 def draw(curves: list[Curve], target: Path) -> None:
-    """A panel for each stage: point error on held-out worlds against training samples."""
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    """A panel for each stage: point error on held-out worlds against training samples; a colour for each family of
+    worlds, a mark for each run.
+    """
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
+    colours = {family: f"C{number}" for number, family in enumerate(sorted({curve.family for curve in curves}))}
+    marks = dict(zip(sorted({curve.run for curve in curves}), itertools.cycle("osD^vPX*<>"), strict=False))
     for axes, (stage, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
         for curve in (curve for curve in curves if curve.stage == stage):
-            axes.plot(curve.samples, curve.values, marker="o", markersize=3, label=curve.label)
+            look = {"color": colours[curve.family], "marker": marks[curve.run], "markersize": 4}
+            axes.plot(curve.samples, curve.values, linewidth=1, label=curve.label, **look)
         axes.set(xlabel="training samples", ylabel="relative point error", title=title, yscale="log")
         axes.yaxis.set_major_formatter("{x:.3f}")
         axes.yaxis.set_minor_formatter("{x:.3f}")
         axes.grid(which="both", alpha=0.3)
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(target, dpi=110)
 
 
