@@ -1,7 +1,7 @@
 """Ways to run the embedded networks on a CPU, through the whole engine over one video: what each costs and changes.
 
-Part ``cpu`` of ``make bench``. Every frame goes through both networks (`register.only_keyframes` off), so that they are
-what is compared. Each way maps the video twice; the second time is timed, the first sets it up.
+Part ``cpu`` of ``make bench``. There are no image tracks, so every frame goes through both networks and little else is
+done. Each way maps the video twice; the second time is timed, the first sets it up.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def measure_ways(
 
 def _map(networks: NetworkPair, images: Sequence[NDArray[np.uint8]]) -> tuple[list[MapUpdate], int]:
     """All updates, and how many frames have a pose."""
-    slam = Slam(networks, SlamSettings().with_values({"register.only_keyframes": False}))
+    slam = Slam(networks, SlamSettings().with_values({"pose.tracks": "off"}))
     updates: list[MapUpdate] = []
     for number, image in enumerate(images):
         updates += slam.push(Frame(number, image))
@@ -151,8 +151,8 @@ def ways_table(costs: Sequence[WayCost], frames: int) -> list[str]:
     """Markdown."""
     base = costs[0].drift.frame_ms
     lines = [
-        f"**Embedded networks on this CPU** ({torch.get_num_threads()} threads, {frames} frames, every frame through "
-        "both networks; decoding of images not included; errors against the first row)",
+        f"**Embedded networks on this CPU** ({torch.get_num_threads()} threads, {frames} frames, no image tracks: every "
+        "frame through both networks; decoding of images not included; errors against the first row)",
         "",
         "| way | set-up, s | ms a frame | times as fast | tracked | own points: error | world points: error "
         "| position: error over extent |",
