@@ -151,8 +151,8 @@ def ways_table(costs: Sequence[WayCost], frames: int) -> list[str]:
     """Markdown."""
     base = costs[0].drift.frame_ms
     lines = [
-        f"**Embedded networks on this CPU** ({torch.get_num_threads()} threads, {frames} frames, no image tracks: every "
-        "frame through both networks; decoding of images not included; errors against the first row)",
+        f"**Embedded networks on this CPU** ({torch.get_num_threads()} threads, {frames} frames, no image tracks: "
+        "every frame through both networks; decoding of images not included; errors against the first row)",
         "",
         "| way | set-up, s | ms a frame | times as fast | tracked | own points: error | world points: error "
         "| position: error over extent |",
