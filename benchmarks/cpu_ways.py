@@ -16,19 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.precision import Drift, drift_of
+from benchmarks.precision import Drift, drift_of, map_video
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame, MapUpdate
+from slam3r_ros.engine.types import MapUpdate
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.networks.replay import (
-    ReplayedImageToPoints,
-    ReplayedLocalToWorld,
-    ReplayedNetworks,
-    Replays,
-    Tensors,
-    replayed,
-)
+from slam3r_ros.networks.replay import Replays, Tensors, replayed, replayed_by
 from slam3r_ros.networks.rotary import RotatedLinear
 from slam3r_ros.networks.weights import Networks, load_networks
 
@@ -64,10 +57,7 @@ def int8() -> NetworkPair:
 
 def compiled() -> NetworkPair:
     """What repeats compiled by torch.compile, a kernel for each of its shapes."""
-    networks = _embedded()
-    replays = Replays(_compile)
-    i2p, l2w = ReplayedImageToPoints(networks.i2p, replays), ReplayedLocalToWorld(networks.l2w, replays)
-    return ReplayedNetworks(i2p, l2w, networks.name, networks.recommended)
+    return replayed_by(_embedded(), Replays(_compile))
 
 
 WAYS: dict[str, Callable[[], NetworkPair]] = {
@@ -123,28 +113,20 @@ def measure_ways(
     """All ways, one after the other; the first is what the others are compared with."""
     costs: list[WayCost] = []
     expected: list[MapUpdate] = []
+    settings = SlamSettings().with_values({"pose.tracks": "off"})
     for name, make in (ways or WAYS).items():
         started = time.perf_counter()
         networks = make()
-        _map(networks, images)
+        map_video(Slam(networks, settings), images, name)
         first_s = time.perf_counter() - started
         started = time.perf_counter()
-        updates, tracked = _map(networks, images)
+        updates = map_video(slam := Slam(networks, settings), images, name)
         second_s = time.perf_counter() - started
         expected = expected or updates
-        drift = drift_of(name, 1e3 * second_s / len(images), updates, expected, tracked)
+        drift = drift_of(name, 1e3 * second_s / len(images), updates, expected, len(slam.trajectory()))
         costs.append(WayCost(first_s - second_s, drift))
         torch.compiler.reset()
     return costs
-
-
-def _map(networks: NetworkPair, images: Sequence[NDArray[np.uint8]]) -> tuple[list[MapUpdate], int]:
-    """All updates, and how many frames have a pose."""
-    slam = Slam(networks, SlamSettings().with_values({"pose.tracks": "off"}))
-    updates: list[MapUpdate] = []
-    for number, image in enumerate(images):
-        updates += slam.push(Frame(number, image))
-    return updates + slam.flush(), len(slam.trajectory())
 
 
 def ways_table(costs: Sequence[WayCost], frames: int) -> list[str]:

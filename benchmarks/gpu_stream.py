@@ -6,8 +6,7 @@ import gc
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.types import Frame, PreparedFrame
 from slam3r_ros.engine.warm_up import warm_up
+from slam3r_ros.io.prefetch import prefetched
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.interfaces import NetworkPair
@@ -142,10 +142,12 @@ def measure_latency(stream: Stream, frames: int) -> Latency:
     fill = stream.buffer_size + 10
     if stream.is_on_gpu:
         torch.cuda.reset_peak_memory_stats(stream.device)
-    given = (Frame(number, images[number % len(images)]) for number in range(fill + frames))
-    frames_in = _encoded_ahead(slam, given) if stream.ahead else given
+    encoder, raw = slam.encoder, (Frame(n, images[n % len(images)]) for n in range(fill + frames))
+    given: Iterable[Frame | PreparedFrame] = raw
+    if stream.ahead:
+        given = prefetched((encoder.encode_ahead(encoder.prepare(frame)) for frame in raw), 1)
     started = time.perf_counter()
-    for frame in frames_in:
+    for frame in given:
         slam.push(frame)
         times_ms.append((time.perf_counter() - started) * 1e3)
         started = time.perf_counter()
@@ -164,19 +166,6 @@ def measure_latency(stream: Stream, frames: int) -> Latency:
         waits=dict(waits),
         stage_ms=stage_ms,
     )
-
-
-def _encoded_ahead(slam: Slam, frames: Iterator[Frame]) -> Iterator[PreparedFrame]:
-    """The frames, each prepared and encoded in another thread while the one before is pushed."""
-    encoder = slam.encoder
-    with ThreadPoolExecutor(1) as thread:
-        first = next(frames)
-        upcoming = thread.submit(lambda: encoder.encode_ahead(encoder.prepare(first)))
-        for frame in frames:
-            ready = upcoming.result()
-            upcoming = thread.submit(lambda frame=frame: encoder.encode_ahead(encoder.prepare(frame)))
-            yield ready
-        yield upcoming.result()
 
 
 @contextmanager

@@ -62,15 +62,20 @@ def measure_drift(images: Sequence[NDArray[np.uint8]], device: str) -> list[Drif
     every_frame = SlamSettings().with_values({"register.only_keyframes": False})
     for name in PRECISIONS:
         slam = Slam(load_networks("embedded", device=device, precision=name), every_frame)
-        updates: list[MapUpdate] = []
         started = time.perf_counter()
-        for number, image in enumerate(tqdm(images, desc=name, leave=False)):
-            updates += slam.push(Frame(number, image))
-        updates += slam.flush()
+        updates = map_video(slam, images, name)
         frame_ms = (time.perf_counter() - started) * 1e3 / len(images)
         expected = expected or updates
         drifts.append(drift_of(name, frame_ms, updates, expected, len(slam.trajectory())))
     return drifts
+
+
+def map_video(slam: Slam, images: Sequence[NDArray[np.uint8]], title: str) -> list[MapUpdate]:
+    """All updates of a video."""
+    updates: list[MapUpdate] = []
+    for number, image in enumerate(tqdm(images, desc=title, leave=False)):
+        updates += slam.push(Frame(number, image))
+    return updates + slam.flush()
 
 
 def drift_of(name: str, frame_ms: float, got: list[MapUpdate], expected: list[MapUpdate], tracked: int) -> Drift:

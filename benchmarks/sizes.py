@@ -30,7 +30,7 @@ from slam3r_ros.evaluation.machine import commit_of_code, this_machine  # noqa: 
 from slam3r_ros.io.files import replacing  # noqa: E402
 from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.weights import find_weights, load_networks  # noqa: E402
-from slam3r_ros.training.embedded_config import EMBEDDED_I2P, EMBEDDED_LARGE_I2P  # noqa: E402
+from slam3r_ros.training.embedded_config import EMBEDDED_DEEP_I2P, EMBEDDED_I2P, EMBEDDED_LARGE_I2P  # noqa: E402
 
 SIZES: Mapping[str, NetworkConfig] = {
     "smaller": replace(
@@ -42,7 +42,7 @@ SIZES: Mapping[str, NetworkConfig] = {
     "embedded, images of 224": replace(EMBEDDED_I2P, image_size=(224, 224)),
     "embedded, patches of 8": replace(EMBEDDED_I2P, patch_size=8),
     "wider": replace(EMBEDDED_I2P, encoder_width=256, encoder_heads=8, decoder_width=192, decoder_heads=6),
-    "deeper": replace(EMBEDDED_I2P, encoder_depth=8, decoder_depth=5),
+    "deeper": EMBEDDED_DEEP_I2P,
     "embedded-large": EMBEDDED_LARGE_I2P,
     "embedded-large, images of 224": replace(EMBEDDED_LARGE_I2P, image_size=(224, 224)),
 }

@@ -198,11 +198,14 @@ def replayed(networks: Networks) -> NetworkPair:
     """The networks, replayed if they are on a CPU or a CUDA device; what they answer stays the same."""
     if networks.device.type not in ("cpu", "cuda"):
         return networks
-    replays = encoding = Replays(trace)
-    if networks.device.type == "cuda":
-        replays, encoding = (
-            Replays(CudaGraphs(networks.device).record, CALLS_BEFORE_CAPTURE) for _ in ("engine's stream", "encoder's")
-        )
+    if networks.device.type == "cpu":
+        return replayed_by(networks, Replays(trace))
+    engine, encoder = (Replays(CudaGraphs(networks.device).record, CALLS_BEFORE_CAPTURE) for _ in range(2))
+    return replayed_by(networks, engine, encoder)
+
+
+def replayed_by(networks: Networks, replays: Replays, encoding: Replays | None = None) -> ReplayedNetworks:
+    """The networks, replayed as these say; ``encoding`` as of `ReplayedImageToPoints`."""
     i2p, l2w = ReplayedImageToPoints(networks.i2p, replays, encoding), ReplayedLocalToWorld(networks.l2w, replays)
     return ReplayedNetworks(i2p, l2w, networks.name, networks.recommended)
 

@@ -19,6 +19,7 @@ EMBEDDED_I2P = NetworkConfig(
     decoder_depth=3,
     decoder_heads=4,
 )
+EMBEDDED_DEEP_I2P = replace(EMBEDDED_I2P, encoder_depth=8, decoder_depth=5)
 EMBEDDED_LARGE_I2P = NetworkConfig(
     image_size=(160, 160),
     encoder_width=320,
@@ -30,7 +31,7 @@ EMBEDDED_LARGE_I2P = NetworkConfig(
 )
 I2P_SIZES = {
     "embedded": EMBEDDED_I2P,
-    "embedded-deep": replace(EMBEDDED_I2P, encoder_depth=8, decoder_depth=5),
+    "embedded-deep": EMBEDDED_DEEP_I2P,
     "embedded-large": EMBEDDED_LARGE_I2P,
 }
 

@@ -5,8 +5,6 @@ L2W cannot grow like this: every layer of it adds the points' embedding once mor
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from slam3r_ros.networks.blocks import DecoderBlock, EncoderBlock
@@ -28,12 +26,10 @@ def grown(model: ImageToPoints, config: NetworkConfig, seed: int = 0) -> ImageTo
     """
     if config == model.config:
         return model
-    own = model.config
-    deeper = replace(own, encoder_depth=config.encoder_depth, decoder_depth=config.decoder_depth)
-    if config != deeper or config.encoder_depth < own.encoder_depth or config.decoder_depth < own.decoder_depth:
+    if differences := _differences(model.config, config):
         raise ConfigurationError(
             "--size: only blocks can be added to the weights of --from; the size asked for differs in "
-            f"{', '.join(_differences(own, config))}"
+            f"{', '.join(differences)}"
         )
     larger = ImageToPoints(config)
     initialise_weights(larger, seed)
@@ -48,9 +44,9 @@ def grown(model: ImageToPoints, config: NetworkConfig, seed: int = 0) -> ImageTo
 def _differences(own: NetworkConfig, other: NetworkConfig) -> list[str]:
     """`name (from, to)` of every value that is not to be had by adding blocks."""
     before, after = own.to_published(), other.to_published()
-    shrunk = [key for key in before if before[key] != after.get(key)]
     grows = {key for key in ("enc_depth", "dec_depth") if after[key] > before[key]}
-    return [f"{key} ({before[key]}, {after.get(key)})" for key in shrunk if key not in grows]
+    differ = [key for key in before if before[key] != after[key] and key not in grows]
+    return [f"{key} ({before[key]}, {after[key]})" for key in differ]
 
 
 @torch.no_grad()

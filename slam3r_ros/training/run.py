@@ -123,7 +123,7 @@ def _last_phase_only(config: TrainingConfig) -> TrainingConfig:
 
 
 def _i2p_stage(config: TrainingConfig, workers: Workers, device: torch.device) -> ImageToPointsStage:
-    model = for_training(starting_i2p(config), device)
+    model = for_training(starting_i2p(config), device, choose_precision(config.precision, device))
     side = model.config.image_size[0]
     phases, validation = load_phases(config, side, workers), load_validation(config, side)
     if workers.rank == 0:
@@ -145,13 +145,13 @@ def starting_i2p(config: TrainingConfig) -> ImageToPoints:
     return grown(model, I2P_SIZES[config.size], config.seed) if config.size else model
 
 
-def for_training(model: Network, device: torch.device) -> Network:
-    """The network on `device`, with the attention that is quickest to train there: on a CPU torch's fused one takes
-    ten times as long backwards as the products themselves (49 tokens, bfloat16).
+def for_training(model: Network, device: torch.device, precision: torch.dtype) -> Network:
+    """The network on `device`; on a CPU in bfloat16 with plain attention, since torch's fused one, quicker in float32,
+    then takes longer backwards than all else together.
     """
-    model = model.to(device)
-    model.use_attention("plain" if device.type == "cpu" else "auto")
-    return model
+    if device.type == "cpu" and precision == torch.bfloat16:
+        model.use_attention("plain")
+    return model.to(device)
 
 
 def _finished_i2p(out: Path, stage: str) -> ImageToPoints:
@@ -171,7 +171,7 @@ def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> 
         directory = find_weights(config.start)
         threshold = WeightSettings.from_directory(directory).point_confidence
         model = load_network(LocalToWorld, directory, "l2w")
-    model = for_training(model, i2p.device)
+    model = for_training(model, i2p.device, choose_precision(config.precision, i2p.device))
     digest = weights_digest(config.out / "i2p" / "i2p" / "model.safetensors")
     caches = config.out / "l2w"
     mine = load_phases(config, side, workers)[-1].clips

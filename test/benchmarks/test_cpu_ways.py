@@ -9,7 +9,7 @@ from slam3r_ros.networks.weights import load_networks
 
 def test_every_way_but_the_compiled_maps_the_same_video() -> None:
     images = [textured_image(number) for number in range(14)]
-    ways = {name: way for name, way in WAYS.items() if name != "torch.compile"}  # takes a minute
+    ways = {name: way for name, way in WAYS.items() if name != "torch.compile"}  # needs a compiler and many seconds
     costs = measure_ways(images, ways)
     assert [cost.drift.precision for cost in costs] == list(ways)
     eager, replayed, bfloat16, int8 = (cost.drift for cost in costs)

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from slam3r_ros.networks import cuda_graphs
 from slam3r_ros.networks.cuda_graphs import CudaGraph, CudaGraphs
-from slam3r_ros.networks.replay import ReplayedImageToPoints, ReplayedLocalToWorld, ReplayedNetworks, Replays
+from slam3r_ros.networks.replay import ReplayedNetworks, Replays, replayed_by
 from slam3r_ros.networks.weights import Networks, load_networks
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -167,9 +167,7 @@ def compare_with_plain(plain: Networks, replayed: ReplayedNetworks, tolerance: f
 
 
 def replayed_by_graphs(networks: Networks) -> ReplayedNetworks:
-    replays = Replays(CudaGraphs(networks.device).record, calls_before=1)
-    i2p, l2w = ReplayedImageToPoints(networks.i2p, replays), ReplayedLocalToWorld(networks.l2w, replays)
-    return ReplayedNetworks(i2p, l2w, networks.name, networks.recommended)
+    return replayed_by(networks, Replays(CudaGraphs(networks.device).record, calls_before=1))
 
 
 @pytest.mark.usefixtures("made_up_cuda")

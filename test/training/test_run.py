@@ -34,11 +34,12 @@ def test_a_torch_that_cannot_tell_trains_in_float32(monkeypatch: pytest.MonkeyPa
     assert choose_precision("auto", CPU) == torch.float32
 
 
-def test_attention_of_products_is_trained_on_a_cpu() -> None:
-    model = for_training(ImageToPoints(replace(EMBEDDED_I2P, encoder_depth=1, decoder_depth=2)), CPU)
-    plain = attention_function("plain", CPU)
-    assert model.encoder_blocks[0].self_attention.attention is plain
-    assert model.source_blocks[1].cross_attention.attention is plain
+@pytest.mark.parametrize(("precision", "backend"), [(torch.bfloat16, "plain"), (torch.float32, "sdpa")])
+def test_attention_of_products_is_trained_on_a_cpu_in_bfloat16(precision: torch.dtype, backend: str) -> None:
+    model = for_training(ImageToPoints(replace(EMBEDDED_I2P, encoder_depth=1, decoder_depth=2)), CPU, precision)
+    expected = attention_function(backend, CPU)
+    assert model.encoder_blocks[0].self_attention.attention is expected
+    assert model.source_blocks[1].cross_attention.attention is expected
 
 
 def test_weights_keep_their_size_unless_another_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
