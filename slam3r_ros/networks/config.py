@@ -48,6 +48,8 @@ class NetworkConfig:
     """Hidden width of a block's MLP over the block's width."""
     rotary_base: float = _setting("pos_embed", 100.0)
     """Base of the rotary position embedding; written ``RoPE<base>`` in config.json."""
+    position_step: float = _setting("pos_step", 1.0)
+    """How far apart two neighbouring tokens are for the rotary position embedding (config.json: only where not 1)."""
     need_encoder: bool = _setting("need_encoder", True)
     """False for L2W, which takes the tokens of I2P's encoder."""
     correlation_depth: int = _setting("corr_depth", 2)
@@ -68,6 +70,8 @@ class NetworkConfig:
                     f"network config: {part} width {width} over {heads} heads must be a multiple of 4 "
                     "channels a head (half for rows, half for columns, in pairs)"
                 )
+        if not 0 < self.position_step < math.inf:
+            raise ConfigError(f"network config: pos_step must be above 0, got {self.position_step:g}")
         if not 1 <= self.correlation_depth <= self.decoder_depth:
             raise ConfigError(
                 f"network config: corr_depth must be from 1 to the decoder's depth {self.decoder_depth}, "
@@ -122,6 +126,8 @@ class NetworkConfig:
         values["pos_embed"] = f"RoPE{self.rotary_base:g}"
         if not self.need_encoder:
             del values["corr_depth"]
+        if self.position_step == 1:
+            del values["pos_step"]
         return values | {key: list(v) if isinstance(v, tuple) else v for key, v in _ARCHITECTURE.items()}
 
 
@@ -148,7 +154,7 @@ def _parse(key: str, value: Any) -> Any:
             return int(height)
         if key == "need_encoder":
             return bool(value)
-        return float(value) if key == "mlp_ratio" else int(value)
+        return float(value) if key in ("mlp_ratio", "pos_step") else int(value)
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise

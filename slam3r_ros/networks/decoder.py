@@ -116,7 +116,7 @@ class MultiviewNetwork(nn.Module):
             ("decoder", config.decoder_width, config.decoder_heads),
         ):
             if part == "decoder" or config.need_encoder:
-                rotary = RotaryEmbedding(config.grid_size, width // heads, config.rotary_base)
+                rotary = RotaryEmbedding(config.grid_size, width // heads, config.rotary_base, config.position_step)
                 setattr(self, f"{part}_rotary", rotary.to(self.device))
 
     @property

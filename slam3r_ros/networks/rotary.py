@@ -36,9 +36,9 @@ class RotaryEmbedding(nn.Module):
     signed_sine: Tensor
     """(tokens, 1, pairs, 2): what each of a pair takes of its partner."""
 
-    def __init__(self, grid_size: tuple[int, int], head_width: int, base: float) -> None:
+    def __init__(self, grid_size: tuple[int, int], head_width: int, base: float, step: float = 1.0) -> None:
         super().__init__()
-        positions = token_positions(grid_size)
+        positions = token_positions(grid_size) * step
         angles = torch.cat([_angles(positions[:, axis], head_width // 2, base) for axis in (0, 1)], dim=-1)[:, None]
         self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()], dim=-1), persistent=False)
         self.register_buffer("signed_sine", torch.stack([-angles.sin(), angles.sin()], dim=-1), persistent=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 STAGES = ("all", "data", "i2p", "correlation", "l2w")
 PRECISIONS = ("auto", "float32", "bfloat16")
-NETWORK_SIZES = ("embedded", "embedded-deep", "embedded-large")
+NETWORK_SIZES = ("embedded", "embedded-deep", "embedded-fine", "embedded-large")
 
 
 class ConfigurationError(ValueError):

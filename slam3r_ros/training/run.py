@@ -19,7 +19,7 @@ from .config import TrainingConfig
 from .correlation_stage import CorrelationStage
 from .data import check_data, load_phases, load_validation, render_data
 from .embedded_config import I2P_SIZES, initialise_weights
-from .growth import grown
+from .growth import grown, with_patches_of
 from .i2p_stage import BatchSettings, ImageToPointsStage
 from .l2w_stage import LocalToWorldStage, new_l2w
 from .logs import require_tensorboard
@@ -170,7 +170,7 @@ def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> 
     if config.start is not None:
         directory = find_weights(config.start)
         threshold = WeightSettings.from_directory(directory).point_confidence
-        model = load_network(LocalToWorld, directory, "l2w")
+        model = with_patches_of(load_network(LocalToWorld, directory, "l2w"), i2p.config)
     model = for_training(model, i2p.device, choose_precision(config.precision, i2p.device))
     digest = weights_digest(config.out / "i2p" / "i2p" / "model.safetensors")
     caches = config.out / "l2w"

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ def test_a_config_survives_writing_and_reading(golden: Path) -> None:
     config = NetworkConfig.from_file(golden / "networks" / "l2w_config.json")
     assert config.need_encoder is False
     assert config.decoder_heads == 3
-    assert NetworkConfig.from_published(json.loads(json.dumps(config.to_published()))) == config
+    assert "pos_step" not in config.to_published()  # as published, while tokens are one apart
+    for each in (config, replace(config, patch_size=8, position_step=0.5)):
+        assert NetworkConfig.from_published(json.loads(json.dumps(each.to_published()))) == each
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,7 @@ def test_a_config_survives_writing_and_reading(golden: Path) -> None:
         ({"img_size": [100, 224]}, "img_size"),
         ({"dec_embed_dim": 50}, "decoder width 50"),
         ({"dec_depth": 1}, "corr_depth"),
+        ({"pos_step": 0}, "pos_step must be above 0, got 0"),
     ],
 )
 def test_what_is_not_implemented_is_named(values: dict, named: str) -> None:

@@ -54,3 +54,11 @@ def test_only_the_turned_parts_are_reordered() -> None:
     values = 2 * HEADS * HEAD_WIDTH
     assert torch.equal(layer.state_dict()["weight"][values:], layer.weight[values:])
     assert not torch.equal(layer.state_dict()["weight"][:values], layer.weight[:values])
+
+
+def test_tokens_half_as_far_apart_are_turned_half_as_much() -> None:
+    x = torch.randn(12, HEADS, HEAD_WIDTH)
+    twice = x
+    for _ in range(2):
+        twice = RotaryEmbedding(GRID, HEAD_WIDTH, BASE, 0.5)(twice)
+    torch.testing.assert_close(twice, RotaryEmbedding(GRID, HEAD_WIDTH, BASE)(x))
