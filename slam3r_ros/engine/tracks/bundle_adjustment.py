@@ -50,12 +50,13 @@ LARGEST_STEP = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observations:
-    """What M sightings of points say; of each point at its anchor too."""
+    """What M sightings of points say; of each point at its anchor too. In the order of the points, of which a keyframe
+    sees each once."""
 
     keyframe: NDArray[np.intp]
     """(M,) who sees it."""
     point: NDArray[np.intp]
-    """(M,)"""
+    """(M,) ascending."""
     slopes: Array
     """(M, 2) x / z and y / z."""
     log_depths: Array
@@ -96,11 +97,11 @@ def adjust(problem: Problem, start: Estimate, steps: int) -> Estimate:
 
     A start that explains the pixels badly is improved under a wide kernel first. No step raises the cost of its kernel.
     """
-    estimate, widening = start, _widening(problem, start)
+    estimate, widening, layout = start, _widening(problem, start), _Layout(problem)
     if widening > 1:
-        estimate, taken = _descend(problem, estimate, widening, (steps + 1) // 2)
+        estimate, taken = _descend(layout, estimate, widening, (steps + 1) // 2)
         steps -= taken
-    return _descend(problem, estimate, 1.0, steps)[0]
+    return _descend(layout, estimate, 1.0, steps)[0]
 
 
 def adjust_afresh(problem: Problem, estimate: Estimate, steps: int) -> Estimate:
@@ -127,12 +128,12 @@ def _widening(problem: Problem, start: Estimate) -> float:
     return min(max(widening, 1.0), WIDEST_KERNEL) if np.isfinite(widening) else 1.0
 
 
-def _descend(problem: Problem, start: Estimate, widening: float, steps: int) -> tuple[Estimate, int]:
+def _descend(layout: _Layout, start: Estimate, widening: float, steps: int) -> tuple[Estimate, int]:
     """The estimate after at most ``steps`` steps under one kernel, and how many were tried."""
-    system, damping = _System(problem, start, widening), FIRST_DAMPING
+    system, damping = _System(layout, start, widening), FIRST_DAMPING
     for tried in range(steps):
         moved = system.moved_by_step(damping)
-        following = None if moved is None else _System(problem, moved, widening)
+        following = None if moved is None else _System(layout, moved, widening)
         if following is None or not following.cost < system.cost:
             damping *= 10
             if damping > MOST_DAMPING:
@@ -146,12 +147,48 @@ def _descend(problem: Problem, start: Estimate, widening: float, steps: int) -> 
 
 def cost_of(problem: Problem, estimate: Estimate) -> float:
     """What `adjust` makes small."""
-    return _System(problem, estimate, 1.0).cost
+    return _System(_Layout(problem), estimate, 1.0).cost
 
 
 def observed_errors(problem: Problem, estimate: Estimate) -> Array:
     """(M,) distances on the plane of slopes between where points are seen and where they should be."""
     return np.asarray(np.linalg.norm(_Seen(problem, estimate).on_plane, axis=1))
+
+
+class _Layout:
+    """What the systems of one problem have in common: sightings by pairs of keyframes, and L2W's answers as arrays."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        priors = problem.priors
+        self.doubts = np.array([1.0 if prior is None else prior.doubt for prior in priors])
+        self.known = np.array([k for k, prior in enumerate(priors) if prior is not None], np.intp)
+        said = [prior for prior in priors if prior is not None]
+        self.tells_pose = np.array([prior.T_camera_world is not None for prior in said], np.bool_)
+        nowhere = np.eye(4)
+        poses = [nowhere if prior.T_camera_world is None else prior.T_camera_world for prior in said]
+        self.said_poses = np.array(poses).reshape(-1, 4, 4)
+        self.said_log_scales = np.array([prior.log_scale for prior in said])
+
+    @cached_property
+    def by_pair(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """(M,) sightings in the order of their pairs of keyframe and anchor, (P + 1,) where each pair's begin there,
+        and (P, 13) numbers of its unknowns: the keyframe's, then the anchor's but for the scale.
+        """
+        problem, count = self.problem, len(self.problem.priors)
+        keyframe, anchor = problem.observations.keyframe, problem.anchors[problem.observations.point]
+        pair = keyframe * count + anchor
+        order = np.argsort(pair, kind="stable")
+        starts = np.flatnonzero(np.diff(pair[order], prepend=-1))
+        first = order[starts]
+        of_keyframe = 7 * keyframe[first, None] + np.arange(7)
+        of_anchor = 7 * anchor[first, None] + np.arange(6)
+        return order, np.append(starts, len(order)), np.concatenate([of_keyframe, of_anchor], axis=1)
+
+    @cached_property
+    def point_starts(self) -> NDArray[np.intp]:
+        """Where the sightings of each point that has some begin."""
+        return np.flatnonzero(np.diff(self.problem.observations.point, prepend=-1))
 
 
 class _Seen:
@@ -161,19 +198,20 @@ class _Seen:
         observations = problem.observations
         T = estimate.T_camera_world
         rotations, shifts = T[:, :3, :3], T[:, :3, 3]
-        point, self.keyframe = observations.point, observations.keyframe
-        self.anchor = problem.anchors[point]
-        at_anchor = problem.rays * np.exp(estimate.log_depths)[:, None]
-        world = np.einsum("nji,nj->ni", rotations[problem.anchors], at_anchor - shifts[problem.anchors])
-        self.at_anchor = at_anchor[point]
-        self.points = np.einsum("mij,mj->mi", rotations[self.keyframe], world[point]) + shifts[self.keyframe]
-        self.between = np.einsum("mij,mkj->mik", rotations[self.keyframe], rotations[self.anchor])
+        between = rotations[:, None] @ rotations[None].swapaxes(-1, -2)  # (K, K, 3, 3) from the second to the first
+        offsets = shifts[:, None] - np.einsum("kaij,aj->kai", between, shifts)
+        keyframe, anchor = observations.keyframe, problem.anchors[observations.point]
+        self.between = between[keyframe, anchor]
+        self.at_anchor = (problem.rays * np.exp(estimate.log_depths)[:, None])[observations.point]
+        self.turned = np.einsum("mij,mj->mi", self.between, self.at_anchor)
+        self.points = self.turned + offsets[keyframe, anchor]
         z = self.points[:, 2]
         self.front = z > 1e-6
-        self.inverse = 1 / np.where(self.front, z, 1.0)
-        self.on_plane = self.points[:, :2] * self.inverse[:, None] - observations.slopes
-        log_z = np.log(np.where(self.front, z, 1.0))
-        self.in_depth = log_z - observations.log_depths - estimate.log_scales[self.keyframe]
+        z = np.where(self.front, z, 1.0)
+        self.inverse = 1 / z
+        self.slopes = self.points[:, :2] * self.inverse[:, None]
+        self.on_plane = self.slopes - observations.slopes
+        self.in_depth = np.log(z) - observations.log_depths - estimate.log_scales[keyframe]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,48 +233,56 @@ class _Equations:
 class _System:
     """The normal equations at an estimate. A keyframe has seven unknowns: turn, shift, logarithm of the scale."""
 
-    def __init__(self, problem: Problem, estimate: Estimate, widening: float) -> None:
-        self._problem, self.estimate = problem, estimate
+    def __init__(self, layout: _Layout, estimate: Estimate, widening: float) -> None:
+        self._layout, self._problem, self.estimate = layout, layout.problem, estimate
+        problem = layout.problem
         self._seen = seen = _Seen(problem, estimate)
-        self.cost = 0.0
         plane = np.einsum("mi,mi->m", seen.on_plane, seen.on_plane) / problem.slope_deviation**2
-        self.cost += float((~seen.front).sum()) * BEHIND_COST
+        self.cost = float((~seen.front).sum()) * BEHIND_COST
         self._weights_plane = self._weigh(plane, seen.front, PIXEL_KERNEL * widening) / problem.slope_deviation**2
         has_depth = seen.front & np.isfinite(seen.in_depth)
-        doubts = np.array([1.0 if prior is None else prior.doubt for prior in problem.priors])
-        deviations = DEPTH_DEVIATION * doubts[seen.keyframe]
-        depth = np.where(has_depth, seen.in_depth / deviations, 0.0)
+        deviations = (DEPTH_DEVIATION * layout.doubts)[problem.observations.keyframe]
         self._in_depth = np.where(has_depth, seen.in_depth, 0.0)
-        self._weights_depth = self._weigh(depth**2, has_depth, DEPTH_KERNEL) / deviations**2
+        self._weights_depth = self._weigh((self._in_depth / deviations) ** 2, has_depth, DEPTH_KERNEL) / deviations**2
         self._prior_normal, self._prior_gradient = self._priors()
 
     def _weigh(self, squares: Array, used: NDArray[np.bool_], kernel: float) -> Array:
         """Cauchy's weights of squared residuals in deviations, added to the cost; zero where not ``used``."""
-        self.cost += float(np.log1p(squares[used] / kernel**2).sum()) * kernel**2 / 2
-        return np.where(used, 1 / (1 + squares / kernel**2), 0.0)
+        squares = squares / kernel**2
+        self.cost += float(np.log1p(squares[used]).sum()) * kernel**2 / 2
+        return np.where(used, 1 / (1 + squares), 0.0)
 
     @cached_property
     def _equations(self) -> _Equations:
         """The normal equations, points apart."""
         problem, count = self._problem, len(self.estimate.log_scales)
-        roots = np.sqrt(np.stack([self._weights_plane, self._weights_plane, self._weights_depth], axis=1))
-        by_keyframe, by_point = self._jacobians()
-        by_keyframe *= roots[:, :, None, None]
-        by_point *= roots
-        residuals = roots * np.column_stack([self._seen.on_plane, self._in_depth])
-        flat = by_keyframe.reshape(-1, 7 * count)
-        normal = flat.T @ flat
+        by_keyframes, by_point = self._jacobians()
+        normal, gradient = self._of_keyframes(by_keyframes, 7 * count)
         normal[np.diag_indices(7 * count)] += self._prior_normal
-        gradient = residuals.ravel() @ flat + self._prior_gradient
         points, order = len(problem.rays), problem.observations.point
+        products = np.einsum("mr,mrc->mc", by_point, by_keyframes)  # (M, 14), the last with the residuals
         diagonal = np.bincount(order, np.einsum("mr,mr->m", by_point, by_point), points).astype(np.float64)
-        slope = np.bincount(order, np.einsum("mr,mr->m", by_point, residuals), points).astype(np.float64)
-        flat *= by_point.reshape(-1, 1)
-        starts = np.flatnonzero(np.diff(order, prepend=-1))
-        crossed = np.zeros((points, 7 * count))
+        slope = np.bincount(order, products[:, 13], points).astype(np.float64)
+        crossed = np.zeros((points, count, 7))
+        crossed[order, problem.observations.keyframe] = products[:, :7]
+        starts = self._layout.point_starts
         if len(starts):
-            crossed[order[starts]] = np.add.reduceat(flat, 3 * starts, axis=0)
-        return _Equations(normal, gradient, diagonal, slope, crossed)
+            seen = order[starts]
+            crossed[seen, problem.anchors[seen], :6] += np.add.reduceat(products[:, 7:13], starts, axis=0)
+        return _Equations(normal, gradient + self._prior_gradient, diagonal, slope, crossed.reshape(points, 7 * count))
+
+    def _of_keyframes(self, by_keyframes: Array, unknowns: int) -> tuple[Array, Array]:
+        """The keyframes' normal equations (U, U) and gradient (U,): each pair of keyframe and anchor by itself."""
+        order, bounds, numbers = self._layout.by_pair
+        in_order = by_keyframes[order].reshape(-1, 14)
+        products = np.empty((len(numbers), 14, 14))
+        for product, start, end in zip(products, 3 * bounds[:-1], 3 * bounds[1:], strict=True):
+            of_pair = in_order[start:end]
+            np.matmul(of_pair.T, of_pair, out=product)
+        places = (numbers[:, :, None] * unknowns + numbers[:, None, :]).ravel()
+        normal = np.bincount(places, products[:, :13, :13].ravel(), unknowns**2)
+        gradient = np.bincount(numbers.ravel(), products[:, :13, 13].ravel(), unknowns)
+        return normal.reshape(unknowns, unknowns).astype(np.float64), gradient.astype(np.float64)
 
     def moved_by_step(self, damping: float) -> Estimate | None:
         """The estimate one step on; None where the equations say nothing."""
@@ -257,39 +303,46 @@ class _System:
         return self._moved(x.reshape(count, 7), y)
 
     def _jacobians(self) -> tuple[Array, Array]:
-        """Of slopes and log depth, (M, 3, K, 7) by keyframes and (M, 3) by the points' log depths."""
-        seen, count = self._seen, len(self.estimate.log_scales)
-        rows = np.arange(len(seen.inverse))
-        x, y, inverse = seen.points[:, 0], seen.points[:, 1], seen.inverse
-        project = np.zeros((len(rows), 3, 3))
-        project[:, 0, 0] = project[:, 1, 1] = project[:, 2, 2] = inverse
-        project[:, 0, 2], project[:, 1, 2] = -x * inverse**2, -y * inverse**2
-        from_anchor = project @ seen.between
-        jacobian = np.zeros((len(rows), 3, count, 7))
-        jacobian[rows, :, seen.keyframe, :3] = -project @ _cross(seen.points)
-        jacobian[rows, :, seen.keyframe, 3:6] = project
-        jacobian[rows, :, seen.anchor, :3] += from_anchor @ _cross(seen.at_anchor)
-        jacobian[rows, :, seen.anchor, 3:6] -= from_anchor
-        jacobian[rows, 2, seen.keyframe, 6] = -1.0
-        return jacobian, np.einsum("mij,mj->mi", from_anchor, seen.at_anchor)
+        """Of slopes and log depth, times the roots of their weights: (M, 3, 14) by the seven unknowns of the keyframe
+        and the first six of the anchor, then the residuals themselves; and (M, 3) by the points' log depths.
+        """
+        seen = self._seen
+        u, v, inverse = seen.slopes[:, 0], seen.slopes[:, 1], seen.inverse
+        roots = np.sqrt(np.stack([self._weights_plane, self._weights_plane, self._weights_depth], axis=1))
+        jacobian = np.zeros((len(u), 3, 14))
+        own = jacobian[..., :7]
+        own[:, 0, 0], own[:, 0, 1], own[:, 0, 2] = -u * v, 1 + u * u, -v
+        own[:, 1, 0], own[:, 1, 1], own[:, 1, 2] = -1 - v * v, u * v, u
+        own[:, 2, 0], own[:, 2, 1] = v, -u
+        own[:, 0, 3] = own[:, 1, 4] = own[:, 2, 5] = inverse
+        own[:, 0, 5], own[:, 1, 5] = -u * inverse, -v * inverse
+        own[:, 2, 6] = -1.0
+        from_anchor = seen.between.copy()
+        from_anchor[:, 0] -= u[:, None] * seen.between[:, 2]
+        from_anchor[:, 1] -= v[:, None] * seen.between[:, 2]
+        from_anchor *= inverse[:, None, None]
+        at, turn = seen.at_anchor[:, None], jacobian[..., 7:10]  # by the anchor's turn: the rows' cross products
+        turn[..., 0] = from_anchor[..., 1] * at[..., 2] - from_anchor[..., 2] * at[..., 1]
+        turn[..., 1] = from_anchor[..., 2] * at[..., 0] - from_anchor[..., 0] * at[..., 2]
+        turn[..., 2] = from_anchor[..., 0] * at[..., 1] - from_anchor[..., 1] * at[..., 0]
+        jacobian[..., 10:13] = -from_anchor
+        jacobian[:, :2, 13], jacobian[:, 2, 13] = seen.on_plane, self._in_depth
+        jacobian *= roots[..., None]
+        by_point = np.einsum("mij,mj->mi", from_anchor, seen.at_anchor) * roots
+        return jacobian, by_point
 
     def _priors(self) -> tuple[Array, Array]:
         """What L2W says of the keyframes, as (7 K,) diagonal of the normal equations and gradient; adds the cost."""
-        priors, estimate = self._problem.priors, self.estimate
-        known = np.array([k for k, prior in enumerate(priors) if prior is not None], np.intp)
-        said = [prior for prior in priors if prior is not None]
-        diagonal, gradient = np.zeros((len(priors), 7)), np.zeros((len(priors), 7))
-        if said:
+        layout, estimate = self._layout, self.estimate
+        known, count = layout.known, len(self._problem.priors)
+        diagonal, gradient = np.zeros((count, 7)), np.zeros((count, 7))
+        if len(known):
             depth = float(np.exp(estimate.log_depths).mean()) if len(estimate.log_depths) else 1.0
-            doubts = np.array([prior.doubt for prior in said])
-            at = estimate.T_camera_world[known]
-            tells = np.array([prior.T_camera_world is not None for prior in said])
-            poses = np.stack(
-                [T if prior.T_camera_world is None else prior.T_camera_world for prior, T in zip(said, at, strict=True)]
-            )
-            scales = estimate.log_scales[known] - np.array([prior.log_scale for prior in said])
+            doubts, tells = layout.doubts[known], layout.tells_pose
+            scales = estimate.log_scales[known] - layout.said_log_scales
             deviations = np.column_stack([pose_deviations(doubts, depth), SCALE_DEVIATION * doubts])
-            residuals = np.column_stack([pose_residuals(at, poses), scales]) / deviations
+            poses = pose_residuals(estimate.T_camera_world[known], layout.said_poses) * tells[:, None]
+            residuals = np.column_stack([poses, scales]) / deviations
             roots = prior_roots(np.add.reduceat(residuals**2, [0, 3, 6], axis=1))
             self.cost += float((roots - 1).sum()) * PRIOR_KERNEL**2
             weights = np.repeat(1 / roots, [3, 3, 1], axis=1)
@@ -315,11 +368,3 @@ class _System:
         return replace(
             self.estimate, T_camera_world=T, log_scales=self.estimate.log_scales + x[:, 6], log_depths=log_depths
         )
-
-
-def _cross(points: Array) -> Array:
-    """(M, 3, 3) matrices of the cross products with points (M, 3)."""
-    matrices = np.zeros((len(points), 3, 3))
-    matrices[:, 0, 1], matrices[:, 0, 2], matrices[:, 1, 2] = -points[:, 2], points[:, 1], -points[:, 0]
-    matrices[:, 1, 0], matrices[:, 2, 0], matrices[:, 2, 1] = points[:, 2], -points[:, 1], points[:, 0]
-    return matrices

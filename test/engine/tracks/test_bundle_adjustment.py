@@ -59,9 +59,9 @@ class Counted(bundle_adjustment._System):
 
     made = 0
 
-    def __init__(self, problem: Problem, estimate: Estimate, widening: float) -> None:
+    def __init__(self, layout: bundle_adjustment._Layout, estimate: Estimate, widening: float) -> None:
         Counted.made += 1
-        super().__init__(problem, estimate, widening)
+        super().__init__(layout, estimate, widening)
 
 
 @pytest.fixture
@@ -180,12 +180,12 @@ def test_no_step_raises_the_cost(seed: int, widening: float) -> None:
     poses, points = scene(random)
     problem, true = problem_of(poses, points, fixed=1)
     problem.observations.slopes[:] += random.normal(0, 2 * DEVIATION, problem.observations.slopes.shape)
-    start, costs = badly_started(seed, true, 0.3), []
+    start, costs, layout = badly_started(seed, true, 0.3), [], bundle_adjustment._Layout(problem)
     for steps in range(20):
-        estimate, taken = bundle_adjustment._descend(problem, start, widening, steps)
+        estimate, taken = bundle_adjustment._descend(layout, start, widening, steps)
         assert taken <= steps
-        costs.append(bundle_adjustment._System(problem, estimate, widening).cost)
-    assert costs[0] == bundle_adjustment._System(problem, start, widening).cost
+        costs.append(bundle_adjustment._System(layout, estimate, widening).cost)
+    assert costs[0] == bundle_adjustment._System(layout, start, widening).cost
     saved = -np.diff(costs)
     assert (saved >= 0).all()
     assert costs[-1] < 0.1 * costs[0]
@@ -252,3 +252,23 @@ def test_a_prior_of_the_scale_only_holds_the_scale_where_nothing_else_does(tells
     expected = 1.0 if tells else factor
     assert np.linalg.norm(ends[0]) / np.linalg.norm(ends[1]) == pytest.approx(expected, rel=0.01)
     assert np.exp(result.log_depths - true.log_depths) == pytest.approx(np.full(POINTS, expected), rel=0.01)
+
+
+def test_the_equations_are_derivatives_of_the_cost() -> None:
+    random = np.random.default_rng(5)
+    problem, true = problem_of(*scene(random), fixed=0)
+    layout = bundle_adjustment._Layout(problem)
+    system = bundle_adjustment._System(layout, badly_started(5, true, 0.1), 4.0)
+    equations, keyframes = system._equations, len(problem.priors)
+    assert np.abs(equations.gradient).min() > 0
+    keyframe_steps, point_steps = np.zeros((keyframes, 7)), np.zeros(POINTS)
+    for steps, gradient in ((keyframe_steps, equations.gradient), (point_steps, equations.slope)):
+        flat, size = steps.reshape(-1), 1e-6
+        for unknown in range(len(flat)):
+            costs = []
+            for flat[unknown] in (size, -size):
+                moved = system._moved(keyframe_steps, point_steps)
+                assert moved is not None
+                costs.append(bundle_adjustment._System(layout, moved, 4.0).cost)
+            flat[unknown] = 0
+            assert (costs[0] - costs[1]) / (2 * size) == pytest.approx(gradient[unknown], rel=1e-4, abs=1e-3)
