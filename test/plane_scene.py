@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid
+from slam3r_ros.engine.tracks.stage import TrackStage
+from slam3r_ros.engine.types import Keyframe
 
 SIDE = 224
 """Pixels of the square images."""
@@ -47,3 +49,8 @@ def depths(T_world_camera: Array) -> NDArray[np.float32]:
     rays = np.stack([(u - MATRIX[0, 2]) / MATRIX[0, 0], (v - MATRIX[1, 2]) / MATRIX[1, 1], np.ones_like(u)], axis=-1)
     along = rays @ T_world_camera[:3, :3].T @ normal
     return np.asarray((normal @ (_CORNER - T_world_camera[:3, 3])) / along, dtype=np.float32)
+
+
+def refined(stage: TrackStage, keyframe: Keyframe) -> Keyframe:
+    """The frame with its pose and its points, where the tracks have them."""
+    return stage.settled(stage.refine(keyframe))

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from slam3r_ros.engine.encode import Encoder
 from slam3r_ros.engine.i2p import LocalPoints
-from slam3r_ros.engine.initialize import Initializer, NotInitialized, World, filling_reason, with_scaled_confidence
+from slam3r_ros.engine.initialize import World, with_scaled_confidence
 from slam3r_ros.engine.keyframes import BufferingSet
 from slam3r_ros.engine.l2w import Registrar, registered_keyframes
+from slam3r_ros.engine.locate import Locator
 from slam3r_ros.engine.mapped import Mapped
-from slam3r_ros.engine.pose import PoseEstimator, why_lost
 from slam3r_ros.engine.retrieval import Retrieved
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.scene_choice import SceneChoice
+from slam3r_ros.engine.set_up import SetUp
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.stage_clock import StageClock
-from slam3r_ros.engine.stride import choose_stride
 from slam3r_ros.engine.thrift import Thrift
-from slam3r_ros.engine.tracks.stage import Advanced, TrackStage
+from slam3r_ros.engine.tracks.stage import Advanced
 from slam3r_ros.engine.types import (
     EncodedFrame,
     Frame,
@@ -31,13 +30,14 @@ from slam3r_ros.engine.types import (
     LocalPointmap,
     MapPoints,
     MapUpdate,
+    PoseEstimate,
     PreparedFrame,
     Registration,
     SlamStatus,
     StampedPose,
     State,
 )
-from slam3r_ros.engine.window import Round, Rounds, build_window, complete_until, neighbours, oldest_needed
+from slam3r_ros.engine.window import Round, Rounds, build_window, complete_until, oldest_needed
 from slam3r_ros.networks.interfaces import NetworkPair
 
 _IMAGES_WEIGHT = 0.05  # of the newest value in the moving average
@@ -55,14 +55,15 @@ class Slam:
         self.settings = settings = (settings or SlamSettings()).resolved(networks.recommended)
         self.encoder = Encoder(networks.i2p, with_grey=settings.pose.tracks == "on")
         self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
-        self._initializer = Initializer(self._local_points, settings.initialize, settings.register.point_confidence)
         self._scene = SceneChoice(networks.i2p, settings.register)
         self._registrar = Registrar(networks.l2w, normalise_input=settings.register.normalise_input)
         self._clock, self._thrift = StageClock(), Thrift()
+        self._set_up = SetUp(self._local_points, settings, self._thrift, self._clock, self._shrink_buffer)
         self._frame_count = self._source_count = 0
         self.listener: Callable[[MapUpdate], None] | None = None
-        """Called with every update as soon as it is made, in order, and before that with those that are early. What it
-        raises, `push` raises."""
+        """Called with every update as soon as it is made, and before that with those that are early. In order, but that
+        one with points may come after later frames' that have only poses. What it raises, `push` raises."""
+        self._unsettled: list[Keyframe]  # registered, their points still to come
         self._forget()
 
     # ---- what goes in ------------------------------------------------------------------------------------------
@@ -71,8 +72,9 @@ class Slam:
     def push(self, *frames: Frame | PreparedFrame) -> list[MapUpdate]:
         """Process the next frame; returns what can be answered now, oldest first, often nothing or one update.
 
-        Several frames that are there at once may be pushed together: they are encoded, and without lookahead
-        registered, as one batch, which takes less time for each.
+        With image tracks a keyframe's points are moved beside whatever follows, and its update comes before the next
+        frame's, or with `settle`. Several frames that are there at once may be pushed together: they are encoded, and
+        without lookahead registered, as one batch, which takes less time for each.
         """
         if not frames:
             return []
@@ -94,8 +96,34 @@ class Slam:
         """End of the stream: answer every frame that still waited for later ones, then close the loop that the last one
         may have found: it moves what was answered, as `SlamStatus.loops_closed` and the next update, if any, tell."""
         updates = self._advance(ended=True) if len(self._ring) else []
+        updates += self.settle()
         self._close_loop()
         return updates
+
+    @torch.inference_mode()
+    def settle(self, *, wait: bool = True) -> list[MapUpdate]:
+        """Take the points of the frames registered last, into buffer and map, and make their updates; waited for, or
+        only if they are there. What entered the buffer is told with the last frame.
+        """
+        if not wait and self._locator.is_moving:
+            return []
+        unsettled, self._unsettled = self._unsettled, []
+        if not unsettled:
+            return []
+        located = [self._locator.settled(keyframe) for keyframe in unsettled]
+        with self._clock.stage("keyframes", len(located)):
+            offers = iter([(located, [not keyframe.held for keyframe in located])])  # told once, however often tried
+            offer = self._known_buffer.offer
+            entered = self._thrift.attempt(lambda: offer(*next(offers, ((), ()))), 1, self._shrink_buffer) or []
+            if entered:
+                self._scene.forget()  # positions in the buffer have changed
+        records = [self._mapped.record(keyframe) for keyframe in entered]
+        return [self._update(keyframe, records if keyframe is located[-1] else []) for keyframe in located]
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether there are updates that only `settle`, or the next frame, will give."""
+        return bool(self._unsettled)
 
     def reset(self, reason: str) -> None:
         """Forget world, map and trajectory and start again with the next frame; ``reason`` appears in the status."""
@@ -125,14 +153,16 @@ class Slam:
     def _forget(self) -> None:
         settings = self.settings
         self._ring = RingBuffer()
-        self._stride = settings.window.stride if settings.window.stride > 0 else None
+        self._set_up.forget()
         self._rounds: Rounds | None = None
         self._buffer: BufferingSet | None = None
         self._initial: list[Keyframe] = []
         self._head: list[Keyframe] = []
         self._scene.forget()
-        self._poses = PoseEstimator(settings.pose)
-        self._tracks = TrackStage(settings.pose, settings.loops) if settings.pose.tracks == "on" else None
+        self._locator = Locator(settings.pose, settings.loops, self._clock)
+        self._tracks = self._locator.tracks
+        self._unsettled = []
+        self._is_told = False  # the pose of the keyframe registered last, before the rest
         self._asks_tracks = self._tracks is not None and settings.register.only_keyframes
         self._mapped = Mapped(settings.map)
         self._status = SlamStatus(voxel_size=settings.map.voxel_size)
@@ -141,9 +171,10 @@ class Slam:
         """Set up the world if there is none, then register every round that is ready."""
         updates: list[MapUpdate] = []
         if self._rounds is None:
-            updates += self._set_up(ended)
+            world = self._set_up.attempt(self._ring, self._status, ended=ended)
+            updates += self._begin(world) if world is not None else []
         if self._rounds is not None:
-            window, stride = self.settings.window, self._known_stride
+            window, stride = self.settings.window, self._set_up.stride
             reach = self._ring.newest if ended else complete_until(self._ring, stride, window.lookahead)
             for ready in self._rounds.ready(self._ring.newest, reach, ended):
                 updates += self._track(ready) if self._asks_tracks and not ready.is_head else self._register(ready)
@@ -157,13 +188,6 @@ class Slam:
             source = encoded[-1].source_index + 1 if encoded else self._source_count
             encoded += self.encoder.encode(batch, self._frame_count + len(encoded), source)
         return encoded
-
-    def _initialize(self, indices: Sequence[int]) -> World | NotInitialized:
-        """The world of these frames, or why there is none."""
-        frames = [self._ring[index] for index in indices]
-        thrift, initializer = self._thrift, self._initializer
-        result = thrift.attempt(lambda: initializer.attempt(frames, thrift.together), len(frames), self._shrink_buffer)
-        return result or NotInitialized("the device's memory is full")
 
     def _shrink_buffer(self) -> int:
         """Keep fewer keyframes; how many, 0 where there are none to spare."""
@@ -184,83 +208,56 @@ class Slam:
             self._status.images_per_frame += _IMAGES_WEIGHT * (images - self._status.images_per_frame)
 
     @property
-    def _known_stride(self) -> int:
-        assert self._stride is not None
-        return self._stride
-
-    def _set_up(self, ended: bool) -> list[MapUpdate]:
-        """Try to make a world of the oldest frames in the ring; frames that cannot be part of one leave it."""
-        self._status.state = State.INITIALIZING
-        wanted = self.settings.initialize.window_size
-        while (stride := self._choose_stride(ended)) is not None:
-            indices = [self._ring.oldest, *neighbours(self._ring, self._ring.oldest, stride, wanted - 1)]
-            if len(indices) < (2 if ended else wanted):
-                break
-            with self._clock.stage("initialize"):
-                result = self._initialize(indices)
-            if isinstance(result, World):
-                return self._begin(result)
-            self._status.initialisations_failed += 1
-            self._status.reason = f"initialisation failed, trying newer frames: {result.reason}"
-            first = self._ring[self._ring.oldest].source_index
-            self._ring.discard_before(self._ring.at_or_before(first + stride - 1) + 1)
-            if not len(self._ring):
-                break
-        if not self._status.initialisations_failed and stride is not None:
-            self._status.reason = filling_reason(self._ring.images_held, (wanted - 1) * stride + 1, ended)
-        return []
-
-    def _choose_stride(self, ended: bool) -> int | None:
-        """The stride of windows, or None while the frames that decide it are still coming."""
-        have = len(self._ring)
-        if self._stride is None:
-            if have < self.settings.window.adapt_frames and not ended:
-                self._status.reason = f"choosing the stride: {have} of {self.settings.window.adapt_frames} frames"
-                return None
-            with self._clock.stage("choose_stride"):
-                self._stride = choose_stride(self._local_points, self._ring, self.settings.keyframes.seed)
-        if ended and have > 1 and self._ring.images_held <= self._stride:
-            self._stride = self._ring.images_held - 1
-        self._status.stride = self._stride
-        return self._stride
+    def _known_buffer(self) -> BufferingSet:
+        assert self._buffer is not None
+        return self._buffer
 
     def _begin(self, world: World) -> list[MapUpdate]:
         """Start tracking in a new world."""
         window = self.settings.window
         self._initial = list(world.keyframes)
         indices = tuple(keyframe.index for keyframe in world.keyframes)
-        self._rounds = Rounds(indices, self._known_stride, window.lookahead, self.settings.register.together_max)
-        self._buffer = BufferingSet(self._initial, self._known_stride, self.settings.keyframes, self._registrar)
+        self._rounds = Rounds(indices, self._set_up.stride, window.lookahead, self.settings.register.together_max)
+        self._buffer = BufferingSet(self._initial, self._set_up.stride, self.settings.keyframes, self._registrar)
         return self._emit_initial() if self._rounds.head_is_done else []
 
     def _track(self, ready: Round) -> list[MapUpdate]:
         """Frames of a round one after the other: a pose by image tracks, or registered, where these do not suffice."""
-        assert self._tracks is not None
         updates: list[MapUpdate] = []
         for index in ready.frames:
             frame = self._ring[index]
-            with self._clock.stage("tracks"):
-                advanced = self._tracks.advance(frame)
-            if advanced is None or advanced.is_due:
-                if advanced is not None and self.listener is not None:
-                    self._tell_early(frame, advanced)
-                updates += self._register(Round((index,), is_head=False))
+            advanced = self._advanced(frame)
+            if advanced is not None and not advanced.is_due:
+                updates += self._between(frame, advanced.pose)
                 continue
-            pose = advanced.pose
-            self._status.state = State.TRACKING
-            self._status.reason = f"between keyframes: {pose.inlier_fraction:.0%} of the image tracks fit the pose"
-            self._mapped.trajectory.append(frame.index, frame.stamp_ns, pose)
-            updates.append(self._tell(MapUpdate.between_keyframes(frame, pose)))
+            updates += self.settle()
+            if advanced is not None and self._close_loop():
+                advanced = self._advanced(frame)  # where the world is now
+            if advanced is not None:
+                self._tell_early(MapUpdate.between_keyframes(frame, advanced.pose))
+            self._is_told = advanced is not None
+            updates += self._register(Round((index,), is_head=False))
         return updates
 
-    def _tell_early(self, frame: EncodedFrame, advanced: Advanced | None) -> None:
-        """The pose of a frame that is to become a keyframe, before the networks see it, where the world is now."""
+    def _advanced(self, frame: EncodedFrame) -> Advanced | None:
+        """What the image tracks alone tell of a frame."""
         assert self._tracks is not None
-        if self._close_loop():
-            with self._clock.stage("tracks"):
-                advanced = self._tracks.advance(frame)
-        if advanced is not None:
-            self._tell(replace(MapUpdate.between_keyframes(frame, advanced.pose), is_early=True))
+        with self._clock.stage("tracks"):
+            return self._tracks.advance(frame)
+
+    def _between(self, frame: EncodedFrame, pose: PoseEstimate) -> list[MapUpdate]:
+        """A frame whose pose the tracks alone tell. Who listens has it before the points of the keyframe before it, if
+        those take longer."""
+        settled = self.settle(wait=self.listener is None or not self._is_told)
+        self._status.state = State.TRACKING
+        self._status.reason = f"between keyframes: {pose.inlier_fraction:.0%} of the image tracks fit the pose"
+        self._mapped.trajectory.append(frame.index, frame.stamp_ns, pose)
+        return [*settled, self._tell(MapUpdate.between_keyframes(frame, pose))]
+
+    def _tell_early(self, update: MapUpdate) -> None:
+        """Only to who listens: a frame's pose, before the rest."""
+        if self.listener is not None:
+            self._tell(replace(update, is_early=True))
 
     def _tell(self, update: MapUpdate) -> MapUpdate:
         """The update, which leaves the engine now."""
@@ -290,36 +287,34 @@ class Slam:
             self._thrift.note("" if self._tracks is None else self._tracks.loop_failure)
             if correction is None:
                 return False
-            assert self._buffer is not None
             self._mapped.correct(correction)
-            self._buffer.correct(correction)
+            self._known_buffer.correct(correction)
             self._status.loops_closed, self._status.map_points = self._status.loops_closed + 1, len(self._mapped.map)
             return True
 
     def _world_points(self, ready: Round) -> list[Keyframe]:
         """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
-        assert self._buffer is not None
-        self._buffer.catch_up()  # where a loop was closed: here, so that memory that is full is seen to
+        self._known_buffer.catch_up()  # where a loop was closed: here, so that memory that is full is seen to
         radius, registered = self.settings.window.radius, []
         for indices in self._thrift.batches(ready.frames):
             with self._clock.stage("i2p", len(indices)):
-                windows = [build_window(self._ring, index, self._known_stride, radius) for index in indices]
+                windows = [build_window(self._ring, index, self._set_up.stride, radius) for index in indices]
                 locals_ = self._local_points.estimate(windows)
             with self._clock.stage("retrieval", len(indices)):
-                retrieved = self._scene.choose(locals_, self._buffer, takes_all=ready.is_head)
+                retrieved = self._scene.choose(locals_, self._known_buffer, takes_all=ready.is_head)
             with self._clock.stage("l2w", len(indices)):
                 registered += self._localise(locals_, retrieved)
         return registered
 
     def _localise(self, locals_: Sequence[LocalPointmap], retrieved: Retrieved) -> list[Keyframe]:
         """One L2W call: the frames' world pointmaps."""
-        assert self._buffer is not None
-        scene = [self._buffer[position] for position in retrieved.chosen]
-        result = self._registrar.register(locals_, scene, self._buffer.scene(retrieved.chosen))
+        buffer = self._known_buffer
+        scene = [buffer[position] for position in retrieved.chosen]
+        result = self._registrar.register(locals_, scene, buffer.scene(retrieved.chosen))
         registration = Registration(
             registered=tuple(local.frame.index for local in locals_),
             scene_frames=tuple(keyframe.index for keyframe in scene),
-            candidates=self._buffer.indices,
+            candidates=buffer.indices,
             candidate_scores=retrieved.scores,
         )
         return registered_keyframes(locals_, result, registration)
@@ -335,46 +330,25 @@ class Slam:
             factor = max(k.mean_confidence for k in head) / max(k.mean_confidence for k in initial)
             initial = [with_scaled_confidence(keyframe, factor) for keyframe in initial]
         for keyframe in initial:  # only the reference has points of its own; the others need the focal length it gives
-            self._poses.learn_focal(keyframe.on_host.points_camera, keyframe.on_host.confidence_camera)
+            self._locator.learn_focal(keyframe)
         updates = []
         for keyframe in sorted([*initial, *head], key=lambda k: k.index):
-            located = self._locate(keyframe)
+            located = self._locator.settled(self._locate(keyframe))
             updates.append(self._update(located, [] if located.registration else [self._mapped.record(located)]))
         return updates
 
     def _emit(self, registered: Sequence[Keyframe]) -> list[MapUpdate]:
-        """Poses, buffer and map of one round; what entered the buffer is told with the round's last frame."""
-        assert self._buffer is not None
-        located = [self._locate(keyframe) for keyframe in registered]
-        with self._clock.stage("keyframes", len(registered)):
-            offers = iter([(located, [not keyframe.held for keyframe in located])])  # told once, however often tried
-            offer = self._buffer.offer
-            entered = self._thrift.attempt(lambda: offer(*next(offers, ((), ()))), 1, self._shrink_buffer) or []
-            if entered:
-                self._scene.forget()  # positions in the buffer have changed
-        records = [self._mapped.record(keyframe) for keyframe in entered]
-        return [self._update(keyframe, records if keyframe is located[-1] else []) for keyframe in located]
+        """Poses of one round; buffer, map and updates as well, unless the tracks move its points meanwhile."""
+        if self._asks_tracks:
+            self._unsettled = [self._locate(keyframe) for keyframe in registered]
+            return []
+        self._unsettled = [self._locator.settled(self._locate(keyframe)) for keyframe in registered]
+        return self.settle()
 
     def _locate(self, keyframe: Keyframe) -> Keyframe:
         """The frame with its pose, and whether it counts as tracked."""
-        frame, on_host = keyframe.local.frame, keyframe.on_host
-        with self._clock.stage("pose"):
-            pose = self._poses.estimate(
-                on_host.points_world,
-                on_host.confidence,
-                np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0)),
-                on_host.confidence_camera,
-                frame.camera,
-                None if self._tracks is None else self._tracks.focal_px(frame),
-            )
+        located, reason = self._locator.locate(keyframe)
         self._status.registered += 1
-        reason = why_lost(pose, keyframe.mean_confidence, self.settings.pose)
-        state = State.LOST if reason else State.TRACKING
-        held = bool(reason) and self.settings.pose.hold_map_when_lost
-        located = replace(keyframe, pose=pose, state=state, held=held)
-        if self._tracks is not None:
-            with self._clock.stage("tracks"):
-                located = self._tracks.refine(located)
         self._note(located, reason)
         return located
 
@@ -393,7 +367,6 @@ class Slam:
         """Add the frame's confident points to the map and make the value that leaves the engine."""
         with self._clock.stage("map"):
             added = self._mapped.add(keyframe)
-        assert self._buffer is not None
         self._status.map_points, self._status.voxel_size = len(self._mapped.map), self._mapped.map.voxel_size
-        self._status.keyframes = len(self._buffer)
+        self._status.keyframes = len(self._known_buffer)
         return self._tell(MapUpdate.of(keyframe, added, records))

@@ -98,6 +98,18 @@ class Mapping:
         self._next_number = ready.number + 1
         return replace(ready.frame, skipped=skipped) if skipped else ready.frame
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether there is something that `settle` may tell."""
+        return self._slam.is_unsettled
+
+    def settle(self) -> None:
+        """No image waits: what is still to be told of those before, if it is there by now."""
+        try:
+            self._slam.settle(wait=False)
+        except _FAILURES as error:
+            self._notices.error("engine", f"a keyframe's points are lost: {type(error).__name__}: {error}")
+
     def idle(self) -> None:
         """What is still to be published, when no image came for a moment."""
         self._outputs.publish_due(self._slam)

@@ -104,6 +104,7 @@ class Outputs:
         self._depth = DepthOutput(node, settings, self._bulk)
         self._path_lane, self._keyframes_lane = self._bulk.lane(self._path), self._bulk.lane(self._keyframes)
         self._map_lane = self._bulk.lane(self._map_cloud)
+        self._newest_ns: int
         self._early_index: int  # of the last frame whose pose was told before the rest
         self._forget()
 
@@ -111,7 +112,7 @@ class Outputs:
         """Publish what one frame changed; whether its pose was told, which an early update has done before the frame's
         second one. ``frame`` is the newest one: images of one stream share size and camera.
         """
-        self._newest_ns = update.stamp_ns
+        self._newest_ns = max(update.stamp_ns, self._newest_ns)
         if update.is_corrected:
             self._odometry.forget()  # no motion from one world into another
         if update.is_tracked:

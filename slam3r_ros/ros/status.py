@@ -65,7 +65,7 @@ def status_message(values: StatusValues) -> SlamStatus:
         latency_retrieval_ms=stage_ms.get("retrieval", 0.0),
         latency_l2w_ms=stage_ms.get("l2w", 0.0),
         latency_pose_ms=stage_ms.get("pose", 0.0) + stage_ms.get("tracks", 0.0),
-        latency_map_ms=stage_ms.get("keyframes", 0.0) + stage_ms.get("map", 0.0),
+        latency_map_ms=sum(stage_ms.get(stage, 0.0) for stage in ("points", "keyframes", "map")),
         latency_publish_ms=stage_ms.get("publish", 0.0),
         latency_total_ms=stage_ms.get("total", 0.0) + around,
         latency_stamp_to_pose_ms=counters.stamp_to_pose_ms,

@@ -17,6 +17,8 @@ from slam3r_ros.ros.newest import Newest
 Result = TypeVar("Result")
 _IDLE_S = 0.1
 """Longest time between two looks at what else is to be done."""
+_UNSETTLED_S = 0.005
+"""The same while there is something to be told as soon as it is ready."""
 
 
 class Worker:
@@ -63,7 +65,7 @@ class Worker:
         return future
 
     def _once(self) -> None:
-        frames = self._ready.take(_IDLE_S)
+        frames = self._ready.take(_UNSETTLED_S if self._mapping.is_unsettled else _IDLE_S)
         if frames:
             self._demand.begin()
             self._mapping.process(frames)
@@ -72,6 +74,7 @@ class Worker:
         self._answer_requests()
         if frames:
             return
+        self._mapping.settle()
         if 0 < self._flush_after_s < time.monotonic() - self._last_frame:
             self._mapping.flush()
         self._mapping.idle()

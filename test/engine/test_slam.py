@@ -223,7 +223,7 @@ def test_the_focal_length_that_the_tracks_have_found_is_that_of_the_poses(
     slam = make_slam(tiny_networks, pose__tracks="on")
     assert slam._tracks is not None
     monkeypatch.setattr(slam._tracks, "focal_px", lambda frame: found)
-    estimate, given = slam._poses.estimate, list[float | None]()
+    estimate, given = slam._locator._poses.estimate, list[float | None]()
 
     def spy(*values: object) -> PoseEstimate | None:
         given.append(values[5])  # type: ignore[arg-type]
@@ -231,7 +231,7 @@ def test_the_focal_length_that_the_tracks_have_found_is_that_of_the_poses(
         assert pose is not None and (pose.focal_px == pytest.approx(77.0)) == (found is not None)
         return pose
 
-    monkeypatch.setattr(slam._poses, "estimate", spy)
+    monkeypatch.setattr(slam._locator._poses, "estimate", spy)
     push_images(slam, range(8))
     assert len(given) >= 5 and set(given) == {found}
 

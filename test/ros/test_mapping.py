@@ -23,6 +23,12 @@ class Engine:
 
     def __init__(self, does: Callable[[], object]) -> None:
         self._does = does
+        self.is_unsettled = False
+
+    def settle(self, *, wait: bool) -> None:
+        assert not wait
+        self.is_unsettled = False
+        self._does()
 
     def push(self, *_: object) -> None:
         self._does()
@@ -61,3 +67,18 @@ def test_a_message_that_cannot_be_published_is_not_blamed_on_the_image(scene: Sc
     with pytest.raises(PublishingError, match="no publisher"):
         mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
     assert counters.rejected == 0
+
+
+def test_a_keyframe_whose_points_are_lost_is_told_and_the_next_image_mapped(scene: Scene) -> None:
+    counters, failing = Counters(), [True, False]
+    small, outputs = np.zeros((2, 2), np.uint8), scene.outputs()
+    engine = Engine(lambda: cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) if failing.pop(0) else None)
+    mapping = Mapping(engine, outputs, scene.notices, MappingEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    assert not mapping.is_unsettled
+    engine.is_unsettled = True
+    assert mapping.is_unsettled
+    mapping.settle()
+    assert not mapping.is_unsettled and "points are lost: error: OpenCV" in scene.notices.newest.text
+    mapping.process([ReadyFrame(FRAME_VALUE, 1, FRAME, 0)])
+    assert counters.rejected == 0 and mapping.newest_stamp_ns == FRAME_VALUE.stamp_ns
+    outputs.destroy()

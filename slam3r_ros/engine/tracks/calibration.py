@@ -7,6 +7,7 @@ lowest point counts as much as it is bent.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -34,27 +35,35 @@ SMALLEST_CHANGE = 0.003
 
 
 class FocalSearch:
-    """Collects what windows say."""
+    """Collects what windows say. A window is asked beside the frames that follow it, and waited for when the next one
+    comes: what is found does not depend on how fast the machine is.
+    """
 
     def __init__(self) -> None:
         self._log_focals: list[float] = []
         self._information: list[float] = []
         self._keyframes_until = 0
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="calibration")
+        self._asked: tuple[float, Future[tuple[float, float] | None]] | None = None  # with its focal length
 
     def observe(self, problem: Problem, estimate: Estimate, focal: float) -> float | None:
-        """A better focal length than the one that a window was adjusted with; None where there is none yet.
-
-        Takes some adjustments' time for every third keyframe until it is settled.
+        """A better focal length than the one that this window was adjusted with, by the windows before it; None where
+        there is none yet. Every third window is asked, until it is settled.
         """
+        better = self._answered(focal)
         self._keyframes_until -= 1
-        if len(problem.priors) < FEWEST_KEYFRAMES or self._keyframes_until > 0 or self.is_settled:
-            return None
-        self._keyframes_until = KEYFRAMES_BETWEEN
-        found = lowest(problem, estimate)
-        if found is None:
+        if len(problem.priors) >= FEWEST_KEYFRAMES and self._keyframes_until <= 0 and not self.is_settled:
+            self._keyframes_until = KEYFRAMES_BETWEEN
+            self._asked = focal, self._executor.submit(lowest, problem, estimate)
+        return better
+
+    def _answered(self, focal: float) -> float | None:
+        """What is better than ``focal`` once the window that was asked last has been heard."""
+        asked, self._asked = self._asked, None
+        if asked is None or (found := asked[1].result()) is None:
             return None
         change, information = found
-        self._log_focals.append(float(np.log(focal)) - change)
+        self._log_focals.append(float(np.log(asked[0])) - change)
         self._information.append(min(information, MOST_INFORMATION))
         if sum(self._information) < ENOUGH_INFORMATION:
             return None

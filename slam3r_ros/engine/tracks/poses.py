@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -72,11 +73,13 @@ class TrackPoses:
 
     def __init__(self) -> None:
         self._search = FocalSearch()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="tracks")
         self.reset()
 
     def reset(self) -> None:
         """Forget all tracks."""
         self._window = TrackWindow()
+        self._afresh: Future[Estimate] | None = None  # the window's, from a start that knows nothing
         self._grey: Grey | None = None
         self._pixels: Pixels = np.empty((0, 2), np.float32)
         self._at_keyframe: Pixels = self._pixels
@@ -87,6 +90,7 @@ class TrackPoses:
 
     def transform(self, moved: Similarity) -> None:
         """Take over that the world has been moved."""
+        self._take_afresh()
         self._window.transform(moved)
         if self._last is not None:
             self._last = moved_camera(self._last, moved)
@@ -159,6 +163,7 @@ class TrackPoses:
     def _recover(self, view: View) -> Located | None:
         """By features that the newest keyframes have in common with the frame."""
         here = view.image
+        self._take_afresh()
         for keyframe in range(len(self._window) - 1, max(-1, len(self._window) - 1 - KEYFRAMES_TRIED), -1):
             sighting = self._window[keyframe]
             recovered = recover(sighting.image, here, self._window.seen_by(keyframe))
@@ -279,7 +284,12 @@ class TrackPoses:
         return few or moved > KEYFRAME_MOTION * image.grey.shape[1]
 
     def _add_keyframe(self, view: View, T_camera_world: Array, log_scale: float) -> None:
-        """Add the frame to the window with fresh corners where there are none, and adjust the window."""
+        """Add the frame to the window with fresh corners where there are none, and adjust the window.
+
+        As long as it is not full it is then adjusted from a start that knows nothing, too, beside the frames that
+        follow; what is better is taken before the next keyframe.
+        """
+        T_camera_world = T_camera_world @ self._take_afresh()
         image, room = view.image, max(0, FOLLOWED_POINTS - len(self._pixels))
         fresh = find_corners(view.grey, self._pixels)
         depths = np.log(_sampled(view.depths, fresh, view.grey.shape))
@@ -294,6 +304,8 @@ class TrackPoses:
             self._adjust()
             if not view.is_calibrated:
                 self._calibrate()
+            if not self._window.is_full:
+                self._afresh = self._executor.submit(adjust_afresh, *self._problem(), AFRESH_STEPS)
         self._at_keyframe, self._points_at_keyframe = self._pixels, len(self._pixels)
         if view.has_own_depths:
             self._own_log_scale = self._window.newest.log_scale
@@ -312,11 +324,19 @@ class TrackPoses:
     def _adjust(self) -> None:
         problem, start = self._problem()
         estimate = adjust(problem, start, ADJUST_STEPS if self._window.is_full else FIRST_ADJUST_STEPS)
-        if not self._window.is_full:
-            estimate = adjust_afresh(problem, estimate, AFRESH_STEPS)
         self._window.take(estimate)
         wrong = observed_errors(problem, estimate) > OUTLIER_PX / PIXEL_DEVIATION * problem.slope_deviation
         self._pixels = self._pixels[self._window.remove_sightings(wrong)]
+
+    def _take_afresh(self) -> Array:
+        """Take what the start that knows nothing has led to, if that is better; (4, 4) from the world as it was to the
+        one that there is now, as the newest keyframe sees it."""
+        afresh, self._afresh = self._afresh, None
+        if afresh is None:
+            return np.eye(4)
+        before = self._window.newest.T_camera_world
+        self._window.take(afresh.result())
+        return invert_rigid(before) @ self._window.newest.T_camera_world
 
     def _calibrate(self) -> None:
         """Look for a better focal length, and see the whole window with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,8 +43,20 @@ class Advanced:
     """Whether it is to become a keyframe."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moving:
+    """A frame whose points are being moved."""
+
+    keyframe: Keyframe
+    """As `TrackStage.refine` has returned it."""
+    located: Located
+    moved: Future[Keyframe]
+
+
 class TrackStage:
-    """Takes registered frames in their order."""
+    """Takes registered frames in their order. A frame's points are moved on a thread of their own, beside the tracking
+    of the frames that follow, and are waited for when they are asked for.
+    """
 
     def __init__(self, settings: PoseSettings, loops: LoopSettings) -> None:
         self._settings = settings
@@ -51,6 +64,8 @@ class TrackStage:
         self._loops = LoopClosing(loops.most_places) if loops.close else None
         self._focal: float | None = None  # over the image's width
         self._suffice = False
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="points")
+        self._moving: _Moving | None = None
         self._log_scales: deque[float] = deque(maxlen=SCALES_REMEMBERED)
 
     def advance(self, frame: EncodedFrame) -> Advanced | None:
@@ -64,11 +79,12 @@ class TrackStage:
         return None if located is None else Advanced(_pose_of(located, frame.image.shape[1]), located.is_keyframe)
 
     def refine(self, keyframe: Keyframe) -> Keyframe:
-        """The frame with its pose, and its world points moved with it, as the tracks have them.
+        """The frame with its pose as the tracks have it. Its points come with `settled`, asked before the next frame.
 
         A frame that L2W lost is tracked if its tracks know where it is. Without an answer of theirs it stays as it is.
         Between keyframes of the tracks nothing is added to the map: their points are no better than the keyframes'.
         """
+        assert self._moving is None
         view = self._view(keyframe)
         located = None if view is None else self._poses.locate(view, lambda image: self._relocated(keyframe, image))
         if view is None:
@@ -81,10 +97,25 @@ class TrackStage:
         self._focal = located.focal_px / located.width
         if view is not None and view.has_own_depths:
             self._log_scales.append(float(np.log(located.scale)))
-        refined = _with_parallax(_moved(keyframe, located), located)
-        if located.is_keyframe and self._loops is not None:
-            self._loops.offer(_place_view(refined, located))
-        return replace(refined, points_world=to_device(refined.on_host.points_world, keyframe.points_world.device))
+        refined = _posed(keyframe, located)
+        self._moving = _Moving(refined, located, self._executor.submit(_moved, keyframe, refined, located))
+        return refined
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether there are points still being moved, for which `settled` would wait."""
+        return self._moving is not None and not self._moving.moved.done()
+
+    def settled(self, keyframe: Keyframe) -> Keyframe:
+        """A frame as `refine` has returned it, its world points moved with it."""
+        moving = self._moving
+        if moving is None or moving.keyframe is not keyframe:
+            return keyframe
+        self._moving = None
+        moved = moving.moved.result()
+        if moving.located.is_keyframe and self._loops is not None:
+            self._loops.offer(_place_view(moved, moving.located))
+        return replace(moved, points_world=to_device(moved.on_host.points_world, keyframe.points_world.device))
 
     def closed_loop(self) -> Correction | None:
         """How the world is to be corrected since the camera came back to where it had been; the tracks are already.
@@ -200,26 +231,29 @@ def _pose_of(located: Located, width: int) -> PoseEstimate:
     )
 
 
-def _moved(keyframe: Keyframe, located: Located) -> Keyframe:
-    """The frame where its tracks have it. Its points keep their place in the image: they move with the camera, and
-    their distances from it become those that the tracks around them tell. How well L2W's points fit its own pose stays
-    the measure of the new one: the tracks fit theirs several times better than it fits the truth."""
-    before, T_after = keyframe.pose, located.T_world_camera
+def _posed(keyframe: Keyframe, located: Located) -> Keyframe:
+    """The frame, tracked, where its tracks have it. How well L2W's points fit its own pose stays the measure of the new
+    one: the tracks fit theirs several times better than it fits the truth."""
+    before = keyframe.pose
     if before is None or keyframe.state is State.LOST:
         pose = _pose_of(located, keyframe.on_host.confidence.shape[1])
+    else:
+        pose = replace(before, T_world_camera=located.T_world_camera, scale=before.scale * located.growth)
+    return replace(keyframe, pose=pose, state=State.TRACKING)
+
+
+def _moved(keyframe: Keyframe, posed: Keyframe, located: Located) -> Keyframe:
+    """The posed frame with its points, on the host. They keep their place in the image: they move with the camera, and
+    their distances from it become those that the tracks around them tell, and parallax."""
+    before, T_after = keyframe.pose, located.T_world_camera
+    if before is None or keyframe.state is State.LOST:
         own = keyframe.on_host.points_camera * np.float32(located.scale)
         known = own[..., 2:] > 0
         own_world = np.where(known, transform_points(T_after, own), 0).astype(np.float32)
-        return _with_points(keyframe, _moved_points(own_world, T_after, replace(located, growth=1.0)), pose)
-    moved = _moved_points(keyframe.on_host.points_world, before.T_world_camera, located)
-    pose = replace(before, T_world_camera=T_after, scale=before.scale * located.growth)
-    return _with_points(keyframe, moved, pose)
-
-
-def _with_points(keyframe: Keyframe, points_world: NDArray[np.float32], pose: PoseEstimate) -> Keyframe:
-    """The frame, tracked, with a pose and world points (H, W, 3), on the host."""
-    on_host = replace(keyframe.on_host, points_world=points_world)
-    return replace(keyframe, pose=pose, on_host=on_host, state=State.TRACKING)
+        points_world = _moved_points(own_world, T_after, replace(located, growth=1.0))
+    else:
+        points_world = _moved_points(keyframe.on_host.points_world, before.T_world_camera, located)
+    return _with_parallax(replace(posed, on_host=replace(keyframe.on_host, points_world=points_world)), located)
 
 
 def _with_parallax(keyframe: Keyframe, located: Located) -> Keyframe:

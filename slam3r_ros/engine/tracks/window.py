@@ -134,13 +134,13 @@ class TrackWindow:
         self._forget_points()
 
     def problem(self, slope_deviation: float) -> tuple[Problem, Estimate]:
-        """The window as a problem, and what is estimated so far."""
+        """The window as a problem, and what is estimated so far; no later change of the window shows in them."""
         point, keyframe = np.nonzero(self._seen.T)
         keyframes = self._keyframes
         problem = Problem(
             Observations(keyframe, point, self._slopes[keyframe, point], self._log_depths_seen[keyframe, point]),
-            self._anchors,
-            self._rays,
+            self._anchors.copy(),
+            self._rays.copy(),
             tuple(keyframe.prior for keyframe in keyframes),
             fixed=FIXED_KEYFRAMES if self.is_full else 1,
             slope_deviation=slope_deviation,
@@ -148,7 +148,7 @@ class TrackWindow:
         estimate = Estimate(
             np.stack([each.T_camera_world for each in keyframes]),
             np.array([each.log_scale for each in keyframes]),
-            self._log_depths,
+            self._log_depths.copy(),
         )
         return problem, estimate
 

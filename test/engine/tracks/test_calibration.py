@@ -1,10 +1,11 @@
+from concurrent.futures import wait
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from plane_scene import MATRIX, SIDE, depths, image, pose
+from plane_scene import MATRIX, SIDE, depths, image, pose, refined
 
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.geometry import Array, invert_rigid, rigid, transform_points
@@ -113,13 +114,16 @@ class Search(FocalSearch):
     def keyframe(self, focal: float, says: float | None, information: float = 1000.0) -> float | None:
         """What is found with the next keyframe, if its window says ``says``."""
         self._said = None if says is None else (float(np.log(focal / says)), information)
-        return self.observe(self._problem, self._estimate, focal)
+        answer = self.observe(self._problem, self._estimate, focal)
+        if self._asked is not None:
+            wait([self._asked[1]])  # before it is told of the next
+        return answer
 
     def window(self, focal: float, says: float | None, information: float = 1000.0) -> float | None:
-        """The same, with the keyframes after which no window is asked."""
-        answer = self.keyframe(focal, says, information)
-        assert [self.keyframe(focal, says) for _ in range(KEYFRAMES_BETWEEN - 1)] == [None] * (KEYFRAMES_BETWEEN - 1)
-        return answer
+        """The same, told with the next keyframe, and the keyframes after which no window is asked."""
+        answers = [self.keyframe(focal, says, information) for _ in range(KEYFRAMES_BETWEEN)]
+        assert answers[:1] + answers[2:] == [None] * (KEYFRAMES_BETWEEN - 1)
+        return answers[1]
 
 
 def test_one_bad_window_among_several_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +211,11 @@ def test_a_window_sees_all_with_another_focal_length() -> None:
         assert window[number].image.matrix[0, 0] == pytest.approx(FOCAL_PX * 1.25)
         expected = other.slopes(pixels[number])[: len(window[number].slopes)]
         np.testing.assert_allclose(window[number].slopes, expected)
+    kept = after.anchors.copy(), after.rays.copy(), same.log_depths.copy()
+    window._anchors[:], window._rays[:], window._log_depths[:] = 1, 7.0, 7.0
+    for one, other in zip(kept, (after.anchors, after.rays, same.log_depths), strict=True):
+        assert np.array_equal(one, other)  # what is asked beside does not see later changes
+    window._anchors[:], window._rays[:], window._log_depths[:] = kept
     window.change_focal(FOCAL_PX)  # and back
     np.testing.assert_allclose(window.problem(1e-3)[0].observations.slopes, before.observations.slopes)
 
@@ -285,11 +294,11 @@ def test_the_stage_tells_the_focal_length_that_its_tracks_have_found(monkeypatch
     stage = TrackStage(PoseSettings(), LoopSettings())
     assert stage.focal_px(keyframe(0, 100.0, None).local.frame) is None  # none yet
     for number in range(20):
-        result = stage.refine(keyframe(number, 100.0, None))
+        result = refined(stage, keyframe(number, 100.0, None))
         assert stage.focal_px(result.local.frame) == pytest.approx(100.0)  # the first pose's
     better.append(2 * 104.0)  # of the grey image, which is twice as wide
     for number in range(20, 35):
-        result = stage.refine(keyframe(number, 100.0, None))
+        result = refined(stage, keyframe(number, 100.0, None))
     assert not better
     assert stage.focal_px(result.local.frame) == pytest.approx(104.0)
     assert stage._poses._window.newest.image.matrix[0, 0] == pytest.approx(208.0)
@@ -305,7 +314,7 @@ def test_known_intrinsics_are_searched_only_where_they_are_not_to_be_used(
     monkeypatch.setattr(FocalSearch, "observe", lambda search, problem, estimate, focal: asked.append(focal))
     stage = TrackStage(PoseSettings(use_camera_info=use_camera_info), LoopSettings())
     for number in range(20):
-        result = stage.refine(keyframe(number, 100.0, CAMERA))
+        result = refined(stage, keyframe(number, 100.0, CAMERA))
     assert (stage.focal_px(result.local.frame) is None) == use_camera_info
     assert (not asked) == use_camera_info
     assert all(focal == pytest.approx(200.0) for focal in asked)

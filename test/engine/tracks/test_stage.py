@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from plane_scene import MATRIX, SIDE, depths, image, pose
+from plane_scene import MATRIX, SIDE, depths, image, pose, refined
 
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import Encoder, grey_crop
@@ -89,7 +89,7 @@ def misplaced(number: int) -> Array:
 @pytest.mark.parametrize("own", [True, False])
 def test_pose_and_points_move_together(own: bool) -> None:
     stage = TrackStage(PoseSettings(), LoopSettings())
-    results = [stage.refine(keyframe(number, misplaced(number), own=own)) for number in range(12)]
+    results = [refined(stage, keyframe(number, misplaced(number), own=own)) for number in range(12)]
     assert results[0].pose is not None and np.array_equal(results[0].pose.T_world_camera, misplaced(0))
     result, before = results[-1], keyframe(11, misplaced(11), own=own)
     assert result.pose is not None and before.pose is not None
@@ -109,9 +109,9 @@ def test_pose_and_points_move_together(own: bool) -> None:
 def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_map() -> None:
     stage = TrackStage(PoseSettings(), LoopSettings())
     for number in range(8):
-        stage.refine(keyframe(number, pose(number)))
+        refined(stage, keyframe(number, pose(number)))
     elsewhere = keyframe(8, rigid(np.eye(3), [50.0, 0, 0]), lost=True)
-    result = stage.refine(elsewhere)
+    result = refined(stage, elsewhere)
     assert (result.state, result.held) == (State.TRACKING, True)
     assert result.pose is not None
     assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - pose(8)[:3, 3]) < 0.05
@@ -119,33 +119,33 @@ def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_m
     seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)
     assert np.median(np.abs(seen / own_points(pose(8)) - 1)) < 0.02  # its own pointmap, where and as large as it is
     assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
-    assert TrackStage(PoseSettings(), LoopSettings()).refine(elsewhere) is elsewhere
+    assert refined(TrackStage(PoseSettings(), LoopSettings()), elsewhere) is elsewhere
 
 
 def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
     locate = stage._poses.locate
     monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
-    stage.refine(lost_at(0))
+    refined(stage, lost_at(0))
     assert views[-1].prior is None  # no frame before it
     factors = [1.0, 1.2, 0.9, 5.0, 1.1]
     for number, factor in enumerate(factors):
-        stage.refine(in_unit(keyframe(number, pose(number)), factor))
+        refined(stage, in_unit(keyframe(number, pose(number)), factor))
         prior, said = views[-1].prior, views[-1].log_scale
         assert prior is not None and prior.T_camera_world is not None and said is not None
         assert np.exp(said) == pytest.approx(SCALE / factor)
-    stage.refine(keyframe(5, pose(5), own=False))  # its scale is no own pointmap's
+    refined(stage, keyframe(5, pose(5), own=False))  # its scale is no own pointmap's
     for number in (6, 7):
         lost = lost_at(number, 1.3)
         host = replace(lost.on_host, valid=np.zeros_like(lost.on_host.valid))  # what L2W thinks of it does not matter
         before = list(stage._log_scales)
-        stage.refine(replace(lost, on_host=host))
+        refined(stage, replace(lost, on_host=host))
         prior = views[-1].prior
         assert prior is not None and prior.T_camera_world is None and prior.doubt == 1
         assert prior.log_scale == pytest.approx(np.median(before))
         assert SCALE / 1.3 < np.exp(prior.log_scale) < SCALE
         np.testing.assert_array_equal(views[-1].depths, lost.on_host.points_camera[..., 2])
-    stage.refine(replace(lost, on_host=replace(host, points_camera=np.zeros_like(host.points_camera))))
+    refined(stage, replace(lost, on_host=replace(host, points_camera=np.zeros_like(host.points_camera))))
     assert views[-1].prior is None and np.isnan(views[-1].depths).all()  # nor a scale without a pointmap
 
 
@@ -154,15 +154,15 @@ def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.M
     locate = stage._poses.locate
     monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
     for number in range(3):
-        stage.refine(keyframe(number, pose(number)))
+        refined(stage, keyframe(number, pose(number)))
     for number in range(3, 9):  # its own points are there, but how large they are is not known
         unscaled = keyframe(number, pose(number))
         assert unscaled.pose is not None and unscaled.on_host.valid.all()
-        result = stage.refine(replace(unscaled, pose=replace(unscaled.pose, scale=np.nan)))
+        result = refined(stage, replace(unscaled, pose=replace(unscaled.pose, scale=np.nan)))
         prior = views[-1].prior
         assert result.state is State.TRACKING and prior is not None
         assert prior.log_scale == 0  # of the world points, that its depths are taken from
-    stage.refine(lost_at(9))
+    refined(stage, lost_at(9))
     prior = views[-1].prior
     assert len(stage._log_scales) == 3  # of frames 1, 2 and 9
     assert prior is not None and np.exp(prior.log_scale) == pytest.approx(SCALE, rel=0.01)
@@ -175,9 +175,9 @@ def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
     advanced = due = 0
     for number in range(30):
         each = keyframe(number, misplaced(number))
-        alone, expected = stage.advance(each.local.frame), other.refine(each)
+        alone, expected = stage.advance(each.local.frame), refined(other, each)
         assert expected.pose is not None
-        found = stage.refine(each).pose if alone is None or alone.is_due else alone.pose
+        found = refined(stage, each).pose if alone is None or alone.is_due else alone.pose
         assert found is not None
         np.testing.assert_allclose(found.T_world_camera, expected.pose.T_world_camera, atol=1e-3)
         if alone is not None:
@@ -193,14 +193,14 @@ def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
 def test_nothing_advances_without_an_image_or_where_l2w_knows_better() -> None:
     stage = TrackStage(PoseSettings(), LoopSettings())
     for number in range(5):
-        stage.refine(keyframe(number, pose(number)))
+        refined(stage, keyframe(number, pose(number)))
     frame = keyframe(5, pose(5)).local.frame
     assert stage.advance(replace(frame, grey=None)) is None
     assert stage.advance(frame) is not None
     for number in range(6, 9):
         exact = keyframe(number, pose(number))
         assert exact.pose is not None
-        stage.refine(replace(exact, pose=replace(exact.pose, reprojection_error_px=0.0)))
+        refined(stage, replace(exact, pose=replace(exact.pose, reprojection_error_px=0.0)))
     assert stage.advance(keyframe(8, pose(8)).local.frame) is None
 
 
@@ -208,7 +208,7 @@ def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", 3)
     stage = TrackStage(PoseSettings(), LoopSettings())
     for number in range(6):
-        stage.refine(keyframe(number, pose(number)))
+        refined(stage, keyframe(number, pose(number)))
         assert len(stage._log_scales) == min(number, 3)  # the first is where the tracks begin
     assert np.exp(stage._log_scales) == pytest.approx([SCALE] * 3, rel=0.01)
 
@@ -222,10 +222,10 @@ def test_a_long_run_of_lost_frames_keeps_its_place_and_scale() -> None:
         return seen_as(original, (grey + random.normal(0, 5, grey.shape)).clip(0, 255).astype(np.uint8))
 
     for number in range(15):
-        stage.refine(noisy(keyframe(number, pose(number))))
+        refined(stage, noisy(keyframe(number, pose(number))))
     for number in range(15, 100):
         factor = float(np.exp(random.normal(0, 0.1)))
-        result = stage.refine(noisy(lost_at(number, factor)))
+        result = refined(stage, noisy(lost_at(number, factor)))
         assert scale_of(result, number, factor) == pytest.approx(1, abs=0.05)
         assert result.pose is not None
         offset = result.pose.T_world_camera[:3, 3] - pose(number)[:3, 3]
@@ -239,15 +239,15 @@ def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
     monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", remembered)
     stage, random = TrackStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
     for number in range(10):
-        stage.refine(keyframe(number, pose(number)))
+        refined(stage, keyframe(number, pose(number)))
     black = np.zeros((SIDE, SIDE), np.uint8)
-    stage.refine(seen_as(keyframe(10, pose(10)), black))  # after which the tracks begin again
+    refined(stage, seen_as(keyframe(10, pose(10)), black))  # after which the tracks begin again
     begins = in_unit(keyframe(11, pose(11)), 1 / 1.4)
     host = replace(begins.on_host, points_camera=keyframe(11, pose(11)).on_host.points_camera)
-    assert stage.refine(replace(begins, on_host=host)).pose is begins.pose
+    assert refined(stage, replace(begins, on_host=host)).pose is begins.pose
     for number in range(12, 60):
         factor = float(np.exp(random.normal(0, 0.1)))
-        scale = scale_of(stage.refine(lost_at(number, factor)), number, factor)
+        scale = scale_of(refined(stage, lost_at(number, factor)), number, factor)
         assert -0.15 < np.log(scale) / np.log(1.4) < 1.02
     assert np.log(scale) / np.log(1.4) < left + 0.02
     assert np.log(scale) / np.log(1.4) > 0.9 or remembered
@@ -256,12 +256,12 @@ def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
 def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> None:
     stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
-        stage.refine(keyframe(number, pose(number)))
+        refined(stage, keyframe(number, pose(number)))
     for number in range(12, 17):
         covered = seen_as(lost_at(number), black)
-        assert stage.refine(covered) is covered
+        assert refined(stage, covered) is covered
     for number in range(17, 22):
-        result = stage.refine(lost_at(number))
+        result = refined(stage, lost_at(number))
         assert result.state is State.TRACKING and result.pose is not None
         assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - pose(number)[:3, 3]) < 0.02
         assert result.pose.focal_px == pytest.approx(CAMERA.fx)
@@ -270,14 +270,14 @@ def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> N
 
 def test_without_an_image_for_the_tracks_nothing_changes() -> None:
     stage, whole = TrackStage(PoseSettings(), LoopSettings()), keyframe(1, pose(1))
-    stage.refine(keyframe(0, pose(0)))
+    refined(stage, keyframe(0, pose(0)))
     bare = replace(whole, local=replace(whole.local, frame=replace(whole.local.frame, grey=None)))
-    assert stage.refine(bare) is bare
+    assert refined(stage, bare) is bare
 
 
 def test_the_focal_length_is_that_of_the_pose_where_the_camera_is_not_used() -> None:
     stage = TrackStage(PoseSettings(use_camera_info=False), LoopSettings())
-    results = [stage.refine(keyframe(number, misplaced(number))) for number in range(12)]
+    results = [refined(stage, keyframe(number, misplaced(number))) for number in range(12)]
     positions = np.array([r.pose.T_world_camera[:3, 3] for r in results if r.pose is not None])[1:]
     true = np.array([pose(number)[:3, 3] for number in range(12)])[1:]
     errors = (positions - positions.mean(axis=0)) - (true - true.mean(axis=0))
@@ -317,7 +317,7 @@ def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
         return replace(result, on_host=replace(result.on_host, points_world=points))
 
     stage = TrackStage(PoseSettings(), LoopSettings())
-    result = [stage.refine(bent(number)) for number in range(12)][-1]
+    result = [refined(stage, bent(number)) for number in range(12)][-1]
     assert result.pose is not None
     seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)[1:, :, 2]
     ratios = np.log(seen / own_points(pose(11))[1:, :, 2])
@@ -329,7 +329,7 @@ def test_no_place_is_remembered_where_loops_are_not_to_be_closed() -> None:
     for close in (True, False):
         stage = TrackStage(PoseSettings(), LoopSettings(close=close))
         for number in range(0, 20, 2):
-            stage.refine(described(keyframe(number, pose(number))))
+            refined(stage, described(keyframe(number, pose(number))))
             assert stage.closed_loop() is None and stage.loop_failure == ""
         assert (stage._loops is not None and len(stage._loops._places) > 3) == close
 
@@ -343,15 +343,15 @@ def described(original: Keyframe) -> Keyframe:
 def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = TrackStage(PoseSettings(), LoopSettings())
     for number in range(12):
-        stage.refine(described(keyframe(number, pose(number))))
+        refined(stage, described(keyframe(number, pose(number))))
     assert stage._loops is not None
-    before, last = list(stage._log_scales), stage.refine(lost_at(12)).pose
+    before, last = list(stage._log_scales), refined(stage, lost_at(12)).pose
     moved = Similarities(np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
     correction = Correction(np.array([0]), moved)
     monkeypatch.setattr(stage._loops, "collect", lambda: correction)
     assert stage.closed_loop() is correction
     np.testing.assert_allclose(list(stage._log_scales)[: len(before)], np.array(before) + np.log(2))
-    after = stage.refine(lost_at(13)).pose
+    after = refined(stage, lost_at(13)).pose
     assert last is not None and after is not None
     expected = correction.of_poses(np.array([13]), pose(13)[None])[0]
     assert np.linalg.norm(after.T_world_camera[:3, 3] - expected[:3, 3]) < 0.05
@@ -365,7 +365,7 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
 ) -> None:
     stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
-        stage.refine(described(keyframe(number, pose(number))))
+        refined(stage, described(keyframe(number, pose(number))))
         stage.closed_loop()
     assert stage._loops is not None and len(stage._loops._places) > 1
     world = rigid(np.eye(3), np.zeros(3))
@@ -376,9 +376,9 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
         world = Correction(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
     monkeypatch.setattr(engine_poses, "recover", lambda *_: None)  # the newest keyframes do not show it
     covered = seen_as(described(lost_at(12)), black)
-    assert stage.refine(covered) is covered
+    assert refined(stage, covered) is covered
     for number in (5, 6, 7):
-        result = stage.refine(described(lost_at(number)))
+        result = refined(stage, described(lost_at(number)))
         stage.closed_loop()
         assert result.state is State.TRACKING and result.pose is not None
         size = 2.0 if corrected else 1.0
@@ -394,31 +394,31 @@ def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_nex
 ) -> None:
     stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
-        stage.refine(described(keyframe(number, pose(number))))
+        refined(stage, described(keyframe(number, pose(number))))
         stage.closed_loop()
     monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
-    stage.refine(seen_as(described(lost_at(12)), black))
+    refined(stage, seen_as(described(lost_at(12)), black))
     assert stage._loops is not None and stage.loop_failure == ""
     places = list(stage._loops._places)
     with monkeypatch.context() as patch:
         patch.setattr(engine_closing, "place_of", lambda _: cv2.resize(np.empty(0), (1, 1)))
         lost = described(lost_at(5))
-        assert stage.refine(lost) is lost
+        assert refined(stage, lost) is lost
     assert stage.loop_failure.startswith("a keyframe could not be compared with earlier ones: error: OpenCV")
     assert stage.closed_loop() is None and stage._loops._places == places
-    assert stage.refine(described(lost_at(6))).state is State.TRACKING
+    assert refined(stage, described(lost_at(6))).state is State.TRACKING
 
 
 def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = TrackStage(PoseSettings(), LoopSettings())
     for number in range(12):
-        stage.refine(described(keyframe(number, pose(number))))
+        refined(stage, described(keyframe(number, pose(number))))
         stage.closed_loop()
     monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
     monkeypatch.setattr(stage._poses, "_resected", lambda *_: None)  # its corners were lost at once
     assert stage._loops is not None
     places = len(stage._loops._places)
-    stage.refine(described(lost_at(5)))
+    refined(stage, described(lost_at(5)))
     stage.closed_loop()
     assert len(stage._loops._places) == places + 1
     scales = stage._loops._deviations[:, 6] / CHAIN_SCALE_DEVIATION

@@ -1,5 +1,6 @@
 """The engine with image tracks, on networks that are wrong in a known way."""
 
+import threading
 from collections.abc import Callable
 from functools import cache
 
@@ -8,6 +9,7 @@ import pytest
 
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.tracks import stage
 from slam3r_ros.engine.types import Frame, MapUpdate, State
 from slam3r_ros.evaluation.alignment import similarity_of_positions
 from slam3r_ros.evaluation.oracle import oracle_networks
@@ -81,16 +83,69 @@ def test_poses_are_told_before_the_networks_are_asked(rendered: ImageSequence) -
     returned = run(rendered, "noise=0.05", heard.append, pose__tracks="on")
     early = [update for update in heard if update.is_early]
     assert [update for update in heard if not update.is_early] == returned
-    assert [update.index for update in returned] == [update.index for update in run(rendered, "noise=0.05")]
     registered = {update.index: update for update in returned if update.registration is not None}
     assert len(early) > 0.6 * len(registered) and {update.index for update in early} <= registered.keys()
     for update in early:
-        final, place = registered[update.index], heard.index(update)
-        assert heard[place + 1] is final and not update.points_world.size and not update.new_keyframes
-    as_heard = list({update.index: update for update in reversed(heard)}.values())
-    assert position_error(rendered, as_heard) < 1.2 * position_error(rendered, returned) + 0.001
-    stamps = [update.stamp_ns for update in heard]
-    assert stamps == sorted(stamps)
+        assert heard.index(registered[update.index]) > heard.index(update)
+        assert not update.points_world.size and not update.new_keyframes
+    first_heard = list({update.index: update for update in reversed(heard)}.values())
+    assert position_error(rendered, first_heard) < 1.2 * position_error(rendered, returned) + 0.001
+    assert list(dict.fromkeys(update.index for update in heard)) == list(range(len(rendered)))
+
+
+def test_who_listens_may_hear_of_points_later_but_of_the_same(rendered: ImageSequence) -> None:
+    unheard = run(rendered, "noise=0.05", pose__tracks="on")
+    assert [update.index for update in unheard] == list(range(len(rendered)))
+    heard = sorted(run(rendered, "noise=0.05", lambda update: None, pose__tracks="on"), key=lambda update: update.index)
+    for one, other in zip(unheard, heard, strict=True):
+        assert one.pose is not None and other.pose is not None
+        np.testing.assert_array_equal(one.pose.T_world_camera, other.pose.T_world_camera)
+        np.testing.assert_array_equal(one.points_world, other.points_world)
+        assert len(one.added) == len(other.added)
+        assert [record.index for record in one.new_keyframes] == [record.index for record in other.new_keyframes]
+
+
+def test_points_that_are_still_being_moved_are_waited_for_only_where_that_is_asked(
+    rendered: ImageSequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SlamSettings().with_values({"window.stride": 2, "pose.tracks": "on"})
+    slam, release = Slam(oracle_networks(rendered, "noise=0.05"), settings), threading.Event()
+    moved, failing = stage._moved, [False]
+
+    def slowly(*given: object) -> object:
+        release.wait(10)
+        if failing[0]:
+            raise ValueError("no points")
+        return moved(*given)  # type: ignore[arg-type]
+
+    frames = iter(rendered.frames)
+
+    def pushed() -> list[MapUpdate]:
+        frame = next(frames)
+        image = rendered.image(frame)
+        return slam.push(Frame(frame.stamp_ns, image, rendered.camera_of(image)))
+
+    while slam.status().state is not State.TRACKING or slam.is_unsettled:
+        pushed()
+    monkeypatch.setattr(stage, "_moved", slowly)
+    slam.listener, keyframe = lambda update: None, -1
+    while not slam.is_unsettled:
+        pushed()
+        keyframe = slam.status().processed - 1
+    assert slam.settle(wait=False) == [] and slam.is_unsettled
+    between = [update.index for _ in range(2) for update in pushed()]
+    assert between == [keyframe + 1, keyframe + 2] and slam.is_unsettled  # the poses go on
+    points = len(slam.map_points())
+    release.set()
+    assert [update.index for update in slam.settle()] == [keyframe]
+    assert not slam.is_unsettled and len(slam.map_points()) > points
+    failing[0] = True
+    with pytest.raises(ValueError, match="no points"):
+        while True:
+            pushed()
+    failing[0] = False
+    assert [update.index for _ in range(5) for update in pushed()]  # those of one keyframe are lost, and no more
+    assert slam.status().state is State.TRACKING
 
 
 def test_only_keyframes_of_the_tracks_add_to_the_map(rendered: ImageSequence) -> None:
