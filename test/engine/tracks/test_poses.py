@@ -542,3 +542,32 @@ def test_what_is_expected_of_the_next_frame_moves_too() -> None:
 
 def test_tracks_that_have_not_begun_can_be_moved_too() -> None:
     TrackPoses().transform(MOVED)
+
+
+def test_what_a_start_that_knows_nothing_finds_is_taken_before_the_next_keyframe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here it finds the same window elsewhere, in a world that has been shifted and turned."""
+    shift, found = rigid(cv2.Rodrigues(np.array([0.0, 0.2, 0.0]))[0], [3.0, 1.0, 0.0]), list[int]()
+
+    def elsewhere(problem: Problem, estimate: Estimate, steps: int) -> Estimate:
+        found.append(len(problem.priors))
+        if len(found) > 1:
+            return estimate
+        return replace(estimate, T_camera_world=estimate.T_camera_world @ invert_rigid(shift))
+
+    monkeypatch.setattr(engine_poses, "adjust_afresh", elsewhere)
+    random, tracks, answers, keyframes = np.random.default_rng(0), TrackPoses(), list[Located](), list[int]()
+    number = 0
+    while len(tracks._window) < window.WINDOW_KEYFRAMES:
+        view = replace(view_of(pose(number), random, noise=0.0), prior=SCALE_ONLY if number else Prior(
+            invert_rigid(pose(0)), float(np.log(SCALE)), 1.0))  # fmt: skip
+        if answer := tracks.locate(view):
+            answers.append(answer)
+            keyframes += [number] if answer.is_keyframe else []
+        number += 1
+    assert found == list(range(2, window.WINDOW_KEYFRAMES))  # not while there is one keyframe, nor with a full window
+    for frame, answer in enumerate(answers, 1):
+        before = frame < keyframes[1]  # until the second keyframe after the first the world is the old one
+        expected = pose(frame) if before else shift @ pose(frame)
+        np.testing.assert_allclose(answer.T_world_camera, expected, atol=0.05)
