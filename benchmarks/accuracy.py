@@ -37,7 +37,7 @@ from slam3r_ros.evaluation.sequence import ImageSequence  # noqa: E402
 from slam3r_ros.evaluation.session import Session  # noqa: E402
 from slam3r_ros.evaluation.weights import BASELINE_PREFIX, ORACLE_PREFIX, choose_networks  # noqa: E402
 from slam3r_ros.io.files import replacing  # noqa: E402
-from slam3r_ros.networks.weights import EMBEDDED  # noqa: E402
+from slam3r_ros.networks.weights import OWN_NAMES  # noqa: E402
 
 ORACLES = ("exact", "noise=0.05", "noise=0.05,outliers=0.05,calibrated", "scale_drift=0.02,pose_drift=0.01")
 DEFAULT_RATE_HZ = 30.0
@@ -92,10 +92,7 @@ def main() -> int:
 
 def all_weights() -> list[str]:
     """Every set of weights in the repository, the oracles' settings and the baselines."""
-    own = sorted(folder.name for folder in EMBEDDED.parent.iterdir() if (folder / "i2p").is_dir())
-    parent = EMBEDDED.parent.relative_to(ROOT)
-    paths = ["embedded" if name == EMBEDDED.name else str(parent / name) for name in own]
-    return [*(BASELINE_PREFIX + name for name in BASELINES), *paths, *(ORACLE_PREFIX + name for name in ORACLES)]
+    return [*(BASELINE_PREFIX + name for name in BASELINES), *OWN_NAMES, *(ORACLE_PREFIX + name for name in ORACLES)]
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,12 +1,14 @@
-"""Time against size of the networks: ``python -m benchmarks.sizes`` writes ``benchmarks/sizes.md``.
+"""Time and error against size of the networks: ``python -m benchmarks.sizes`` writes ``benchmarks/sizes.md``.
 
 Networks with random weights, one frame after the other through the stages as the node runs them with the embedded
-weights' settings. How accurate a size is takes hours of training; what is known of that is in ``benchmarks/training``.
+weights' settings. How accurate a size is takes hours of training: the error is that of the logs in
+``benchmarks/training``, for the sizes that were trained.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import datetime
 import os
 import sys
@@ -20,6 +22,7 @@ prepare_process()  # before torch is imported, as in the node
 
 import torch  # noqa: E402
 
+from benchmarks.learning_curves import FOLDER as LOGS  # noqa: E402
 from benchmarks.machine import ROOT, measure_ceilings  # noqa: E402
 from benchmarks.operations import Workload  # noqa: E402
 from benchmarks.random_networks import random_networks  # noqa: E402
@@ -32,6 +35,15 @@ from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.weights import find_weights, load_networks  # noqa: E402
 from slam3r_ros.training.embedded_config import EMBEDDED_DEEP_I2P, EMBEDDED_I2P, EMBEDDED_LARGE_I2P  # noqa: E402
 
+WIDE_AND_DEEP = NetworkConfig(
+    image_size=(160, 160),
+    encoder_width=320,
+    encoder_depth=7,
+    encoder_heads=5,
+    decoder_width=192,
+    decoder_depth=5,
+    decoder_heads=6,
+)
 SIZES: Mapping[str, NetworkConfig] = {
     "smaller": replace(
         EMBEDDED_I2P, encoder_width=128, encoder_depth=4, encoder_heads=4, decoder_width=96, decoder_heads=3
@@ -40,13 +52,15 @@ SIZES: Mapping[str, NetworkConfig] = {
     "embedded": EMBEDDED_I2P,
     "embedded, images of 160": replace(EMBEDDED_I2P, image_size=(160, 160)),
     "embedded, images of 224": replace(EMBEDDED_I2P, image_size=(224, 224)),
-    "embedded, patches of 8": replace(EMBEDDED_I2P, patch_size=8),
+    "embedded-large": EMBEDDED_LARGE_I2P,
     "wider": replace(EMBEDDED_I2P, encoder_width=256, encoder_heads=8, decoder_width=192, decoder_heads=6),
     "deeper": EMBEDDED_DEEP_I2P,
-    "embedded-large": EMBEDDED_LARGE_I2P,
-    "embedded-large, images of 224": replace(EMBEDDED_LARGE_I2P, image_size=(224, 224)),
+    "wide and deep, images of 160": WIDE_AND_DEEP,
+    "wide and deep, images of 224": replace(WIDE_AND_DEEP, image_size=(224, 224)),
 }
 """The sizes of I2P that are compared; L2W's follow from them."""
+TRAINED = {"embedded": "augmented", "deeper": "deep", "embedded-large": "fine"}
+"""The best training run of the sizes that have one: `benchmarks/training/RUN-i2p.csv`."""
 STAGE_SECONDS = 1.0
 FLOAT16_BYTES = 2
 
@@ -87,6 +101,22 @@ def measure_size(name: str, config: NetworkConfig, load: Workload, retrieval_int
     )
 
 
+def trained_error(size: str) -> tuple[float, int] | None:
+    """I2P's error on worlds that it was not trained on, a share of the distance, and its run's samples; None for a size
+    that was not trained.
+    """
+    if size not in TRAINED:
+        return None
+    with (LOGS / f"{TRAINED[size]}-i2p.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    return float(last["point_error"]), int(last["samples"])
+
+
+def _error_text(size: str) -> str:
+    trained = trained_error(size)
+    return "" if trained is None else f"{100 * trained[0]:.1f} ({trained[1]})"
+
+
 def size_table(costs: list[SizeCost]) -> list[str]:
     """Markdown."""
     rows = []
@@ -97,12 +127,14 @@ def size_table(costs: list[SizeCost]) -> list[str]:
             f"| {c.encoder_width} x {c.encoder_depth} | {c.decoder_width} x {c.decoder_depth} "
             f"| {cost.parameters[0] / 1e6:.1f} + {cost.parameters[1] / 1e6:.1f} "
             f"| {sum(cost.parameters) * FLOAT16_BYTES / 1e6:.0f} | {cost.encode_ms:.1f} | {cost.i2p_ms:.1f} "
-            f"| {cost.retrieval_ms:.1f} | {cost.l2w_ms:.1f} | {cost.frame_ms:.1f} | {1e3 / cost.frame_ms:.0f} |"
+            f"| {cost.retrieval_ms:.1f} | {cost.l2w_ms:.1f} | {cost.frame_ms:.1f} | {1e3 / cost.frame_ms:.0f} "
+            f"| {_error_text(cost.name)} |"
         )
     return [
         "| size | image, px | patch, px | tokens | encoder, width x blocks | decoder, width x blocks "
-        "| I2P + L2W, M weights | files, MB | encode, ms | I2P, ms | retrieval, ms | L2W, ms | all, ms | frames/s |",
-        "|---|" + "---:|" * 13,
+        "| I2P + L2W, M weights | files, MB | encode, ms | I2P, ms | retrieval, ms | L2W, ms | all, ms | frames/s "
+        "| I2P's error, % (samples) |",
+        "|---|" + "---:|" * 14,
         *rows,
     ]
 
@@ -121,7 +153,7 @@ def main() -> int:
     box = TimeBox(ceilings, arguments.seconds)
     costs = [measure_size(name, config, load, interval, box) for name, config in SIZES.items()]
     lines = [
-        "# Sizes of the networks: time",
+        "# Sizes of the networks: time and error",
         "",
         f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {this_machine(torch.device('cpu')).text}; "
         f"{ceilings}; "
@@ -130,6 +162,9 @@ def main() -> int:
         f"Random weights, float32, {torch.get_num_threads()} threads, one frame at a time, milliseconds a frame "
         f"(medians): windows of {load.sources + 1} views, {load.scene_frames} scene frames, a retrieval among "
         f"{load.buffer_size} keyframes every {interval} frames. Files: float16. Resizing, pose and map come on top.",
+        "",
+        "I2P's error: of the distance, on worlds that it was not trained on, at the end of that size's best "
+        "run (`benchmarks/training/runs.md`), whose samples came after those of the run it began with.",
         "",
         *size_table(costs),
     ]

@@ -21,7 +21,9 @@ from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.published_names import from_published, to_published
 
-EMBEDDED = Path(__file__).resolve().parent.parent / "weights" / "embedded"
+OWN_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+OWN_NAMES = ("embedded", "embedded-large")
+"""Of the weights there."""
 PUBLISHED_HUB = "siyan824/slam3r"
 AUTO = "auto"
 """As a name of weights: the published ones where they are on this machine, else the embedded ones."""
@@ -98,7 +100,7 @@ class Networks:
     i2p: ImageToPoints
     l2w: LocalToWorld
     name: str
-    """'embedded', a hub id or a directory."""
+    """'embedded', 'embedded-large', a hub id or a directory."""
     recommended: WeightSettings
 
     @property
@@ -112,9 +114,10 @@ def load_networks(
 ) -> Networks:
     """Load I2P and L2W for inference.
 
-    weights: 'embedded'; a directory holding both networks (i2p/ and l2w/, or slam3r_i2p/ and slam3r_l2w/, each with
-        config.json and model.safetensors); a hub id such as 'siyan824/slam3r', downloaded once and cached; or 'auto':
-        the published ones where they have been downloaded, else 'embedded'. `Networks.name` says which.
+    weights: 'embedded' or 'embedded-large'; a directory holding both networks (i2p/ and l2w/, or slam3r_i2p/ and
+        slam3r_l2w/, each with config.json and model.safetensors); a hub id such as 'siyan824/slam3r', downloaded once
+        and cached; or 'auto': the published ones where they have been downloaded, else 'embedded'. `Networks.name`
+        says which.
     device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1' ...
     precision: 'auto' (float16 on CUDA, float32 elsewhere), 'float32', 'bfloat16' or 'float16'.
     attention: one of `attention.BACKENDS`.
@@ -169,15 +172,15 @@ def meant_by(weights: str) -> str:
 def find_weights(weights: str) -> Path:
     """The directory that ``weights`` means, downloading a hub id; raises WeightsError if there is none."""
     weights = meant_by(weights)
-    if weights == "embedded":
-        return EMBEDDED
+    if weights in OWN_NAMES:
+        return OWN_WEIGHTS / weights
     if Path(weights).expanduser().is_dir():
         return Path(weights).expanduser()
     if weights.count("/") == 1 and not weights.startswith((".", "/", "~")):
         return _download(weights.removesuffix("_i2p").removesuffix("_l2w"))
     raise WeightsError(
-        f"weights '{weights}' are neither '{AUTO}', nor 'embedded', nor an existing directory, nor a hub id such as "
-        f"'{PUBLISHED_HUB}'"
+        f"weights '{weights}' are neither '{AUTO}', nor one of {', '.join(OWN_NAMES)}, nor an existing directory, nor "
+        f"a hub id such as '{PUBLISHED_HUB}'"
     )
 
 

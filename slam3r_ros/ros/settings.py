@@ -21,8 +21,8 @@ class NodeSettings:
     autostart: bool = setting(True, "configure and activate at start, without a lifecycle manager")
     weights: str = setting(
         AUTO,
-        "'auto': the published networks where they are on this machine, else 'embedded'; 'embedded'; a directory with "
-        "i2p/ and l2w/; or a hub id such as 'siyan824/slam3r', downloaded if need be",
+        "'auto': the published networks where they are on this machine, else 'embedded'; 'embedded'; 'embedded-large'; "
+        "a directory with i2p/ and l2w/; or a hub id such as 'siyan824/slam3r', downloaded if need be",
     )
     device: str = setting("auto", "where the networks run: auto, cpu, cuda, cuda:1 ...")
     precision: str = setting(

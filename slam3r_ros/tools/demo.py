@@ -68,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("demo"), help="directory for the results (default: %(default)s)"
     )
     parser.add_argument(
-        "--weights", default="embedded", help="'embedded', a directory or a hub id (default: %(default)s)"
+        "--weights",
+        default="embedded",
+        help="'embedded', 'embedded-large', a directory or a hub id (default: %(default)s)",
     )
     parser.add_argument("--rate", type=float, metavar="HZ", help="images a second (default: as recorded; rendered: 30)")
     parser.add_argument("--seed", type=int, default=FIRST_DEMO_SEED, help="room to render (default: %(default)s)")

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="video file, directory of images, .mcap or .db3 bag")
     parser.add_argument("--out", type=Path, default=Path("slam3r_map"), help="directory for map.ply and trajectory.tum")
     parser.add_argument(
-        "--weights", default="embedded", help="'embedded', a directory or a hub id (default: %(default)s)"
+        "--weights",
+        default="embedded",
+        help="'embedded', 'embedded-large', a directory or a hub id (default: %(default)s)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float16 (default: %(default)s)")

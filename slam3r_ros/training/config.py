@@ -9,7 +9,7 @@ from typing import Any
 
 STAGES = ("all", "data", "i2p", "correlation", "l2w")
 PRECISIONS = ("auto", "float32", "bfloat16")
-NETWORK_SIZES = ("embedded", "embedded-deep", "embedded-fine", "embedded-large")
+NETWORK_SIZES = ("embedded", "embedded-deep", "embedded-large")
 
 
 class ConfigurationError(ValueError):
@@ -83,10 +83,12 @@ class TrainingConfig:
         parse=Phase.parse,
     )
     size: str | None = _setting(
-        None, "sizes of the networks: embedded, or those of --from, which may get more blocks", choices=NETWORK_SIZES
+        None,
+        "sizes of the networks: embedded, or those of --from, which may get more blocks or smaller patches",
+        choices=NETWORK_SIZES,
     )
     start: str | None = _setting(
-        None, "weights to fine-tune: 'embedded', a directory or a hub id", option="--from", parse=str
+        None, "weights to fine-tune: 'embedded', 'embedded-large', a directory or a hub id", option="--from", parse=str
     )
     views: int = _setting(6, "most views of an I2P window, 2 to 11", parse=int)
     batch: int = _setting(32, "views in an I2P batch of each process; L2W takes about twice as many", parse=int)

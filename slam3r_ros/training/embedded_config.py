@@ -20,20 +20,10 @@ EMBEDDED_I2P = NetworkConfig(
     decoder_heads=4,
 )
 EMBEDDED_DEEP_I2P = replace(EMBEDDED_I2P, encoder_depth=8, decoder_depth=5)
-EMBEDDED_FINE_I2P = replace(EMBEDDED_I2P, patch_size=8, position_step=0.5)
-EMBEDDED_LARGE_I2P = NetworkConfig(
-    image_size=(160, 160),
-    encoder_width=320,
-    encoder_depth=7,
-    encoder_heads=5,
-    decoder_width=192,
-    decoder_depth=5,
-    decoder_heads=6,
-)
+EMBEDDED_LARGE_I2P = replace(EMBEDDED_I2P, patch_size=8, position_step=0.5)
 I2P_SIZES = {
     "embedded": EMBEDDED_I2P,
     "embedded-deep": EMBEDDED_DEEP_I2P,
-    "embedded-fine": EMBEDDED_FINE_I2P,
     "embedded-large": EMBEDDED_LARGE_I2P,
 }
 

@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.machine import Ceilings
 from benchmarks.operations import Workload
-from benchmarks.sizes import SIZES, SizeCost, measure_size, size_table
+from benchmarks.sizes import SIZES, TRAINED, SizeCost, measure_size, size_table, trained_error
 from benchmarks.stages import TimeBox
 from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.weights import find_weights, load_networks
+from slam3r_ros.networks.weights import OWN_NAMES, load_networks
 
 LOAD = Workload(radius=2, past_only=True, scene_frames=2, together=1, buffer_size=4)
 TINY = NetworkConfig(
@@ -35,11 +35,20 @@ def test_a_size_is_measured_with_its_weights_counted() -> None:
     assert row.startswith("| large | 64 | 16 | 16 | 16 x 1 | 16 x 4 |")
 
 
-def test_the_embedded_row_is_the_embedded_networks() -> None:
-    assert SIZES["embedded"] == load_networks(str(find_weights("embedded"))).i2p.config
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_the_rows_of_own_weights_are_their_networks(name: str) -> None:
+    assert SIZES[name] == load_networks(name, device="cpu").i2p.config
 
 
 def test_a_frame_costs_the_sum_of_its_stages() -> None:
     cost = SizeCost("any", TINY, (1_000_000, 500_000), 4.0, 3.0, 1.0, 2.0)
     assert cost.frame_ms == pytest.approx(10.0)
-    assert size_table([cost])[-1].endswith("| 1.0 + 0.5 | 3 | 4.0 | 3.0 | 1.0 | 2.0 | 10.0 | 100 |")
+    assert size_table([cost])[-1].endswith("| 1.0 + 0.5 | 3 | 4.0 | 3.0 | 1.0 | 2.0 | 10.0 | 100 |  |")
+
+
+def test_a_trained_size_has_the_error_of_its_log() -> None:
+    assert set(TRAINED) <= set(SIZES)
+    cost = SizeCost("deeper", TINY, (1, 1), 1.0, 1.0, 1.0, 1.0)
+    error = trained_error("deeper")
+    assert error is not None and 0.13 < error[0] < 0.15 and error[1] == 66446
+    assert size_table([cost])[-1].endswith("| 14.0 (66446) |")

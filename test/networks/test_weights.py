@@ -90,14 +90,17 @@ def test_recommended_settings_are_read(weights: Path) -> None:
         load_networks(str(weights), device="cpu")
 
 
-def test_embedded_weights_load() -> None:
-    networks = load_networks("embedded", device="cpu")
+@pytest.mark.parametrize(("name", "patch"), [("embedded", 16), ("embedded-large", 8)])
+def test_own_weights_load(name: str, patch: int) -> None:
+    networks = load_networks(name, device="cpu")
+    assert networks.name == name and networks.recommended.tracks
+    assert networks.i2p.config.patch_size == networks.l2w.config.patch_size == patch
     assert networks.i2p.config.image_size == networks.l2w.config.image_size
 
 
 def test_weights_that_are_nowhere() -> None:
     with pytest.raises(
-        WeightsError, match="'/no/such/place' are neither 'auto', nor 'embedded', nor an existing directory, nor a hub"
+        WeightsError, match="'/no/such/place' are neither 'auto', nor one of embedded, embedded-large, nor an existing"
     ):
         load_networks("/no/such/place")
 

@@ -50,14 +50,18 @@ def test_weights_keep_their_size_unless_another_is_asked_for(monkeypatch: pytest
     assert same.config == start.config
     larger = starting_i2p(TrainingConfig(stage="i2p", start="embedded", size="embedded-deep"))
     assert larger.config == deeper
+    finer = starting_i2p(TrainingConfig(stage="i2p", start="embedded", size="embedded-large"))
+    assert finer.config == I2P_SIZES["embedded-large"]
+    monkeypatch.setattr(module, "I2P_SIZES", {"embedded-deep": replace(deeper, encoder_width=384)})
     with pytest.raises(ConfigurationError, match="--size: only blocks can be added"):
-        starting_i2p(TrainingConfig(stage="i2p", start="embedded", size="embedded-large"))
+        starting_i2p(TrainingConfig(stage="i2p", start="embedded", size="embedded-deep"))
 
 
 def test_a_size_that_weights_cannot_grow_to_is_refused_before_any_worker_starts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module, "run_workers", lambda *_: pytest.fail("workers were started"))
-    config = TrainingConfig(stage="i2p", start="embedded", size="embedded-large", out=tmp_path, data=(tmp_path,))
+    monkeypatch.setattr(module, "I2P_SIZES", {"embedded-deep": replace(I2P_SIZES["embedded-deep"], encoder_width=384)})
+    config = TrainingConfig(stage="i2p", start="embedded", size="embedded-deep", out=tmp_path, data=(tmp_path,))
     with pytest.raises(ConfigurationError, match="--size"):
         module.run_training(config)
