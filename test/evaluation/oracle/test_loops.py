@@ -131,7 +131,7 @@ def run(there_and_back: ImageSequence) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracks, "closed_loop", closed)
         patch.setattr(slam, "_close_loop", spy)
-        result.updates += pushed(slam, there_and_back, 0, len(there_and_back))
+        result.updates += pushed(slam, there_and_back, 0, len(there_and_back)) + slam.settle()
     return result
 
 
