@@ -203,8 +203,7 @@ class _Seen:
         keyframe, anchor = observations.keyframe, problem.anchors[observations.point]
         self.between = between[keyframe, anchor]
         self.at_anchor = (problem.rays * np.exp(estimate.log_depths)[:, None])[observations.point]
-        self.turned = np.einsum("mij,mj->mi", self.between, self.at_anchor)
-        self.points = self.turned + offsets[keyframe, anchor]
+        self.points = np.einsum("mij,mj->mi", self.between, self.at_anchor) + offsets[keyframe, anchor]
         z = self.points[:, 2]
         self.front = z > 1e-6
         z = np.where(self.front, z, 1.0)
