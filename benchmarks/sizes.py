@@ -35,7 +35,8 @@ from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.weights import find_weights, load_networks  # noqa: E402
 from slam3r_ros.training.embedded_config import EMBEDDED_DEEP_I2P, EMBEDDED_I2P, EMBEDDED_LARGE_I2P  # noqa: E402
 
-WIDE_AND_DEEP = NetworkConfig(
+WIDE_AND_DEEP = replace(
+    EMBEDDED_I2P,
     image_size=(160, 160),
     encoder_width=320,
     encoder_depth=7,

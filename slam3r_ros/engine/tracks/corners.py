@@ -25,7 +25,7 @@ FLOW_LEVELS = 1
 FINEST_GUESS = 2
 """Halvings of the image at which the flow that is only a guess ends."""
 REFINEMENTS = 2
-"""Of the dense flow, variational; the preset's 5 take half as long again and make the map no better."""
+"""Of the dense flow, variational; the preset's 5 take a third longer and make the map no better."""
 SMALLEST_FLOW = 32
 """Pixels of the shorter side from which on there is a dense flow."""
 FLOW_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.02)
