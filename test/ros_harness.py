@@ -133,8 +133,10 @@ class Bench:
         wait_until(lambda: handled() >= count, f"{count} images handled (now: {self.status})")
 
     def wait_for_connection(self) -> None:
-        """Wait until node and camera have found each other."""
+        """Wait until node and camera have found each other; each topic is found by itself, in any order."""
         wait_until(lambda: self.camera.infos.get_subscription_count() > 0, "the node subscribes to camera_info")
+        topics = (self.camera.images, self.camera.compressed)
+        wait_until(lambda: any(topic.get_subscription_count() > 0 for topic in topics), "the node subscribes to images")
         wait_until(lambda: len(self.camera.statuses) > 0, "the node's status")
 
 
@@ -192,8 +194,13 @@ def running_node(
     arguments: tuple[str, ...] = (),
     **parameters: Any,
 ) -> Iterator[Bench]:
-    """A node with parameters (``__`` for a dot), started as autostart would, and a camera beside it."""
-    values = SMALL_WORK | {"weights": str(weights)} | {name.replace("__", "."): v for name, v in parameters.items()}
+    """A node with parameters (``__`` for a dot), started as autostart would, and a camera beside it.
+
+    Both are reliable, so that no image is lost on a busy machine, unless the camera is to be a best-effort one.
+    """
+    quality = {"image_qos": "reliable" if reliable_camera else "sensor_data"}
+    given = {name.replace("__", "."): value for name, value in parameters.items()}
+    values = SMALL_WORK | {"weights": str(weights)} | quality | given
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = SlamNode(context=context, parameter_overrides=overrides, cli_args=list(arguments))
     other = Node("camera", context=context)

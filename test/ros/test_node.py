@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from rclpy.context import Context
 from ros_harness import (
     FIRST_NS,
     FRAME,
+    PATIENCE_S,
     PERIOD_NS,
     Bench,
     camera_info,
@@ -258,6 +260,17 @@ def test_remapping_image_moves_the_compressed_topic_along(context: Context, weig
         pass
     with running_node(context, weights, arguments=arguments, image_transport="compressed") as bench:
         wait_until(lambda: bench.camera.node.count_subscribers("/front/image_raw/compressed") == 1, "the subscription")
+
+
+def test_best_effort_camera_is_heard_without_being_asked_for(context: Context, weights: Path) -> None:
+    with running_node(context, weights, reliable_camera=False) as bench:
+        bench.wait_for_connection()
+        end = time.monotonic() + PATIENCE_S
+        for number in itertools.count():  # any one of these may be lost
+            bench.camera.send_images(1, FIRST_NS + PERIOD_NS * number, first_number=number)
+            if bench.status.frames_registered > 0:
+                break
+            assert time.monotonic() < end, bench.status
 
 
 def test_incompatible_publisher_is_named(context: Context, weights: Path) -> None:
