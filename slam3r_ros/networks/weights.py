@@ -30,7 +30,7 @@ AUTO = "auto"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 NETWORKS = ("i2p", "l2w")
 _HUB_FILES = ("config.json", "model.safetensors")
-_SETTINGS_FILE = "settings.yaml"
+SETTINGS_FILE = "settings.yaml"
 # Where the config and the weights of network {n} (i2p or l2w) may lie in a directory of weights.
 _LAYOUTS = (
     ("{n}/config.json", "{n}/model.safetensors"),
@@ -81,7 +81,7 @@ class WeightSettings:
     @classmethod
     def from_directory(cls, directory: Path) -> WeightSettings:
         """Read settings.yaml where the directory has one; the defaults, those of the published weights, otherwise."""
-        path = directory / _SETTINGS_FILE
+        path = directory / SETTINGS_FILE
         if not path.is_file():
             return cls()
         values = yaml.safe_load(path.read_text())

@@ -84,7 +84,9 @@ class TrainingConfig:
     )
     size: str | None = _setting(
         None,
-        "sizes of the networks: embedded, or those of --from, which may get more blocks or smaller patches",
+        "sizes of the networks: embedded (patches of 16 pixels, 5 and 3 blocks), embedded-deep (8 and 5 blocks) or "
+        "embedded-large (patches of 8); weights of --from may get more blocks or smaller patches; default: theirs, "
+        "else embedded. The later stages have I2P's",
         choices=NETWORK_SIZES,
     )
     start: str | None = _setting(

@@ -12,7 +12,14 @@ import torch
 from slam3r_ros.networks.decoder import MultiviewNetwork
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
-from slam3r_ros.networks.weights import WeightsError, WeightSettings, choose_device, find_weights, load_network
+from slam3r_ros.networks.weights import (
+    SETTINGS_FILE,
+    WeightsError,
+    WeightSettings,
+    choose_device,
+    find_weights,
+    load_network,
+)
 
 from .clips import DataError
 from .config import TrainingConfig
@@ -30,10 +37,6 @@ from .workers import Workers, run_workers, under_torchrun
 Network = TypeVar("Network", bound=MultiviewNetwork)
 
 SHARES_OF_TIME = {"i2p": 0.57, "correlation": 0.06, "l2w": 0.37}
-POINT_CONFIDENCE = 1.3
-"""I2P points of lower confidence are zero in L2W's training, as the embedded weights' settings.yaml does it in use;
-weights that are fine-tuned recommend their own.
-"""
 
 
 def run_training(config: TrainingConfig) -> None:
@@ -166,11 +169,10 @@ def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> 
     """Every worker trains on its own share of the clips, so that it needs the tokens of these only."""
     config = _last_phase_only(config)
     side = i2p.config.image_size[0]
-    threshold, model = POINT_CONFIDENCE, new_l2w(i2p)
+    threshold = WeightSettings.from_directory(_alike(config)).point_confidence  # points below it are zero, as in use
+    model = new_l2w(i2p)
     if config.start is not None:
-        directory = find_weights(config.start)
-        threshold = WeightSettings.from_directory(directory).point_confidence
-        model = with_patches_of(load_network(LocalToWorld, directory, "l2w"), i2p.config)
+        model = with_patches_of(load_network(LocalToWorld, find_weights(config.start), "l2w"), i2p.config)
     model = for_training(model, i2p.device, choose_precision(config.precision, i2p.device))
     digest = weights_digest(config.out / "i2p" / "i2p" / "model.safetensors")
     caches = config.out / "l2w"
@@ -186,8 +188,19 @@ def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> 
 
 
 def collect_weights(config: TrainingConfig) -> Path:
-    """Copy the finished networks of the stages in `out` to `out`/weights, a directory that the engine can load."""
+    """Copy the finished networks of the stages in `out` to `out`/weights, a directory that the engine can load, with
+    the thresholds of the weights that they began with.
+    """
     target = config.out / "weights"
     for network, stage in (("i2p", "correlation"), ("l2w", "l2w")):
         shutil.copytree(config.out / stage / network, target / network, dirs_exist_ok=True)
+    settings, recommended = _alike(config) / SETTINGS_FILE, target / SETTINGS_FILE
+    recommended.unlink(missing_ok=True)
+    if settings.is_file():  # the published weights have none: theirs are the defaults
+        shutil.copy(settings, recommended)
     return target
+
+
+def _alike(config: TrainingConfig) -> Path:
+    """The weights whose confidences are like those of the ones trained: those begun with, else `embedded`."""
+    return find_weights(config.start or "embedded")

@@ -10,11 +10,11 @@ import torch
 
 from slam3r_ros.networks.attention import attention_function
 from slam3r_ros.networks.image_to_points import ImageToPoints
-from slam3r_ros.networks.weights import find_weights, load_network
+from slam3r_ros.networks.weights import WeightSettings, find_weights, load_network
 from slam3r_ros.training import run as module
 from slam3r_ros.training.config import ConfigurationError, TrainingConfig
 from slam3r_ros.training.embedded_config import EMBEDDED_I2P, I2P_SIZES
-from slam3r_ros.training.run import choose_precision, for_training, starting_i2p
+from slam3r_ros.training.run import choose_precision, collect_weights, for_training, starting_i2p
 
 CPU = torch.device("cpu")
 
@@ -65,3 +65,33 @@ def test_a_size_that_weights_cannot_grow_to_is_refused_before_any_worker_starts(
     config = TrainingConfig(stage="i2p", start="embedded", size="embedded-deep", out=tmp_path, data=(tmp_path,))
     with pytest.raises(ConfigurationError, match="--size"):
         module.run_training(config)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A run's directory after its three stages."""
+    for stage, network in (("correlation", "i2p"), ("l2w", "l2w")):
+        (tmp_path / stage / network).mkdir(parents=True)
+        (tmp_path / stage / network / "config.json").write_text(stage)
+    return tmp_path
+
+
+@pytest.mark.parametrize("start", [None, "embedded-large"])
+def test_trained_weights_take_the_thresholds_along_that_fit_them(finished: Path, start: str | None) -> None:
+    weights = collect_weights(TrainingConfig(out=finished, start=start))
+    assert (weights / "i2p" / "config.json").read_text() == "correlation"
+    assert (weights / "l2w" / "config.json").read_text() == "l2w"
+    recommended = WeightSettings.from_directory(find_weights(start or "embedded"))
+    assert WeightSettings.from_directory(weights) == recommended != WeightSettings()
+
+
+def test_weights_that_began_without_thresholds_get_none(finished: Path, tmp_path: Path) -> None:
+    (finished / "weights").mkdir()
+    (finished / "weights" / "settings.yaml").write_text("tracks: true")  # of a run before
+    published = tmp_path / "published"
+    for network in ("i2p", "l2w"):
+        (published / network).mkdir(parents=True)
+        (published / network / "config.json").write_text("{}")
+        (published / network / "model.safetensors").write_bytes(b"")
+    weights = collect_weights(TrainingConfig(out=finished, start=str(published)))
+    assert WeightSettings.from_directory(weights) == WeightSettings()

@@ -1,7 +1,8 @@
 """Families of worlds: every range that worlds, paths and cameras are drawn from, as one value, and those with a name.
 
 `narrow` are plain rooms with a few boxes, the family of the first embedded weights and of the demo's video; `rooms` are
-furnished rooms seen by a hand-held camera; `wide` is everything.
+furnished rooms seen by a hand-held camera; `turns` are such rooms in which the camera turns where it stands; `wide` is
+everything.
 """
 
 from __future__ import annotations
