@@ -1,7 +1,7 @@
 """Everything that a GPU is needed for, in one Markdown table: ``make bench-gpu``, under eight minutes.
 
-Needs torch, numpy, opencv, pillow, pyyaml, safetensors and tqdm; no ROS and no ``make setup``. ``--device cpu --tiny``
-does the same with tiny networks, to see that it works.
+Needs torch, numpy, scipy, opencv, pillow, pyyaml, safetensors and tqdm; no ROS and no ``make setup``.
+``--device cpu --tiny`` does the same with tiny networks, to see that it works.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 
-NEEDED = {"torch": "torch", "numpy": "numpy", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml",
-          "safetensors": "safetensors", "tqdm": "tqdm"}  # fmt: skip
+NEEDED = {"torch": "torch", "numpy": "numpy", "scipy": "scipy", "cv2": "opencv-python-headless", "PIL": "pillow",
+          "yaml": "pyyaml", "safetensors": "safetensors", "tqdm": "tqdm"}  # fmt: skip
 if _missing := [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]:
     sys.exit(f"bench-gpu: missing {', '.join(_missing)}: pip install {' '.join(_missing)}")
 
