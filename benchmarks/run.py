@@ -42,6 +42,8 @@ from slam3r_ros.ros.settings import NodeSettings  # noqa: E402
 from slam3r_ros.tools.cli import main as command_line  # noqa: E402
 
 SHORTLIST = 30
+ROUNDS = (("10 frames a round", PUBLISHED), ("1 frame a round", ONE_BY_ONE))
+"""The published script's settings for long videos, and for short ones."""
 TOPIC_SEED = 20002
 STAGE_SECONDS = 20.0
 """Time box of one stage of the published size."""
@@ -102,20 +104,28 @@ def ratio(arguments: argparse.Namespace) -> Report:
     networks = random_networks(published_config(4), arguments.device)
     comparisons = [
         compare(f"Widths, heads and tokens over 4, {title}", networks, replace(load, shortlist=SHORTLIST), rounds=3)[0]
-        for title, load in (("10 frames a round", PUBLISHED), ("1 frame a round", ONE_BY_ONE))
+        for title, load in ROUNDS
     ]
     return _comparisons(comparisons)
 
 
 def published_ratio(arguments: argparse.Namespace) -> Report:
-    """The same at the published size, float32 and the engine in bfloat16: one round of one frame each."""
+    """The same at the published size, float32 and the engine in bfloat16: one round each."""
     torch.set_num_threads(os.cpu_count() or 1)
-    load, title = replace(ONE_BY_ONE, shortlist=SHORTLIST), "Published size, 1 frame a round"
-    precisions = ("float32", "bfloat16")
-    comparison = compare_precisions(
-        title, NetworkConfig(), load, arguments.device, rounds=1, ways=WAYS, precisions=precisions
+    return _comparisons(
+        [
+            compare_precisions(
+                f"Published size, {title}",
+                NetworkConfig(),
+                replace(load, shortlist=SHORTLIST),
+                arguments.device,
+                rounds=1,
+                ways=WAYS,
+                precisions=("float32", "bfloat16"),
+            )
+            for title, load in ROUNDS
+        ]
     )
-    return _comparisons([comparison])
 
 
 def _comparisons(comparisons: list[Comparison]) -> Report:

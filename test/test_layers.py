@@ -1,4 +1,4 @@
-"""The layer rule: imports point left in `networks <- engine <- io <- ros | tools | viewer`; only `ros` knows ROS."""
+"""The layer rule: imports point left in `networks <- engine <- io <- ros | tools`; only `ros` knows ROS."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ BELOW = {
     "engine": {"networks"},
     "io": {"networks", "engine"},
     "ros": {"networks", "engine", "io"},
-    "viewer": {"networks", "engine", "io"},
     "training": {"networks", "engine", "io"},
     "evaluation": {"networks", "engine", "io"},
-    "tools": {"networks", "engine", "io", "viewer", "training", "evaluation"},
+    "tools": {"networks", "engine", "io", "training", "evaluation"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
 BELOW_INSIDE_FUNCTIONS = {**BELOW, "tools": BELOW["tools"] | {"ros"}}

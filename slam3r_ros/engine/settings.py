@@ -174,7 +174,7 @@ class RegisterSettings:
     )
     together_max: int = setting(
         10,
-        "most frames registered in one round of (stride + 1) / 2; with lookahead 0 a round is what is pushed at once",
+        "most frames registered at once: with lookahead, rounds of (stride + 1) / 2 frames; without, as many as wait",
         unit="frames",
         minimum=1,
         maximum=100,

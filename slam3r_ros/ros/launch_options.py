@@ -50,7 +50,8 @@ def node_arguments(config: Path) -> dict[str, tuple[str, str]]:
         "rviz_config": (str(config / "slam3r.rviz"), "RViz's configuration"),
         "closed": (
             "false",
-            "whoever publishes the images has the same environment, as in replay.launch.py (true or false)",
+            "who publishes the images is started by this launch file too, as in replay.launch.py: Fast DDS then uses "
+            "shared memory instead of UDP (true or false)",
         ),
     }
     return own | {name: ("", _meaning(spec_of(name))) for name in PARAMETER_ARGUMENTS}

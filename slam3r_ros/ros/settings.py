@@ -76,7 +76,7 @@ class NodeSettings:
 
     map_frame: str = setting("map", "frame of map, poses and TF: x forward, y left, z up at the first camera")
     base_frame: str = setting(
-        "", "frame that TF gives the pose of, with a transform to the camera's; empty: the camera's frame"
+        "", "frame that TF and ~/odometry give the pose of, with a transform to the camera's; empty: the camera's frame"
     )
     tf_mode: str = setting(
         "map_to_base",

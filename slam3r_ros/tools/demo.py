@@ -57,6 +57,8 @@ class DemoOptions:
     frames: int
     parameters: tuple[str, ...]
     """NAME:=VALUE of the node."""
+    bag_topic: str | None = None
+    """Which images of a bag that has several topics of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="'embedded', 'embedded-large', a directory or a hub id (default: %(default)s)",
     )
     parser.add_argument("--rate", type=float, metavar="HZ", help="images a second (default: as recorded; rendered: 30)")
+    parser.add_argument("--bag-topic", help="image topic inside a bag that has several")
     parser.add_argument("--seed", type=int, default=FIRST_DEMO_SEED, help="room to render (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=300, help="images to render (default: %(default)s)")
     parser.add_argument(
@@ -90,6 +93,7 @@ def main(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         frames=arguments.frames,
         parameters=tuple(arguments.parameters),
+        bag_topic=arguments.bag_topic,
     )
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -109,7 +113,7 @@ def main(arguments: argparse.Namespace) -> int:
 def run_demo(options: DemoOptions) -> DemoReport:
     """Render if need be, play and map, save, draw, measure. Raises DemoError, SourceError, OutputError."""
     source = options.source or str(render_video(options))
-    with open_source(source, rate_hz=options.rate_hz) as opened:
+    with open_source(source, rate_hz=options.rate_hz, topic=options.bag_topic) as opened:
         length, description = opened.length, opened.description
     for name in (MAP_NAME, TRAJECTORY_NAME, "map.png", "report.json"):
         (options.out / name).unlink(missing_ok=True)
@@ -184,7 +188,8 @@ def player_command(options: DemoOptions, source: str, played: Path) -> list[str]
     """The player, which begins when the node takes images."""
     command = [sys.executable, "-m", "slam3r_ros.tools.cli", "play", source, "--topic", _TOPIC, "--wait-for-subscriber"]
     rate = [] if options.rate_hz is None else ["--rate", str(options.rate_hz)]
-    return [*command, "--report", str(played), *rate]
+    topic = [] if options.bag_topic is None else ["--bag-topic", options.bag_topic]
+    return [*command, "--report", str(played), *rate, *topic]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.weights import WeightsError
 from slam3r_ros.tools.run import setting_values
 
-EXTRA_MISSING = "slam3r_ros evaluate: needs the package evo: pip install 'slam3r_ros[evaluation]'"
+EXTRA_MISSING = "slam3r_ros evaluate: needs the package evo: pip install '.[evaluation]' in the source tree"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=image_size, default=(640, 480), help="WIDTHxHEIGHT, pixels (default: 640x480)")
     parser.add_argument("--rate", type=positive, default=30.0, help="images a second (default: %(default)s)")
     parser.add_argument(
-        "--family", default="narrow", help="family of worlds: narrow, rooms or wide (default: %(default)s)"
+        "--family", default="narrow", help="family of worlds: narrow, rooms, wide or turns (default: %(default)s)"
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")

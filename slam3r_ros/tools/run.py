@@ -24,7 +24,11 @@ from slam3r_ros.networks.weights import WeightsError, load_networks
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``slam3r_ros run``."""
-    parser.add_argument("source", help="video file, directory of images, .mcap or .db3 bag")
+    parser.add_argument(
+        "source",
+        help="video file, .mcap or .db3 bag, directory of images or of rgb/ (with intrinsics.txt, timestamps.txt or "
+        "poses.txt for the stamps, where they are)",
+    )
     parser.add_argument("--out", type=Path, default=Path("slam3r_map"), help="directory for map.ply and trajectory.tum")
     parser.add_argument(
         "--weights",

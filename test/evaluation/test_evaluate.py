@@ -216,7 +216,7 @@ def test_what_to_install_is_told(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WITHOUT_EVO, "evaluate", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("needs the package evo: pip install 'slam3r_ros[evaluation]'")
+    assert done.stderr.strip().endswith("needs the package evo: pip install '.[evaluation]' in the source tree")
 
 
 # ---- protocols

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
 from slam3r_ros.ros.recorder import Arrived
 from slam3r_ros.tools import picture
-from slam3r_ros.tools.demo import latency_percentiles
+from slam3r_ros.tools.demo import DemoOptions, latency_percentiles, player_command
 
 COUNT = 24
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,14 @@ def test_demo_says_what_is_wrong(tmp_path: Path, sequence: Path) -> None:
     )
     assert wrong.returncode == 1
     assert "image_queue: expected 1 to 100, got 0" in wrong.stderr
+
+
+def test_topic_of_a_bag_is_played(tmp_path: Path) -> None:
+    options = DemoOptions("drive.mcap", tmp_path, "embedded", None, 0, 0, (), bag_topic="/front/image")
+    command = player_command(options, "drive.mcap", tmp_path / "played.json")
+    assert command[command.index("--bag-topic") + 1] == "/front/image"
+    without = player_command(replace(options, bag_topic=None), "drive.mcap", tmp_path / "played.json")
+    assert "--bag-topic" not in without
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -33,7 +33,7 @@ def colmap(sequence: ImageSequence) -> BaselineResult:
     registered ones of the images used. Raises BaselineError where `pycolmap` is not installed.
     """
     if importlib.util.find_spec("pycolmap") is None:
-        raise BaselineError("baseline 'colmap' needs the package pycolmap: pip install 'slam3r_ros[colmap]'")
+        raise BaselineError("baseline 'colmap' needs the package pycolmap: pip install '.[colmap]' in the source tree")
     import pycolmap
 
     problems: list[str] = []
