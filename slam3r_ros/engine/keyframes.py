@@ -91,6 +91,7 @@ class BufferingSet:
         self._for_retrieval, self._for_registration, self._kept = Slots(capacity), Slots(capacity), Slots(capacity)
         self._pending: list[tuple[Keyframe, bool]] = []
         self._behind: list[tuple[int, Correction]] = []  # by frame, whose points are still to be moved, in this order
+        self._entered: list[Keyframe] = []  # and not told yet
         self._seen = len(initial)
         self._last_source = initial[-1].local.frame.source_index
         self._stretch_begins = self._last_source + 1
@@ -124,9 +125,10 @@ class BufferingSet:
         return SceneInput(embedding, LayerInput(*layer))
 
     def offer(self, registered: Sequence[Keyframe], usable: Sequence[bool]) -> list[Keyframe]:
-        """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered."""
+        """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered, with
+        what had entered before memory ran out in an earlier call.
+        """
         self._pending += zip(registered, usable, strict=True)
-        entered: list[Keyframe] = []
         ends = registered[-1].local.frame.source_index + 1 if registered else self._stretch_begins
         if ends - self._stretch_begins >= self._settings.interval * self._stride:
             while ends - self._stretch_begins >= self._stride:
@@ -134,7 +136,8 @@ class BufferingSet:
                 stretch = [pair for pair in self._pending if pair[0].local.frame.source_index < self._stretch_begins]
                 del self._pending[: len(stretch)]
                 if stretch:
-                    entered += self._consider([keyframe for keyframe, good in stretch if good])
+                    self._entered += self._consider([keyframe for keyframe, good in stretch if good])
+        entered, self._entered = self._entered, []
         return entered
 
     def _consider(self, stretch: Sequence[Keyframe]) -> list[Keyframe]:

@@ -44,9 +44,11 @@ class SetUp:
 
     def attempt(self, ring: RingBuffer, status: SlamStatus, *, ended: bool) -> World | None:
         """The world of the oldest frames in the ring; frames that cannot be part of one leave it. None while there is
-        none, and why in the status.
+        none, and why in the status. A stride that the end of the stream made small holds only if it gives a world: the
+        stream may go on.
         """
         status.state = State.INITIALIZING
+        before = self._stride
         wanted = self._settings.initialize.window_size
         while (stride := self._choose_stride(ring, status, ended)) is not None:
             indices = [ring.oldest, *neighbours(ring, ring.oldest, stride, wanted - 1)]
@@ -64,6 +66,8 @@ class SetUp:
                 break
         if not status.initialisations_failed and stride is not None:
             status.reason = filling_reason(ring.images_held, (wanted - 1) * stride + 1, ended)
+        if ended:
+            self._stride, status.stride = before, before or 0
         return None
 
     def _initialize(self, ring: RingBuffer, indices: Sequence[int]) -> World | NotInitialized:

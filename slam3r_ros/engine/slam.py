@@ -217,8 +217,9 @@ class Slam:
         window = self.settings.window
         self._initial = list(world.keyframes)
         indices = tuple(keyframe.index for keyframe in world.keyframes)
-        self._rounds = Rounds(indices, self._set_up.stride, window.lookahead, self.settings.register.together_max)
+        # May run out of memory; without rounds the next frame tries again.
         self._buffer = BufferingSet(self._initial, self._set_up.stride, self.settings.keyframes, self._registrar)
+        self._rounds = Rounds(indices, self._set_up.stride, window.lookahead, self.settings.register.together_max)
         return self._emit_initial() if self._rounds.head_is_done else []
 
     def _track(self, ready: Round) -> list[MapUpdate]:

@@ -238,3 +238,26 @@ def test_memory_that_runs_out_while_a_buffer_is_corrected_leaves_no_keyframe_hal
     expected = moved_with(moved_with(frames[16], correction()), correction())
     buffer.offer([at(frames[17], 17, confidence=1.0)], [True])
     torch.testing.assert_close(buffer[2].points_world, expected.points_world, atol=1e-5, rtol=1e-5)
+
+
+def test_what_entered_before_memory_ran_out_is_told_later(
+    tiny_networks: Networks, keyframe: Keyframe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registrar = Registrar(tiny_networks.l2w, normalise_input=False)
+    buffer = BufferingSet([placed(keyframe, 0)], 2, KeyframeSettings(buffer_size=8, interval=2), registrar)
+    scene_input, calls = registrar.scene_input, iter(range(99))
+
+    def full_once(keyframes: list[Keyframe]) -> SceneInput:
+        if next(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return scene_input(keyframes)
+
+    monkeypatch.setattr(registrar, "scene_input", full_once)
+    told: list[int] = []
+    for index in range(1, 20):
+        try:
+            told += [entered.index for entered in buffer.offer([placed(keyframe, index)], [True])]
+        except torch.OutOfMemoryError:
+            told += [entered.index for entered in buffer.offer((), ())]
+    assert next(calls) > 4
+    assert [0, *told] == list(buffer.indices)

@@ -1,12 +1,15 @@
 import gc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from synthetic import textured_image
 
+from slam3r_ros.engine import slam as engine_slam
 from slam3r_ros.engine.camera import Camera
+from slam3r_ros.engine.keyframes import BufferingSet
 from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.types import Frame, LocalPointmap, MapUpdate, PoseEstimate, State, Window
@@ -113,6 +116,40 @@ def test_a_stream_shorter_than_the_stride_is_flushed_with_what_there_is(tiny_net
     slam = make_slam(tiny_networks, window__stride=10)
     push_images(slam, range(4))
     assert [update.index for update in slam.flush()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("stride", [3, -1])
+def test_a_pause_while_initialising_leaves_the_stride_as_it_was(tiny_networks: Networks, stride: int) -> None:
+    values = {"window__stride": stride, "window__adapt_frames": 20, "initialize__minimum_motion": 0.5}
+    paused, other = make_slam(tiny_networks, **values), make_slam(tiny_networks, **values)
+    for number in range(2):
+        paused.push(Frame(number, textured_image(0)))
+    assert paused.flush() == []  # the camera has not moved
+    assert paused.status().state is State.INITIALIZING
+    push_images(paused, range(2, 42))
+    push_images(other, range(2, 42))
+    assert paused.status().state is other.status().state is State.TRACKING
+    assert paused.status().stride == other.status().stride > 1
+    assert len(paused.keyframes()) == len(other.keyframes())
+
+
+def test_memory_that_is_full_when_the_world_begins_costs_one_frame(
+    tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(9))
+
+    def full_once(*arguments: Any) -> BufferingSet:
+        if next(calls) == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return BufferingSet(*arguments)
+
+    monkeypatch.setattr(engine_slam, "BufferingSet", full_once)
+    slam = make_slam(tiny_networks, window__stride=2)
+    push_images(slam, range(8))
+    with pytest.raises(torch.OutOfMemoryError):
+        push_images(slam, range(8, 9))
+    assert [len(updates) for updates in push_images(slam, range(9, 12))] == [10, 1, 1]
+    assert slam.status().state is State.TRACKING
 
 
 def test_one_image_alone_is_answered_with_a_clear_state(tiny_networks: Networks) -> None:

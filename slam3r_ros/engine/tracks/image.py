@@ -66,9 +66,8 @@ class Image:
         """Pixels."""
         return self.grey.shape[1]
 
-    def with_focal(self, focal: float) -> Image:
-        """The same image with another focal length, pixels."""
-        matrix = self.matrix * [[focal / self.matrix[0, 0], 1, 1], [1, focal / self.matrix[1, 1], 1], [1, 1, 1]]
+    def with_matrix(self, matrix: Array) -> Image:
+        """The same image with other intrinsics (3, 3)."""
         other = Image(self.grey, matrix)
         if "features" in self.__dict__:
             other.__dict__["features"] = self.features

@@ -98,6 +98,12 @@ class TrackPoses:
         if self._own_log_scale is not None:
             self._own_log_scale += float(np.log(moved.scale))
 
+    def know_camera(self, matrix: Array) -> None:
+        """The intrinsics (3, 3), guessed so far, are known from now on: the window is as they would have shown it."""
+        self._afresh = None  # of the window as it was
+        if len(self._window):
+            self._window.change_camera(matrix)
+
     def locate(self, view: View, relocate: Relocate | None = None) -> Located | None:
         """The next frame's pose; None where the tracks say nothing of it, as at their beginning: L2W's pose holds.
 
@@ -340,10 +346,11 @@ class TrackPoses:
 
     def _calibrate(self) -> None:
         """Look for a better focal length, and see the whole window with it."""
-        focal = self._search.observe(*self._problem(), float(self._window.newest.image.matrix[0, 0]))
+        matrix = self._window.newest.image.matrix
+        focal = self._search.observe(*self._problem(), float(matrix[0, 0]))
         if focal is None:
             return
-        self._window.change_focal(focal)
+        self._window.change_camera(matrix * [[focal / matrix[0, 0], 1, 1], [1, focal / matrix[1, 1], 1], [1, 1, 1]])
         problem, start = self._problem()
         self._window.take(adjust(replace(problem, fixed=1), start, FIRST_ADJUST_STEPS))
 

@@ -63,6 +63,7 @@ class TrackStage:
         self._poses = TrackPoses()
         self._loops = LoopClosing(loops.most_places) if loops.close else None
         self._focal: float | None = None  # over the image's width
+        self._is_guessed = False  # that of the tracks' window
         self._suffice = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="points")
         self._moving: _Moving | None = None
@@ -75,6 +76,7 @@ class TrackStage:
         """
         if not self._suffice or (matrix := self._matrix(frame)) is None or frame.grey is None:
             return None
+        self._know(frame, matrix)
         located = self._poses.advance(Image(frame.grey, matrix))
         return None if located is None else Advanced(_pose_of(located, frame.image.shape[1]), located.is_keyframe)
 
@@ -97,7 +99,7 @@ class TrackStage:
         self._focal = located.focal_px / located.width
         if view is not None and view.has_own_depths:
             self._log_scales.append(float(np.log(located.scale)))
-        refined = _posed(keyframe, located)
+        refined = _posed(keyframe, located, self.focal_px(keyframe.local.frame))
         self._moving = _Moving(refined, located, self._executor.submit(_moved, keyframe, refined, located))
         return refined
 
@@ -155,6 +157,7 @@ class TrackStage:
         matrix = self._matrix(frame)
         if frame.grey is None or matrix is None:
             return None
+        self._know(frame, matrix)
         counts = pose is not None and keyframe.state is State.TRACKING
         T_world_camera = pose.T_world_camera if pose is not None and counts else None
         scale = np.nan if pose is None else pose.scale
@@ -183,6 +186,13 @@ class TrackStage:
             has_own_depths=bool(is_own),
             is_calibrated=self._is_calibrated(frame),
         )
+
+    def _know(self, frame: EncodedFrame, matrix: Array) -> None:
+        """Tell the tracks when camera_info comes for the first time: it is often a few images late."""
+        is_calibrated = self._is_calibrated(frame)
+        if is_calibrated and self._is_guessed:
+            self._poses.know_camera(matrix)
+        self._is_guessed = not is_calibrated
 
     def _matrix(self, frame: EncodedFrame) -> Array | None:
         """(3, 3) intrinsics of the grey image, those that poses are computed with; None while they are not known."""
@@ -231,14 +241,16 @@ def _pose_of(located: Located, width: int) -> PoseEstimate:
     )
 
 
-def _posed(keyframe: Keyframe, located: Located) -> Keyframe:
-    """The frame, tracked, where its tracks have it. How well L2W's points fit its own pose stays the measure of the new
-    one: the tracks fit theirs several times better than it fits the truth."""
+def _posed(keyframe: Keyframe, located: Located, focal_px: float | None) -> Keyframe:
+    """The frame, tracked, where its tracks have it, with the focal length that they have found, if they look for one.
+    How well L2W's points fit its own pose stays the measure of the new one: the tracks fit theirs several times better
+    than it fits the truth."""
     before = keyframe.pose
     if before is None or keyframe.state is State.LOST:
         pose = _pose_of(located, keyframe.on_host.confidence.shape[1])
     else:
-        pose = replace(before, T_world_camera=located.T_world_camera, scale=before.scale * located.growth)
+        T, scale = located.T_world_camera, before.scale * located.growth
+        pose = replace(before, T_world_camera=T, scale=scale, focal_px=focal_px or before.focal_px)
     return replace(keyframe, pose=pose, state=State.TRACKING)
 
 

@@ -162,12 +162,14 @@ class TrackWindow:
         ]
         self._log_depths = estimate.log_depths
 
-    def change_focal(self, focal: float) -> None:
-        """See all that was seen with another focal length, pixels. Points keep their depths, keyframes their poses."""
-        factor = float(self.newest.image.matrix[0, 0]) / focal
-        self._slopes, self._rays = self._slopes * factor, self._rays * [factor, factor, 1]
+    def change_camera(self, matrix: Array) -> None:
+        """See all that was seen with other intrinsics (3, 3). Points keep their depths, keyframes their poses."""
+        before, focal = self.newest.image.matrix, matrix[[0, 1], [0, 1]]
+        factor, shift = before[[0, 1], [0, 1]] / focal, (before[:2, 2] - matrix[:2, 2]) / focal
+        self._slopes = self._slopes * factor + shift
+        self._rays = self._rays * [*factor, 1] + [*shift, 0]
         self._keyframes = [
-            replace(keyframe, slopes=keyframe.slopes * factor, image=keyframe.image.with_focal(focal))
+            replace(keyframe, slopes=keyframe.slopes * factor + shift, image=keyframe.image.with_matrix(matrix))
             for keyframe in self._keyframes
         ]
 

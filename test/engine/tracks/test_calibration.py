@@ -172,19 +172,16 @@ def test_a_window_of_few_keyframes_is_not_asked(monkeypatch: pytest.MonkeyPatch)
     assert search.asked == 0
 
 
-def test_the_same_image_with_another_focal_length() -> None:
-    before = Image(image(pose(0)), MATRIX)
-    assert "features" not in before.with_focal(250.0).__dict__  # described only if that has been done
+def test_the_same_image_with_other_intrinsics() -> None:
+    before, matrix = Image(image(pose(0)), MATRIX), np.array([[250, 0, 110.0], [0, 240, 113.0], [0, 0, 1]])
+    assert "features" not in before.with_matrix(matrix).__dict__  # described only if that has been done
     features = before.features
-    after = before.with_focal(250.0)
-    assert after.features is features and after.grey is before.grey
-    np.testing.assert_allclose(after.matrix, [[250, 0, MATRIX[0, 2]], [0, 250, MATRIX[1, 2]], [0, 0, 1]])
-    pixels = np.array([[10.0, 20.0], [200.0, 111.5]])
-    np.testing.assert_allclose(after.slopes(pixels) * 250, before.slopes(pixels) * MATRIX[0, 0])
-    assert before.matrix[0, 0] == MATRIX[0, 0]
+    after = before.with_matrix(matrix)
+    assert after.features is features and after.grey is before.grey and after.matrix is matrix
+    assert before.matrix is MATRIX
 
 
-def test_a_window_sees_all_with_another_focal_length() -> None:
+def test_a_window_sees_all_with_other_intrinsics() -> None:
     window, random = TrackWindow(), np.random.default_rng(0)
     here = Image(np.zeros((24, 24), np.uint8), MATRIX)
     pixels = random.uniform(0, SIDE, (3, 30, 2))
@@ -199,16 +196,19 @@ def test_a_window_sees_all_with_another_focal_length() -> None:
         window.add(sighting, slopes[followed:], z[followed:], z[followed:])
     before, estimate = window.problem(1e-3)
     rays = before.rays.copy()
-    window.change_focal(FOCAL_PX * 1.25)
+    matrix = MATRIX * [[1.25, 1, 1], [1, 1.2, 1], [1, 1, 1]] + [[0, 0, 7.0], [0, 0, -5.0], [0, 0, 0]]
+    window.change_camera(matrix)
     after, same = window.problem(1e-3)
-    other = here.with_focal(FOCAL_PX * 1.25)
+    other = here.with_matrix(matrix)
     seen = pixels[after.observations.keyframe, after.observations.point]
     np.testing.assert_allclose(after.observations.slopes, other.slopes(seen))
-    np.testing.assert_allclose(after.rays, rays / [1.25, 1.25, 1])
+    anchored = rays[:, :2] * [MATRIX[0, 0], MATRIX[1, 1]] + MATRIX[:2, 2]
+    np.testing.assert_allclose(after.rays[:, :2], other.slopes(anchored))
+    assert (after.rays[:, 2] == 1).all()
     assert np.array_equal(same.log_depths, estimate.log_depths)
     assert np.array_equal(same.T_camera_world, estimate.T_camera_world)
     for number in range(3):
-        assert window[number].image.matrix[0, 0] == pytest.approx(FOCAL_PX * 1.25)
+        assert window[number].image.matrix is matrix
         expected = other.slopes(pixels[number])[: len(window[number].slopes)]
         np.testing.assert_allclose(window[number].slopes, expected)
     kept = after.anchors.copy(), after.rays.copy(), same.log_depths.copy()
@@ -216,7 +216,7 @@ def test_a_window_sees_all_with_another_focal_length() -> None:
     for one, other in zip(kept, (after.anchors, after.rays, same.log_depths), strict=True):
         assert np.array_equal(one, other)  # what is asked beside does not see later changes
     window._anchors[:], window._rays[:], window._log_depths[:] = kept
-    window.change_focal(FOCAL_PX)  # and back
+    window.change_camera(MATRIX)  # and back
     np.testing.assert_allclose(window.problem(1e-3)[0].observations.slopes, before.observations.slopes)
 
 

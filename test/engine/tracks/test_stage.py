@@ -275,13 +275,49 @@ def test_without_an_image_for_the_tracks_nothing_changes() -> None:
     assert refined(stage, bare) is bare
 
 
+def largest_error(results: list[Keyframe], first: int) -> float:
+    """Of positions from the first of these on, after alignment by their mean, metres."""
+    positions = np.array([r.pose.T_world_camera[:3, 3] for r in results if r.pose is not None])[first:]
+    true = np.array([pose(number)[:3, 3] for number in range(len(results))])[first:]
+    errors = (positions - positions.mean(axis=0)) - (true - true.mean(axis=0))
+    return float(np.linalg.norm(errors, axis=1).max())
+
+
 def test_the_focal_length_is_that_of_the_pose_where_the_camera_is_not_used() -> None:
     stage = TrackStage(PoseSettings(use_camera_info=False), LoopSettings())
-    results = [refined(stage, keyframe(number, misplaced(number))) for number in range(12)]
-    positions = np.array([r.pose.T_world_camera[:3, 3] for r in results if r.pose is not None])[1:]
-    true = np.array([pose(number)[:3, 3] for number in range(12)])[1:]
-    errors = (positions - positions.mean(axis=0)) - (true - true.mean(axis=0))
-    assert np.linalg.norm(errors, axis=1).max() < 0.05
+    assert largest_error([refined(stage, keyframe(number, misplaced(number))) for number in range(12)], 1) < 0.05
+
+
+def uncalibrated(original: Keyframe, focal_px: float) -> Keyframe:
+    """The frame without camera_info, its pose with some focal length."""
+    assert original.pose is not None
+    local = replace(original.local, frame=replace(original.local.frame, camera=None))
+    return replace(original, local=local, pose=replace(original.pose, focal_px=focal_px))
+
+
+@pytest.mark.parametrize("wrong", [1.3, 0.75])
+@pytest.mark.parametrize("late", [1, 4])
+def test_camera_info_that_comes_some_images_late_counts_for_those_before_too(late: int, wrong: float) -> None:
+    stage, results = TrackStage(PoseSettings(), LoopSettings()), []
+    for number in range(30):
+        frame = keyframe(number, misplaced(number))
+        results.append(refined(stage, uncalibrated(frame, wrong * CAMERA.fx) if number < late else frame))
+    assert largest_error(results, 10) < 0.01
+
+
+def test_a_keyframe_tells_the_focal_length_that_its_points_were_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[float | None] = [None, None, 0.8 * 2 * CAMERA.fx, None]  # of the image, twice as wide as the crop
+    answers = iter(found)
+    monkeypatch.setattr(engine_poses.FocalSearch, "observe", lambda *_: next(answers, None))
+    stage, told = TrackStage(PoseSettings(), LoopSettings()), []
+    for number in range(30):
+        frame = keyframe(number, misplaced(number))
+        used = stage.focal_px(uncalibrated(frame, CAMERA.fx).local.frame) or CAMERA.fx
+        result = refined(stage, uncalibrated(frame, used))
+        assert result.pose is not None
+        told.append((result.pose.focal_px, stage.focal_px(uncalibrated(frame, used).local.frame)))
+    assert told[0][0] == pytest.approx(CAMERA.fx) and told[-1][0] == pytest.approx(0.8 * CAMERA.fx)
+    assert all(focal == pytest.approx(in_use) for focal, in_use in told[1:])
 
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (5, 4), (2, 2), (33, 500), (1080, 1920)])
