@@ -21,6 +21,11 @@ class Looping:
         """Begin."""
         self._thread.start()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the thread is to end: a call that does many things does no further one."""
+        return self._stop.is_set()
+
     def stop(self, time_limit_s: float) -> bool:
         """End after the call that runs; False if that took longer than the limit, and the thread goes on."""
         self._stop.set()

@@ -116,10 +116,14 @@ class Mapping:
 
     def flush(self) -> None:
         """The stream ended or pauses: answer the frames that wait for later ones."""
-        if not self._flushed:
-            self._flushed = True
+        if self._flushed:
+            return
+        self._flushed = True
+        try:
             self._slam.flush()
-            self._publish_whole()
+        except _FAILURES as error:
+            self._notices.error("engine", f"the last frames are lost: {type(error).__name__}: {error}")
+        self._publish_whole()
 
     def reset(self, reason: str) -> None:
         """Forget the map and start again with the next image."""
@@ -131,8 +135,12 @@ class Mapping:
         self._tell_state()
 
     def save(self, path: str) -> SavedMap:
-        """Write map and trajectory; raises OutputError when they cannot be written."""
+        """Write map and trajectory, of all frames taken; raises OutputError when they cannot be written."""
         self.flush()
+        return self.save_as_it_is(path)
+
+    def save_as_it_is(self, path: str) -> SavedMap:
+        """The same without the frames that wait for later ones, and without the engine."""
         return save_map(self._slam, path, self._outputs.scale.metres_per_unit)
 
     def set_scale(self, metres_per_unit: float) -> None:

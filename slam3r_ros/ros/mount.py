@@ -11,7 +11,7 @@ from rclpy.time import Time
 
 from slam3r_ros.engine.geometry import rigid, rotation_from_quat_xyzw
 from slam3r_ros.ros.notices import Notices
-from slam3r_ros.ros.stand_ins import Buffer, TransformException, TransformListener
+from slam3r_ros.ros.stand_ins import HAS_TF2_ROS, Buffer, TransformException, TransformListener
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +46,13 @@ class Mount:
         if T_camera_base is None:
             return None
         return BasePose(self._base_frame, T_map_camera @ T_camera_base, T_camera_base)
+
+    def forget(self) -> None:
+        """Time may have jumped back: tf2 would keep transforms that lie in the future now, and refuse those that come.
+        Static ones stay.
+        """
+        if HAS_TF2_ROS:
+            self._buffer.clear()
 
     def destroy(self) -> None:
         """Stop listening."""

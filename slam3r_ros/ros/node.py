@@ -29,6 +29,7 @@ from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.weights import WeightsError
 from slam3r_ros.ros import diagnostics
+from slam3r_ros.ros.mapping import PublishingError
 from slam3r_ros.ros.notices import Notices
 from slam3r_ros.ros.outputs import LATCHED
 from slam3r_ros.ros.parameters import declare_parameters
@@ -39,6 +40,8 @@ from slam3r_ros.srv import SaveMap, SetScale
 Result = TypeVar("Result")
 _DIAGNOSTICS_PERIOD_S = 1.0
 _NOT_ACTIVE = "the node is not configured; configure and activate it first"
+_REQUEST_FAILURES = (OSError, RuntimeError, ValueError)
+"""What the worker answers a request with that it cannot fulfil."""
 
 
 Transition = Callable[["SlamNode", LifecycleState], TransitionCallbackReturn]
@@ -103,8 +106,7 @@ class SlamNode(LifecycleNode):
     def finish(self) -> None:
         """Stop, save the map if asked to, and give everything back."""
         if self._session is not None:
-            self._stop_session()
-            self._close_session()
+            self._end_session()
         self._jumps.unregister()
 
     # ---- lifecycle -----------------------------------------------------------------------------------------------
@@ -128,7 +130,13 @@ class SlamNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen to the camera."""
         assert self._session is not None
-        self._session.activate()
+        try:
+            self._session.activate()
+        except WorkerStuckError as error:
+            self.problem = f"not activated: {error}"
+            self.get_logger().error(self.problem)
+            return TransitionCallbackReturn.FAILURE
+        self.problem = ""
         self._active = True
         self._publish_status()
         return super().on_activate(state)
@@ -149,8 +157,7 @@ class SlamNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End for good."""
         if self._session is not None:
-            self._stop_session()
-            self._close_session()
+            self._end_session()
         return super().on_shutdown(state)
 
     # ---- services ------------------------------------------------------------------------------------------------
@@ -159,7 +166,12 @@ class SlamNode(LifecycleNode):
         if self._session is None:
             response.message = _NOT_ACTIVE
             return response
-        await self._wait_for(self._session.reset("reset by ~/reset"))
+        try:
+            await self._wait_for(self._session.reset("reset by ~/reset"))
+        except _REQUEST_FAILURES as error:
+            response.message = f"not reset: {error}"
+            self.notices.error("reset", response.message)
+            return response
         self._publish_status()
         response.success, response.message = True, "the map is empty; starting again with the next image"
         return response
@@ -179,7 +191,7 @@ class SlamNode(LifecycleNode):
             return response
         try:
             saved = await self._wait_for(self._session.save(request.path))
-        except (OSError, RuntimeError, ValueError) as error:
+        except _REQUEST_FAILURES as error:
             response.message = f"map not saved: {error}"
             self.notices.error("save", response.message)
             return response
@@ -197,6 +209,10 @@ class SlamNode(LifecycleNode):
             response.message = await self._wait_for(self._session.set_scale(request.metres_per_unit))
         except SettingError as error:
             response.message = f"metres_per_unit refused: {error}"
+            return response
+        except _REQUEST_FAILURES as error:
+            response.message = f"scale not set: {error}"
+            self.notices.error("scale", response.message)
             return response
         response.success = True
         self._publish_status()
@@ -219,7 +235,8 @@ class SlamNode(LifecycleNode):
         now_ns = self.get_clock().now().nanoseconds
         session = self._session
         if session is not None and session.failure is not None:
-            self.problem = f"mapping stopped by an error: {session.failure!r}; deactivate and activate the node"
+            remedy = "clean up and configure" if session.publishing_failed else "deactivate and activate"
+            self.problem = f"mapping stopped by an error: {session.failure!r}; {remedy} the node"
             self.notices.error("worker", self.problem)
         if session is None or not self._active or self.problem:
             message = diagnostics.not_running(now_ns, self.get_fully_qualified_name()[1:], self.problem)
@@ -239,6 +256,15 @@ class SlamNode(LifecycleNode):
             self._session.deactivate()
         except WorkerStuckError as error:
             self.notices.error("worker", str(error))
+        except PublishingError as error:
+            self.notices.error("worker", f"the last frames are mapped and not published: {error}")
+
+    def _end_session(self) -> None:
+        """Whatever happens to the last frames, the map is saved."""
+        try:
+            self._stop_session()
+        finally:
+            self._close_session()
 
     def _close_session(self) -> None:
         assert self._session is not None

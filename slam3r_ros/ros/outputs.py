@@ -146,9 +146,10 @@ class Outputs:
             self._put_cloud(update)
         if len(update.added):
             self._map_due.mark()
-        self._facts.append(
-            _facts_of(update, frame, camera_frame, cloud_is_wanted, self._settings.slam.pose.use_camera_info)
-        )
+        if update.points_world.size:  # a frame without points never becomes a keyframe
+            self._facts.append(
+                _facts_of(update, frame, camera_frame, cloud_is_wanted, self._settings.slam.pose.use_camera_info)
+            )
         for record in update.new_keyframes:
             self._publish_keyframe(record)
 
@@ -164,6 +165,7 @@ class Outputs:
     def restart(self, slam: Slam) -> None:
         """The map was reset: whoever kept the old one gets the new, empty one."""
         self._forget()
+        self._mount.forget()
         self._cloud_lane.clear()
         self._depth.clear()
         if self.scale.forget():

@@ -43,11 +43,13 @@ class Preparer:
         self._encode_ahead = encode_ahead
         self._takes_s = 0.0
         self._busy = threading.Lock()  # while an image is in work
+        self._thread: Looping | None = None
         self.clock = StageClock()
 
     def thread(self) -> Looping:
         """A thread that does this."""
-        return Looping("slam3r_preparer", self.once, self._images.nudge)
+        self._thread = Looping("slam3r_preparer", self.once, self._images.nudge)
+        return self._thread
 
     def once(self) -> None:
         """Prepare what has come, once the engine is about to need it.
@@ -57,6 +59,9 @@ class Preparer:
         if not self._images.wait(_IDLE_S) or not self._demand.wait(AHEAD * self._takes_s, _IDLE_S):
             return
         for arrival in self._images.take(0.0):
+            if self._thread is not None and self._thread.is_stopping:
+                self._counters.add_dropped(1)
+                continue
             with self._busy:
                 began = time.monotonic()
                 with self.clock.stage("decode"):

@@ -36,7 +36,7 @@ from slam3r_ros.ros.settings import NodeSettings
 from slam3r_ros.ros.stamps import StampGate
 from slam3r_ros.ros.status import StatusValues, status_message
 from slam3r_ros.ros.which_weights import tell_which_weights
-from slam3r_ros.ros.worker import Worker
+from slam3r_ros.ros.worker import Request, Worker
 
 Result = TypeVar("Result")
 STOP_LIMIT_S = 10.0
@@ -85,6 +85,8 @@ class Session:
         self._input: ImageInput | None = None
         self._preparing: Looping | None = None
         self._worker: Worker | None = None
+        self._stuck: list[Looping | Worker] = []
+        """Threads that were told to end and have not."""
         self._paused = False
         self._active_since = time.monotonic()
         self._told_drops = self._told_rejected = 0
@@ -92,7 +94,9 @@ class Session:
     # ---- lifecycle ---------------------------------------------------------------------------------------------
 
     def activate(self) -> None:
-        """Listen to the camera and map."""
+        """Listen to the camera and map. Raises WorkerStuckError while a thread of before has not ended."""
+        if not self._is_unstuck(0.0):
+            raise WorkerStuckError("the worker still has an image from before the node was deactivated")
         self._images.clear()
         self._ready.clear()
         self._preparing = self._preparer.thread()
@@ -112,7 +116,9 @@ class Session:
         self._preparing.start()
 
     def deactivate(self) -> None:
-        """Stop taking images and answer those taken; the map stays. Raises WorkerStuckError."""
+        """Stop taking images and answer those taken; the map stays. Raises WorkerStuckError, and what the engine or a
+        publisher does.
+        """
         if self._input is not None:
             self._input.destroy()
             self._input = None
@@ -120,15 +126,16 @@ class Session:
         worker, self._worker = self._worker, None
         if worker is None or preparing is None:
             return
-        stopped = preparing.stop(STOP_LIMIT_S) and worker.stop(STOP_LIMIT_S)
-        if not stopped:
+        self._stuck += [thread for thread in (preparing, worker) if not thread.stop(STOP_LIMIT_S)]
+        if self._stuck:
             raise WorkerStuckError(f"the worker did not finish its image within {STOP_LIMIT_S:.0f} s")
         self._mapping.flush()
 
     def close(self) -> None:
-        """Save the map if asked to, and give publishers and memory back."""
+        """Save the map if asked to, and give publishers and memory back; a thread that is stuck gets a last chance."""
+        is_unstuck = self._is_unstuck(STOP_LIMIT_S)
         if self._settings.save_on_exit:
-            self._save_on_exit()
+            self._save_on_exit(self._mapping.save if is_unstuck else self._mapping.save_as_it_is)
         self._outputs.destroy()
         del self._mapping, self._preparer
         gc.collect()
@@ -210,30 +217,40 @@ class Session:
         threads = (self._worker, self._preparing, self._outputs)
         return next((t.failure for t in threads if t is not None and t.failure is not None), None)
 
+    @property
+    def publishing_failed(self) -> bool:
+        """Whether it was the thread that publishes, which is made anew with the session only."""
+        return self._outputs.failure is not None
+
     # ---- how -----------------------------------------------------------------------------------------------------
+
+    def _is_unstuck(self, time_limit_s: float) -> bool:
+        """Whether all threads have ended, or do within the time, each."""
+        self._stuck = [thread for thread in self._stuck if not thread.stop(time_limit_s)]
+        return not self._stuck
 
     def _in_worker(self, action: Callable[[], Result]) -> Future[Result]:
         """Run an action where the engine is used: in the worker if there is one, here if not."""
         if self._worker is not None and self._worker.failure is None:
             return self._worker.ask(action)
-        future: Future[Result] = Future()
-        try:
-            future.set_result(action())
-        except (OSError, RuntimeError, ValueError) as error:
-            future.set_exception(error)
-        return future
+        request = Request(action)
+        if self._is_unstuck(0.0):
+            request.answer()
+        else:
+            request.refuse(WorkerStuckError("the worker has not finished its image"))
+        return request.future
 
     def _reset(self, reason: str) -> None:
         self._preparer.start_anew()
         self._mapping.reset(reason)
 
-    def _save_on_exit(self) -> None:
+    def _save_on_exit(self, save: Callable[[str], SavedMap]) -> None:
         map_path, _ = map_files(self._settings.save_on_exit)
         if map_path.exists() and not self._mapping.status().map_points:
             self._notices.info(f"nothing is mapped: '{map_path}' stays as it is")
             return
         try:
-            saved = self._mapping.save(self._settings.save_on_exit)
+            saved = save(self._settings.save_on_exit)
         except OutputError as error:
             self._notices.error("save", f"map not saved: {error}")
             return

@@ -10,6 +10,7 @@ The only file of its kind. Stand-ins have the real ones' names and signatures, a
 from __future__ import annotations
 
 import array
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,7 +137,8 @@ if TYPE_CHECKING or not HAS_TF2_ROS:
 
         def _take(self, message: TFMessage) -> None:
             for transform in message.transforms:
-                self._buffer.set_transform(transform, "")
+                with suppress(ValueError):  # a quaternion that is none: tf2 ignores such a transform too
+                    self._buffer.set_transform(transform, "")
 
 
 if TYPE_CHECKING or not HAS_SENSOR_MSGS_PY:

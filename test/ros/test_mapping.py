@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from outputs_harness import FRAME_VALUE, Scene, moved, update
 from ros_harness import FRAME
 
 from slam3r_ros.engine.types import MapUpdate, SlamStatus
+from slam3r_ros.ros import mapping as mapping_module
 from slam3r_ros.ros.counters import Counters
 from slam3r_ros.ros.frames import ReadyFrame
 from slam3r_ros.ros.mapping import Mapping, MappingEvents, PublishingError
@@ -81,4 +83,23 @@ def test_a_keyframe_whose_points_are_lost_is_told_and_the_next_image_mapped(scen
     assert not mapping.is_unsettled and "points are lost: error: OpenCV" in scene.notices.newest.text
     mapping.process([ReadyFrame(FRAME_VALUE, 1, FRAME, 0)])
     assert counters.rejected == 0 and mapping.newest_stamp_ns == FRAME_VALUE.stamp_ns
+    outputs.destroy()
+
+
+def test_an_engine_that_fails_at_the_end_of_the_stream_does_not_keep_the_map_from_being_saved(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs, saved = scene.outputs(), []
+    engine: Any = Engine(lambda: None)
+
+    def flush() -> None:
+        raise RuntimeError("CUDA error")
+
+    engine.flush = flush
+    monkeypatch.setattr(mapping_module, "save_map", lambda *arguments: saved.append(arguments))
+    mapping = Mapping(engine, outputs, scene.notices, MappingEvents(lambda: 0, lambda: None), Counters())
+    mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
+    mapping.save("map.ply")
+    assert [path for _, path, _ in saved] == ["map.ply"]
+    assert "the last frames are lost: RuntimeError: CUDA error" in scene.notices.newest.text
     outputs.destroy()

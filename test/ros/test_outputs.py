@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from outputs_harness import FRAME_VALUE, Scene, matrix, moved, update
 from ros_harness import FIRST_NS, FRAME, wait_until
+from slam3r_ros.msg import Keyframe
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.engine.geometry import rigid
-from slam3r_ros.engine.types import MapPoints
+from slam3r_ros.engine.types import KeyframeRecord, MapPoints
 
 MOUNT_X = 0.25
 
@@ -81,6 +85,39 @@ def test_points_have_the_axes_of_ros_their_colour_and_confidence(scene: Scene) -
     assert rows["xyz"].tolist() == [[3, -1, -2], [6, 4, -5]]
     assert rows["rgb"].tolist() == [0xFF0001, 0x028003]
     assert rows["confidence"].tolist() == [7.5, 8.5]
+
+
+def test_a_transform_that_is_none_is_ignored(scene: Scene) -> None:
+    outputs = scene.outputs(base_frame="base_link")
+    broken = TransformStamped(header=Header(frame_id="base_link"), child_frame_id=FRAME)
+    broken.transform.rotation.w = 0.0
+    scene.camera.static_tf.publish(TFMessage(transforms=[broken]))
+    scene.camera.publish_mount("base_link", FRAME, 0.5)
+
+    def is_known() -> bool:
+        outputs.publish(update(moved()), FRAME_VALUE, FRAME)
+        return len(scene.transforms) > 0
+
+    wait_until(is_known, "the mount")
+    assert scene.transforms[-1].child_frame_id == "base_link"
+    outputs.destroy()
+
+
+def test_a_keyframe_is_told_however_long_the_camera_rests_before_it_enters(scene: Scene) -> None:
+    outputs = scene.outputs()
+    told: list[Keyframe] = scene.camera.listen(Keyframe, "/slam3r/keyframe")
+    wait_until(lambda: outputs._keyframe.get_subscription_count() > 0, "the listener hears keyframes")
+    outputs.publish(update(moved(), index=7), FRAME_VALUE, FRAME)
+    empty = np.zeros((0, 0, 3), np.float32)
+    for index in range(8, 8 + 300):
+        stamp_ns = FIRST_NS + index
+        outputs.publish(update(moved(), stamp_ns=stamp_ns, index=index, points_world=empty), FRAME_VALUE, FRAME)
+    pose = update(moved()).pose
+    record = KeyframeRecord(0, 7, FIRST_NS, pose, 2.0)
+    outputs.publish(update(moved(), index=308, new_keyframes=(record,)), FRAME_VALUE, FRAME)
+    wait_until(lambda: len(told) == 1, "the keyframe")
+    assert (told[0].frame_index, told[0].camera_frame) == (7, FRAME)
+    outputs.destroy()
 
 
 def test_tf_of_a_base_frame_goes_through_its_mount(scene: Scene) -> None:
