@@ -78,8 +78,9 @@ class FrameMaker:
             self._not_counted += 1
             return None
         self._epoch += judgement.verdict is Verdict.RESET_AND_USE
-        self._note_size(image.shape[1], image.shape[0])
-        frame = Frame(judgement.stamp_ns, image, self._cameras.camera_for(image.shape[1], image.shape[0]))
+        camera = self._cameras.camera_for(image.shape[1], image.shape[0])
+        self._note_size(image.shape[1], image.shape[0], is_calibrated=camera is not None)
+        frame = Frame(judgement.stamp_ns, image, camera)
         return ReadyFrame(
             frame=self._prepare(frame),
             number=arrival.number - self._not_counted,
@@ -91,12 +92,17 @@ class FrameMaker:
         """Accept any stamp next."""
         self._stamps.forget()
 
-    def _note_size(self, width: int, height: int) -> None:
+    def _note_size(self, width: int, height: int, *, is_calibrated: bool) -> None:
         if self._size is not None and self._size != (width, height):
             old_width, old_height = self._size
+            has_other_shape = old_width * height != width * old_height
+            advice = (
+                "; the focal length found so far may not hold: ~/reset looks for it anew, camera_info would tell it"
+            )
             self._notices.warn(
                 "size change",
-                f"the images' size changed from {old_width} x {old_height} to {width} x {height}: going on with it",
+                f"the images' size changed from {old_width} x {old_height} to {width} x {height}: going on with it"
+                f"{advice if has_other_shape and not is_calibrated else ''}",
             )
         self._size = (width, height)
 

@@ -116,7 +116,7 @@ class Session:
         self._preparing.start()
 
     def deactivate(self) -> None:
-        """Stop taking images and answer those taken; the map stays. Raises WorkerStuckError, and what the engine or a
+        """Stop taking images and answer those in work; the map stays. Raises WorkerStuckError, and what the engine or a
         publisher does.
         """
         if self._input is not None:

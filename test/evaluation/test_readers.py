@@ -143,6 +143,16 @@ def test_poses_that_are_none(tmp_path: Path) -> None:
     ]
 
 
+def test_a_rotation_that_is_not_quite_one_becomes_the_nearest(tmp_path: Path) -> None:
+    folder = write_seven_scenes(tmp_path, 2)
+    inexact = pose(1)
+    inexact[:3, :3] *= 0.9998
+    (folder / "frame-000001.pose.txt").write_text(" ".join(map(repr, inexact.ravel().tolist())))
+    first, second = open_sequence(folder).frames
+    assert first.T_world_camera == pytest.approx(pose(0))
+    assert second.T_world_camera == pytest.approx(pose(1), abs=1e-12)
+
+
 def test_unequal_sizes(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, 3)
     cv2.imwrite(str(folder / "rgb" / "000001.png"), textured_image(1, 96, 128)[:, :, ::-1])

@@ -157,7 +157,17 @@ def test_unusual_image_in_mid_stream_is_taken_and_the_map_is_kept(mapped: Mapped
 def test_change_of_size_is_told(mapped: Mapped) -> None:
     mapped.send(mapped.good())
     mapped.send(of_size(60, 80)(mapped.good()))
-    assert "size changed from 64 x 48 to 80 x 60" in mapped.bench.notice
+    assert mapped.bench.notice.endswith("size changed from 64 x 48 to 80 x 60: going on with it")
+
+
+def test_change_of_shape_tells_what_becomes_of_the_focal_length(context: Context, weights: Path) -> None:
+    with running_node(context, weights, image_queue=20) as bench:
+        bench.wait_for_connection()
+        bench.camera.images.publish(image_message(textured_image(0), FIRST_NS))
+        bench.camera.images.publish(of_size(48, 86)(image_message(textured_image(1), FIRST_NS + PERIOD_NS)))
+        bench.wait_for_handled(2)
+        assert "from 64 x 48 to 86 x 48" in bench.notice
+        assert "the focal length found so far may not hold: ~/reset" in bench.notice
 
 
 def test_the_same_image_for_ever_is_taken(mapped: Mapped) -> None:

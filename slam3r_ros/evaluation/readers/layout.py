@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.camera import Camera
+from slam3r_ros.engine.tracks.resection import orthonormal
 from slam3r_ros.evaluation.sequence import DepthFormat, ImageSequence, SequenceFrame
 from slam3r_ros.io.sources.base import rate_of, stamp_at
 
 Pose = NDArray[np.float64]
 ROTATION_TOLERANCE = 1e-2
 """Largest element of R R^T - 1 of a matrix that counts as a pose."""
+EXACT = 1e-9
+"""The same of one that is taken as it is."""
 
 
 class Layout(ABC):
@@ -105,12 +108,16 @@ def nearest_in_time(wanted_ns: Sequence[int], stamps_ns: Sequence[int], largest_
 
 
 def _checked(pose: Pose | None) -> Pose | None:
-    """The pose, None where it is none."""
+    """The pose, None where it is none. A rotation that has become inexact, as those of 7-Scenes have, which shrink
+    lengths by up to 2e-4, becomes the nearest exact one.
+    """
     if pose is None or pose.shape != (4, 4) or not np.isfinite(pose).all():
         return None
     rotation = pose[:3, :3]
-    is_rotation = np.abs(rotation @ rotation.T - np.eye(3)).max() < ROTATION_TOLERANCE and np.linalg.det(rotation) > 0
-    return pose if is_rotation else None
+    wrong = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if wrong >= ROTATION_TOLERANCE or np.linalg.det(rotation) <= 0:
+        return None
+    return pose if wrong < EXACT else orthonormal(pose)
 
 
 def _missing(what: str, present: Sequence[bool]) -> list[str]:
