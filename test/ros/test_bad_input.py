@@ -205,6 +205,7 @@ BAD_CAMERAS = {
 @pytest.mark.parametrize("name", BAD_CAMERAS)
 def test_camera_info_that_cannot_be_used_is_ignored_by_name(mapped: Mapped, name: str) -> None:
     change, reason = BAD_CAMERAS[name]
+    mapped.send(mapped.good())  # of the size that images have here
     before = mapped.bench.status
     session = mapped.bench.node._session
     assert session is not None
