@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from slam3r_ros.ros.outputs import LATCHED
 from slam3r_ros.ros.parameters import declare_parameters
 from slam3r_ros.ros.session import Session, WorkerStuckError
 from slam3r_ros.ros.stopping import stop_on_signals
+from slam3r_ros.ros.transport import use_transport
 from slam3r_ros.srv import SaveMap, SetScale
 
 Result = TypeVar("Result")
@@ -294,6 +296,7 @@ def make_executor(context: Context | None = None) -> Executor:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; 0 if it ended as asked."""
+    advice = use_transport(os.environ)
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # how rclpy tells of arguments or a parameter file it cannot read
@@ -301,6 +304,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     with stop_on_signals() as stop:
         node = SlamNode()
+        if advice:
+            node.get_logger().warning(advice)
         executor = make_executor()
         executor.add_node(node)
         try:

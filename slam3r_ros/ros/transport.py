@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 SOCKET_BYTES = 4 * 2**20
@@ -63,6 +63,20 @@ def socket_limit() -> int:
 def installed_profiles() -> Path:
     """The folder of this package's config/, where it is installed; raises PackageNotFoundError where it is not."""
     return Path(get_package_share_directory("slam3r_ros")) / "config"
+
+
+def use_transport(environment: MutableMapping[str, str]) -> str:
+    """Set what `choose_transport` says for a process that takes images, before it begins with ROS; the advice.
+
+    For a node that nothing else has done this for: launch files have.
+    """
+    try:
+        profiles = installed_profiles()
+    except PackageNotFoundError:  # run from the source tree, where config/ is not what ROS finds
+        return ""
+    transport = choose_transport(environment, socket_limit(), profiles)
+    environment.update(transport.variables)
+    return transport.advice
 
 
 def choose_transport(

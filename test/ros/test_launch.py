@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from slam3r_ros.engine.settings import SettingError
-from slam3r_ros.ros import transport
+from slam3r_ros.ros import node, transport
 from slam3r_ros.ros.launch_options import (
     PARAMETER_ARGUMENTS,
     beside,
@@ -111,6 +112,31 @@ def test_transport_where_sockets_have_no_room() -> None:
     assert "sysctl -w net.core.rmem_max=4194304" in alone.advice
     together = transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG, closed=True)
     assert together.variables == (("FASTDDS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds_shared_memory.xml")),)
+
+
+def test_a_node_that_was_started_by_itself_sees_to_its_transport_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (transport.TRANSPORT_VARIABLE, "ROS_DISTRO", "RMW_IMPLEMENTATION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(transport, "socket_limit", lambda: transport.SOCKET_BYTES)
+
+    def begin(**_: object) -> None:
+        raise RuntimeError(f"transport {os.environ.get(transport.TRANSPORT_VARIABLE)}")
+
+    monkeypatch.setattr(node.rclpy, "init", begin)
+    assert node.main() == 2
+    assert f"transport {transport.UDP_LARGE}" in capsys.readouterr().err
+
+
+def test_a_transport_that_was_chosen_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "socket_limit", lambda: UBUNTU_SOCKETS)
+    environment = {transport.TRANSPORT_VARIABLE: "DEFAULT"}
+    assert transport.use_transport(environment) == ""
+    assert environment == {transport.TRANSPORT_VARIABLE: "DEFAULT"}
+    environment = {}
+    assert "sysctl -w net.core.rmem_max" in transport.use_transport(environment)
+    assert environment == {transport.TRANSPORT_VARIABLE: transport.UDP_LARGE}
 
 
 @pytest.mark.parametrize(
