@@ -55,6 +55,12 @@ def rigid(rotation: ArrayLike, translation: ArrayLike) -> Array:
     return transform
 
 
+def orthonormal(T: Array) -> Array:
+    """(4, 4) the rigid transform nearest to one whose rotation has become inexact."""
+    u, _, vt = np.linalg.svd(T[:3, :3])
+    return rigid(u @ vt, T[:3, 3])
+
+
 def invert_rigid(transform: ArrayLike) -> Array:
     """(4, 4) inverse of a (4, 4) rigid transform: T_a_b to T_b_a."""
     matrix = np.asarray(transform, dtype=np.float64)

@@ -12,7 +12,7 @@ from evo.core.metrics import APE, RPE, PoseRelation, Unit
 from evo.core.trajectory import PoseTrajectory3D
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Similarity, rigid
+from slam3r_ros.engine.geometry import Similarity, orthonormal, rigid
 from slam3r_ros.engine.types import StampedPose
 from slam3r_ros.evaluation.alignment import similarity_of_positions
 
@@ -87,8 +87,8 @@ def compare_trajectories(
         return None
     first = common[0].stamp_ns
     stamps = np.array([(pose.stamp_ns - first) / 1e9 for pose in common])
-    true = PoseTrajectory3D(poses_se3=[_proper(truth[pose.stamp_ns]) for pose in common], timestamps=stamps)
-    poses = [_proper(pose.T_world_camera) for pose in common]
+    true = PoseTrajectory3D(poses_se3=[orthonormal(truth[pose.stamp_ns]) for pose in common], timestamps=stamps)
+    poses = [orthonormal(pose.T_world_camera) for pose in common]
     alignment = similarity_of_positions(np.array([pose[:3, 3] for pose in poses]), true.positions_xyz)
     aligned = [rigid(alignment.rotation @ pose[:3, :3], alignment.apply(pose[:3, 3])) for pose in poses]
     estimated = PoseTrajectory3D(poses_se3=aligned, timestamps=stamps)
@@ -165,9 +165,3 @@ def _relative_error(
         return None
     errors = np.asarray(rpe.error)
     return float(np.sqrt(np.mean(errors**2))) if len(errors) else None
-
-
-def _proper(pose: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The pose with the nearest rotation: files give a few digits, and evo measures angles."""
-    u, _, vt = np.linalg.svd(pose[:3, :3])
-    return rigid(u @ vt, pose[:3, 3])

@@ -40,6 +40,7 @@ from slam3r_ros.ros.transport import use_transport
 from slam3r_ros.srv import SaveMap, SetScale
 
 Result = TypeVar("Result")
+Response = TypeVar("Response", Trigger.Response, SaveMap.Response, SetScale.Response)
 _DIAGNOSTICS_PERIOD_S = 1.0
 _NOT_ACTIVE = "the node is not configured; configure and activate it first"
 _REQUEST_FAILURES = (OSError, RuntimeError, ValueError)
@@ -171,9 +172,7 @@ class SlamNode(LifecycleNode):
         try:
             await self._wait_for(self._session.reset("reset by ~/reset"))
         except _REQUEST_FAILURES as error:
-            response.message = f"not reset: {error}"
-            self.notices.error("reset", response.message)
-            return response
+            return self._refused(response, "reset", f"not reset: {error}")
         self._publish_status()
         response.success, response.message = True, "the map is empty; starting again with the next image"
         return response
@@ -194,9 +193,7 @@ class SlamNode(LifecycleNode):
         try:
             saved = await self._wait_for(self._session.save(request.path))
         except _REQUEST_FAILURES as error:
-            response.message = f"map not saved: {error}"
-            self.notices.error("save", response.message)
-            return response
+            return self._refused(response, "save", f"map not saved: {error}")
         response.success = True
         response.message = f"saved {saved.point_count} points to {saved.map_path}"
         response.map_path, response.trajectory_path = str(saved.map_path), str(saved.trajectory_path)
@@ -213,9 +210,7 @@ class SlamNode(LifecycleNode):
             response.message = f"metres_per_unit refused: {error}"
             return response
         except _REQUEST_FAILURES as error:
-            response.message = f"scale not set: {error}"
-            self.notices.error("scale", response.message)
-            return response
+            return self._refused(response, "scale", f"scale not set: {error}")
         response.success = True
         self._publish_status()
         return response
@@ -273,6 +268,12 @@ class SlamNode(LifecycleNode):
         session, self._session = self._session, None
         self.destroy_timer(self._status_timer)
         session.close()
+
+    def _refused(self, response: Response, kind: str, why: str) -> Response:
+        """The answer of a service that could not do what it was asked for."""
+        response.message = why
+        self.notices.error(kind, why)
+        return response
 
     async def _wait_for(self, future: Future[Result]) -> Result:
         """The result of what the worker does, without holding the executor up."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, moved_camera, rigid
+from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, moved_camera, orthonormal, rigid
 from slam3r_ros.engine.tracks.bundle_adjustment import Estimate, Problem, adjust, adjust_afresh, observed_errors
 from slam3r_ros.engine.tracks.calibration import FocalSearch
 from slam3r_ros.engine.tracks.corners import Grey, Pixels, find_corners, follow
@@ -20,7 +20,7 @@ from slam3r_ros.engine.tracks.located import Located, View
 from slam3r_ros.engine.tracks.parallax import Posed
 from slam3r_ros.engine.tracks.prior import SCALE_DEVIATION, Prior
 from slam3r_ros.engine.tracks.recovery import Recovered, recover
-from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
+from slam3r_ros.engine.tracks.resection import resect, slope_errors
 from slam3r_ros.engine.tracks.window import Sighting, TrackWindow
 
 FOLLOWED_POINTS = 200

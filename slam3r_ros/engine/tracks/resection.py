@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from slam3r_ros.engine.geometry import Array, rigid
+from slam3r_ros.engine.geometry import Array, orthonormal, rigid
 from slam3r_ros.engine.perspective import projection_jacobian
 from slam3r_ros.engine.tracks.prior import PRIOR_KERNEL, Prior, pose_deviations, pose_residuals, prior_roots
 
@@ -40,12 +40,6 @@ def resect(points_world: Array, slopes: Array, starts: Sequence[Array], deviatio
         if np.abs(x).max() < SMALLEST_STEP:
             break
     return orthonormal(best.T_camera_world)
-
-
-def orthonormal(T: Array) -> Array:
-    """(4, 4) the rigid transform nearest to one whose rotation has become inexact."""
-    u, _, vt = np.linalg.svd(T[:3, :3])
-    return rigid(u @ vt, T[:3, 3])
 
 
 def slope_errors(points_world: Array, slopes: Array, T_camera_world: Array) -> Array:

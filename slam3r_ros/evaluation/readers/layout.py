@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.camera import Camera
-from slam3r_ros.engine.tracks.resection import orthonormal
+from slam3r_ros.engine.geometry import orthonormal
 from slam3r_ros.evaluation.sequence import DepthFormat, ImageSequence, SequenceFrame
 from slam3r_ros.io.sources.base import rate_of, stamp_at
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from slam3r_ros.engine.geometry import Array, rigid, transform_points
+from slam3r_ros.engine.geometry import Array, orthonormal, rigid, transform_points
 from slam3r_ros.engine.tracks.prior import LEAST_DOUBT, Prior, doubt_of, pose_residuals
-from slam3r_ros.engine.tracks.resection import orthonormal, resect, slope_errors
+from slam3r_ros.engine.tracks.resection import resect, slope_errors
 
 T = rigid(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), [0.3, -0.2, 0.5])
 
