@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, distributed
@@ -71,8 +71,8 @@ class Workers:
 def run_workers(function: Callable[..., None], count: int, *arguments: Any) -> None:
     """Call `function(workers, *arguments)` in `count` processes of one thread; in this process when `count` is 1.
 
-    The processes end with this one, by SIGTERM or SIGINT too. Under torchrun, this process is one of those it started,
-    and `count` is not used.
+    The processes end with this one, by SIGTERM or SIGINT too; what is registered with atexit in them is not called.
+    Under torchrun, this process is one of those it started, and `count` is not used.
     """
     if under_torchrun():
         _run_under_torchrun(function, arguments)
@@ -117,3 +117,15 @@ def _worker(rank: int, count: int, meeting: str, function: Callable[..., None], 
         function(Workers(rank, count, rank), *arguments)
     finally:
         distributed.destroy_process_group()
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End this process, successfully, without taking the interpreter down.
+
+    A thread of the process group that still holds a tensor while the interpreter ends aborts the process
+    (https://github.com/pytorch/pytorch/pull/179291), and with it a run that is complete.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

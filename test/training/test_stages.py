@@ -415,7 +415,8 @@ def test_workers_average_gradients_and_share_the_orthogonalising(tmp_path: Path)
     script.write_text(_AVERAGE)
     here = Path(__file__).resolve()
     path = os.pathsep.join([str(here.parents[2]), str(here.parent), os.environ.get("PYTHONPATH", "")])
-    subprocess.run([sys.executable, script, tmp_path], check=True, timeout=120, env={**os.environ, "PYTHONPATH": path})
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"}
+    subprocess.run([sys.executable, script, tmp_path], check=True, timeout=120, env=environment)
     for rank in range(2):
         values, numbers, matrices = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert torch.equal(values[0], torch.full((2, 2), 0.5)) and torch.equal(values[1], torch.tensor([5.0]))
