@@ -80,16 +80,18 @@ class BufferingSet:
     def __init__(
         self, initial: Sequence[Keyframe], stride: int, settings: KeyframeSettings, registrar: Registrar
     ) -> None:
-        self._settings = settings
+        size = settings.buffer_size
+        if size > 0:
+            size = max(size, len(initial))
+        self._settings = replace(settings, buffer_size=size)
         self._stride = stride
         self._registrar = registrar
         self._random = np.random.RandomState(settings.seed)
         self._keyframes: list[Keyframe] = []
         self._slots: list[int] = []  # in the buffer's order
-        size = settings.buffer_size
-        capacity = max(size, len(initial)) if size > 0 else None
+        capacity = size if size > 0 else None
         self._for_retrieval, self._for_registration, self._kept = Slots(capacity), Slots(capacity), Slots(capacity)
-        self._pending: list[tuple[Keyframe, bool]] = []
+        self._pending: dict[int, list[Keyframe]] = {}  # by the begin of their stretch: those that may be its best
         self._behind: list[tuple[int, Correction]] = []  # by frame, whose points are still to be moved, in this order
         self._entered: list[Keyframe] = []  # and not told yet
         self._seen = len(initial)
@@ -128,17 +130,27 @@ class BufferingSet:
         """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered, with
         what had entered before memory ran out in an earlier call.
         """
-        self._pending += zip(registered, usable, strict=True)
+        for keyframe, good in zip(registered, usable, strict=True):
+            self._note(keyframe, good)
         ends = registered[-1].local.frame.source_index + 1 if registered else self._stretch_begins
         if ends - self._stretch_begins >= self._settings.interval * self._stride:
             while ends - self._stretch_begins >= self._stride:
+                stretch = self._pending.pop(self._stretch_begins, None)
                 self._stretch_begins += self._stride
-                stretch = [pair for pair in self._pending if pair[0].local.frame.source_index < self._stretch_begins]
-                del self._pending[: len(stretch)]
-                if stretch:
-                    self._entered += self._consider([keyframe for keyframe, good in stretch if good])
+                if stretch is not None:
+                    self._entered += self._consider(stretch)
         entered, self._entered = self._entered, []
         return entered
+
+    def _note(self, keyframe: Keyframe, usable: bool) -> None:
+        """Keep a frame, if it is usable, until its stretch ends, and forget earlier ones that are worth less: whichever
+        the first one is that may enter, they are no longer the best."""
+        later = max(0, keyframe.local.frame.source_index - self._stretch_begins)
+        stretch = self._pending.setdefault(self._stretch_begins + later // self._stride * self._stride, [])
+        if usable:
+            while stretch and _worth(stretch[-1]) < _worth(keyframe):
+                del stretch[-1]
+            stretch.append(keyframe)
 
     def _consider(self, stretch: Sequence[Keyframe]) -> list[Keyframe]:
         """Let the best frame of a finished stretch enter, if the strategy says so."""
@@ -165,9 +177,11 @@ class BufferingSet:
 
     def correct(self, correction: Correction) -> None:
         """Move all keyframes as a closed loop says: their poses now, their points in `catch_up`."""
-        self._behind += [(index, correction) for index in (*self.indices, *(each.index for each, _ in self._pending))]
+        waiting = [keyframe.index for stretch in self._pending.values() for keyframe in stretch]
+        self._behind += [(index, correction) for index in (*self.indices, *waiting)]
         self._keyframes = [_corrected(keyframe, correction) for keyframe in self._keyframes]
-        self._pending = [(_corrected(keyframe, correction), good) for keyframe, good in self._pending]
+        for stretch in self._pending.values():
+            stretch[:] = [_corrected(keyframe, correction) for keyframe in stretch]
 
     def catch_up(self) -> None:
         """Move points that are behind their poses, and compute again what follows from them; to be called before any of
@@ -185,9 +199,10 @@ class BufferingSet:
             scene = self._registrar.scene_input([keyframe])  # may run out of memory: then nothing has changed
             self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
             self._kept.write(slot, [keyframe.local.frame.tokens, keyframe.points_world])
-        for number, (keyframe, good) in enumerate(self._pending):
-            if keyframe.index == index:
-                self._pending[number] = (replace(keyframe, points_world=_moved(keyframe, correction)), good)
+        for stretch in self._pending.values():
+            for number, keyframe in enumerate(stretch):
+                if keyframe.index == index:
+                    stretch[number] = replace(keyframe, points_world=_moved(keyframe, correction))
 
     def shrink(self) -> int:
         """Keep half of the keyframes, and never more from now on; returns how many, 0 where there are too few.

@@ -38,17 +38,18 @@ def is_shrinking(height: int, width: int, covering: tuple[int, int]) -> bool:
     return max(covering) < max(height, width)
 
 
-def resampling_weights(length: int, resized: int, *, lanczos: bool) -> NDArray[np.int64]:
-    """Pillow's weights (resized, length), in units of 2^-WEIGHT_BITS, from ``length`` pixels to ``resized``.
+def resampling_weights(length: int, resized: int, wanted: range, *, lanczos: bool) -> NDArray[np.int64]:
+    """Pillow's weights (wanted, length), in units of 2^-WEIGHT_BITS, from ``length`` pixels to those ``wanted`` of
+    ``resized``.
 
     Lanczos' filter of radius 3 or the bicubic one (a = -1/2), wider by the factor of shrinking.
     """
     scale = length / resized
     stretch = max(scale, 1.0)
     reach = (3.0 if lanczos else 2.0) * stretch
-    weights = np.zeros((resized, length), np.int64)
-    for row in range(resized):
-        centre = (row + 0.5) * scale
+    weights = np.zeros((len(wanted), length), np.int64)
+    for row, pixel in enumerate(wanted):
+        centre = (pixel + 0.5) * scale
         first, last = max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), length)
         offsets: NDArray[np.float64] = (np.arange(first, last, dtype=np.float64) - centre + 0.5) / stretch
         values = _lanczos(offsets) if lanczos else _bicubic(offsets)
@@ -109,7 +110,8 @@ class DeviceResizer:
         matrices = []
         for axis, length in enumerate((height, width)):
             start = centre_corner(*covering, self._size)[axis]
-            weights = resampling_weights(length, covering[axis], lanczos=lanczos)[start : start + self._size[axis]]
+            wanted = range(start, start + self._size[axis])
+            weights = resampling_weights(length, covering[axis], wanted, lanczos=lanczos)
             matrices.append(torch.from_numpy(split_weights(weights)).to(self._device))
         self._matrices[height, width] = matrices[0], matrices[1].T.contiguous()
         if len(self._matrices) > _REMEMBERED_SIZES:

@@ -193,7 +193,8 @@ class KeyframeSettings:
 
     buffer_size: int = setting(
         0,
-        "keyframes kept for retrieval; 0: as the weights recommend; -1 keeps all (memory grows)",
+        "keyframes kept for retrieval, at least those of the initial window; 0: as the weights recommend; "
+        "-1 keeps all (memory grows)",
         unit="keyframes",
         minimum=-1,
         maximum=10000,

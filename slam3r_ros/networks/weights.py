@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +44,9 @@ class WeightsError(RuntimeError):
     """Weights that are missing or wrong; the message says what to do."""
 
 
+_KINDS: dict[type[Any], str] = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
 @dataclass(frozen=True, slots=True)
 class WeightSettings:
     """What a set of weights recommends: thresholds, for confidences (above 1) and accuracy differ between weights, and
@@ -80,17 +82,25 @@ class WeightSettings:
 
     @classmethod
     def from_directory(cls, directory: Path) -> WeightSettings:
-        """Read settings.yaml where the directory has one; the defaults, those of the published weights, otherwise."""
+        """Read settings.yaml where the directory has one; the defaults, those of the published weights, otherwise.
+
+        Raises WeightsError for a file that cannot be read and for what is no setting.
+        """
         path = directory / SETTINGS_FILE
         if not path.is_file():
             return cls()
-        values = yaml.safe_load(path.read_text())
-        known = [f.name for f in fields(cls)]
-        if not isinstance(values, dict) or not set(values) <= set(known):
-            raise WeightsError(f"{path}: expected a mapping with some of {', '.join(known)}, got {values!r}")
-        types: dict[str, Callable[[Any], Any]] = {f.name: type(f.default) for f in fields(cls)}
-        converted: dict[str, Any] = {name: types[name](value) for name, value in values.items()}
-        return cls(**converted)
+        try:
+            values = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise WeightsError(f"{path}: {error}") from error
+        kinds: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(cls)}
+        if not isinstance(values, dict) or not set(values) <= set(kinds):
+            raise WeightsError(f"{path}: expected a mapping with some of {', '.join(kinds)}, got {values!r}")
+        for name, value in values.items():
+            kind = kinds[name]
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise WeightsError(f"{path}: {name}: expected {_KINDS[kind]}, got {value!r}")
+        return cls(**{name: kinds[name](value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,6 +68,34 @@ def test_the_interval_delays_but_skips_nothing(tiny_networks: Networks, keyframe
     assert len(buffer) == 12
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_of_a_stretch_that_is_not_over_only_what_may_be_its_best_is_kept(
+    tiny_networks: Networks, keyframe: Keyframe, seed: int
+) -> None:
+    """And what enters is the best all the same, whichever the first one is that is far enough."""
+    stride, worths = 40, np.random.default_rng(seed).uniform(1.5, 9, 200).round(1)
+    buffer = buffering_set(tiny_networks, keyframe, stride=stride, interval=5, buffer_size=-1)
+    entered: list[Keyframe] = []
+    for index in range(2 * stride + 1, 7 * stride + 1):
+        usable = index % 7 > 0
+        entered += buffer.offer([at(keyframe, index, worths[index - 2 * stride - 1])], [usable])
+        assert sum(len(stretch) for stretch in buffer._pending.values()) < 5 * 12  # of 200
+    last, expected = 2 * stride, []
+    for begins in range(2 * stride + 1, 7 * stride + 1, stride):
+        far = [i for i in range(max(begins, last + 3 * stride // 4), begins + stride) if i % 7 > 0]
+        last = max(far, key=lambda index: float(worths[index - 2 * stride - 1]))
+        expected.append(last)
+    assert [each.index for each in entered] == expected
+
+
+def test_a_buffer_is_never_smaller_than_the_initial_window(tiny_networks: Networks, keyframe: Keyframe) -> None:
+    buffers = [buffering_set(tiny_networks, keyframe, buffer_size=size, strategy="reservoir") for size in (1, 2, 3)]
+    for index in range(3, 103):
+        for buffer in buffers:
+            buffer.offer([at(keyframe, index)], [True])
+    assert len({buffer.indices for buffer in buffers}) == 1 and len(buffers[0]) == 3
+
+
 def test_a_reservoir_keeps_old_and_new_and_never_grows(tiny_networks: Networks, keyframe: Keyframe) -> None:
     sums = []
     for seed in range(8):

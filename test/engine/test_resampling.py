@@ -37,13 +37,22 @@ def test_every_grey_level_is_pillow_s(target: tuple[int, int], device: str) -> N
 
 def test_the_largest_sums_are_exact_in_float32() -> None:
     for length in (7680, 16_000):
-        weights = resampling_weights(length, 224, lanczos=True)
+        weights = resampling_weights(length, 224, range(224), lanczos=True)
         parts = split_weights(weights)
         first, second, third = parts.astype(np.int64).reshape(3, *weights.shape)
         np.testing.assert_array_equal((first << 2 * PART_BITS) + (second << PART_BITS) + third, weights)
         assert np.abs(parts).sum(axis=1).max() * 255 < 2**24
     with pytest.raises(ValueError, match="40000 pixels to 224 are too many"):
-        split_weights(resampling_weights(40_000, 224, lanczos=True))
+        split_weights(resampling_weights(40_000, 224, range(224), lanczos=True))
+
+
+def test_weights_of_the_middle_are_those_of_the_whole_for_an_image_of_any_shape() -> None:
+    """Those of the whole would be 28 GiB for the widest."""
+    assert resampling_weights(8192, 458_752, range(229_264, 229_488), lanczos=False).shape == (224, 8192)
+    for length, resized, lanczos in ((640, 299, True), (100, 448, False)):
+        whole = resampling_weights(length, resized, range(resized), lanczos=lanczos)
+        middle = resampling_weights(length, resized, range(30, 254), lanczos=lanczos)
+        np.testing.assert_array_equal(middle, whole[30:254])
 
 
 def test_only_so_many_sizes_are_remembered() -> None:

@@ -90,6 +90,23 @@ def test_recommended_settings_are_read(weights: Path) -> None:
         load_networks(str(weights), device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("stride: many", "stride: expected a whole number, got 'many'"),
+        ("stride: 2.9", "stride: expected a whole number, got 2.9"),
+        ("stride: true", "stride: expected a whole number, got True"),
+        ('tracks: "false"', "tracks: expected true or false, got 'false'"),
+        ("map_confidence: [3]", r"map_confidence: expected a number, got \[3\]"),
+        ("stride: [1", "while parsing a flow sequence"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "settings.yaml").write_text(text)
+    with pytest.raises(WeightsError, match=f"settings.yaml: {reason}"):
+        WeightSettings.from_directory(tmp_path)
+
+
 @pytest.mark.parametrize(("name", "patch"), [("embedded", 16), ("embedded-large", 8)])
 def test_own_weights_load(name: str, patch: int) -> None:
     networks = load_networks(name, device="cpu")

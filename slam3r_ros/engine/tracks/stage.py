@@ -63,7 +63,7 @@ class TrackStage:
         self._poses = TrackPoses()
         self._loops = LoopClosing(loops.most_places) if loops.close else None
         self._focal: float | None = None  # over the image's width
-        self._is_guessed = False  # that of the tracks' window
+        self._is_guessed: bool | None = None  # until camera_info has come for the first time
         self._suffice = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="points")
         self._moving: _Moving | None = None
@@ -184,15 +184,20 @@ class TrackStage:
             prior,
             log_scale=said,
             has_own_depths=bool(is_own),
-            is_calibrated=self._is_calibrated(frame),
+            is_calibrated=not self._is_guessed,
         )
 
     def _know(self, frame: EncodedFrame, matrix: Array) -> None:
-        """Tell the tracks when camera_info comes for the first time: it is often a few images late."""
-        is_calibrated = self._is_calibrated(frame)
-        if is_calibrated and self._is_guessed:
-            self._poses.know_camera(matrix)
-        self._is_guessed = not is_calibrated
+        """Tell the tracks when camera_info comes for the first time: it is often a few images late.
+
+        Where it was only away for a while, the window has been seen with what it says.
+        """
+        if self._is_calibrated(frame):
+            if self._is_guessed:
+                self._poses.know_camera(matrix)
+            self._is_guessed = False
+        elif self._is_guessed is None:
+            self._is_guessed = True
 
     def _matrix(self, frame: EncodedFrame) -> Array | None:
         """(3, 3) intrinsics of the grey image, those that poses are computed with; None while they are not known."""

@@ -305,6 +305,22 @@ def test_camera_info_that_comes_some_images_late_counts_for_those_before_too(lat
     assert largest_error(results, 10) < 0.01
 
 
+@pytest.mark.parametrize("away", [1, 8])
+def test_camera_info_that_is_away_for_a_while_leaves_the_tracks_as_they_are(
+    away: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_poses.TrackPoses, "know_camera", lambda *_: pytest.fail("keyframes were seen with it"))
+    stage, results = TrackStage(PoseSettings(), LoopSettings()), []
+    for number in range(40):
+        frame = keyframe(number, misplaced(number))
+        if not 15 <= number < 15 + away:
+            results.append(refined(stage, frame))
+            continue
+        assert frame.local.frame.camera is not None
+        results.append(refined(stage, uncalibrated(frame, 1.3 * CAMERA.fx)))
+    assert largest_error(results, 10) < 0.01
+
+
 def test_a_keyframe_tells_the_focal_length_that_its_points_were_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[float | None] = [None, None, 0.8 * 2 * CAMERA.fx, None]  # of the image, twice as wide as the crop
     answers = iter(found)
