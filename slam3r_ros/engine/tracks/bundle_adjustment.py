@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array
+from slam3r_ros.engine.geometry import Array, Similarity, invert_rigid, moved_camera
 from slam3r_ros.engine.tracks.prior import (
     PRIOR_KERNEL,
     SCALE_DEVIATION,
@@ -73,6 +73,14 @@ class Estimate:
     """(K,) of the world's length of each keyframe's pointmap's unit."""
     log_depths: Array
     """(N,) of the points, at their anchors."""
+
+    def scaled(self, log_factor: float) -> Estimate:
+        """The same with all lengths multiplied, about the oldest keyframe."""
+        oldest = invert_rigid(self.T_camera_world[0])[:3, 3]
+        factor = float(np.exp(log_factor))
+        moved = Similarity(factor, np.eye(3), (1 - factor) * oldest)
+        poses = np.stack([moved_camera(T, moved) for T in self.T_camera_world])
+        return Estimate(poses, self.log_scales + log_factor, self.log_depths + log_factor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,6 +39,8 @@ OUTLIER_PX = 3.0
 """Distance from where a point should be seen beyond which it is not followed any more."""
 SEEN_SCALE_DEVIATION = 0.02
 """Of the logarithm of a frame's scale by the depths of its tracks."""
+HELD_BY_POINTS = 0.75
+"""Share of the points in what holds the scale of a full window; its fixed keyframes have the rest."""
 ADJUST_STEPS = 8
 FIRST_ADJUST_STEPS = 20
 """Until the window is full, which is when its oldest keyframes become fixed. Most windows need two."""
@@ -247,7 +249,7 @@ class TrackPoses:
 
     def _located(self, image: Image, fit: _Fit, log_scale: float) -> Located:
         T = fit.T
-        telling = self._window.sightings_of_followed() > 1
+        telling = self._window.sightings[self._window.followed] > 1
         return Located(
             T_world_camera=invert_rigid(T),
             scale=float(np.exp(log_scale)),
@@ -330,7 +332,7 @@ class TrackPoses:
     def _adjust(self) -> None:
         problem, start = self._problem()
         estimate = adjust(problem, start, ADJUST_STEPS if self._window.is_full else FIRST_ADJUST_STEPS)
-        self._window.take(estimate)
+        self._take(problem, start, estimate)
         wrong = observed_errors(problem, estimate) > OUTLIER_PX / PIXEL_DEVIATION * problem.slope_deviation
         self._pixels = self._pixels[self._window.remove_sightings(wrong)]
 
@@ -341,7 +343,7 @@ class TrackPoses:
         if afresh is None:
             return np.eye(4)
         before = self._window.newest.T_camera_world
-        self._window.take(afresh.result())
+        self._take(*self._problem(), afresh.result())
         return invert_rigid(before) @ self._window.newest.T_camera_world
 
     def _calibrate(self) -> None:
@@ -352,7 +354,21 @@ class TrackPoses:
             return
         self._window.change_camera(matrix * [[focal / matrix[0, 0], 1, 1], [1, focal / matrix[1, 1], 1], [1, 1, 1]])
         problem, start = self._problem()
-        self._window.take(adjust(replace(problem, fixed=1), start, FIRST_ADJUST_STEPS))
+        problem = replace(problem, fixed=1)
+        self._take(problem, start, adjust(problem, start, FIRST_ADJUST_STEPS))
+
+    def _take(self, problem: Problem, start: Estimate, estimate: Estimate) -> None:
+        """Take what a window has been adjusted to.
+
+        Its points stay as far away as they were, in the median, or nearly so: frames have been published with this
+        scale. Fixed keyframes hold it too, but the oldest two are close to each other, and one alone does not. L2W
+        changes it as far as it is to be trusted.
+        """
+        told = self._window.sightings > 1
+        growth = np.median((estimate.log_depths - start.log_depths)[told]) if told.any() else 0.0
+        trust = np.mean([0.0 if prior is None else _trust(prior) for prior in problem.priors])
+        share = 1.0 if problem.fixed == 1 else HELD_BY_POINTS
+        self._window.take(estimate.scaled(float((trust - 1) * share * growth)))
 
     def _problem(self) -> tuple[Problem, Estimate]:
         return self._window.problem(PIXEL_DEVIATION / float(self._window.newest.image.matrix[0, 0]))

@@ -19,7 +19,7 @@ WINDOW_POINTS = 400
 SHARED_POINTS = 0.4
 """Share of the newest keyframe's points that another one must see to be compared with it densely."""
 FIXED_KEYFRAMES = 2
-"""The oldest of a full window stay where they are: they hold place and scale."""
+"""The oldest of a full window stay where they are: they hold its place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,9 +87,10 @@ class TrackWindow:
         self.followed = self.followed[:0]
         self._forget_points()
 
-    def sightings_of_followed(self) -> NDArray[np.intp]:
-        """(F,) keyframes of the window that see each; a depth is a prior's until two do."""
-        return np.asarray(self._seen[:, self.followed].sum(axis=0))
+    @property
+    def sightings(self) -> NDArray[np.intp]:
+        """(N,) keyframes of the window that see each point; a depth is a prior's until two do."""
+        return np.asarray(self._seen.sum(axis=0))
 
     def seen_by(self, keyframe: int) -> tuple[Array, Array]:
         """(N, 2) slopes of the points that a keyframe sees and (N,) logarithms of their depths there, world lengths."""

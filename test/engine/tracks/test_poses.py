@@ -409,6 +409,25 @@ def test_a_wrong_focal_length_costs_little() -> None:
     assert error(positions, true) < 0.6 * error(said[1:], true)
 
 
+@pytest.mark.parametrize(("doubt", "followed"), [(1.0, (0, 0.2)), (1e-5, (0.3, 0.5))])
+def test_while_the_window_fills_the_scale_that_was_published_stays_but_for_an_l2w_that_is_trusted(
+    doubt: float, followed: tuple[float, float]
+) -> None:
+    """L2W's scale is another one from the second frame on."""
+    random, tracks, moved = np.random.default_rng(0), TrackPoses(), 0.4
+    for number in range(40):
+        view = view_of(pose(number), random, noise=0.01)
+        prior = Prior(None, float(np.log(SCALE)) + moved * (number > 0), doubt)
+        if number == 0:
+            assert view.prior is not None
+            prior = replace(view.prior, log_scale=float(np.log(SCALE)), doubt=doubt)
+        answer = tracks.locate(replace(view, prior=prior))
+        if tracks._window.is_full:
+            break
+    assert number > 10 and answer is not None
+    assert followed[0] <= abs(np.log(answer.scale / SCALE)) < followed[1]
+
+
 def test_exact_answers_of_l2w_stay_exact() -> None:
     random, tracks = np.random.default_rng(0), TrackPoses()
     for number in range(30):
@@ -453,7 +472,7 @@ def test_where_the_pointmap_says_nothing_fresh_corners_take_the_depths_around_th
         tracks._window.points_world() @ tracks._window.newest.T_camera_world[2, :3]
         + tracks._window.newest.T_camera_world[2, 3]
     )
-    twice = tracks._window.sightings_of_followed() > 2
+    twice = tracks._window.sightings[tracks._window.followed] > 2
     columns, rows = np.rint(tracks._at_keyframe[twice]).astype(int).T // 2
     ratios = np.log(z[twice] / depths(pose(59))[rows, columns])
     assert twice.sum() > 100 and np.std(ratios) < 0.02

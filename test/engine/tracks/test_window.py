@@ -104,7 +104,7 @@ def test_a_fresh_point_begins_at_its_guess_whatever_its_pointmap_says() -> None:
     np.testing.assert_array_equal(problem.observations.log_depths[-3:], told)
     np.testing.assert_array_equal(estimate.log_depths[-3:], guesses)
     assert list(problem.anchors[-3:]) == [1, 1, 1]
-    assert list(window.sightings_of_followed()) == [2] * 40 + [1] * 3
+    assert list(window.sightings[window.followed]) == [2] * 40 + [1] * 3
 
 
 def test_what_a_keyframe_sees_and_how_deep_it_lies_there() -> None:
@@ -145,7 +145,7 @@ def test_points_followed_again_replace_those_followed_and_are_anchored_where_the
     window.follow_again(1, slopes, log_depths)
     np.testing.assert_allclose(window.points_world(), again, atol=1e-9)
     assert (window.point_count, len(window.followed)) == (55, 15)
-    assert list(window.sightings_of_followed()) == [1] * 15
+    assert list(window.sightings[window.followed]) == [1] * 15
     assert [len(window.seen_by(number)[0]) for number in range(3)] == [40, 55, 40]
     # They are followed on like all others, and outlive their anchor.
     for number in range(3, WINDOW_KEYFRAMES + 3):
