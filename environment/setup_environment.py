@@ -52,6 +52,14 @@ def has_torch(python: str, environment: dict[str, str]) -> bool:
     return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
+def has_pip(environment: dict[str, str]) -> bool:
+    """Tell whether .venv was made to its end, with a pip that starts."""
+    command = [str(VENV_PYTHON), "-m", "pip", "--version"]
+    if not VENV_PYTHON.exists():
+        return False
+    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+
+
 def base_python() -> str:
     """Return the interpreter behind the one that runs this, which may itself belong to a virtual environment."""
     return getattr(sys, "_base_executable", None) or sys.executable
@@ -109,16 +117,19 @@ def check_compiler() -> None:
 
 
 def make_virtual_environment(choice: Choice, environment: dict[str, str]) -> None:
-    """Make .venv; make it anew if the present one has another Python, or other packages beneath it, than `choice`."""
+    """Make .venv; make it anew if the present one is not whole, or has another Python, or other packages beneath it,
+    than `choice`."""
     present = VENV / "pyvenv.cfg"
     if present.exists():
         settings = dict(line.split(" = ", 1) for line in present.read_text().splitlines() if " = " in line)
         same_python = settings.get("version", "").startswith(choice.python.split(" ")[0] + ".")
         same_sight = settings.get("include-system-site-packages") == str(choice.sees_system).lower()
         former = read_stamp()
-        if same_python and same_sight and (former is None or former.distribution == choice.distribution):
+        same = same_python and same_sight and (former is None or former.distribution == choice.distribution)
+        if same and has_pip(environment):
             return
-        say("the virtual environment was made from something else: making it anew")
+        what = "is not whole (it has no pip)" if same else "was made from something else"
+        say(f"the virtual environment {what}: making it anew")
         shutil.rmtree(VENV)
     say(f"virtual environment .venv with Python {choice.python}")
     command = [base_python(), "-m", "venv", *(["--system-site-packages"] if choice.sees_system else []), str(VENV)]

@@ -16,7 +16,7 @@ from slam3r_ros.evaluation.protocols import Protocol
 from slam3r_ros.evaluation.report import Circumstances, Report
 from slam3r_ros.evaluation.sequence import ImageSequence
 from slam3r_ros.evaluation.weights import BASELINE_PREFIX, choose_networks
-from slam3r_ros.io.files import OutputError
+from slam3r_ros.io.files import OutputError, make_writable
 from slam3r_ros.io.map_axes import points_in_map, trajectory_in_map
 from slam3r_ros.io.ply import write_ply
 from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
@@ -85,7 +85,7 @@ def write_files(evaluation: Evaluation, sequence: ImageSequence, directory: Path
     Map and trajectory are in map axes and scene units as ``slam3r_ros run`` writes them, the truth as the sequence has
     it: ``evo_ape tum truth.tum trajectory.tum -as`` gives the ATE.
     """
-    make_directory(directory)
+    make_writable(directory)
     if len(evaluation.map_points):
         write_ply(directory / MAP_NAME, points_in_map(evaluation.map_points))
     write_trajectory(directory / TRAJECTORY_NAME, trajectory_in_map(evaluation.trajectory))
@@ -99,11 +99,3 @@ def write_files(evaluation: Evaluation, sequence: ImageSequence, directory: Path
             draw_evaluation(evaluation, directory)
         except OSError as error:
             raise OutputError(f"cannot write pictures to '{directory}': {error.strerror or error}") from error
-
-
-def make_directory(directory: Path) -> None:
-    """Make a directory and those above it; raises OutputError."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder '{directory}': {error.strerror or error}") from error

@@ -3,10 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from slam3r_ros.engine.camera import Camera, CameraError
 
 _SAME_MODEL = {"": "plumb_bob", "fisheye": "equidistant"}
+
+
+class CameraInfoMessage(Protocol):
+    """The fields of a sensor_msgs/CameraInfo, whoever deserialised it."""
+
+    width: int
+    height: int
+    distortion_model: str
+    d: Any
+    k: Any
+    r: Any
+    p: Any
+    binning_x: int
+    binning_y: int
+    roi: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Rectification:
+    """What a CameraInfo says of the image that rectification makes."""
+
+    camera: Camera
+    """That image's, from P; without distortion."""
+    rotation: tuple[float, ...]
+    """(9,) R, row by row: from the axes of the camera to that image's."""
+
+
+def camera_from_message(message: CameraInfoMessage, *, rectified: bool) -> Camera:
+    """The camera that a CameraInfo describes: K with distortion, or P without for rectified images.
+
+    Raises CameraError naming the value that cannot be used.
+    """
+    p, region = message.p, message.roi
+    k, d = (message.k, message.d) if not rectified else ([p[0], 0, p[2], 0, p[5], p[6], 0, 0, 1], ())
+    return camera_from_info(
+        width=message.width,
+        height=message.height,
+        k=k,
+        d=d,
+        distortion_model=message.distortion_model if not rectified else "",
+        binning=(message.binning_x, message.binning_y),
+        region=(region.x_offset, region.y_offset, region.width, region.height),
+    )
+
+
+def rectification_from_message(message: CameraInfoMessage) -> Rectification | None:
+    """What a CameraInfo says of the rectified image; None where its P cannot be used, such as zeros."""
+    try:
+        camera = camera_from_message(message, rectified=True)
+    except CameraError:
+        return None
+    return Rectification(camera, tuple(float(value) for value in message.r))
 
 
 def camera_from_info(

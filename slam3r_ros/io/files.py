@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,18 @@ class OutputError(OSError):
 
 class FileFormatError(ValueError):
     """A file is there but is not what it should be; the message names it and what is wrong."""
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder and those above it, and try whether files can be written there; raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder '{folder}': {error.strerror or error}") from error
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OutputError(f"cannot write into the folder '{folder}': {error.strerror or error}") from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.io.files import OutputError
+from slam3r_ros.io.files import OutputError, make_writable
 from slam3r_ros.io.map_axes import points_in_map, trajectory_in_map
 from slam3r_ros.io.ply import write_ply
 from slam3r_ros.io.tum import write_trajectory
@@ -32,10 +32,7 @@ def save_map(slam: Slam, path: str | Path, metres_per_unit: float = 0.0) -> Save
     Folders are made. Raises OutputError when something cannot be written.
     """
     map_path, trajectory_path = map_files(path)
-    try:
-        map_path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder '{map_path.parent}': {error.strerror or error}") from error
+    make_writable(map_path.parent)
     unit, lengths = (metres_per_unit, "metres") if metres_per_unit else (1.0, "scene units")
     points, trajectory = points_in_map(slam.map_points(), unit), trajectory_in_map(slam.trajectory(), unit)
     write_ply(map_path, points, lengths)
@@ -44,8 +41,11 @@ def save_map(slam: Slam, path: str | Path, metres_per_unit: float = 0.0) -> Save
 
 
 def map_files(path: str | Path) -> tuple[Path, Path]:
-    """Where `save_map` puts map and trajectory."""
-    target = Path(path).expanduser().absolute()
+    """Where `save_map` puts map and trajectory; raises OutputError for the home of a user that there is not."""
+    try:
+        target = Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise OutputError(f"cannot write '{path}': {error}") from error
     if target.suffix == ".ply" and not target.is_dir():
         return target, target.with_suffix(".tum")
     return target / MAP_NAME, target / TRAJECTORY_NAME

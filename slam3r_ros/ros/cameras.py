@@ -5,26 +5,8 @@ from __future__ import annotations
 from sensor_msgs.msg import CameraInfo
 
 from slam3r_ros.engine.camera import Camera, CameraError
-from slam3r_ros.io.camera_info import camera_from_info
+from slam3r_ros.io.camera_info import camera_from_message
 from slam3r_ros.ros.notices import Notices
-
-
-def camera_from_message(message: CameraInfo, *, rectified: bool) -> Camera:
-    """The camera that a CameraInfo describes: K with distortion, or P without for rectified images.
-
-    Raises CameraError naming the value that cannot be used.
-    """
-    p, region = message.p, message.roi
-    k, d = (message.k, message.d) if not rectified else ([p[0], 0, p[2], 0, p[5], p[6], 0, 0, 1], ())
-    return camera_from_info(
-        width=message.width,
-        height=message.height,
-        k=k,
-        d=d,
-        distortion_model=message.distortion_model if not rectified else "",
-        binning=(message.binning_x, message.binning_y),
-        region=(region.x_offset, region.y_offset, region.width, region.height),
-    )
 
 
 class Cameras:

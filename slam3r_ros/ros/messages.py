@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.geometry import quat_xyzw_from_rotation
 from slam3r_ros.engine.types import MapPoints
+from slam3r_ros.io.camera_info import Rectification
 from slam3r_ros.io.map_axes import put_in_map
 from slam3r_ros.ros.stand_ins import create_cloud
 
@@ -58,9 +59,11 @@ def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: ND
     )
 
 
-def camera_info_message(head: Header, camera: Camera) -> CameraInfo:
-    """The CameraInfo of a camera."""
-    k = camera.matrix
+def camera_info_message(head: Header, camera: Camera, rectification: Rectification | None = None) -> CameraInfo:
+    """The CameraInfo of a camera; without ``rectification`` that of an image that is only undistorted."""
+    k, p, r = camera.matrix, camera.matrix, np.eye(3).ravel().tolist()
+    if rectification is not None:
+        p, r = rectification.camera.matrix, list(rectification.rotation)
     return CameraInfo(
         header=head,
         width=camera.width,
@@ -68,8 +71,8 @@ def camera_info_message(head: Header, camera: Camera) -> CameraInfo:
         distortion_model="plumb_bob" if camera.distortion_model == "none" else camera.distortion_model,
         d=list(camera.distortion) or [0.0] * 5,
         k=k.ravel().tolist(),
-        r=np.eye(3).ravel().tolist(),
-        p=np.hstack([k, np.zeros((3, 1))]).ravel().tolist(),
+        r=r,
+        p=np.hstack([p, np.zeros((3, 1))]).ravel().tolist(),
     )
 
 

@@ -15,6 +15,7 @@ import cv2
 import rclpy
 from rclpy.context import Context
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -27,6 +28,8 @@ from slam3r_ros.io.arguments import positive
 from slam3r_ros.io.files import OutputError, replacing
 from slam3r_ros.io.prefetch import prefetched
 from slam3r_ros.io.sources import Source, SourceError, open_source
+from slam3r_ros.io.sources.bag import BagFrame
+from slam3r_ros.ros.launch_options import beside
 from slam3r_ros.ros.messages import camera_info_message, header, time_message
 from slam3r_ros.ros.stopping import stop_on_signals
 
@@ -95,9 +98,7 @@ class Player(Node):
         kind, topic = (CompressedImage, f"{options.topic}/compressed") if options.compressed else (Image, options.topic)
         quality = QoSProfile(depth=10)
         self._images = self.create_publisher(kind, topic, quality)
-        self._camera_infos = self.create_publisher(
-            CameraInfo, f"{options.topic.rpartition('/')[0]}/camera_info", quality
-        )
+        self._camera_infos = self.create_publisher(CameraInfo, beside(options.topic, "camera_info"), quality)
         self._clock_publisher = self.create_publisher(Clock, "/clock", quality) if options.clock else None
 
     def wait_for_subscriber(self, stop: threading.Event) -> bool:
@@ -110,17 +111,21 @@ class Player(Node):
         return True
 
     def play(self, source: Source, stop: threading.Event) -> PlayReport:
-        """Publish every frame in its time until the end or until stopped, and wait until the last has arrived."""
+        """Publish every frame in its time until the end or until stopped, and wait until the last has arrived.
+
+        A loop ends where none of the source's frames could be published.
+        """
         report, pace = PlayReport(), _Pace(self._options.rate_hz)
         started = time.monotonic()
         while True:
+            sent_before = len(report.stamps_ns)
             for frame in prefetched(source, _AHEAD if source.length is not None else 1):
                 self._wait_until(pace.time_of(frame), pace, stop)
                 if stop.is_set():
                     break
                 report.late += pace.is_late()
                 self._publish(frame, pace, report)
-            if not self._options.loop or stop.is_set():
+            if not self._options.loop or stop.is_set() or len(report.stamps_ns) == sent_before:
                 break
             pace.begin_again()
         report.seconds = time.monotonic() - started
@@ -145,7 +150,8 @@ class Player(Node):
         stamp_ns = recorded_ns if recorded else time.time_ns()
         head = header(stamp_ns, self._options.frame_id)
         if frame.camera is not None:
-            self._camera_infos.publish(camera_info_message(head, frame.camera))
+            rectification = frame.rectification if isinstance(frame, BagFrame) else None
+            self._camera_infos.publish(camera_info_message(head, frame.camera, rectification))
         self._images.publish(_image_message(head, frame, data, self._options.compressed))
         report.stamps_ns.append(stamp_ns)
         report.recorded_ns.append(frame.stamp_ns)
@@ -243,7 +249,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Play; 1 if nobody took the images, 2 if the source cannot be opened."""
+    """Play; 1 if nobody took the images or there were none, 2 if source or topic cannot be opened."""
     if arguments.clock and arguments.start_now:
         print("slam3r_ros play: --clock follows the recorded stamps: leave --start-now out", file=sys.stderr)
         return 2
@@ -263,7 +269,7 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             with open_source(arguments.source, rate_hz=arguments.rate, topic=arguments.bag_topic) as source:
                 return _play(source, options, stop, arguments.report)
-        except (SourceError, OutputError) as error:
+        except (SourceError, OutputError, InvalidTopicNameException) as error:
             print(f"slam3r_ros play: {error}", file=sys.stderr)
             return 2
         finally:
@@ -290,4 +296,7 @@ def _play(source: Source, options: PlayOptions, stop: threading.Event, report_pa
     print(f"sent {sent} images in {report.seconds:.2f} s, {rate:.2f} a second, {report.late} late", flush=True)
     if report_path is not None:
         report.write(report_path)
+    if not sent and not stop.is_set():
+        print(f"slam3r_ros play: {source.description}: no image could be sent", file=sys.stderr)
+        return 1
     return 0

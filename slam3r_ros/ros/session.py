@@ -245,11 +245,11 @@ class Session:
         self._mapping.reset(reason)
 
     def _save_on_exit(self, save: Callable[[str], SavedMap]) -> None:
-        map_path, _ = map_files(self._settings.save_on_exit)
-        if map_path.exists() and not self._mapping.status().map_points:
-            self._notices.info(f"nothing is mapped: '{map_path}' stays as it is")
-            return
         try:
+            map_path, _ = map_files(self._settings.save_on_exit)
+            if map_path.exists() and not self._mapping.status().map_points:
+                self._notices.info(f"nothing is mapped: '{map_path}' stays as it is")
+                return
             saved = save(self._settings.save_on_exit)
         except OutputError as error:
             self._notices.error("save", f"map not saved: {error}")

@@ -48,6 +48,11 @@ def run_command(name: str, arguments: list[str], ros_arguments: list[str]) -> in
     path, purpose = COMMANDS[name]
     try:
         module = importlib.import_module(path)
+        parser = argparse.ArgumentParser(prog=f"slam3r_ros {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
+        module.add_arguments(parser)
+        parsed = parser.parse_args(arguments)
+        parsed.ros_arguments = ros_arguments
+        return int(module.main(parsed))
     except ModuleNotFoundError as error:
         if error.name is None or not _is_ros(error.name):
             raise
@@ -58,11 +63,6 @@ def run_command(name: str, arguments: list[str], ros_arguments: list[str]) -> in
             file=sys.stderr,
         )
         return 2
-    parser = argparse.ArgumentParser(prog=f"slam3r_ros {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
-    module.add_arguments(parser)
-    parsed = parser.parse_args(arguments)
-    parsed.ros_arguments = ros_arguments
-    return int(module.main(parsed))
 
 
 def overview() -> str:

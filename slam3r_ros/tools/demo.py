@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from slam3r_ros.io.arguments import at_least, positive
 from slam3r_ros.io.files import FileFormatError, OutputError
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from slam3r_ros.ros.player import PlayReport
     from slam3r_ros.ros.recorder import Arrived, Recorder
 
+_PICTURE_NAME, _REPORT_NAME = "map.png", "report.json"
+_RESULTS = (MAP_NAME, TRAJECTORY_NAME, _PICTURE_NAME, _REPORT_NAME)
+_RENDERED_NAME = "rendered.json"
+"""In the folder of a rendered video, from the beginning: what was rendered, and whether it is unfinished."""
 _TOPIC = "/camera/image_raw"
 _START_LIMIT_S = 120.0
 _DRAIN_LIMIT_S = 60.0
@@ -74,10 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="embedded",
         help="'embedded', 'embedded-large', a directory or a hub id (default: %(default)s)",
     )
-    parser.add_argument("--rate", type=float, metavar="HZ", help="images a second (default: as recorded; rendered: 30)")
+    parser.add_argument(
+        "--rate", type=positive, metavar="HZ", help="images a second (default: as recorded; rendered: 30)"
+    )
     parser.add_argument("--bag-topic", help="image topic inside a bag that has several")
-    parser.add_argument("--seed", type=int, default=FIRST_DEMO_SEED, help="room to render (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=300, help="images to render (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=FIRST_DEMO_SEED, help="room to render (default: %(default)s)"
+    )
+    parser.add_argument("--frames", type=at_least(1), default=300, help="images to render (default: %(default)s)")
     parser.add_argument(
         "-p", dest="parameters", action="append", default=[], metavar="NAME:=VALUE", help="parameter of the node"
     )
@@ -85,6 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the demo; 1 if something failed on the way, 2 if the source cannot be opened."""
+    import slam3r_ros.ros.recorder  # noqa: F401  here, so that nothing is rendered in vain where there is no ROS
+
     options = DemoOptions(
         source=arguments.source,
         out=arguments.out.absolute(),
@@ -95,6 +106,7 @@ def main(arguments: argparse.Namespace) -> int:
         parameters=tuple(arguments.parameters),
         bag_topic=arguments.bag_topic,
     )
+    former = results_in(options.out)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         report = run_demo(options)
@@ -103,11 +115,18 @@ def main(arguments: argparse.Namespace) -> int:
         return 2
     except (DemoError, OutputError, OSError) as error:
         print(f"slam3r_ros demo: {error}", file=sys.stderr)
+        old = sorted(name for name, _ in former.items() & results_in(options.out).items())
+        if old:
+            print(f"slam3r_ros demo: from before, not of this demo: {', '.join(old)} in {options.out}", file=sys.stderr)
         return 1
     print(report.text())
-    files = ", ".join((MAP_NAME, TRAJECTORY_NAME, "map.png", "report.json"))
-    print(f"{files} are in {options.out}")
+    print(f"{', '.join(_RESULTS)} are in {options.out}")
     return 0
+
+
+def results_in(out: Path) -> dict[str, int]:
+    """The results that are there, and when each was written (ns)."""
+    return {name: (out / name).stat().st_mtime_ns for name in _RESULTS if os.path.isfile(out / name)}
 
 
 def run_demo(options: DemoOptions) -> DemoReport:
@@ -115,32 +134,47 @@ def run_demo(options: DemoOptions) -> DemoReport:
     source = options.source or str(render_video(options))
     with open_source(source, rate_hz=options.rate_hz, topic=options.bag_topic) as opened:
         length, description = opened.length, opened.description
-    for name in (MAP_NAME, TRAJECTORY_NAME, "map.png", "report.json"):
-        (options.out / name).unlink(missing_ok=True)
     report = play_and_map(options, source, length, description)
-    report.write(options.out / "report.json")
+    report.write(options.out / _REPORT_NAME)
     trajectory = read_trajectory(options.out / TRAJECTORY_NAME)
-    draw_map(options.out / "map.png", read_ply(options.out / MAP_NAME), trajectory, f"slam3r_ros: {report.source}")
+    draw_map(options.out / _PICTURE_NAME, read_ply(options.out / MAP_NAME), trajectory, f"slam3r_ros: {report.source}")
     return report
 
 
 def render_video(options: DemoOptions) -> Path:
-    """The folder of the rendered video; made unless it is there already."""
+    """The folder of the rendered video; made unless it is there already. Raises DemoError if it cannot be made."""
     from slam3r_ros.training.sequence_files import render_sequence, write_sequence
     from slam3r_ros.training.worlds.paths.choose import PathSettings
+    from slam3r_ros.training.worlds.paths.curves import NoFreePathError
 
     folder = options.out / "video"
-    recipe = json.dumps({"seed": options.seed, "frames": options.frames, "rate_hz": 30.0, "size": [640, 480]})
-    note = folder / "rendered.json"
-    if note.is_file() and note.read_text() == recipe:
+    recipe = {"seed": options.seed, "frames": options.frames, "rate_hz": 30.0, "size": [640, 480]}
+    note = folder / _RENDERED_NAME
+    if note.is_file() and note.read_text() == json.dumps(recipe):
         return folder
-    shutil.rmtree(folder, ignore_errors=True)
+    make_room(folder)
+    note.write_text(json.dumps({**recipe, "unfinished": True}))
     frames = render_sequence(options.seed, PathSettings(options.frames, 30.0), (640, 480))
-    write_sequence(
-        iter(tqdm(frames, total=options.frames, unit="image", desc="rendering", mininterval=0.5)), 30.0, folder
-    )
-    note.write_text(recipe)
+    try:
+        write_sequence(
+            iter(tqdm(frames, total=options.frames, unit="image", desc="rendering", mininterval=0.5)), 30.0, folder
+        )
+    except NoFreePathError as error:
+        raise DemoError(str(error)) from error
+    note.write_text(json.dumps(recipe))
     return folder
+
+
+def make_room(folder: Path) -> None:
+    """An empty folder for a video, where nothing or an earlier rendering is. Raises DemoError for anything else."""
+    if (folder / _RENDERED_NAME).is_file():
+        shutil.rmtree(folder)
+    elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DemoError(
+            f"'{folder}' was not rendered by this command (it has no {_RENDERED_NAME}) and stays as it is: "
+            "choose another --out for the rendered video"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def play_and_map(options: DemoOptions, source: str, length: int | None, description: str) -> DemoReport:
@@ -159,6 +193,8 @@ def play_and_map(options: DemoOptions, source: str, length: int | None, descript
             saved = recorder.save_map(str(options.out), _STOP_LIMIT_S)
             if not saved.success:
                 raise DemoError(saved.message)
+            for name in (_PICTURE_NAME, _REPORT_NAME):  # those of an earlier map
+                (options.out / name).unlink(missing_ok=True)
             stop(node, log)
         return measure(options, description, source, PlayReport.read(played), recorder)
     except TimeoutError as error:

@@ -18,7 +18,7 @@ from slam3r_ros.evaluation.machine import commit_of_code
 from slam3r_ros.evaluation.protocols import PROTOCOLS, Protocol, ProtocolError, find_protocol
 from slam3r_ros.evaluation.readers import LAYOUTS, open_sequence, sequence_folders
 from slam3r_ros.evaluation.sequence import ImageSequence, SequenceError
-from slam3r_ros.io.files import OutputError
+from slam3r_ros.io.files import OutputError, make_writable
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.weights import WeightsError
 from slam3r_ros.tools.run import setting_values
@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Evaluate; 1 if nothing could be computed, 2 if something given cannot be used."""
     try:
         from slam3r_ros.evaluation.evaluate import Options
-        from slam3r_ros.evaluation.session import Session, make_directory, write_files
+        from slam3r_ros.evaluation.session import Session, write_files
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "evo":
             raise
@@ -75,7 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
         protocol = chosen_protocol(arguments)
         options = Options(seed=arguments.seed, network_samples=arguments.network_samples)
         session = Session(arguments.weights, protocol, options, device=arguments.device, precision=arguments.precision)
-        make_directory(arguments.out)
+        make_writable(arguments.out)
         commit, command = commit_of_code(), shlex.join(["slam3r_ros", *sys.argv[1:]])
         date = datetime.now(timezone.utc).isoformat(timespec="seconds")
         for sequence, name in opened(arguments, protocol, session.failures):

@@ -51,6 +51,13 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         print(f"render: --seed must be 0 or more, got {arguments.seed}", file=sys.stderr)
         return 2
+    if _holds_images(arguments.out):
+        print(
+            f"render: {arguments.out} already holds images, which would be mixed with the new ones: remove its rgb/ and "
+            "depth/ or choose another --out",
+            file=sys.stderr,
+        )
+        return 2
     started = time.monotonic()
     try:
         family, device = family_of(arguments.family), str(choose_device(arguments.device))
@@ -69,3 +76,7 @@ def main(arguments: argparse.Namespace) -> int:
     seconds = time.monotonic() - started
     print(f"{count} frames in {arguments.out}, {seconds:.1f} s, {count / seconds:.1f} frames/s")
     return 0
+
+
+def _holds_images(folder: Path) -> bool:
+    return any((folder / part).is_dir() and any((folder / part).iterdir()) for part in ("rgb", "depth"))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,8 @@ from tqdm import tqdm
 from slam3r_ros.engine.settings import SettingError, SlamSettings, specs_of
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.types import State
-from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import save_map
+from slam3r_ros.io.files import OutputError, make_writable
+from slam3r_ros.io.save import map_files, save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.replay import replayed
@@ -39,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or float16 (default: %(default)s)")
     parser.add_argument("--topic", help="image topic of a bag that has several")
     parser.add_argument(
+        "--rectified", action="store_true",
+        help="a bag's images are rectified: take the intrinsics of camera_info's P, without distortion (the default "
+        "where the topic is called so, as image_rect is)",
+    )  # fmt: skip
+    parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE",
         help="a setting of the engine, for example keyframes.buffer_size=50; may be repeated. "
         "window.lookahead is -1 here unless it is set: every frame waits for its whole window",
@@ -46,18 +55,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Map the source and write the files; 1 if nothing could be mapped, 2 if something given cannot be used."""
+    """Map the source and write the files; 1 if nothing could be mapped, 2 if something given cannot be used, 130 if
+    Ctrl-C ended it (what was mapped until then is written)."""
     try:
         settings = offline_settings(arguments.settings)
         networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
         slam = Slam(replayed(networks), settings)
-        with open_source(arguments.source, topic=arguments.topic) as source:
-            map_source(slam, source)
+        with open_source(arguments.source, topic=arguments.topic, rectified=arguments.rectified) as source:
+            make_writable(map_files(arguments.out)[0].parent)
+            is_whole = map_source(slam, source)
+        if not is_whole and not slam.status().map_points:
+            print("slam3r_ros run: interrupted before anything was mapped: nothing is saved", file=sys.stderr)
+            return 130
         saved = save_map(slam, arguments.out)
     except (SettingError, WeightsError, BackendError, SourceError, OutputError) as error:
         print(f"slam3r_ros run: {error}", file=sys.stderr)
         return 2
     print(f"{saved.point_count} points in {saved.map_path}, {saved.pose_count} poses in {saved.trajectory_path}")
+    if not is_whole:
+        return 130
     status = slam.status()
     if status.state in (State.WAITING_FOR_IMAGES, State.INITIALIZING):
         print(f"slam3r_ros run: no map: {status.reason}", file=sys.stderr)
@@ -82,11 +98,17 @@ def setting_values(assignments: list[str]) -> dict[str, Any]:
     return values
 
 
-def map_source(slam: Slam, source: Source) -> None:
-    """Push every frame of a source, with a progress bar, and flush."""
+def map_source(slam: Slam, source: Source) -> bool:
+    """Push every frame of a source, with a progress bar, and flush; False if Ctrl-C ended it."""
     started, count = time.monotonic(), 0
-    with tqdm(total=source.length, unit="frame", desc=source.description, mininterval=0.5) as bar:
+    with (
+        first_interrupt() as interrupted,
+        tqdm(total=source.length, unit="frame", desc=source.description, mininterval=0.5) as bar,
+    ):
         for frame in source:
+            if interrupted.is_set():
+                bar.write("interrupted: what is mapped is saved (Ctrl-C again to leave it)", file=sys.stderr)
+                break
             slam.push(frame)
             count += 1
             bar.update()
@@ -96,3 +118,20 @@ def map_source(slam: Slam, source: Source) -> None:
         print(f"slam3r_ros run: {problem}", file=sys.stderr)
     seconds = time.monotonic() - started
     print(f"{count} frames in {seconds:.1f} s, {count / seconds:.1f} a second; {slam.status().reason}")
+    return not interrupted.is_set()
+
+
+@contextmanager
+def first_interrupt() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that the frame in work is finished; the second raises KeyboardInterrupt as ever."""
+    event, usual = threading.Event(), signal.getsignal(signal.SIGINT)
+
+    def interrupt(_number: int, _frame: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, usual)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
+
+from .clips import DataError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -21,11 +26,35 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], key: str = "") 
     os.replace(partial, path)
 
 
-def read_arrays(path: Path, key: str | None = None) -> Arrays | None:
-    """The arrays of a file; None when there is no such file, or its key is another than the one asked for."""
-    if not path.exists():
+def read_arrays(path: Path) -> tuple[Arrays, str]:
+    """The arrays of a file, and their key; raises DataError when it cannot be read."""
+    with _opened(path) as file:
+        return _arrays_of(file), _key_of(file)
+
+
+def read_cache(path: Path, key: str) -> Arrays | None:
+    """The arrays of a file that can be made again; None when that has to be done: there is none, it is damaged or it
+    was made from something else.
+    """
+    try:
+        with _opened(path) as file:
+            return _arrays_of(file) if _key_of(file) == key else None
+    except DataError:
         return None
-    with np.load(path) as file:
-        if key is not None and ("key" not in file or str(file["key"]) != key):
-            return None
-        return {name: file[name] for name in file.files if name != "key"}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[NpzFile]:
+    try:
+        with np.load(path) as file:
+            yield file
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise DataError(f"{path} cannot be read ({error}): remove it, so that it is made again") from error
+
+
+def _arrays_of(file: NpzFile) -> Arrays:
+    return {name: file[name] for name in file.files if name != "key"}
+
+
+def _key_of(file: NpzFile) -> str:
+    return str(file["key"]) if "key" in file else ""

@@ -46,10 +46,8 @@ def render_data(config: TrainingConfig, image_size: int) -> int:
         for phase in config.curriculum
         for family in phase.families
     }
-    return sum(
-        render_worlds(family_folder(config.data[0], family, size), seeds, family, size, processes, str(on))
-        for family, size in sorted(wanted)
-    )
+    folders = [(family_folder(config.data[0], family, size), family, size) for family, size in sorted(wanted)]
+    return sum(render_worlds(folder, seeds, family, size, processes, str(on)) for folder, family, size in folders)
 
 
 def _training_seeds(config: TrainingConfig) -> range:
@@ -73,9 +71,16 @@ def check_data(config: TrainingConfig, image_size: int) -> None:
             folder = _folder(config, family, phase.image_size or image_size)
             if not any(world_file(folder, seed).exists() for seed in seeds):
                 raise no_worlds(folder)
-    for folder in config.data:
+    check_recordings(config)
+
+
+def check_recordings(config: TrainingConfig) -> None:
+    """Raise DataError for a folder of --data, after the first, that is missing or holds nothing; quick."""
+    for folder in config.data[1:]:
         if not folder.is_dir():
             raise DataError(f"--data: there is no folder {folder}")
+        if not recordings_in(folder) and not holds_worlds(folder):
+            raise DataError(f"--data: {folder} holds no recording (rgb/, depth/, poses.txt, intrinsics.txt)")
 
 
 def load_phases(config: TrainingConfig, image_size: int, workers: Workers) -> list[PhaseData]:
@@ -145,12 +150,8 @@ def _folder(config: TrainingConfig, family: str, side: int) -> Path:
 
 
 def _recordings(folders: tuple[Path, ...], side: int, cache: Path) -> list[Clips]:
-    clips = []
-    for folder in folders:
-        found = recordings_in(folder)
-        if not found and folder not in folders[:1] and not holds_worlds(folder):
-            raise DataError(f"--data: {folder} holds no recording (rgb/, depth/, poses.txt, intrinsics.txt)")
-        clips += [load_recording(recording, (side, side), cache) for recording in found]
+    found = [recording for folder in folders for recording in recordings_in(folder)]
+    clips = [load_recording(recording, (side, side), cache) for recording in found]
     return [part for part in clips if part is not None]
 
 

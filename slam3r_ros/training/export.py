@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -12,11 +12,15 @@ from slam3r_ros.networks.decoder import MultiviewNetwork
 from slam3r_ros.networks.weights import save_network
 
 
+EXPORTED_FILES = ("config.json", "model.safetensors")
+
+
 def export_network(model: MultiviewNetwork, directory: Path, dtype: torch.dtype = torch.float16) -> None:
     """Write config.json and model.safetensors of `model` into `directory` (made if missing), stored as `dtype`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=directory) as partial:
-        save_network(model, Path(partial), dtype)
-        for name in ("config.json", "model.safetensors"):
-            os.chmod(Path(partial) / name, 0o644)  # weights are written readable for their owner only
-            os.replace(Path(partial) / name, directory / name)
+    partial = directory.with_name(f"{directory.name}.partial")
+    save_network(model, partial, dtype)
+    directory.mkdir(exist_ok=True)
+    for name in EXPORTED_FILES:
+        os.chmod(partial / name, 0o644)  # weights are written readable for their owner only
+        os.replace(partial / name, directory / name)
+    shutil.rmtree(partial)

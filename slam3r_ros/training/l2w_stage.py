@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,10 @@ def new_l2w(i2p: ImageToPoints) -> LocalToWorld:
     return model.to(i2p.device)
 
 
+def _for_each_batch(families: Iterable[str]) -> list[str]:
+    return [family for family in families for _ in range(VALIDATION_BATCHES)]
+
+
 class LocalToWorldStage:
     """Trains L2W (SLAM3R, arXiv 2412.09401, section 3.3) on the frozen tokens of I2P."""
 
@@ -56,16 +61,18 @@ class LocalToWorldStage:
             parameter.requires_grad_(not name.startswith(("patch_embedding", "void_token")))
         self._training, self._views_in_batch = training, views_in_batch
         self._matching = MatchingLoss(self.model)
-        self._validated_families = [family for family in validation[0].families for _ in range(VALIDATION_BATCHES)]
-        self._validation = self._fixed_samples(validation)
-        self._seen = self._fixed_samples(training)
+        self._validated_families = _for_each_batch(validation[0].families)
+        self._validation = self._fixed_samples(validation, self._validated_families)
+        seen = set(training[0].families).intersection(validation[0].families)  # fewer in a worker with few clips
+        self._seen_families = _for_each_batch(sorted(seen))
+        self._seen = self._fixed_samples(training, self._seen_families)
 
-    def _fixed_samples(self, data: tuple[Clips, TokenCache]) -> list[RegistrationSample]:
-        """Batches of worlds of the families that are validated, in their order."""
+    def _fixed_samples(self, data: tuple[Clips, TokenCache], families: list[str]) -> list[RegistrationSample]:
+        """A batch of worlds of each of the families."""
         random, clips = np.random.default_rng(54321), data[0]
         return [
             registration_batch(random, *data, random.choice(clips.of_family(family), 8), 5, 1, self.model.device)
-            for family in self._validated_families
+            for family in families
         ]
 
     def loss(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
@@ -101,7 +108,7 @@ class LocalToWorldStage:
         figures = dict(zip(names, rows.mean(axis=0).tolist(), strict=True))
         figures["point_error_seen"] = float(np.mean(seen))
         figures |= by_family("point_error", self._validated_families, rows[:, 0].tolist())
-        return figures | by_family("point_error_seen", self._validated_families, seen)
+        return figures | by_family("point_error_seen", self._seen_families, seen)
 
     def _figures(self, sample: RegistrationSample) -> tuple[float, float, float]:
         """Relative and median error of the keyframe's points, and their median confidence."""

@@ -14,10 +14,12 @@ from PIL import Image
 
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import crop_camera, resize_and_crop
+from slam3r_ros.io.files import FileFormatError
+from slam3r_ros.io.sources import SourceError
 from slam3r_ros.io.sources.images import images_in, read_intrinsics
 from slam3r_ros.io.tum import read_trajectory
 
-from .arrays_file import read_arrays, write_arrays
+from .arrays_file import read_cache, write_arrays
 from .clips import FRAME_RATE_HZ, FRAMES_PER_CLIP, Clips, DataError
 
 _MILLIMETRES = 1000.0
@@ -37,11 +39,11 @@ def _is_recording(folder: Path) -> bool:
 def load_recording(folder: Path, image_size: tuple[int, int], cache: Path) -> Clips | None:
     """Clips of a recording, `image_size` (height, width), kept in the folder `cache`; None when it is too short.
 
-    Raises DataError for files that do not belong together.
+    Raises DataError for files that do not belong together or cannot be read.
     """
     key = f"{folder.resolve()} {image_size} {(folder / 'poses.txt').stat().st_mtime_ns}"
     kept = cache / f"{folder.name}_{image_size[0]}x{image_size[1]}.npz"
-    arrays = read_arrays(kept, key)
+    arrays = read_cache(kept, key)
     if arrays is None:
         clips = _read_clips(folder, image_size)
         if clips is None:
@@ -53,8 +55,10 @@ def load_recording(folder: Path, image_size: tuple[int, int], cache: Path) -> Cl
 
 def _read_clips(folder: Path, image_size: tuple[int, int]) -> Clips | None:
     images, depths = images_in(folder / "rgb"), images_in(folder / "depth")
-    poses = read_trajectory(folder / "poses.txt")
-    camera = read_intrinsics([folder])
+    try:
+        poses, camera = read_trajectory(folder / "poses.txt"), read_intrinsics([folder])
+    except (FileFormatError, SourceError) as error:
+        raise DataError(f"recording {folder}: {error}") from error
     if camera is None or not len(images) == len(depths) == len(poses):
         raise DataError(
             f"recording {folder}: expected intrinsics.txt and as many images as depth images and poses, got "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +22,22 @@ TEXELS_PER_METRE = 64.0
 
 def family_folder(data: Path, family: str, image_size: int) -> Path:
     """Where the worlds of a family are kept in a folder of training data: its folder there, or the folder itself when
-    it holds rendered worlds directly.
+    it holds rendered worlds directly. Raises DataError when those are of another family.
     """
     folder = data / f"{family}_{image_size}"
-    return data if not folder.exists() and holds_worlds(data) else folder
+    if folder.exists() or not holds_worlds(data):
+        return folder
+    read_world(next(_world_files(data)), family)
+    return data
 
 
 def holds_worlds(folder: Path) -> bool:
     """Whether a folder holds files of rendered worlds."""
-    return next(folder.glob("room_*.npz"), None) is not None
+    return next(_world_files(folder), None) is not None
+
+
+def _world_files(folder: Path) -> Iterator[Path]:
+    return folder.glob("room_*.npz")
 
 
 def world_file(folder: Path, seed: int) -> Path:
@@ -104,10 +111,20 @@ def rendered_seeds(folder: Path, seeds: Iterable[int]) -> list[int]:
 
 
 def load_world(folder: Path, family: str, seed: int, weight: float = 1.0) -> Clips:
-    """A rendered world as a clip that is drawn as often as `weight` says."""
-    arrays = read_arrays(world_file(folder, seed))
-    assert arrays is not None
+    """A rendered world as a clip that is drawn as often as `weight` says; raises DataError."""
+    arrays = read_world(world_file(folder, seed), family)
     height, width = arrays["depth"].shape[1:]
     camera = np.array([[arrays["focal"], (width - 1) / 2, (height - 1) / 2]], np.float32)
     colour, depth, pose = (arrays[column][None] for column in ("colour", "depth", "T_world_camera"))
     return Clips(np.array([f"{family}:{seed}"]), np.array([weight]), colour, depth, pose, camera, np.array([True]))
+
+
+def read_world(file: Path, family: str) -> Arrays:
+    """What `render_world_file` wrote; raises DataError for a file that is damaged or of another family."""
+    arrays, found = read_arrays(file)
+    if found != family:
+        raise DataError(
+            f"{file} is a world of the family '{found}', not '{family}': name the family of these worlds in "
+            "--curriculum, or as --data the folder that holds a folder of each family"
+        )
+    return arrays

@@ -24,8 +24,9 @@ from slam3r_ros.networks.weights import (
 from .clips import DataError
 from .config import TrainingConfig
 from .correlation_stage import CorrelationStage
-from .data import check_data, load_phases, load_validation, render_data
+from .data import check_data, check_recordings, load_phases, load_validation, render_data
 from .embedded_config import I2P_SIZES, initialise_weights
+from .export import EXPORTED_FILES
 from .growth import grown, with_patches_of
 from .i2p_stage import BatchSettings, ImageToPointsStage
 from .l2w_stage import LocalToWorldStage, new_l2w
@@ -41,15 +42,15 @@ SHARES_OF_TIME = {"i2p": 0.57, "correlation": 0.06, "l2w": 0.37}
 
 def run_training(config: TrainingConfig) -> None:
     """Do what the configuration says. Raises DataError, FamilyError, ConfigurationError, WeightsError."""
+    check_inputs(config)
     if config.stage in ("all", "data") and not under_torchrun():
         render_data(config, _image_size(config))
     if config.stage != "data" or under_torchrun():
-        check_inputs(config)
         run_workers(_run, config.processes, config)
 
 
 def check_inputs(config: TrainingConfig) -> None:
-    """Raise what is wrong with the configuration's data, weights and logs before any worker starts."""
+    """Raise what is wrong with the configuration's data, weights and logs before anything is rendered or trained."""
     choose_device(config.device)
     if config.tensorboard == "on":
         require_tensorboard()
@@ -57,7 +58,9 @@ def check_inputs(config: TrainingConfig) -> None:
         _finished_i2p(config.out, "i2p")
     elif config.start is not None:
         starting_i2p(config)
-    if config.stage not in ("all", "data"):
+    if config.stage in ("all", "data"):
+        check_recordings(config)
+    else:
         check_data(config, _image_size(config))
 
 
@@ -87,7 +90,8 @@ def train_stage(workers: Workers, config: TrainingConfig) -> None:
         tensorboard=config.tensorboard,
     )
     stage = make_stage(config, workers, device)
-    Trainer(stage, config.out / config.stage, "l2w" if config.stage == "l2w" else "i2p", settings, workers).run()
+    network, based_on = "l2w" if config.stage == "l2w" else "i2p", "" if config.stage == "i2p" else _i2p_digest(config)
+    Trainer(stage, config.out / config.stage, network, settings, workers, based_on=based_on).run()
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -165,6 +169,10 @@ def _finished_i2p(out: Path, stage: str) -> ImageToPoints:
         raise DataError(f"the weights of stage {stage} are needed: run '{command}' first ({error})") from error
 
 
+def _i2p_digest(config: TrainingConfig) -> str:
+    return weights_digest(config.out / "i2p" / "i2p" / "model.safetensors")
+
+
 def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> LocalToWorldStage:
     """Every worker trains on its own share of the clips, so that it needs the tokens of these only."""
     config = _last_phase_only(config)
@@ -174,7 +182,7 @@ def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> 
     if config.start is not None:
         model = with_patches_of(load_network(LocalToWorld, find_weights(config.start), "l2w"), i2p.config)
     model = for_training(model, i2p.device, choose_precision(config.precision, i2p.device))
-    digest = weights_digest(config.out / "i2p" / "i2p" / "model.safetensors")
+    digest = _i2p_digest(config)
     caches = config.out / "l2w"
     mine = load_phases(config, side, workers)[-1].clips
     validation = load_validation(config, side)
@@ -193,7 +201,9 @@ def collect_weights(config: TrainingConfig) -> Path:
     """
     target = config.out / "weights"
     for network, stage in (("i2p", "correlation"), ("l2w", "l2w")):
-        shutil.copytree(config.out / stage / network, target / network, dirs_exist_ok=True)
+        (target / network).mkdir(parents=True, exist_ok=True)
+        for name in EXPORTED_FILES:
+            shutil.copy(config.out / stage / network / name, target / network)
     settings, recommended = _alike(config) / SETTINGS_FILE, target / SETTINGS_FILE
     recommended.unlink(missing_ok=True)
     if settings.is_file():  # the published weights have none: theirs are the defaults

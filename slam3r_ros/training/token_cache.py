@@ -15,7 +15,7 @@ from torch import Tensor
 
 from slam3r_ros.networks.image_to_points import ImageToPoints
 
-from .arrays_file import read_arrays, write_arrays
+from .arrays_file import read_cache, write_arrays
 from .augmentation import change_colours, mirror
 from .clips import Clips
 from .losses import mean_distance
@@ -96,7 +96,7 @@ def load_or_build(
     """The cache in `path` if it was made with this I2P and these clips, otherwise a new one, written there."""
     names = hashlib.sha256(" ".join(clips.names.tolist()).encode()).hexdigest()[:16]
     key = f"{i2p_digest} {threshold} {names}"
-    arrays = read_arrays(path, key)
+    arrays = read_cache(path, key)
     if arrays is not None:
         return TokenCache(**arrays)
     cache = build_cache(i2p, clips, threshold, augment=augment)

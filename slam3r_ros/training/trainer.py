@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .config import ConfigurationError
 from .logs import Logs
 from .optimisation import MovingAverage, learning_rate_factor, make_optimisers
 from .pictures import Picture
@@ -77,14 +78,19 @@ class Trainer:
         settings: TrainingSettings,
         workers: Workers | None = None,
         clock: Callable[[], float] = time.monotonic,
+        based_on: str = "",
     ) -> None:
-        """`network` names the folder of the exported network: i2p or l2w; `clock` gives seconds."""
+        """`network` names the folder of the exported network: i2p or l2w; `clock` gives seconds; `based_on` says which
+        weights of an earlier stage this one needs: a checkpoint made with others is not resumed.
+
+        Raises ConfigurationError when the checkpoint in `directory` is of another network.
+        """
         self.stage, self._directory, self._network, self._settings = stage, directory, network, settings
         self._workers = workers or Workers()
         self._device = next(stage.model.parameters()).device
         self._optimisers = make_optimisers(stage.model, settings.learning_rate, self._workers)
         self._average = MovingAverage(stage.model)
-        self._clock, self._since = clock, clock()
+        self._clock, self._since, self._based_on = clock, clock(), based_on
         self.progress = Progress()
         directory.mkdir(parents=True, exist_ok=True)
         if self._checkpoint_path.exists():
@@ -144,9 +150,11 @@ class Trainer:
         return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=lower)
 
     def _report(self, losses: list[float], before: Progress) -> None:
-        """Save a checkpoint, then validate, picture and export the averaged weights and log (first worker only)."""
+        """Validate, picture and export the averaged weights, then save a checkpoint and log (first worker only).
+
+        The checkpoint comes after the export, so that a run which is killed in between makes up for both.
+        """
         if self._logs is not None:
-            self.save()
             model = self.stage.model
             current = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             model.load_state_dict(self._average.weights)
@@ -157,6 +165,7 @@ class Trainer:
             self.stage.export(self._directory / self._network)
             model.load_state_dict(current)
             model.train()
+            self.save()
             rate = (self.progress.samples - before.samples) / max(self.progress.seconds - before.seconds, 1e-6)
             loss = float(np.mean(losses)) if losses else float("nan")
             row = {**asdict(self.progress), "loss": loss, "samples_per_second": rate, **figures}
@@ -169,6 +178,7 @@ class Trainer:
         partial = self._checkpoint_path.with_suffix(".partial")
         state = {
             "progress": asdict(self.progress),
+            "based_on": self._based_on,
             "model": self.stage.model.state_dict(),
             "average": self._average.weights,
             "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
@@ -177,11 +187,23 @@ class Trainer:
         os.replace(partial, self._checkpoint_path)
 
     def _resume(self) -> None:
-        state = torch.load(self._checkpoint_path, weights_only=True, map_location=self._device)
+        """Go on from the checkpoint, unless it was made with other weights of an earlier stage."""
+        path, first = self._checkpoint_path, self._workers.rank == 0
+        state = torch.load(path, weights_only=True, map_location=self._device)
+        if state.get("based_on", "") != self._based_on:  # checkpoints of earlier versions do not say
+            if first:
+                print(f"{path} was made with other weights of the stage before: this stage starts anew", flush=True)
+            return
+        try:
+            self.stage.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"{path} is of a run with another network (--size, --from): choose another --out, or remove "
+                f"{self._directory} to train this stage anew"
+            ) from error
         self.progress = Progress(**state["progress"])
-        self.stage.model.load_state_dict(state["model"])
         self._average.weights = state["average"]
         for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        if self._workers.rank == 0:
+        if first:
             print(f"resumed at step {self.progress.step}, {self.progress.seconds / 60:.1f} minutes", flush=True)

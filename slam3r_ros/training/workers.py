@@ -5,10 +5,14 @@ On a shared machine this is far quicker than one process with several threads, w
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +24,7 @@ from torch import Tensor, distributed
 
 _LONGEST_WAIT = timedelta(days=1)
 """Of a worker for the others, the first of which may render worlds meanwhile."""
+_FIRST_ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,8 @@ def run_workers(function: Callable[..., None], count: int, *arguments: Any) -> N
     """Call `function(workers, *arguments)` in `count` processes of one thread; in this process when `count` is 1.
 
     The processes end with this one, by SIGTERM or SIGINT too; what is registered with atexit in them is not called.
-    Under torchrun, this process is one of those it started, and `count` is not used.
+    An exception that ends a process is raised here too. Under torchrun, this process is one of those it started, and
+    `count` is not used.
     """
     if under_torchrun():
         _run_under_torchrun(function, arguments)
@@ -81,12 +87,18 @@ def run_workers(function: Callable[..., None], count: int, *arguments: Any) -> N
         function(Workers(), *arguments)
         return
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with TemporaryDirectory() as directory:
-        meeting = str(Path(directory) / "meeting")
-        context = torch.multiprocessing.spawn(_worker, (count, meeting, function, arguments), nprocs=count, join=False)
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # no word on each process that is ended
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        context = torch.multiprocessing.spawn(
+            _worker, (count, directory, function, arguments), nprocs=count, join=False
+        )
         try:
             while not context.join():
                 pass
+        except (torch.multiprocessing.ProcessExitedException, torch.multiprocessing.ProcessRaisedException):
+            _raise_first_error(directory)
+            raise
         finally:
             for process in context.processes:
                 process.terminate()
@@ -106,18 +118,39 @@ def _run_under_torchrun(function: Callable[..., None], arguments: tuple[Any, ...
     function(Workers(rank, count, local_rank), *arguments)
 
 
-def _worker(rank: int, count: int, meeting: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _worker(rank: int, count: int, directory: Path, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(
-        backend, init_method=f"file://{meeting}", rank=rank, world_size=count, timeout=_LONGEST_WAIT
+        backend, init_method=f"file://{directory / 'meeting'}", rank=rank, world_size=count, timeout=_LONGEST_WAIT
     )
     try:
         function(Workers(rank, count, rank), *arguments)
+    except Exception as error:
+        _keep_error(error, directory, rank)  # before the others notice and fail as well
+        raise
     finally:
         distributed.destroy_process_group()
     _leave()
+
+
+def _keep_error(error: Exception, directory: Path, rank: int) -> None:
+    """Write an exception and its traceback where `_raise_first_error` finds them, unless another process was first."""
+    own = directory / f"error_{rank}"
+    with suppress(Exception):  # torch tells of one that cannot be pickled
+        pickled = pickle.dumps((error, traceback.format_exc()))
+        pickle.loads(pickled)
+        own.write_bytes(pickled)
+        os.link(own, directory / _FIRST_ERROR)
+
+
+def _raise_first_error(directory: Path) -> None:
+    """Raise what the first process that failed raised, if it was kept."""
+    file = directory / _FIRST_ERROR
+    if file.exists():
+        error, text = pickle.loads(file.read_bytes())
+        raise error from RuntimeError(f"in a process of the training:\n{text}")
 
 
 def _leave() -> NoReturn:

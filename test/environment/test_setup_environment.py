@@ -149,23 +149,39 @@ def test_an_unfinished_or_foreign_stamp_counts_as_none(tmp_path: Path, monkeypat
         assert script.read_stamp() is None
 
 
+def stand_in_python(folder: Path, *, pip_status: int) -> Path:
+    """A program that ends as `python -m pip` does with a pip, or without one."""
+    path = folder / "python"
+    path.write_text(f'#!/bin/sh\n[ "$1 $2" = "-m pip" ] && exit {pip_status}\nexit 2\n')
+    path.chmod(0o755)
+    return path
+
+
 @pytest.mark.parametrize(
-    ("version", "sees_system", "distribution", "is_kept"),
+    ("version", "sees_system", "distribution", "has_pip", "is_kept"),
     [
-        ("3.12.1", "false", "", True),
-        ("3.11.7", "false", "", False),
-        ("3.12.1", "true", "", False),
-        ("3.12.1", "false", "jazzy (/opt/ros/jazzy)", False),
+        ("3.12.1", "false", "", True, True),
+        ("3.12.1", "false", "", False, False),
+        ("3.11.7", "false", "", True, False),
+        ("3.12.1", "true", "", True, False),
+        ("3.12.1", "false", "jazzy (/opt/ros/jazzy)", True, False),
     ],
 )
-def test_virtual_environment_is_made_anew_when_its_base_changes(
-    version: str, sees_system: str, distribution: str, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_virtual_environment_is_made_anew_when_its_base_changes_or_it_is_not_whole(
+    version: str,
+    sees_system: str,
+    distribution: str,
+    has_pip: bool,
+    is_kept: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = load("setup_environment", monkeypatch)
     choice = script.Choice(python="3.12 in /usr", distribution="", sees_system=False, requirements="")
     former = script.Choice(python="", distribution=distribution, sees_system=False, requirements="")
     commands: list[list[str]] = []
     monkeypatch.setattr(script, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(script, "VENV_PYTHON", stand_in_python(tmp_path, pip_status=0 if has_pip else 1))
     monkeypatch.setattr(script, "read_stamp", lambda: former)
     monkeypatch.setattr(script, "run", lambda command, *_: commands.append(command))
     (tmp_path / "venv").mkdir()

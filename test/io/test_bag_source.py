@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -83,6 +84,47 @@ def test_the_camera_is_the_one_beside_the_image(tmp_path):
     assert frame.camera.fx == 44
     (frame,) = open_source(str(write_bag(tmp_path / "one", "mcap", [messages[0], messages[2]])))
     assert frame.camera.fx == 33, "the only one there is, wherever it is"
+
+
+P = np.array([42.0, 0, 8, -5, 0, 43, 6, 0, 0, 0, 1, 0])
+
+
+def calibrated_bag(folder, topic, make=image_message):
+    """One image, with K and D of the image as it was taken and P of what rectification makes of it."""
+    info = replace(info_message(stamp(0), 16, 12, 50.0), d=np.array([-0.3, 0.1, 0, 0, 0]), p=P)
+    infos = f"{topic.removesuffix('/compressed').rpartition('/')[0]}/camera_info"
+    return write_bag(folder, "mcap", [(infos, stamp(0), info), (topic, stamp(0), make(stamp(0), IMAGES[0]))])
+
+
+@pytest.mark.parametrize(
+    "topic, is_rectified",
+    [
+        ("/camera/image_rect", True),
+        ("/image_rect_color", True),
+        ("/camera/rectified", True),
+        ("/camera/image_raw", False),
+        ("/camera/image_direct", False),
+        ("/camera/image_unrectified", False),
+        ("/rect/image", False),
+    ],
+)
+def test_a_topic_named_rectified_takes_p_without_distortion(tmp_path, topic, is_rectified):
+    (frame,) = open_source(str(calibrated_bag(tmp_path / "bag", topic)))
+    assert (frame.camera.fx, frame.camera.is_distorted) == ((42, False) if is_rectified else (50, True))
+
+
+def test_rectified_images_under_another_name_and_compressed(tmp_path):
+    (frame,) = open_source(str(calibrated_bag(tmp_path / "named", "/camera/image")), rectified=True)
+    assert (frame.camera.fx, frame.camera.fy, frame.camera.cx, frame.camera.cy) == (42, 43, 8, 6)
+    assert not frame.camera.is_distorted
+    (frame,) = open_source(str(calibrated_bag(tmp_path / "small", "/image_rect/compressed", compressed_message)))
+    assert frame.camera.fx == 42
+
+
+def test_images_as_taken_come_with_what_rectification_would_make_of_them(tmp_path):
+    (frame,) = open_source(str(calibrated_bag(tmp_path / "bag", "/camera/image")))
+    assert (frame.camera.fx, frame.rectification.camera.fx, frame.rectification.camera.is_distorted) == (50, 42, False)
+    assert frame.rectification.rotation == tuple(np.eye(3).ravel())
 
 
 def test_a_bag_without_images(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -64,6 +65,7 @@ def test_a_file_that_is_no_video(tmp_path, content):
     [
         ("nothing/here.mp4", "'nothing/here.mp4' does not exist .looked for /"),
         ("", "'' does not exist"),
+        ("~nosuchuser/v.mp4", "'~nosuchuser/v.mp4' does not exist: Could not determine home"),
         ("webcam:first", "expected webcam or webcam:NUMBER"),
         ("webcam:-1", "expected webcam or webcam:NUMBER"),
         ("webcam:93", "camera 93 cannot be opened"),
@@ -82,6 +84,17 @@ def test_files_of_other_kinds_are_told_what_to_do(tmp_path):
     write_video(tmp_path / "v.avi", 2)
     with pytest.raises(SourceError, match="is no bag, so it has no topic '/image'"):
         open_source(str(tmp_path / "v.avi"), topic="/image")
+    with pytest.raises(SourceError, match="is no bag, so it has no camera_info"):
+        open_source(str(tmp_path / "v.avi"), rectified=True)
+
+
+def test_what_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(SourceError, match=f"source '{tmp_path}' cannot be read: Permission denied"):
+        open_source(str(tmp_path))
 
 
 @pytest.mark.parametrize("rate_hz", [0, -1, float("nan"), float("inf")])

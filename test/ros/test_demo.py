@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -17,9 +20,12 @@ from synthetic import textured_image
 
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
+from slam3r_ros.ros import recorder
 from slam3r_ros.ros.recorder import Arrived
-from slam3r_ros.tools import picture
-from slam3r_ros.tools.demo import DemoOptions, latency_percentiles, player_command
+from slam3r_ros.tools import cli, demo, picture
+from slam3r_ros.tools.demo import DemoError, DemoOptions, latency_percentiles, player_command, render_video
+from slam3r_ros.training import sequence_files
+from slam3r_ros.training.worlds.paths.curves import NoFreePathError
 
 COUNT = 24
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +100,91 @@ def test_topic_of_a_bag_is_played(tmp_path: Path) -> None:
     assert command[command.index("--bag-topic") + 1] == "/front/image"
     without = player_command(replace(options, bag_topic=None), "drive.mcap", tmp_path / "played.json")
     assert "--bag-topic" not in without
+
+
+def rendering(out: Path, seed: int = 1) -> DemoOptions:
+    """A demo of a rendered video of three images."""
+    return DemoOptions(None, out, "embedded", None, seed, 3, ())
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The seeds of the videos that were rendered, each of a single file."""
+    seeds: list[int] = []
+
+    def write(seeds_rendered: Iterator[int], _rate_hz: float, folder: Path) -> None:
+        for seed in seeds_rendered:
+            (folder / f"{seed}.jpg").touch()
+            seeds.append(seed)
+
+    monkeypatch.setattr(sequence_files, "render_sequence", lambda seed, *_: iter([seed]))
+    monkeypatch.setattr(sequence_files, "write_sequence", write)
+    return seeds
+
+
+def failing(error: BaseException) -> Callable[..., None]:
+    """A function that raises this."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_video_that_was_not_rendered_by_the_demo_stays(tmp_path: Path, rendered: list[int]) -> None:
+    own = tmp_path / "video" / "own.mp4"
+    own.parent.mkdir()
+    own.write_bytes(b"irreplaceable")
+    with pytest.raises(DemoError, match=f"'{tmp_path}/video' was not rendered by this command .* choose another --out"):
+        render_video(rendering(tmp_path))
+    assert (own.read_bytes(), rendered) == (b"irreplaceable", [])
+
+
+def test_video_is_rendered_once_and_anew_for_another_seed(tmp_path: Path, rendered: list[int]) -> None:
+    for seed in (1, 1, 2):
+        folder = render_video(rendering(tmp_path, seed))
+    assert rendered == [1, 2]
+    assert sorted(path.name for path in folder.iterdir()) == ["2.jpg", "rendered.json"]
+
+
+def test_interrupted_rendering_is_begun_anew(
+    tmp_path: Path, rendered: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = sequence_files.write_sequence
+    for error, raised in ((KeyboardInterrupt(), KeyboardInterrupt), (NoFreePathError("no path"), DemoError)):
+        monkeypatch.setattr(sequence_files, "write_sequence", failing(error))
+        with pytest.raises(raised):
+            render_video(rendering(tmp_path))
+    monkeypatch.setattr(sequence_files, "write_sequence", whole)
+    for _ in range(2):
+        render_video(rendering(tmp_path))
+    assert rendered == [1]
+
+
+def test_demo_that_fails_leaves_earlier_results_and_says_whose_they_are(
+    sequence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "map.ply").write_text("of yesterday")
+    monkeypatch.setattr(demo, "play_and_map", failing(DemoError("the node did not start")))
+    assert cli.main(["demo", str(sequence), "--out", str(tmp_path)]) == 1
+    assert (tmp_path / "map.ply").read_text() == "of yesterday"
+    said = capsys.readouterr().err
+    assert "the node did not start" in said and f"not of this demo: map.ply in {tmp_path}" in said
+
+
+def test_report_and_picture_of_an_earlier_map_go_when_the_new_one_is_saved(
+    sequence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("map.ply", "map.png", "report.json"):
+        (tmp_path / name).write_text("of yesterday")
+    node = SimpleNamespace(save_map=lambda *_: SimpleNamespace(success=True))
+    monkeypatch.setattr(recorder, "Recorder", lambda: nullcontext(node))
+    monkeypatch.setattr(demo, "running", lambda *_: nullcontext())
+    for step in ("prepare_environment", "wait_until_active", "follow", "wait_until_drained"):
+        monkeypatch.setattr(demo, step, lambda *_: None)
+    monkeypatch.setattr(demo, "stop", failing(DemoError("the node did not end")))
+    assert cli.main(["demo", str(sequence), "--out", str(tmp_path)]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["map.ply"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

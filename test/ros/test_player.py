@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from bag_writing import image_message, info_message, write_bag
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -18,8 +22,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from synthetic import textured_image
 
+from slam3r_ros.engine.types import Frame
+from slam3r_ros.io.camera_info import camera_from_message
 from slam3r_ros.io.image_decoding import decode_compressed
-from slam3r_ros.io.sources import open_source
+from slam3r_ros.io.sources import Source, open_source
 from slam3r_ros.ros import player
 from slam3r_ros.ros.player import Player, PlayOptions, PlayReport
 
@@ -124,10 +130,52 @@ def test_compressed_images(context: Context, sequence: Path) -> None:
     assert np.abs(difference).mean() < 4
 
 
+D, P = np.array([-0.3, 0.1, 0, 0, 0]), np.array([42.0, 0, 30, 0, 0, 43, 20, 0, 0, 0, 1, 0])
+TURNED = np.array([0.0, -1, 0, 1, 0, 0, 0, 0, 1])
+
+
+@pytest.mark.parametrize(("topic", "focal_as_taken"), [("/eye/image_raw", 60), ("/eye/image_rect", 42)])
+def test_camera_info_of_a_bag_serves_either_setting_of_rectified(
+    context: Context, tmp_path: Path, topic: str, focal_as_taken: float
+) -> None:
+    info = replace(info_message(10**9, 64, 48, 60.0), d=D, r=TURNED, p=P)
+    image = image_message(10**9, textured_image(0))
+    bag = write_bag(tmp_path / "bag", "mcap", [("/eye/camera_info", 10**9, info), (topic, 10**9, image)])
+    viewer, _ = play(context, bag, PlayOptions(wait_for_subscriber_s=10))
+    (played,) = viewer.infos
+    is_rectified = focal_as_taken == 42
+    as_taken, rectified = (camera_from_message(played, rectified=rectified) for rectified in (False, True))
+    assert (as_taken.fx, as_taken.distortion) == (focal_as_taken, () if is_rectified else tuple(D))
+    assert (rectified.fx, rectified.fy, rectified.cx, rectified.cy, rectified.distortion) == (42, 43, 30, 20, ())
+    assert played.r.tolist() == (np.eye(3).ravel() if is_rectified else TURNED).tolist()
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [("image", "/robot1/camera_info"), ("eye/image", "/robot1/eye/camera_info"), ("/image", "/camera_info")],
+)
+def test_camera_info_goes_beside_the_image(context: Context, topic: str, expected: str) -> None:
+    of_robot = Context()
+    of_robot.init(args=["--ros-args", "-r", "__ns:=/robot1"], domain_id=context.get_domain_id())
+    given = Player(PlayOptions(topic=topic), of_robot)
+    assert given._camera_infos.topic_name == expected
+    given.destroy_node()
+    of_robot.try_shutdown()
+
+
 def test_report_survives_its_file(tmp_path: Path) -> None:
     report = PlayReport([1, 2], [3, 4], 0.5, 1)
     report.write(tmp_path / "report.json")
     assert PlayReport.read(tmp_path / "report.json") == report
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """SIGINT and SIGTERM do afterwards what they did before: the player leaves them ignored."""
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, action in usual.items():
+        signal.signal(number, action)
 
 
 def run_main(*words: str) -> int:
@@ -138,9 +186,44 @@ def run_main(*words: str) -> int:
     return player.main(arguments)
 
 
+class Refused(Source):
+    """None of its images can be used; a third pass over it fails."""
+
+    def __init__(self, begin: Callable[[], None] = lambda: None) -> None:
+        super().__init__("refused images", 30.0, 3)
+        self._begin, self._passes = begin, 0
+
+    def _frames(self) -> Iterator[Frame]:
+        self._passes += 1
+        assert self._passes < 3, "again and again"
+        self._begin()
+        self._report("0.png left out")
+        yield from ()
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("words", [[], ["--loop"]])
+def test_images_that_are_all_refused_end_it(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(player, "open_source", lambda *_, **__: Refused())
+    assert run_main("refused", *words) == 1
+    said = capsys.readouterr().err
+    assert "0.png left out" in said and said.endswith("refused images: no image could be sent\n")
+
+
+@pytest.mark.usefixtures("signals")
+def test_being_stopped_before_the_first_image_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player, "open_source", lambda *_, **__: Refused(lambda: signal.raise_signal(signal.SIGINT)))
+    assert run_main("refused") == 0
+
+
+@pytest.mark.usefixtures("signals")
 def test_command_line_says_what_is_wrong(tmp_path: Path, sequence: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(str(sequence), "--clock", "--start-now") == 2
     assert "--clock follows the recorded stamps" in capsys.readouterr().err
+    assert run_main(str(sequence), "--topic", "/camera/image-raw") == 2
+    assert "Invalid topic name" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run_main(str(sequence), "--rate", "0")
     assert "expected a number above 0, got '0'" in capsys.readouterr().err

@@ -12,7 +12,9 @@ from slam3r_ros.io.sources.video import VideoSource
 from slam3r_ros.io.sources.webcam import WebcamSource
 
 
-def open_source(text: str, *, rate_hz: float | None = None, topic: str | None = None) -> Source:
+def open_source(
+    text: str, *, rate_hz: float | None = None, topic: str | None = None, rectified: bool = False
+) -> Source:
     """Open what ``text`` names.
 
     - ``webcam`` or ``webcam:1``: a camera of this machine; stamps are the times the images came.
@@ -22,19 +24,34 @@ def open_source(text: str, *, rate_hz: float | None = None, topic: str | None = 
     - any other file: a video; stamps count from 0 at the file's rate.
 
     ``rate_hz`` takes the place of the source's own rate; frames that were recorded with stamps keep them. ``topic``
-    names a bag's image topic, which is needed only where there are several. Raises SourceError saying what is wrong.
+    names a bag's image topic, which is needed only where there are several. ``rectified`` says that its images are
+    rectified, which is needed only where the topic's name does not (as image_rect does). Raises SourceError saying what
+    is wrong.
     """
+    try:
+        return _opened(text, rate_hz, topic, rectified)
+    except OSError as error:
+        raise SourceError(f"source '{text}' cannot be read: {error.strerror or error}") from error
+
+
+def _opened(text: str, rate_hz: float | None, topic: str | None, rectified: bool) -> Source:
+    """What `open_source` opens; raises OSError where something may not be read."""
     if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz > 0):
         raise SourceError(f"rate: expected more than 0 frames a second, got {rate_hz}")
     is_webcam = text == "webcam" or text.startswith("webcam:")
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:  # the home of a user that there is not
+        raise SourceError(f"source '{text}' does not exist: {error}") from error
     if not is_webcam and (not text or not path.exists()):
         raise SourceError(f"source '{text}' does not exist (looked for {path.absolute()})")
     bag = None if is_webcam else _bag_at(path)
     if bag is not None:
-        return BagSource(bag, rate_hz, topic)
+        return BagSource(bag, rate_hz, topic, rectified=rectified)
     if topic is not None:
         raise SourceError(f"source '{text}' is no bag, so it has no topic '{topic}': leave the topic out")
+    if rectified:
+        raise SourceError(f"source '{text}' is no bag, so it has no camera_info to take P of: leave rectified out")
     if is_webcam:
         return WebcamSource(_webcam_index(text), rate_hz)
     if path.is_dir():
