@@ -51,10 +51,10 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         print(f"render: --seed must be 0 or more, got {arguments.seed}", file=sys.stderr)
         return 2
-    if _holds_images(arguments.out):
+    if _holds_video(arguments.out):
         print(
-            f"render: {arguments.out} already holds images, which would be mixed with the new ones: remove its rgb/ and "
-            "depth/ or choose another --out",
+            f"render: {arguments.out} already holds a video, which would be mixed with this one: choose another --out "
+            "or remove its rgb/ and depth/",
             file=sys.stderr,
         )
         return 2
@@ -78,5 +78,5 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _holds_images(folder: Path) -> bool:
+def _holds_video(folder: Path) -> bool:
     return any((folder / part).is_dir() and any((folder / part).iterdir()) for part in ("rgb", "depth"))

@@ -11,7 +11,6 @@ import torch
 from slam3r_ros.networks.decoder import MultiviewNetwork
 from slam3r_ros.networks.weights import save_network
 
-
 EXPORTED_FILES = ("config.json", "model.safetensors")
 
 

@@ -59,9 +59,9 @@ def _read_clips(folder: Path, image_size: tuple[int, int]) -> Clips | None:
         poses, camera = read_trajectory(folder / "poses.txt"), read_intrinsics([folder])
     except (FileFormatError, SourceError) as error:
         raise DataError(f"recording {folder}: {error}") from error
-    if camera is None or not len(images) == len(depths) == len(poses):
+    if camera is None or not len(images) == len(depths) == len(poses) > 0:
         raise DataError(
-            f"recording {folder}: expected intrinsics.txt and as many images as depth images and poses, got "
+            f"recording {folder}: expected intrinsics.txt and images, as many as depth images and poses, got "
             f"{len(images)} images, {len(depths)} depth images, {len(poses)} poses"
         )
     groups = clip_frames(np.array([pose.stamp_ns for pose in poses], np.int64))

@@ -37,7 +37,7 @@ def holds_worlds(folder: Path) -> bool:
 
 
 def _world_files(folder: Path) -> Iterator[Path]:
-    return folder.glob("room_*.npz")
+    return folder.glob("room_?????.npz")  # not one that is being written
 
 
 def world_file(folder: Path, seed: int) -> Path:

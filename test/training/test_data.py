@@ -13,12 +13,12 @@ from PIL import Image
 from slam3r_ros.engine.camera import Camera
 from slam3r_ros.engine.encode import resize_and_crop
 from slam3r_ros.tools import train
-from slam3r_ros.training.arrays_file import read_arrays, write_arrays
+from slam3r_ros.training.arrays_file import read_cache, write_arrays
 from slam3r_ros.training.clips import FRAMES_PER_CLIP, Clips, DataError
 from slam3r_ros.training.config import ConfigurationError, Phase, TrainingConfig
-from slam3r_ros.training.data import check_data, load_training
+from slam3r_ros.training.data import check_data, load_training, render_data
 from slam3r_ros.training.recorded_data import clip_frames, load_recording, recordings_in
-from slam3r_ros.training.rendered_data import family_folder, render_world_file, rendered_seeds
+from slam3r_ros.training.rendered_data import family_folder, load_world, render_world_file, rendered_seeds, world_file
 from slam3r_ros.training.seeds import FIRST_DEMO_SEED, TRAINING_SEEDS, VALIDATION_SEEDS, is_held_out
 from slam3r_ros.training.sequence_files import render_sequence, write_sequence
 from slam3r_ros.training.windows import load_views
@@ -92,6 +92,27 @@ def test_a_recording_whose_files_do_not_belong_together_says_so(recording: Path,
         load_recording(broken, (32, 32), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("poses.txt", "1 2 three\n", r"poses.txt', line 1"),
+        ("intrinsics.txt", "500 500 320 240\n", r"intrinsics.txt': expected fx fy cx cy width height"),
+        ("poses.txt", "# t tx ty tz qx qy qz qw\n", r"got 0 images, 0 depth images, 0 poses"),
+    ],
+)
+def test_a_wrong_file_of_a_recording_is_named(
+    recording: Path, tmp_path: Path, file: str, text: str, reason: str
+) -> None:
+    broken = tmp_path / "broken"
+    for part in ("rgb", "depth"):
+        (broken / part).mkdir(parents=True)
+    (broken / "poses.txt").write_text("0 0 0 0 0 0 0 1\n")
+    (broken / "intrinsics.txt").write_text((recording / "intrinsics.txt").read_text())
+    (broken / file).write_text(text)
+    with pytest.raises(DataError, match=reason):
+        load_recording(broken, (32, 32), tmp_path)
+
+
 def test_rendered_worlds_are_written_once_and_join_recordings(recording: Path, tmp_path: Path) -> None:
     folder = family_folder(tmp_path, "narrow", 32)
     assert folder == tmp_path / "narrow_32"
@@ -140,10 +161,43 @@ def _cropped(clips: Clips) -> Clips:
 def test_arrays_are_read_back_by_their_key_only(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "arrays.npz"
     write_arrays(path, {"a": np.arange(3)}, "this")
-    assert read_arrays(path, "that") is None and read_arrays(tmp_path / "none.npz") is None
-    arrays = read_arrays(path, "this")
-    assert arrays is not None and arrays["a"].tolist() == [0, 1, 2]
+    assert read_cache(path, "that") is None and read_cache(tmp_path / "none.npz", "this") is None
+    arrays = read_cache(path, "this")
+    assert arrays is not None and {name: array.tolist() for name, array in arrays.items()} == {"a": [0, 1, 2]}
     assert [file.name for file in path.parent.iterdir()] == ["arrays.npz"]
+
+
+@pytest.mark.parametrize("length", [0, 100, 1500])
+def test_a_damaged_file_is_named_or_made_again(tmp_path: Path, length: int) -> None:
+    path = _write_world(tmp_path, 3, "narrow")
+    path.write_bytes(path.read_bytes()[:length])
+    assert read_cache(path, "narrow") is None
+    with pytest.raises(DataError, match=rf"{path} cannot be read .*: remove it"):
+        load_world(tmp_path, "narrow", 3)
+
+
+def test_worlds_are_not_trained_on_as_those_of_another_family(tmp_path: Path) -> None:
+    path = _write_world(tmp_path, 3, "narrow")
+    assert load_world(tmp_path, "narrow", 3).names.tolist() == ["narrow:3"]
+    with pytest.raises(DataError, match=rf"{path} is a world of the family 'narrow', not 'wide'"):
+        load_world(tmp_path, "wide", 3)
+    config = TrainingConfig(data=(tmp_path,), curriculum=(Phase.parse("narrow+wide:16"),))
+    for use in (check_data, render_data):
+        with pytest.raises(DataError, match="of the family 'narrow', not 'wide'"):
+            use(config, 16)
+
+
+def _write_world(folder: Path, seed: int, family: str) -> Path:
+    """A file as of a rendered world, with two empty frames of 16 pixels."""
+    path = world_file(folder, seed)
+    arrays = {
+        "colour": np.zeros((2, 16, 16, 3), np.uint8),
+        "depth": np.ones((2, 16, 16), np.float16),
+        "T_world_camera": np.tile(np.eye(4, dtype=np.float32), (2, 1, 1)),
+        "focal": np.array(15.0, np.float32),
+    }
+    write_arrays(path, arrays, family)
+    return path
 
 
 def test_seed_ranges_do_not_meet_and_test_seeds_are_never_trained_on(tmp_path: Path) -> None:

@@ -22,8 +22,10 @@ from slam3r_ros.evaluation.overlap import overlap
 from slam3r_ros.evaluation.truth import TruePointmap
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.image_to_points import ImageToPoints
+from slam3r_ros.training import export
 from slam3r_ros.training.augmentation import change_colours, mirror
 from slam3r_ros.training.clips import Clips
+from slam3r_ros.training.config import ConfigurationError
 from slam3r_ros.training.correlation_stage import CorrelationStage, true_overlaps
 from slam3r_ros.training.data import PhaseData
 from slam3r_ros.training.embedded_config import initialise_weights
@@ -266,6 +268,79 @@ def test_a_run_stops_after_its_minutes_logs_and_exports(tmp_path: Path) -> None:
     assert (tmp_path / "log.csv").read_text().splitlines() == lines, "a run that is over adds nothing"
 
 
+class _KilledStage(_LineStage):
+    """Fits a line; the run is killed while this is exported."""
+
+    def export(self, directory: Path) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("exported_minutes", [0.0, 2.0])
+def test_a_run_that_is_killed_before_its_export_makes_up_for_it(tmp_path: Path, exported_minutes: float) -> None:
+    def run(stage: _LineStage, minutes: float) -> None:
+        seconds = iter(range(1000))
+        Trainer(stage, tmp_path, "i2p", TrainingSettings(minutes=minutes), clock=lambda: float(next(seconds))).run()
+
+    if exported_minutes:
+        run(_LineStage(), exported_minutes)
+    (tmp_path / "i2p").mkdir()  # as an export leaves it
+    with pytest.raises(KeyboardInterrupt):
+        run(_KilledStage(), 3.0)
+    again = _LineStage()
+    run(again, 3.0)
+    assert again.exported == 1
+    assert (tmp_path / "log.csv").read_text().splitlines()[-1].startswith("180,1440,180.0,")
+
+
+class _WideLineStage(_LineStage):
+    """Another network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Linear(3, 1)
+
+
+def test_the_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    Trainer(_LineStage(), tmp_path, "i2p", TrainingSettings(minutes=1.0)).save()
+    with pytest.raises(ConfigurationError, match=rf"^{tmp_path}/checkpoint.pt is of a run with another .* --out"):
+        Trainer(_WideLineStage(), tmp_path, "i2p", TrainingSettings(minutes=1.0))
+
+
+@pytest.mark.parametrize("made_with", ["other weights", None])
+def test_a_checkpoint_is_resumed_with_the_weights_it_was_made_with_only(tmp_path: Path, made_with: str | None) -> None:
+    def trainer(based_on: str) -> Trainer:
+        return Trainer(_LineStage(), tmp_path, "i2p", TrainingSettings(minutes=1.0), based_on=based_on)
+
+    first = trainer(made_with or "")
+    first.one_step()
+    first.save()
+    if made_with is None:  # as earlier versions did
+        state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+        del state["based_on"]
+        torch.save(state, tmp_path / "checkpoint.pt")
+    assert trainer(made_with or "").progress.step == 1
+    anew = trainer("these weights")
+    assert anew.progress.step == 0
+    assert torch.equal(anew.stage.model.weight, _LineStage().model.weight)
+
+
+def test_an_export_that_was_killed_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(_model: ImageToPoints, directory: Path, _dtype: torch.dtype) -> None:
+        directory.mkdir()
+        (directory / ".tmp1234").touch()
+        raise KeyboardInterrupt
+
+    model = ImageToPoints(TINY)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(export, "save_network", killed)
+        export.export_network(model, tmp_path / "i2p")
+    assert not (tmp_path / "i2p").exists()
+    export.export_network(model, tmp_path / "i2p")
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {
+        "i2p", "i2p/config.json", "i2p/model.safetensors"
+    }  # fmt: skip
+
+
 def test_the_moving_average_follows_the_weights() -> None:
     model = nn.Linear(1, 1)
     average = MovingAverage(model, decay=0.9)
@@ -374,6 +449,17 @@ def test_correlation_and_l2w_train_on_what_i2p_gives(rooms: Clips, tmp_path: Pat
     assert (tmp_path / "l2w" / "model.safetensors").is_file()
 
 
+def test_l2w_trains_on_fewer_families_than_it_is_validated_on(rooms: Clips) -> None:
+    i2p = ImageToPoints(TINY).eval().requires_grad_(False)
+    cache = build_cache(i2p, rooms, 1.0, augment=False)
+    mine = TokenCache(cache.mirrored[1:], cache.tokens[1:], cache.points_camera[1:])
+    l2w = LocalToWorldStage(new_l2w(i2p), (rooms.share(1, 2), mine), (rooms, cache), views_in_batch=14)
+    with torch.no_grad():
+        figures = l2w.validate()
+    assert {"point_error_narrow", "point_error_rooms", "point_error_seen"} <= set(figures)
+    assert "point_error_seen_narrow" not in figures and np.isfinite(list(figures.values())).all()
+
+
 def test_a_run_in_bfloat16_trains_float32_weights(rooms: Clips, tmp_path: Path) -> None:
     settings = TrainingSettings(minutes=1.0, precision=torch.bfloat16)
     trainer = Trainer(_i2p_stage(rooms), tmp_path, "i2p", settings, clock=lambda: 0.0)
@@ -422,6 +508,34 @@ def test_workers_average_gradients_and_share_the_orthogonalising(tmp_path: Path)
         assert torch.equal(values[0], torch.full((2, 2), 0.5)) and torch.equal(values[1], torch.tensor([5.0]))
         assert numbers == [1.5]
         assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(matrices, muon_steps(Workers()), strict=True))
+
+
+_FAIL = """
+from slam3r_ros.training.clips import DataError
+from slam3r_ros.training.workers import run_workers
+
+def fail(workers):
+    if workers.rank == 1:
+        raise DataError("this file is damaged")
+    workers.wait()
+
+if __name__ == "__main__":
+    try:
+        run_workers(fail, 2)
+    except DataError as error:
+        print(error, "in fail" in str(error.__cause__))
+"""
+
+
+def test_what_a_worker_raises_is_raised_by_the_run(tmp_path: Path) -> None:
+    script = tmp_path / "fail.py"
+    script.write_text(_FAIL)
+    path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.run(
+        [sys.executable, script], check=True, timeout=120, env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.stdout == "this file is damaged True\n" and "Traceback" not in run.stderr
 
 
 def test_match_targets_of_a_view_with_itself_are_its_own_patches(rooms: Clips) -> None:
