@@ -24,13 +24,13 @@ demo: setup ## a camera topic becomes a map, in demo/ (SOURCE=video, image direc
 	@$(ACTIVATE) && slam3r_ros demo $(if $(SOURCE),"$(SOURCE)") $(ARGS)
 
 bench: setup ## speed and memory: the node over DDS, every stage, the published sizes (ARGS="long" and other parts)
-	@$(ACTIVATE) && python -m benchmarks.run $(ARGS)
+	@$(ACTIVATE) && python -m slam3r_lab.benchmarks.run $(ARGS)
 
 bench-gpu: ## all that needs a GPU, under 8 minutes, with PYTHON's torch; no setup, no ROS
-	@$(PYTHON) -m benchmarks.gpu $(ARGS)
+	@$(PYTHON) -m slam3r_lab.benchmarks.gpu $(ARGS)
 
-accuracy: setup ## accuracy of all weights, oracles and baselines, in benchmarks/accuracy.md; hours (ARGS="--sequences DIR")
-	@$(ACTIVATE) && python -m benchmarks.accuracy $(ARGS)
+accuracy: setup ## accuracy of all weights, oracles and baselines, in slam3r_lab/benchmarks/accuracy.md; hours (ARGS="--sequences DIR")
+	@$(ACTIVATE) && python -m slam3r_lab.benchmarks.accuracy $(ARGS)
 
 train: setup ## train the embedded weights again (hours)
 	@$(ACTIVATE) && slam3r_ros train $(ARGS)

@@ -16,8 +16,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from slam3r_ros.ros.launch_options import existing_path, flag, node_arguments
-from slam3r_ros.ros.transport import installed_profiles
+from slam3r_ros.ros.input.transport import installed_profiles
+from slam3r_ros.ros.parameters.launch_options import existing_path, flag, node_arguments
 
 TOPIC = "/camera/image_raw"
 WAIT_S = "3600"

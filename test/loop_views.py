@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plane_scene import MATRIX, SIDE, depths, image
 
-from slam3r_ros.engine.geometry import Array, transform_points
-from slam3r_ros.engine.loops.place import View
-from slam3r_ros.engine.tracks.image import Image
+from slam3r_ros.geometry.se3 import Array, transform_points
+from slam3r_ros.loop_closure.place import View
+from slam3r_ros.vision.feature_image import Image
 
 HALF = SIDE // 2
 CONFIDENCE = 5.0

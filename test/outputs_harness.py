@@ -13,11 +13,11 @@ from ros_harness import FIRST_NS, Camera, wait_until
 from sensor_msgs.msg import PointCloud2
 from tf2_msgs.msg import TFMessage
 
-from slam3r_ros.engine.geometry import rigid, rotation_from_quat_xyzw
-from slam3r_ros.engine.types import MapPoints, MapUpdate, PoseEstimate, PreparedFrame, State
-from slam3r_ros.ros.notices import Notices
-from slam3r_ros.ros.outputs import Outputs
-from slam3r_ros.ros.settings import NodeSettings
+from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
+from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.types import MapPoints, MapUpdate, PoseEstimate, PreparedFrame, State
 
 
 def update(

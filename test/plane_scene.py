@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.geometry import Array, invert_rigid, rigid
-from slam3r_ros.engine.tracks.stage import TrackStage
-from slam3r_ros.engine.types import Keyframe
+from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
+from slam3r_ros.odometry.odometry_stage import TrackStage
+from slam3r_ros.types import Keyframe
 
 SIDE = 224
 """Pixels of the square images."""

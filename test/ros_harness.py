@@ -26,9 +26,9 @@ from std_msgs.msg import Header
 from synthetic import textured_image
 from tf2_msgs.msg import TFMessage
 
-from slam3r_ros.ros.messages import time_message
 from slam3r_ros.ros.node import SlamNode, make_executor
-from slam3r_ros.ros.outputs import LATCHED
+from slam3r_ros.ros.output.messages import time_message
+from slam3r_ros.ros.output.outputs import LATCHED
 
 FRAME = "camera_optical_frame"
 PERIOD_NS = 33_333_333

@@ -1,4 +1,4 @@
-"""The layer rule: imports point left in `networks <- engine <- io <- ros | tools`; only `ros` knows ROS."""
+"""The layer rule: imports point to lower layers only, as BELOW has them; only `ros` knows ROS."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "slam3r_ros"
 
-# What each layer may import of this package, besides itself. `training` and `evaluation` stand beside the node.
+# What each layer may import of this package, besides itself. A file at the top, like `types.py`, is a layer of its own.
+_VALUES = {"geometry", "networks", "types", "settings"}
+_WINGS = {*_VALUES, "vision", "device", "odometry", "loop_closure", "engine"}
 BELOW = {
-    "networks": set[str](),
-    "engine": {"networks"},
-    "io": {"networks", "engine"},
-    "ros": {"networks", "engine", "io"},
-    "training": {"networks", "engine", "io"},
-    "evaluation": {"networks", "engine", "io"},
-    "tools": {"networks", "engine", "io", "training", "evaluation"},
+    "geometry": set[str](),
+    "device": set[str](),
+    "vision": {"geometry"},
+    "networks": {"device"},
+    "types": {"geometry", "networks"},
+    "settings": {"networks"},
+    "odometry": {*_VALUES, "vision", "device", "loop_closure"},
+    "loop_closure": {*_VALUES, "vision", "device", "odometry"},
+    "engine": _WINGS - {"engine"},
+    "io": _WINGS,
+    "ros": {*_WINGS, "io"},
+    "cli": {*_WINGS, "io"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
-BELOW_INSIDE_FUNCTIONS = {**BELOW, "tools": BELOW["tools"] | {"ros"}}
+BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros"}}
 
 ROS_MODULES = {
     "ament_index_python",
@@ -79,8 +86,8 @@ def is_for_type_checking(node: ast.AST) -> bool:
 
 def layer_of(path: Path) -> str | None:
     """Return the layer a file belongs to; None for the package's own __init__.py."""
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else None
+    layer = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    return None if layer == "__init__" else layer
 
 
 def violations(path: Path) -> list[str]:
@@ -121,10 +128,10 @@ def test_every_folder_is_a_known_layer() -> None:
         ("networks/a.py", "from . import blocks", True),
         ("io/sources/a.py", "from ...ros import node", False),
         ("ros/a.py", "import rclpy\nfrom sensor_msgs.msg import Image", True),
-        ("ros/a.py", "from slam3r_ros.tools import cli", False),
-        ("tools/a.py", "from slam3r_ros.ros import node", False),
-        ("tools/a.py", "def main():\n    from slam3r_ros.ros import node", True),
-        ("tools/a.py", "def main():\n    import rclpy", False),
+        ("ros/a.py", "from slam3r_ros.cli import cli", False),
+        ("cli/a.py", "from slam3r_ros.ros import node", False),
+        ("cli/a.py", "def main():\n    from slam3r_ros.ros import node", True),
+        ("cli/a.py", "def main():\n    import rclpy", False),
     ],
 )
 def test_the_rule_itself(

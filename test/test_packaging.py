@@ -128,7 +128,7 @@ def test_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> None:
 def test_wheel_has_the_command_line_the_configuration_and_the_version(wheel: zipfile.ZipFile) -> None:
     version = package().findtext("version")
     prefix = f"slam3r_ros-{version}"
-    assert "slam3r_ros = slam3r_ros.tools.cli:main" in wheel.read(f"{prefix}.dist-info/entry_points.txt").decode()
+    assert "slam3r_ros = slam3r_ros.cli.main:main" in wheel.read(f"{prefix}.dist-info/entry_points.txt").decode()
     for path in (ROOT / "config").iterdir():
         assert f"{prefix}.data/data/share/slam3r_ros/config/{path.name}" in wheel.namelist()
 

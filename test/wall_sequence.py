@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from synthetic import textured_image
 
-from slam3r_ros.engine.camera import Camera
-from slam3r_ros.engine.geometry import rigid
-from slam3r_ros.engine.types import StampedPose
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.se3 import rigid
 from slam3r_ros.io.stamps import text_from_stamp_ns
 from slam3r_ros.io.tum import write_trajectory
+from slam3r_ros.types import StampedPose
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
 WALL_M = 2.0

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from slam3r_ros.engine.transfer import to_device, to_host
-from slam3r_ros.engine.types import EncodedFrame
+from slam3r_ros.device.host_transfer import to_device, to_host
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.interfaces import PointsNetwork
+from slam3r_ros.types import EncodedFrame
 
 BANDS = 4
 """Parts of a descriptor: means over so many bands of the image, top to bottom."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 
-from slam3r_ros.engine.types import EncodedFrame
+from slam3r_ros.types import EncodedFrame
 
 
 class RingBuffer:

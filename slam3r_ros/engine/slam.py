@@ -7,22 +7,24 @@ from dataclasses import replace
 
 import torch
 
-from slam3r_ros.engine.encode import Encoder
-from slam3r_ros.engine.i2p import LocalPoints
-from slam3r_ros.engine.initialize import World, with_scaled_confidence
-from slam3r_ros.engine.keyframes import BufferingSet
-from slam3r_ros.engine.l2w import Registrar, registered_keyframes
-from slam3r_ros.engine.locate import Locator
-from slam3r_ros.engine.mapped import Mapped
+from slam3r_ros.device.memory_guard import Thrift
+from slam3r_ros.engine.encoder import Encoder
+from slam3r_ros.engine.image_to_points_stage import LocalPoints
+from slam3r_ros.engine.initial_map import World, with_scaled_confidence
+from slam3r_ros.engine.initializer import SetUp
+from slam3r_ros.engine.keyframe_buffer import BufferingSet
+from slam3r_ros.engine.local_to_world_stage import Registrar, registered_keyframes
+from slam3r_ros.engine.localization import Locator
+from slam3r_ros.engine.map_state import Mapped
 from slam3r_ros.engine.retrieval import Retrieved
 from slam3r_ros.engine.ring_buffer import RingBuffer
-from slam3r_ros.engine.scene_choice import SceneChoice
-from slam3r_ros.engine.set_up import SetUp
-from slam3r_ros.engine.settings import SlamSettings
-from slam3r_ros.engine.stage_clock import StageClock
-from slam3r_ros.engine.thrift import Thrift
-from slam3r_ros.engine.tracks.stage import Advanced
-from slam3r_ros.engine.types import (
+from slam3r_ros.engine.scene_frame_selector import SceneChoice
+from slam3r_ros.engine.stage_timer import StageClock
+from slam3r_ros.engine.window import Round, Rounds, build_window, complete_until, oldest_needed
+from slam3r_ros.networks.interfaces import NetworkPair
+from slam3r_ros.odometry.odometry_stage import Advanced
+from slam3r_ros.settings import SlamSettings
+from slam3r_ros.types import (
     EncodedFrame,
     Frame,
     Keyframe,
@@ -37,8 +39,6 @@ from slam3r_ros.engine.types import (
     StampedPose,
     State,
 )
-from slam3r_ros.engine.window import Round, Rounds, build_window, complete_until, oldest_needed
-from slam3r_ros.networks.interfaces import NetworkPair
 
 _IMAGES_WEIGHT = 0.05  # of the newest value in the moving average
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slam3r_ros.engine.i2p import LocalPoints
+from slam3r_ros.engine.image_to_points_stage import LocalPoints
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.window import build_window
 

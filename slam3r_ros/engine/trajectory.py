@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from slam3r_ros.engine.loops.correction import Correction
-from slam3r_ros.engine.types import PoseEstimate, StampedPose
+from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.types import PoseEstimate, StampedPose
 
 FIRST_POSES = 1024
 

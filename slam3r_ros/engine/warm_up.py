@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 
-from slam3r_ros.engine.settings import SlamSettings
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame
 from slam3r_ros.networks.interfaces import NetworkPair
+from slam3r_ros.settings import SlamSettings
+from slam3r_ros.types import Frame
 
 TIME_LIMIT_S = 5.0
 """A larger network, whose first frames' extra work is little beside their own, is left after this time."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from slam3r_ros.engine.ring_buffer import RingBuffer
-from slam3r_ros.engine.types import Window
+from slam3r_ros.types import Window
 
 
 def build_window(ring: RingBuffer, index: int, stride: int, radius: int) -> Window:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from slam3r_ros.engine.camera import Camera, CameraError
+from slam3r_ros.geometry.camera import Camera, CameraError
 
 _SAME_MODEL = {"": "plumb_bob", "fisheye": "equidistant"}
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.types import MapPoints, StampedPose
+from slam3r_ros.types import MapPoints, StampedPose
 
 T_map_world: NDArray[np.float64] = np.array(
     [[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=np.float64

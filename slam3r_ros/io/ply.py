@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slam3r_ros.engine.types import MapPoints
 from slam3r_ros.io.files import FileFormatError, replacing
+from slam3r_ros.types import MapPoints
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "<i2", "ushort": "<u2", "int": "<i4", "uint": "<u4"}
 _TYPES |= {"float": "<f4", "double": "<f8", "int8": "i1", "uint8": "u1", "int16": "<i2", "uint16": "<u2"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from slam3r_ros.engine.geometry import quat_xyzw_from_rotation, rigid, rotation_from_quat_xyzw
-from slam3r_ros.engine.types import StampedPose
+from slam3r_ros.geometry.se3 import quat_xyzw_from_rotation, rigid, rotation_from_quat_xyzw
 from slam3r_ros.io.files import FileFormatError, replacing
 from slam3r_ros.io.stamps import stamp_ns_from_text, text_from_stamp_ns
+from slam3r_ros.types import StampedPose
 
 
 def write_trajectory(path: str | Path, trajectory: Iterable[StampedPose]) -> None:

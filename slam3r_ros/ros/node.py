@@ -25,18 +25,18 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future as RosFuture
 from std_srvs.srv import SetBool, Trigger
 
-from slam3r_ros.engine.settings import SettingError
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.weights import WeightsError
-from slam3r_ros.ros import diagnostics
-from slam3r_ros.ros.mapping import PublishingError
-from slam3r_ros.ros.notices import Notices
-from slam3r_ros.ros.outputs import LATCHED
-from slam3r_ros.ros.parameters import declare_parameters
-from slam3r_ros.ros.session import Session, WorkerStuckError
-from slam3r_ros.ros.stopping import stop_on_signals
-from slam3r_ros.ros.transport import use_transport
+from slam3r_ros.ros.input.transport import use_transport
+from slam3r_ros.ros.output import diagnostics
+from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.parameters.declaration import declare_parameters
+from slam3r_ros.ros.pipeline.session import Session, WorkerStuckError
+from slam3r_ros.ros.pipeline.slam_runner import PublishingError
+from slam3r_ros.ros.pipeline.stopping import stop_on_signals
+from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.settings import SettingError
 from slam3r_ros.srv import SaveMap, SetScale
 
 Result = TypeVar("Result")

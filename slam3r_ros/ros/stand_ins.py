@@ -24,7 +24,7 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from slam3r_ros.engine.geometry import invert_rigid, quat_xyzw_from_rotation, rigid, rotation_from_quat_xyzw
+from slam3r_ros.geometry.se3 import invert_rigid, quat_xyzw_from_rotation, rigid, rotation_from_quat_xyzw
 from slam3r_ros.io.image_decoding import ImageError
 
 try:

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slam3r_lab.commands.parity import compare, sequence_settings
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame
 from slam3r_ros.networks.weights import Networks
-from slam3r_ros.tools.parity import compare, sequence_settings
+from slam3r_ros.types import Frame
 
 
 @pytest.mark.parametrize("sequence", ["sequence_stride1_fifo", "sequence_stride2", "sequence_stride6_rounds"])

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.scene import random_keyframes
-from slam3r_ros.engine.keyframes import BufferingSet
-from slam3r_ros.engine.l2w import Registrar
+from slam3r_lab.benchmarks.scene import random_keyframes
+from slam3r_ros.engine.keyframe_buffer import BufferingSet
+from slam3r_ros.engine.local_to_world_stage import Registrar
 from slam3r_ros.engine.retrieval import REFRESHED_SHARE, Retrieval, Retrieved
-from slam3r_ros.engine.settings import KeyframeSettings
-from slam3r_ros.engine.types import EncodedFrame
 from slam3r_ros.networks.weights import Networks
+from slam3r_ros.settings import KeyframeSettings
+from slam3r_ros.types import EncodedFrame
 
 SCENE_FRAMES, SHORTLIST, COUNT = 3, 12, 40
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from synthetic import textured_image
 
+from slam3r_lab.commands.parity import sequence_settings
 from slam3r_ros.engine import slam as engine_slam
-from slam3r_ros.engine.camera import Camera
-from slam3r_ros.engine.keyframes import BufferingSet
-from slam3r_ros.engine.settings import SlamSettings
+from slam3r_ros.engine.keyframe_buffer import BufferingSet
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame, LocalPointmap, MapUpdate, PoseEstimate, State, Window
+from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.weights import Networks
-from slam3r_ros.tools.parity import sequence_settings
+from slam3r_ros.settings import SlamSettings
+from slam3r_ros.types import Frame, LocalPointmap, MapUpdate, PoseEstimate, State, Window
 
 ACCEPT_ALL = {
     "window.stride": 1,

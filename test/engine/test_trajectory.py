@@ -1,10 +1,10 @@
 import numpy as np
 
-from slam3r_ros.engine.geometry import Array, rigid
-from slam3r_ros.engine.loops.correction import Correction
-from slam3r_ros.engine.loops.similarities import Similarities
 from slam3r_ros.engine.trajectory import FIRST_POSES, Trajectory
-from slam3r_ros.engine.types import PoseEstimate
+from slam3r_ros.geometry.se3 import Array, rigid
+from slam3r_ros.geometry.sim3 import Similarities
+from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.types import PoseEstimate
 
 
 def at(x: float) -> Array:

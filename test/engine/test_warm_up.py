@@ -6,13 +6,11 @@ import torch
 from synthetic import textured_image
 
 from slam3r_ros.engine import warm_up as module
-from slam3r_ros.engine.pose import PoseEstimator
-from slam3r_ros.engine.settings import SlamSettings
+from slam3r_ros.engine.camera_pose import PoseEstimator
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.types import Frame, PoseEstimate
 from slam3r_ros.engine.warm_up import TRACKED_PUSHES, warm_up
 from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE, MOST_GRAPHS
-from slam3r_ros.networks.replay import (
+from slam3r_ros.networks.graph_capture import (
     Replay,
     ReplayedImageToPoints,
     ReplayedLocalToWorld,
@@ -22,6 +20,8 @@ from slam3r_ros.networks.replay import (
     replayed,
 )
 from slam3r_ros.networks.weights import Networks, WeightSettings
+from slam3r_ros.settings import SlamSettings
+from slam3r_ros.types import Frame, PoseEstimate
 
 SETTINGS = SlamSettings().with_values(
     {

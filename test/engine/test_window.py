@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from synthetic import textured_image
 
-from slam3r_ros.engine.encode import Encoder
+from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.ring_buffer import RingBuffer
-from slam3r_ros.engine.types import Frame
 from slam3r_ros.engine.window import Rounds, build_window, complete_until, neighbours, oldest_needed
 from slam3r_ros.networks.weights import Networks
+from slam3r_ros.types import Frame
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slam3r_ros.engine.camera import CameraError
+from slam3r_ros.geometry.camera import CameraError
 from slam3r_ros.io.camera_info import camera_from_info
 
 K = [500.0, 0, 319.5, 0, 510.0, 239.5, 0, 0, 1]

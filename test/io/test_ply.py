@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slam3r_ros.engine.types import MapPoints
 from slam3r_ros.io.files import FileFormatError, OutputError
 from slam3r_ros.io.ply import read_ply, write_ply
+from slam3r_ros.types import MapPoints
 
 
 def some_points(count: int = 50) -> MapPoints:

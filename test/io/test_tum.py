@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slam3r_ros.engine.geometry import rigid, rotation_from_quat_xyzw
-from slam3r_ros.engine.types import StampedPose
+from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 from slam3r_ros.io.files import FileFormatError, OutputError
 from slam3r_ros.io.stamps import stamp_ns_from_text, text_from_stamp_ns
 from slam3r_ros.io.tum import read_trajectory, write_trajectory
+from slam3r_ros.types import StampedPose
 
 STAMPS = [0, 1, 999_999_999, 1_341_841_278_842_700_001, -1_500_000_000]
 

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from slam3r_ros.networks import cuda_graphs
 from slam3r_ros.networks.cuda_graphs import CudaGraph, CudaGraphs
-from slam3r_ros.networks.replay import ReplayedNetworks, Replays, replayed_by
+from slam3r_ros.networks.graph_capture import ReplayedNetworks, Replays, replayed_by
 from slam3r_ros.networks.weights import Networks, load_networks
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

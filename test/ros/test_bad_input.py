@@ -26,7 +26,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from synthetic import textured_image
 
-from slam3r_ros.ros.messages import time_message
+from slam3r_ros.ros.output.messages import time_message
 
 GOOD = 6
 

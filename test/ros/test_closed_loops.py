@@ -13,14 +13,14 @@ from outputs_harness import FRAME_VALUE, Scene, moved, update
 from ros_harness import FIRST_NS, FRAME, wait_until
 from sensor_msgs.msg import PointCloud2
 
-from slam3r_ros.engine.types import KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, SlamStatus, StampedPose, State
-from slam3r_ros.ros.counters import Counters
-from slam3r_ros.ros.frames import ReadyFrame
-from slam3r_ros.ros.mapping import Mapping, MappingEvents
-from slam3r_ros.ros.notices import Notice
-from slam3r_ros.ros.odometry import UNKNOWN_VARIANCE
-from slam3r_ros.ros.outputs import LATCHED
-from slam3r_ros.ros.status import StatusValues, status_message
+from slam3r_ros.ros.input.frame_builder import ReadyFrame
+from slam3r_ros.ros.output.odometry import UNKNOWN_VARIANCE
+from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.output.status import StatusValues, status_message
+from slam3r_ros.ros.pipeline.counters import Counters
+from slam3r_ros.ros.pipeline.slam_runner import Mapping, MappingEvents
+from slam3r_ros.ros.pipeline.throttled_log import Notice
+from slam3r_ros.types import KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, SlamStatus, StampedPose, State
 
 STEP_NS = 100_000_000
 PERIODS = {"path_period": 0.05, "map_period": 0.05}

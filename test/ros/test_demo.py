@@ -18,14 +18,16 @@ import cv2
 import pytest
 from synthetic import textured_image
 
+from slam3r_lab.training import sequence_files
+from slam3r_lab.worlds.paths.curves import NoFreePathError
+from slam3r_ros.cli import demo
+from slam3r_ros.cli import figure as picture
+from slam3r_ros.cli import main as cli
+from slam3r_ros.cli.demo import DemoError, DemoOptions, latency_percentiles, player_command, render_video
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
-from slam3r_ros.ros import recorder
-from slam3r_ros.ros.recorder import Arrived
-from slam3r_ros.tools import cli, demo, picture
-from slam3r_ros.tools.demo import DemoError, DemoOptions, latency_percentiles, player_command, render_video
-from slam3r_ros.training import sequence_files
-from slam3r_ros.training.worlds.paths.curves import NoFreePathError
+from slam3r_ros.ros.tools import recorder
+from slam3r_ros.ros.tools.recorder import Arrived
 
 COUNT = 24
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +59,7 @@ def test_demo_leaves_map_trajectory_picture_and_report(sequence: Path, weights: 
         "-p",
         "window.stride:=1",
     ]
-    command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", str(sequence), "--out", str(out), *given]
+    command = [sys.executable, "-m", "slam3r_ros.cli.main", "demo", str(sequence), "--out", str(out), *given]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr + (out / "node.log").read_text()
 
@@ -84,7 +86,7 @@ def test_demo_leaves_map_trajectory_picture_and_report(sequence: Path, weights: 
 
 
 def test_demo_says_what_is_wrong(tmp_path: Path, sequence: Path) -> None:
-    command = [sys.executable, "-m", "slam3r_ros.tools.cli", "demo", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "slam3r_ros.cli.main", "demo", "--out", str(tmp_path)]
     missing = subprocess.run([*command, "nowhere"], capture_output=True, text=True, timeout=60, check=False)
     assert (missing.returncode, "source 'nowhere' does not exist" in missing.stderr) == (2, True)
     wrong = subprocess.run(
@@ -215,7 +217,7 @@ def test_signal_ends_the_node_cleanly_and_saves_the_map(weights: Path, tmp_path:
 def test_picture_of_nothing_is_drawn_too(tmp_path: Path) -> None:
     import numpy as np
 
-    from slam3r_ros.engine.types import MapPoints
+    from slam3r_ros.types import MapPoints
 
     empty = MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
     picture.draw_map(tmp_path / "map.png", empty, [], "nothing")

@@ -9,12 +9,12 @@ from outputs_harness import FRAME_VALUE, Scene, update
 from ros_harness import FIRST_NS, FRAME, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 
-from slam3r_ros.engine.camera import Camera
-from slam3r_ros.engine.geometry import rigid, rotation_from_quat_xyzw, transform_points
-from slam3r_ros.engine.types import MapUpdate, PoseEstimate, PreparedFrame, State
-from slam3r_ros.ros import depth_output
-from slam3r_ros.ros.depth_output import depth_camera, depths_of
-from slam3r_ros.ros.outputs import Outputs
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw, transform_points
+from slam3r_ros.ros.output import depth as depth_output
+from slam3r_ros.ros.output.depth import depth_camera, depths_of
+from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.types import MapUpdate, PoseEstimate, PreparedFrame, State
 
 POSE = rigid(rotation_from_quat_xyzw([0.1, -0.3, 0.2, 0.9]), [1.0, -2.0, 0.5])
 HEIGHT, WIDTH, FOCAL = 6, 8, 9.0

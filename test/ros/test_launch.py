@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from slam3r_ros.engine.settings import SettingError
-from slam3r_ros.ros import node, transport
-from slam3r_ros.ros.launch_options import (
+from slam3r_ros.ros import node
+from slam3r_ros.ros.input import transport
+from slam3r_ros.ros.parameters.launch_options import (
     PARAMETER_ARGUMENTS,
     beside,
     existing_file,
@@ -23,6 +23,7 @@ from slam3r_ros.ros.launch_options import (
     node_arguments,
     node_options,
 )
+from slam3r_ros.settings import SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {"image": "/camera/image_raw", "use_sim_time": "false"}

@@ -14,17 +14,17 @@ from ros_harness import FIRST_NS, PERIOD_NS, Bench, image_message, running_node,
 from slam3r_ros.msg import SlamStatus
 from synthetic import textured_image
 
-from slam3r_ros.engine.types import Frame, LocalPointmap, MapUpdate, PreparedFrame, Window
-from slam3r_ros.ros.cameras import Cameras
-from slam3r_ros.ros.counters import Counters
-from slam3r_ros.ros.demand import Demand
-from slam3r_ros.ros.diagnostics import OK, WARN, InputHealth, judge_mapping
-from slam3r_ros.ros.frames import FrameMaker, ReadyFrame
-from slam3r_ros.ros.image_input import Arrival
-from slam3r_ros.ros.newest import Newest
-from slam3r_ros.ros.notices import Notices
-from slam3r_ros.ros.preparer import Preparer
-from slam3r_ros.ros.stamps import StampGate
+from slam3r_ros.ros.input.camera_info_cache import Cameras
+from slam3r_ros.ros.input.frame_builder import FrameMaker, ReadyFrame
+from slam3r_ros.ros.input.image_subscription import Arrival
+from slam3r_ros.ros.input.timestamp_filter import StampGate
+from slam3r_ros.ros.output.diagnostics import OK, WARN, InputHealth, judge_mapping
+from slam3r_ros.ros.pipeline.counters import Counters
+from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.threads.back_pressure import Demand
+from slam3r_ros.ros.threads.decoding_thread import Preparer
+from slam3r_ros.ros.threads.drop_oldest_queue import Newest
+from slam3r_ros.types import Frame, LocalPointmap, MapUpdate, PreparedFrame, Window
 
 
 class SlowEngine:

@@ -20,14 +20,14 @@ from slam3r_ros.srv import SaveMap, SetScale
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
-from slam3r_ros.engine.settings import SettingError
-from slam3r_ros.engine.types import MapPoints
 from slam3r_ros.io.map_axes import T_map_world, points_in_map, pose_in_map
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
-from slam3r_ros.ros.decimated import Decimated
-from slam3r_ros.ros.map_scale import MapScale
-from slam3r_ros.ros.outputs import LATCHED
+from slam3r_ros.ros.output.decimated_path import Decimated
+from slam3r_ros.ros.output.map_scale import MapScale
+from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.settings import SettingError
+from slam3r_ros.types import MapPoints
 
 COUNT = 12
 

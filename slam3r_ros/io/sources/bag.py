@@ -14,11 +14,11 @@ from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
-from slam3r_ros.engine.camera import Camera, CameraError
-from slam3r_ros.engine.types import Frame
+from slam3r_ros.geometry.camera import Camera, CameraError
 from slam3r_ros.io.camera_info import Rectification, camera_from_message, rectification_from_message
 from slam3r_ros.io.image_decoding import ImageError, decode_compressed, decode_message
 from slam3r_ros.io.sources.base import Source, SourceError, rate_of
+from slam3r_ros.types import Frame
 
 BAG_SUFFIXES = frozenset({".mcap", ".db3"})
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"

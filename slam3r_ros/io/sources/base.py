@@ -9,8 +9,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.camera import Camera
-from slam3r_ros.engine.types import Frame, InputError
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.types import Frame, InputError
 
 DEFAULT_RATE_HZ = 30.0
 """Assumed where nothing says how fast the frames were taken."""

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from slam3r_ros.engine.camera import Camera, CameraError
-from slam3r_ros.engine.types import Frame
+from slam3r_ros.geometry.camera import Camera, CameraError
 from slam3r_ros.io.image_decoding import ImageError, decode_compressed
 from slam3r_ros.io.sources.base import DEFAULT_RATE_HZ, Source, SourceError, rate_of, stamp_at
 from slam3r_ros.io.stamps import stamp_ns_from_text
+from slam3r_ros.types import Frame
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 _STAMP_FILES = ("timestamps.txt", "poses.txt")

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from slam3r_ros.engine.types import Frame
 from slam3r_ros.io.sources.base import DEFAULT_RATE_HZ, Source, SourceError, stamp_at
+from slam3r_ros.types import Frame
 
 _FASTEST_HZ = 1000.0
 """A file that claims more frames a second than this is not believed."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from slam3r_ros.engine.types import Frame
 from slam3r_ros.io.sources.base import DEFAULT_RATE_HZ, Source, SourceError
+from slam3r_ros.types import Frame
 
 
 class WebcamSource(Source):

@@ -1,0 +1,148 @@
+"""Whether ~/odometry's covariances are those of the true errors: ``python -m slam3r_lab.benchmarks.covariance``, some minutes.
+
+Each sequence through the engine with known intrinsics, then the deviations told over the errors that there are after
+the best similarity, both as root mean squares over the tracked frames. Folders given with ``--sequences`` are measured
+too. The table goes to ``slam3r_lab/benchmarks/covariance.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slam3r_ros.networks.cpu import prepare_process
+
+prepare_process()  # before torch is imported, as in the node
+
+import numpy as np  # noqa: E402
+from scipy.spatial.transform import Rotation  # noqa: E402
+
+from slam3r_lab.benchmarks.accuracy import protocol_for  # noqa: E402
+from slam3r_lab.benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences  # noqa: E402
+from slam3r_lab.benchmarks.machine import ROOT  # noqa: E402
+from slam3r_lab.benchmarks.report import measured_by  # noqa: E402
+from slam3r_lab.evaluation.alignment import similarity_of_positions  # noqa: E402
+from slam3r_lab.evaluation.readers import open_sequence  # noqa: E402
+from slam3r_lab.evaluation.sequence import ImageSequence  # noqa: E402
+from slam3r_ros.engine.slam import Slam  # noqa: E402
+from slam3r_ros.geometry.se3 import Array  # noqa: E402
+from slam3r_ros.io.files import replacing  # noqa: E402
+from slam3r_ros.networks.interfaces import NetworkPair  # noqa: E402
+from slam3r_ros.networks.weights import load_networks  # noqa: E402
+from slam3r_ros.ros.output.pose_covariance import PoseUncertainty  # noqa: E402
+from slam3r_ros.settings import SlamSettings  # noqa: E402
+from slam3r_ros.types import Frame, MapUpdate  # noqa: E402
+
+WEIGHTS = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence; root mean squares over its tracked frames."""
+
+    name: str
+    frames: int
+    position_error_cm: float
+    position_told_cm: float
+    rotation_error_deg: float
+    rotation_told_deg: float
+
+
+def main() -> int:
+    """Measure sequence by sequence; the table holds what is done."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--groups", nargs="*", choices=DIFFICULTIES, default=list(DIFFICULTIES), help="rendered ones")
+    parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "covariance.md")
+    arguments = parser.parse_args()
+    networks, rows = load_networks(WEIGHTS, device="cpu"), list[Row]()
+    for folder in _folders(arguments):
+        rows.append(measure(open_sequence(folder), networks))
+        print(_line(rows[-1]), flush=True)
+        with replacing(arguments.out) as file:
+            file.write(document(rows).encode())
+    return 0
+
+
+def measure(sequence: ImageSequence, networks: NetworkPair) -> Row:
+    """The engine on a sequence whose every frame has a true pose, with the settings of ``make accuracy``."""
+    protocol = protocol_for(WEIGHTS, sequence)
+    slam, uncertainty = Slam(networks, SlamSettings().with_values(protocol.values)), PoseUncertainty()
+    estimated, true, told = [], [], list[Array]()
+
+    def note(update: MapUpdate) -> None:
+        T_true = sequence.frames[update.index].T_world_camera
+        if update.is_early or not update.is_tracked or T_true is None:
+            return
+        assert update.pose is not None
+        uncertainty.look(update)
+        estimated.append(update.pose.T_world_camera)
+        true.append(T_true)
+        told.append(uncertainty.of(update.pose, 1.0)[1])
+
+    slam.listener = note
+    for frame in sequence.frames:
+        image = sequence.image(frame)
+        slam.push(Frame(frame.stamp_ns, image, sequence.camera_of(image)))
+    slam.flush()
+    return compared(sequence.name, np.array(estimated), np.array(true), np.array(told))
+
+
+def compared(name: str, estimated: Array, true: Array, told: Array) -> Row:
+    """Estimated and true poses (N, 4, 4) and the covariances told (N, 6, 6), scene units and radians."""
+    fitted = similarity_of_positions(estimated[:, :3, 3], true[:, :3, 3])
+    off = np.linalg.norm(fitted.apply(estimated[:, :3, 3]) - true[:, :3, 3], axis=1)
+    turns = Rotation.from_matrix(true[:, :3, :3]) * Rotation.from_matrix(estimated[:, :3, :3]).inv()
+    turned = (turns.mean().inv() * turns).magnitude()
+    return Row(
+        name,
+        len(estimated),
+        100 * _root_mean_square(off),
+        100 * fitted.scale * float(np.sqrt(np.trace(told[:, :3, :3], axis1=1, axis2=2).mean())),
+        float(np.degrees(_root_mean_square(turned))),
+        float(np.degrees(np.sqrt(np.trace(told[:, 3:, 3:], axis1=1, axis2=2).mean()))),
+    )
+
+
+def document(rows: Sequence[Row]) -> str:
+    """The whole file."""
+    lines = [
+        "# Odometry's covariances against the true errors",
+        "",
+        measured_by("covariance"),
+        "",
+        "Root mean squares over the tracked frames, known intrinsics, embedded weights: errors after the best",
+        "similarity (positions) and the best rotation, deviations by the covariances that ~/odometry publishes with",
+        "these poses. Above 1 they are too cautious, below 1 too sure. Poses as they were published: before later",
+        "loops were closed.",
+        "",
+        "| sequence | frames | position: error, told, cm | told / error | rotation: error, told, ° | told / error |",
+        "|---|---:|---:|---:|---:|---:|",
+        *map(_line, rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    position, rotation = row.position_told_cm / row.position_error_cm, row.rotation_told_deg / row.rotation_error_deg
+    return (
+        f"| {row.name} | {row.frames} | {row.position_error_cm:.1f}, {row.position_told_cm:.1f} | {position:.2f} "
+        f"| {row.rotation_error_deg:.2f}, {row.rotation_told_deg:.2f} | {rotation:.2f} |"
+    )
+
+
+def _root_mean_square(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _folders(arguments: argparse.Namespace) -> Iterator[Path]:
+    for group in arguments.groups:
+        yield from (folder for _, folder in rendered_sequences(group))
+    yield from arguments.sequences
+
+
+if __name__ == "__main__":
+    sys.exit(main())

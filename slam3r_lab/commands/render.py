@@ -1,0 +1,82 @@
+"""`slam3r_ros render`: a video of a procedural world, with depth, poses and intrinsics."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from slam3r_lab.training.seeds import FIRST_DEMO_SEED
+from slam3r_ros.io.arguments import positive
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """(width, height) of `WIDTHxHEIGHT`; raises argparse.ArgumentTypeError."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) >= 16 and int(height) >= 16):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT with both at least 16, such as 640x480, got '{text}'")
+    return int(width), int(height)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the subcommand."""
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=FIRST_DEMO_SEED,
+        help=f"world and camera path; {FIRST_DEMO_SEED} and up were never trained on (default: %(default)s)",
+    )
+    parser.add_argument("--frames", type=int, default=300, help="number of images (default: %(default)s)")
+    parser.add_argument("--size", type=image_size, default=(640, 480), help="WIDTHxHEIGHT, pixels (default: 640x480)")
+    parser.add_argument("--rate", type=positive, default=30.0, help="images a second (default: %(default)s)")
+    parser.add_argument(
+        "--family", default="narrow", help="family of worlds: narrow, rooms, wide or turns (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Render the video; returns the exit status."""
+    from slam3r_lab.training.sequence_files import render_sequence, write_sequence
+    from slam3r_lab.worlds.family import FamilyError, family_of
+    from slam3r_lab.worlds.paths.choose import PathSettings
+    from slam3r_lab.worlds.paths.curves import NoFreePathError
+    from slam3r_ros.networks.weights import WeightsError, choose_device
+
+    if arguments.frames < 1:
+        print(f"render: --frames must be at least 1, got {arguments.frames}", file=sys.stderr)
+        return 2
+    if arguments.seed < 0:
+        print(f"render: --seed must be 0 or more, got {arguments.seed}", file=sys.stderr)
+        return 2
+    if _holds_video(arguments.out):
+        print(
+            f"render: {arguments.out} already holds a video, which would be mixed with this one: choose another --out "
+            "or remove its rgb/ and depth/",
+            file=sys.stderr,
+        )
+        return 2
+    started = time.monotonic()
+    try:
+        family, device = family_of(arguments.family), str(choose_device(arguments.device))
+        settings = PathSettings(arguments.frames, arguments.rate)
+        frames = render_sequence(arguments.seed, settings, arguments.size, family, device=device)
+        count = write_sequence(frames, arguments.rate, arguments.out)
+    except (FamilyError, WeightsError) as error:
+        print(f"render: {error}", file=sys.stderr)
+        return 2
+    except NoFreePathError as error:
+        print(f"render: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"render: cannot write {arguments.out}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    seconds = time.monotonic() - started
+    print(f"{count} frames in {arguments.out}, {seconds:.1f} s, {count / seconds:.1f} frames/s")
+    return 0
+
+
+def _holds_video(folder: Path) -> bool:
+    return any((folder / part).is_dir() and any((folder / part).iterdir()) for part in ("rgb", "depth"))

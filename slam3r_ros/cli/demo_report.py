@@ -1,0 +1,89 @@
+"""The figures of a demo."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from slam3r_ros.cli.trajectory_error import TrajectoryError
+from slam3r_ros.io.files import replacing
+
+
+@dataclass(frozen=True, slots=True)
+class DemoReport:
+    """What a demo measured."""
+
+    source: str
+    weights: str
+    frames_sent: int
+    """Images that the player published."""
+    frames_received: int
+    """Those that arrived at the node."""
+    frames_lost_in_transport: int
+    frames_processed: int
+    """Those that the engine took."""
+    frames_dropped: int
+    """Those that a newer one replaced before the engine was free."""
+    frames_rejected: int
+    """Those that could not be used."""
+    frames_tracked: int
+    """Those with a pose."""
+    seconds: float
+    """Duration of the playing."""
+    frames_sent_per_second: float
+    frames_processed_per_second: float
+    latency_p50_ms: float | None
+    """From an image's stamp, taken when it is published, to the arrival of its pose in another process; all poses.
+
+    Images of the initial window have waited for the window to fill.
+    """
+    latency_p95_ms: float | None
+    tracking_latency_p50_ms: float | None
+    """The same of images published after the first pose had arrived."""
+    tracking_latency_p95_ms: float | None
+    state: str
+    """The node's state at the end."""
+    reason: str
+    map_points: int
+    keyframes: int
+    memory_mib: int
+    """Resident memory of the node."""
+    trajectory_error: TrajectoryError | None
+    """None where there is no truth, or nothing to compare with it."""
+
+    def write(self, path: Path) -> None:
+        """As JSON; raises OutputError."""
+        with replacing(path) as file:
+            file.write((json.dumps(asdict(self), indent=2) + "\n").encode())
+
+    def text(self) -> str:
+        """For people."""
+        rows = [
+            ("source", f"{self.source}, weights '{self.weights}'"),
+            ("images sent", f"{self.frames_sent} in {self.seconds:.1f} s, {self.frames_sent_per_second:.1f} a second"),
+            ("received", f"{self.frames_received}, {self.frames_lost_in_transport} lost in transport"),
+            ("processed", f"{self.frames_processed}, {self.frames_processed_per_second:.1f} a second"),
+            ("dropped, refused", f"{self.frames_dropped}, {self.frames_rejected}"),
+            ("tracked", f"{self.frames_tracked}; at the end {self.state}: {self.reason}"),
+            ("stamp to pose", _latency_text(self.latency_p50_ms, self.latency_p95_ms)),
+            ("once tracking", _latency_text(self.tracking_latency_p50_ms, self.tracking_latency_p95_ms)),
+            ("map", f"{self.map_points} points, {self.keyframes} keyframes, {self.memory_mib} MiB"),
+            ("trajectory error", self._error_text()),
+        ]
+        return "\n".join(f"{name:<17} {value}" for name, value in rows)
+
+    def _error_text(self) -> str:
+        error = self.trajectory_error
+        if error is None:
+            return "not measured: no truth, or fewer than three poses that move"
+        return (
+            f"{error.rmse_m:.3f} m RMSE after alignment, {error.percent_of_path:.1f} % of {error.path_m:.1f} m "
+            f"({error.compared} poses)"
+        )
+
+
+def _latency_text(median_ms: float | None, slow_ms: float | None) -> str:
+    if median_ms is None or slow_ms is None:
+        return "no poses"
+    return f"{median_ms:.0f} ms (median), {slow_ms:.0f} ms (95 %)"

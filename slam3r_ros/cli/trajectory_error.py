@@ -1,0 +1,50 @@
+"""How far a trajectory is from the truth, after the similarity that brings it nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.geometry.se3 import weighted_similarity
+from slam3r_ros.types import StampedPose
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryError:
+    """Absolute trajectory error (Sturm et al. 2012) of positions, aligned with scale (Umeyama 1991)."""
+
+    rmse_m: float
+    """Root mean square distance, in the truth's unit."""
+    percent_of_path: float
+    """The same as a share of the length of the true path between the first and the last pose compared."""
+    path_m: float
+    compared: int
+    """Poses that the truth has a pose for."""
+    metres_per_unit: float
+    """Scale of the alignment."""
+
+
+def trajectory_error(
+    trajectory: Sequence[StampedPose], truth: Mapping[int, NDArray[np.float64]]
+) -> TrajectoryError | None:
+    """Compare with true poses T_world_camera (4, 4) by stamp in nanoseconds.
+
+    None where the two have too little in common to align: fewer than three stamps, no motion.
+    """
+    common = [pose for pose in trajectory if pose.stamp_ns in truth]
+    if len(common) < 3:
+        return None
+    estimated = np.array([pose.T_world_camera[:3, 3] for pose in common])
+    true = np.array([truth[pose.stamp_ns][:3, 3] for pose in common])
+    alignment = weighted_similarity(estimated, true, np.ones(len(common)))
+    if alignment is None:
+        return None
+    distances = np.linalg.norm(alignment.apply(estimated) - true, axis=1)
+    first, last = common[0].stamp_ns, common[-1].stamp_ns
+    path = np.array([truth[stamp][:3, 3] for stamp in sorted(truth) if first <= stamp <= last])
+    length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
+    rmse = float(np.sqrt(np.mean(distances**2)))
+    return TrajectoryError(rmse, 100 * rmse / length if length > 0 else 0.0, length, len(common), alignment.scale)

@@ -1,0 +1,174 @@
+"""From a camera's image to tokens: undistort, resize, crop, encode, once for every frame."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from slam3r_ros.device.cuda_stream import Beside
+from slam3r_ros.device.host_transfer import Download, to_device
+from slam3r_ros.device.memory_guard import is_out_of_memory
+from slam3r_ros.device.resize import DeviceResizer, centre_corner, covering_size, is_shrinking
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.networks.interfaces import PointsNetwork
+from slam3r_ros.types import EncodedFrame, Frame, PreparedFrame
+
+GREY_SIDE = 200
+"""Least pixels of the longer side of the image tracks' crops."""
+
+
+def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale an image (height, width, 3) until it just covers ``size`` (height, width) and cut out the centre.
+
+    Lanczos when shrinking, bicubic when enlarging, as the published networks were trained.
+    """
+    rows, columns = image.shape[:2]
+    height, width = covering = covering_size(rows, columns, size)
+    shrinking = is_shrinking(rows, columns, covering)
+    method = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
+    top, left = centre_corner(height, width, size)
+    resized = np.asarray(Image.fromarray(image).resize((width, height), method))
+    return resized[top : top + size[0], left : left + size[1]].copy()
+
+
+def grey_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """What `resize_and_crop` cuts out of an image, grey and `GREY_SIDE` pixels wide or more, for the image tracks.
+
+    The side is a whole multiple of ``size``; pixel (x, y) of the crop covers the multiple's square at (n x, n y).
+    """
+    times = max(1, math.ceil(GREY_SIDE / max(size)))
+    rows, columns = image.shape[:2]
+    height, width = covering_size(rows, columns, size)
+    top, left = centre_corner(height, width, size)
+    # The crop's own part of the image, whose edges need not be whole pixels: exact to half a pixel of the image.
+    x, y = columns / width, rows / height
+    part = image[round(top * y) : round((top + size[0]) * y), round(left * x) : round((left + size[1]) * x)]
+    method = cv2.INTER_AREA if part.shape[0] > times * size[0] else cv2.INTER_LINEAR
+    grey = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (times * size[1], times * size[0]), interpolation=method), dtype=np.uint8)
+
+
+def crop_camera(camera: Camera, size: tuple[int, int]) -> Camera:
+    """Intrinsics of what `resize_and_crop` makes of this camera's image."""
+    height, width = covering_size(camera.height, camera.width, size)
+    top, left = centre_corner(height, width, size)
+    return camera.scaled(width, height).cropped(left, top, size[1], size[0])
+
+
+class Encoder:
+    """Turns frames into encoded frames, in two steps: one that another thread may do ahead, one for the engine's.
+
+    On a GPU encoding has a stream of its own: the next frame is encoded while the networks and the map have the last.
+    """
+
+    def __init__(self, network: PointsNetwork, *, crop_on_device: bool | None = None, with_grey: bool = False) -> None:
+        """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU.
+        ``with_grey``: make the crops of the image tracks too.
+        """
+        self._network = network
+        self._with_grey = with_grey
+        on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
+        self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
+        self._beside, self._one_at_a_time = Beside(network.device), threading.Lock()
+        self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    def prepare(self, frame: Frame) -> PreparedFrame:
+        """Undistort (where the camera is known to distort) and crop, where the device does not do that.
+
+        To be used by one thread, not always the same.
+        """
+        image, camera = self._undistort(frame)
+        grey = grey_crop(image, self._network.config.image_size) if self._with_grey else None
+        if self._resizer is None:
+            image = resize_and_crop(image, self._network.config.image_size)
+        return PreparedFrame(frame.stamp_ns, image, camera, frame.image.shape[:2], frame.skipped, grey)
+
+    @torch.inference_mode()
+    def encode_ahead(self, frame: PreparedFrame) -> PreparedFrame:
+        """The frame with its tokens, while the engine's thread has others; as it is where the device has no memory.
+
+        To be used by one thread, not always the same.
+        """
+        try:
+            (encoded,), mark = self._encode([frame])
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return frame  # the engine's thread will find room for it, or tell that there is none
+        return replace(frame, encoded=encoded, encoded_mark=mark)
+
+    def encode(
+        self, frames: Sequence[Frame | PreparedFrame], first_index: int, first_source: int | None = None
+    ) -> list[EncodedFrame]:
+        """Encode what is not encoded, after preparing what is not prepared.
+
+        Indices count from ``first_index``, those in the camera's stream from ``first_source`` (default: the same).
+        """
+        prepared = [self.prepare(frame) if isinstance(frame, Frame) else frame for frame in frames]
+        encoded = [frame.encoded for frame in prepared if frame.encoded is not None]
+        marks = [frame.encoded_mark for frame in prepared]
+        if len(encoded) < len(prepared):
+            encoded, mark = self._encode(prepared)
+            marks = [mark] * len(encoded)
+        for each, mark in zip(encoded, marks, strict=True):
+            self._beside.take((each.tokens, *each.as_reference.tensors, *each.as_source.tensors), mark)
+        source = (first_index if first_source is None else first_source) - 1
+        numbered = []
+        for number, (frame, each) in enumerate(zip(prepared, encoded, strict=True)):
+            source += 1 + frame.skipped
+            numbered.append(replace(each, index=first_index + number, source_index=source))
+        return numbered
+
+    def _encode(self, prepared: Sequence[PreparedFrame]) -> tuple[list[EncodedFrame], torch.cuda.Event | None]:
+        """All but their numbers, and what the stream that uses them has to wait for."""
+        network, size = self._network, self._network.config.image_size
+        with self._one_at_a_time, self._beside.work():
+            grey_levels, crops = self._crops(prepared)
+            tokens = network.encode(grey_levels / 127.5 - 1)
+            x = network.decoder_tokens(tokens)
+            references, sources = network.first_reference(x), network.first_source(x)
+            mark = self._beside.mark()
+            (images,) = crops.wait()  # the device encodes meanwhile
+        encoded = [
+            EncodedFrame(
+                index=0,
+                stamp_ns=frame.stamp_ns,
+                image=images[number],
+                camera=None if frame.camera is None else crop_camera(frame.camera, size),
+                tokens=tokens[number],
+                as_reference=references[number],
+                as_source=sources[number],
+                source_index=0,
+                grey=frame.grey,
+            )
+            for number, frame in enumerate(prepared)
+        ]
+        return encoded, mark
+
+    def _crops(self, frames: Sequence[PreparedFrame]) -> tuple[Tensor, Download]:
+        """Crops (frames, 3, H, W) float32, 0 to 255, on the device; the same (frames, H, W, 3) uint8 for the host."""
+        device = self._network.device
+        if self._resizer is None:
+            images = np.stack([frame.image for frame in frames])
+            return to_device(images, device).permute(0, 3, 1, 2).float(), Download(torch.from_numpy(images))
+        crops = torch.stack([self._resizer.resize(to_device(frame.image, device)) for frame in frames])
+        return crops, Download(crops.to(torch.uint8).permute(0, 2, 3, 1).contiguous())
+
+    def _undistort(self, frame: Frame) -> tuple[NDArray[np.uint8], Camera | None]:
+        camera = frame.camera
+        if camera is None or not camera.is_distorted:
+            return frame.image, camera
+        if self._undistortion is None or self._undistortion[0] != camera:
+            self._undistortion = (camera, *camera.undistortion_maps())
+        _, map_x, map_y = self._undistortion
+        undistorted = cv2.remap(frame.image, map_x, map_y, cv2.INTER_LINEAR)
+        return undistorted.astype(np.uint8, copy=False), camera.without_distortion()

@@ -1,0 +1,118 @@
+"""Setting up the world from the first frames (SLAM3R section 3.3, scene initialisation)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from slam3r_ros.device.host_transfer import to_host
+from slam3r_ros.engine.image_to_points_stage import LocalPoints, normalise
+from slam3r_ros.engine.local_to_world_stage import registered_keyframes
+from slam3r_ros.networks.decoder import Pointmaps
+from slam3r_ros.settings import InitializeSettings
+from slam3r_ros.types import EncodedFrame, Keyframe, LocalPointmap
+
+SMALLEST_SHRUNK_WINDOW = 3
+"""A window of low confidence is not shrunk further than this."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """A world that has been set up."""
+
+    keyframes: tuple[Keyframe, ...]
+    """The initial frames, in order."""
+    reference: int
+    """Index of the frame whose camera is the world's origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotInitialized:
+    """Why there is no world yet."""
+
+    reason: str
+
+
+class Initializer:
+    """Tries to set up the world from an initial window."""
+
+    def __init__(self, local_points: LocalPoints, settings: InitializeSettings, point_confidence: float) -> None:
+        self._local_points = local_points
+        self._settings = settings
+        self._point_confidence = point_confidence
+
+    def attempt(self, frames: Sequence[EncodedFrame], together: int | None = None) -> World | NotInitialized:
+        """The world of ``frames`` (at least 2), or why they cannot make one; I2P sees so many windows at once."""
+        settings = self._settings
+        if reason := self._look_at_images(frames):
+            return NotInitialized(reason)
+        while True:
+            pointmaps = self._local_points.every_reference(frames, together)
+            (by_reference,) = to_host(pointmaps.confidence.mean(dim=(2, 3)).mean(dim=1))
+            best = int(by_reference.argmax())
+            confidence = float(by_reference[best])
+            if confidence >= settings.shrink_below or len(frames) <= SMALLEST_SHRUNK_WINDOW:
+                break
+            frames = frames[:-1]
+        if confidence < settings.minimum_confidence:
+            return NotInitialized(
+                f"confidence too low: {confidence:.2f} with {len(frames)} frames, "
+                f"needed {settings.minimum_confidence:.2f}; "
+                "move the camera sideways over something with texture"
+            )
+        points, confidences = pointmaps.points[best], pointmaps.confidence[best]
+        valid = confidences >= self._point_confidence
+        points = normalise(points, valid)
+        locals_ = [
+            _initial_pointmap(frame, points[i], confidences[i], valid[i], is_reference=i == best)
+            for i, frame in enumerate(frames)
+        ]
+        keyframes = registered_keyframes(locals_, Pointmaps(points, confidences), registration=None)
+        return World(tuple(keyframes), frames[best].index)
+
+    def _look_at_images(self, frames: Sequence[EncodedFrame]) -> str:
+        """Why these images cannot make a world; empty if nothing speaks against it."""
+        grey = [cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in frames]
+        texture = min(float(image.std()) for image in grey)
+        if texture < self._settings.minimum_texture:
+            return (
+                f"no texture: grey levels vary by {texture:.1f}, needed {self._settings.minimum_texture:.1f}; "
+                "is the lens covered, or the picture over- or underexposed?"
+            )
+        # Averaging blocks of pixels takes the sensor's noise out of the difference.
+        small = [cv2.resize(image, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA) for image in grey]
+        motion = max(float(np.abs(image - small[0]).mean()) for image in small[1:])
+        if motion < self._settings.minimum_motion:
+            return (
+                f"no motion: images differ by {motion:.2f} grey levels, "
+                f"needed {self._settings.minimum_motion:.2f}; move the camera"
+            )
+        return ""
+
+
+def _initial_pointmap(
+    frame: EncodedFrame, points: Tensor, confidence: Tensor, valid: Tensor, *, is_reference: bool
+) -> LocalPointmap:
+    """The reference's world points are its camera points too; the others have no pointmap of their own."""
+    own = points if is_reference else torch.zeros_like(points)
+    valid = valid if is_reference else torch.zeros_like(valid)
+    return LocalPointmap(frame, own, confidence, valid, own, confidence.mean())
+
+
+def with_scaled_confidence(keyframe: Keyframe, factor: float) -> Keyframe:
+    """An initial frame, whose two confidences are one."""
+    confidence, mean = keyframe.on_host.confidence * factor, keyframe.mean_confidence * factor
+    on_host = replace(keyframe.on_host, confidence=confidence, confidence_camera=confidence)
+    return replace(keyframe, on_host=on_host, mean_confidence=mean, local_mean_confidence=mean)
+
+
+def filling_reason(have: int, wanted: int, ended: bool) -> str:
+    """Why there is no world yet: so many images of those that the initial window needs are there."""
+    if ended and have < 2:
+        return "the stream ended after one image: at least two images are needed to set up a map"
+    return f"filling the initial window: {have} of {wanted} images"

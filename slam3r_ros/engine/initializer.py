@@ -1,0 +1,92 @@
+"""Which frames the world begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from slam3r_ros.device.memory_guard import Thrift
+from slam3r_ros.engine.image_to_points_stage import LocalPoints
+from slam3r_ros.engine.initial_map import Initializer, NotInitialized, World, filling_reason
+from slam3r_ros.engine.ring_buffer import RingBuffer
+from slam3r_ros.engine.stage_timer import StageClock
+from slam3r_ros.engine.stride import choose_stride
+from slam3r_ros.engine.window import neighbours
+from slam3r_ros.settings import SlamSettings
+from slam3r_ros.types import SlamStatus, State
+
+
+class SetUp:
+    """Tries the oldest frames of the ring, again and again, until one set makes a world."""
+
+    def __init__(
+        self,
+        local_points: LocalPoints,
+        settings: SlamSettings,
+        thrift: Thrift,
+        clock: StageClock,
+        shrink_buffer: Callable[[], int],
+    ) -> None:
+        self._local_points, self._settings = local_points, settings
+        self._initializer = Initializer(local_points, settings.initialize, settings.register.point_confidence)
+        self._thrift, self._clock, self._shrink_buffer = thrift, clock, shrink_buffer
+        self.forget()
+
+    def forget(self) -> None:
+        """Choose the stride anew, unless the settings say it."""
+        stride = self._settings.window.stride
+        self._stride = stride if stride > 0 else None
+
+    @property
+    def stride(self) -> int:
+        """Images of the stream from one member of a window to the next; known once there is a world."""
+        assert self._stride is not None
+        return self._stride
+
+    def attempt(self, ring: RingBuffer, status: SlamStatus, *, ended: bool) -> World | None:
+        """The world of the oldest frames in the ring; frames that cannot be part of one leave it. None while there is
+        none, and why in the status. A stride that the end of the stream made small holds only if it gives a world: the
+        stream may go on.
+        """
+        status.state = State.INITIALIZING
+        before = self._stride
+        wanted = self._settings.initialize.window_size
+        while (stride := self._choose_stride(ring, status, ended)) is not None:
+            indices = [ring.oldest, *neighbours(ring, ring.oldest, stride, wanted - 1)]
+            if len(indices) < (2 if ended else wanted):
+                break
+            with self._clock.stage("initialize"):
+                result = self._initialize(ring, indices)
+            if isinstance(result, World):
+                return result
+            status.initialisations_failed += 1
+            status.reason = f"initialisation failed, trying newer frames: {result.reason}"
+            first = ring[ring.oldest].source_index
+            ring.discard_before(ring.at_or_before(first + stride - 1) + 1)
+            if not len(ring):
+                break
+        if not status.initialisations_failed and stride is not None:
+            status.reason = filling_reason(ring.images_held, (wanted - 1) * stride + 1, ended)
+        if ended:
+            self._stride, status.stride = before, before or 0
+        return None
+
+    def _initialize(self, ring: RingBuffer, indices: Sequence[int]) -> World | NotInitialized:
+        """The world of these frames, or why there is none."""
+        frames = [ring[index] for index in indices]
+        thrift, initializer = self._thrift, self._initializer
+        result = thrift.attempt(lambda: initializer.attempt(frames, thrift.together), len(frames), self._shrink_buffer)
+        return result or NotInitialized("the device's memory is full")
+
+    def _choose_stride(self, ring: RingBuffer, status: SlamStatus, ended: bool) -> int | None:
+        """The stride of windows, or None while the frames that decide it are still coming."""
+        have, wanted = len(ring), self._settings.window.adapt_frames
+        if self._stride is None:
+            if have < wanted and not ended:
+                status.reason = f"choosing the stride: {have} of {wanted} frames"
+                return None
+            with self._clock.stage("choose_stride"):
+                self._stride = choose_stride(self._local_points, ring, self._settings.keyframes.seed)
+        if ended and have > 1 and ring.images_held <= self._stride:
+            self._stride = ring.images_held - 1
+        status.stride = self._stride
+        return self._stride

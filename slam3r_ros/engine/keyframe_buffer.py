@@ -1,0 +1,270 @@
+"""The buffering set: the keyframes that stand for the scene (SLAM3R section 3.3, supplement A)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slam3r_ros.device.host_transfer import to_device
+from slam3r_ros.engine.local_to_world_stage import Registrar
+from slam3r_ros.engine.retrieval import Candidates, describe
+from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.settings import KeyframeSettings
+from slam3r_ros.types import HostPointmaps, Keyframe, SceneInput
+
+FEWEST_KEYFRAMES = 2
+"""A buffering set is not made smaller than this."""
+FIRST_SLOTS = 16
+"""Slots set up at the start; their number doubles when they are full, up to the buffer's size."""
+
+
+_NO_NUMBERS = np.empty(0, np.float32)
+_NOTHING = HostPointmaps(_NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, np.empty(0, np.bool_))
+
+
+class Slots:
+    """Groups of tensors side by side, one group a slot, so that one can be replaced without touching the rest."""
+
+    def __init__(self, capacity: int | None) -> None:
+        """There are never more than ``capacity`` slots, if it is given."""
+        self._capacity = capacity
+        self._stored: list[Tensor] = []
+
+    def write(self, slot: int, values: Sequence[Tensor]) -> None:
+        """Store ``values``, always of the same shapes, in ``slot``, at most one above the highest so far."""
+        if not self._stored:
+            self._stored = [self._allocate(FIRST_SLOTS, value) for value in values]
+        for number, (full, value) in enumerate(zip(self._stored, values, strict=True)):
+            if slot >= len(full):  # asked of each: memory may have run out between two
+                larger = self._allocate(2 * len(full), value)
+                larger[: len(full)] = full
+                self._stored[number] = larger
+        for stored, value in zip(self._stored, values, strict=True):
+            stored[slot] = value
+
+    def first(self, count: int) -> list[Tensor]:
+        """The first ``count`` slots (count, ...), not copied."""
+        return [stored[:count] for stored in self._stored]
+
+    def take(self, slots: Sequence[int]) -> list[Tensor]:
+        """These slots (slots, ...), copied."""
+        index = to_device(np.array(slots), self._stored[0].device)
+        return [stored[index] for stored in self._stored]
+
+    def keep(self, slots: Sequence[int]) -> None:
+        """Keep only these slots, ascending, as 0, 1 ...; there are never more than so many from now on."""
+        self._capacity = len(slots)
+        for number, stored in enumerate(self._stored):
+            for target, source in enumerate(slots):
+                stored[target] = stored[source]
+            with suppress(torch.OutOfMemoryError):  # a copy, so that the memory behind is given back
+                self._stored[number] = stored[: len(slots)].clone()
+
+    def _allocate(self, count: int, value: Tensor) -> Tensor:
+        return value.new_empty((min(count, self._capacity or count), *value.shape))
+
+
+class BufferingSet:
+    """Keyframes for retrieval; of every finished stretch of ``stride`` images of the camera the best frame may enter.
+
+    What retrieval and registration take of a keyframe is computed when it enters and stays in its slot until another
+    one takes that: nothing is copied or computed for the rest.
+    """
+
+    def __init__(
+        self, initial: Sequence[Keyframe], stride: int, settings: KeyframeSettings, registrar: Registrar
+    ) -> None:
+        size = settings.buffer_size
+        if size > 0:
+            size = max(size, len(initial))
+        self._settings = replace(settings, buffer_size=size)
+        self._stride = stride
+        self._registrar = registrar
+        self._random = np.random.RandomState(settings.seed)
+        self._keyframes: list[Keyframe] = []
+        self._slots: list[int] = []  # in the buffer's order
+        capacity = size if size > 0 else None
+        self._for_retrieval, self._for_registration, self._kept = Slots(capacity), Slots(capacity), Slots(capacity)
+        self._pending: dict[int, list[Keyframe]] = {}  # by the begin of their stretch: those that may be its best
+        self._behind: list[tuple[int, Correction]] = []  # by frame, whose points are still to be moved, in this order
+        self._entered: list[Keyframe] = []  # and not told yet
+        self._seen = len(initial)
+        self._last_source = initial[-1].local.frame.source_index
+        self._stretch_begins = self._last_source + 1
+        for slot, keyframe in enumerate(initial):
+            self._enter(keyframe, registrar.scene_input([keyframe]), slot)
+
+    def __len__(self) -> int:
+        return len(self._keyframes)
+
+    def __getitem__(self, position: int) -> Keyframe:
+        """A keyframe with its tokens and world points, valid until the buffer changes; its other tensors are empty."""
+        keyframe, slot = self._keyframes[position], self._slots[position]
+        tokens, points_world = (stored[slot] for stored in self._kept.first(len(self)))
+        local = replace(keyframe.local, frame=replace(keyframe.local.frame, tokens=tokens))
+        return replace(keyframe, local=local, points_world=points_world)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Frame index of every keyframe, in the buffer's order."""
+        return tuple(keyframe.index for keyframe in self._keyframes)
+
+    @property
+    def candidates(self) -> Candidates:
+        """What retrieval takes of the keyframes."""
+        descriptors, *layer = self._for_retrieval.first(len(self))
+        return Candidates(self.indices, tuple(self._slots), LayerInput(*layer), descriptors)
+
+    def scene(self, positions: Sequence[int]) -> SceneInput:
+        """What L2W takes of the keyframes at these positions in the buffer's order: (positions, ...)."""
+        embedding, *layer = self._for_registration.take([self._slots[position] for position in positions])
+        return SceneInput(embedding, LayerInput(*layer))
+
+    def offer(self, registered: Sequence[Keyframe], usable: Sequence[bool]) -> list[Keyframe]:
+        """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered, with
+        what had entered before memory ran out in an earlier call.
+        """
+        for keyframe, good in zip(registered, usable, strict=True):
+            self._note(keyframe, good)
+        ends = registered[-1].local.frame.source_index + 1 if registered else self._stretch_begins
+        if ends - self._stretch_begins >= self._settings.interval * self._stride:
+            while ends - self._stretch_begins >= self._stride:
+                stretch = self._pending.pop(self._stretch_begins, None)
+                self._stretch_begins += self._stride
+                if stretch is not None:
+                    self._entered += self._consider(stretch)
+        entered, self._entered = self._entered, []
+        return entered
+
+    def _note(self, keyframe: Keyframe, usable: bool) -> None:
+        """Keep a frame, if it is usable, until its stretch ends, and forget earlier ones that are worth less: whichever
+        the first one is that may enter, they are no longer the best."""
+        later = max(0, keyframe.local.frame.source_index - self._stretch_begins)
+        stretch = self._pending.setdefault(self._stretch_begins + later // self._stride * self._stride, [])
+        if usable:
+            while stretch and _worth(stretch[-1]) < _worth(keyframe):
+                del stretch[-1]
+            stretch.append(keyframe)
+
+    def _consider(self, stretch: Sequence[Keyframe]) -> list[Keyframe]:
+        """Let the best frame of a finished stretch enter, if the strategy says so."""
+        self._seen += 1
+        size = self._settings.buffer_size
+        nearest = self._last_source + 3 * self._stride // 4
+        far_enough = [keyframe for keyframe in stretch if keyframe.local.frame.source_index >= nearest]
+        if not far_enough:
+            return []
+        is_full = 0 < size <= len(self._keyframes)
+        is_reservoir = self._settings.strategy == "reservoir"
+        if is_full and is_reservoir and self._random.random_sample() >= size / self._seen:
+            return []
+        best = max(far_enough, key=_worth)
+        scene = self._registrar.scene_input([best])  # may run out of memory: then nothing has changed
+        slot = len(self)
+        if is_full:  # never the one that enters now
+            dropped = self._random.randint(size) if is_reservoir else 0
+            slot = self._slots.pop(dropped)
+            del self._keyframes[dropped]
+        self._enter(best, scene, slot)
+        self._last_source = best.local.frame.source_index
+        return [best]
+
+    def correct(self, correction: Correction) -> None:
+        """Move all keyframes as a closed loop says: their poses now, their points in `catch_up`."""
+        waiting = [keyframe.index for stretch in self._pending.values() for keyframe in stretch]
+        self._behind += [(index, correction) for index in (*self.indices, *waiting)]
+        self._keyframes = [_corrected(keyframe, correction) for keyframe in self._keyframes]
+        for stretch in self._pending.values():
+            stretch[:] = [_corrected(keyframe, correction) for keyframe in stretch]
+
+    def catch_up(self) -> None:
+        """Move points that are behind their poses, and compute again what follows from them; to be called before any of
+        that is asked for. May run out of memory: what has been moved stays so, and the next call goes on from there."""
+        while self._behind:
+            self._move_points(*self._behind[0])
+            del self._behind[0]
+
+    def _move_points(self, index: int, correction: Correction) -> None:
+        """Move one keyframe's points, all or none of what depends on them; none if it has left."""
+        if index in self.indices:
+            position = self.indices.index(index)
+            keyframe, slot = self[position], self._slots[position]
+            keyframe = replace(keyframe, points_world=_moved(keyframe, correction))
+            scene = self._registrar.scene_input([keyframe])  # may run out of memory: then nothing has changed
+            self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
+            self._kept.write(slot, [keyframe.local.frame.tokens, keyframe.points_world])
+        for stretch in self._pending.values():
+            for number, keyframe in enumerate(stretch):
+                if keyframe.index == index:
+                    stretch[number] = replace(keyframe, points_world=_moved(keyframe, correction))
+
+    def shrink(self) -> int:
+        """Keep half of the keyframes, and never more from now on; returns how many, 0 where there are too few.
+
+        Which ones is for the strategy to say: some at random, or the newest.
+        """
+        count, size = len(self), len(self) // 2
+        if size < FEWEST_KEYFRAMES:
+            return 0
+        kept = np.arange(count - size, count).tolist()
+        if self._settings.strategy == "reservoir":
+            kept = np.sort(self._random.choice(count, size, replace=False)).tolist()
+        slots = sorted(self._slots[position] for position in kept)
+        for stored in (self._for_retrieval, self._for_registration, self._kept):
+            stored.keep(slots)
+        self._slots = [slots.index(self._slots[position]) for position in kept]
+        self._keyframes = [self._keyframes[position] for position in kept]
+        self._settings = replace(self._settings, buffer_size=size)
+        return size
+
+    def _enter(self, keyframe: Keyframe, scene: SceneInput, slot: int) -> None:
+        """Store a keyframe as the newest."""
+        frame = keyframe.local.frame
+        self._for_retrieval.write(slot, [describe(frame.tokens), *_tensors(frame.as_source)])
+        self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
+        self._kept.write(slot, [frame.tokens, keyframe.points_world])
+        self._slots.append(slot)
+        self._keyframes.append(_without_tensors(keyframe))
+
+
+def _corrected(keyframe: Keyframe, correction: Correction) -> Keyframe:
+    """The keyframe with its pose moved."""
+    return replace(keyframe, pose=correction.of_pose(keyframe.index, keyframe.pose))
+
+
+def _moved(keyframe: Keyframe, correction: Correction) -> Tensor:
+    """(H, W, 3) a keyframe's world points, moved; those of exactly zero are invalid and stay."""
+    points, moved = keyframe.points_world, correction.of_frames(np.array([keyframe.index]))
+    turned_and_scaled = (moved.scales[0] * moved.rotations[0]).astype(np.float32)
+    matrix, shift = (to_device(each, points.device) for each in (turned_and_scaled, moved.shifts[0].astype(np.float32)))
+    return torch.where(points.any(dim=-1, keepdim=True), points @ matrix.T + shift, points)
+
+
+def _tensors(layer: LayerInput) -> list[Tensor]:
+    return [getattr(layer, field.name) for field in fields(layer)]
+
+
+def _without_tensors(keyframe: Keyframe) -> Keyframe:
+    """The keyframe without what its slots hold and what nothing needs any more.
+
+    Tensors that stay for a long while between ones that come and go would also break up the process's memory.
+    """
+    frame, empty = keyframe.local.frame, keyframe.confidence.new_empty(0)
+    nothing = LayerInput(empty, empty, empty, empty)
+    frame = replace(frame, image=frame.image[:0].copy(), tokens=empty, as_reference=nothing, as_source=nothing)
+    local = replace(
+        keyframe.local, frame=frame, points_camera=empty, confidence=empty, valid=empty, points_normalised=empty
+    )
+    return replace(keyframe, local=local, points_world=empty, confidence=empty, on_host=_NOTHING)
+
+
+def _worth(keyframe: Keyframe) -> float:
+    """How much a keyframe is worth keeping: product of both networks' normalised mean confidence."""
+    world, local = keyframe.mean_confidence, keyframe.local_mean_confidence
+    return (world - 1) / world * (local - 1) / local

@@ -1,0 +1,67 @@
+"""A pointmap and the distances that parallax tells, together: each as far as it is to be believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.odometry.flow_depth import Distances
+
+SURE_DEVIATION = 0.1
+"""Of distances that tell how wrong the network's are."""
+FEWEST_SURE = 0.01
+"""Share of the pixels that must have such a distance: with fewer nothing is changed."""
+NETWORK_DEVIATIONS = (0.01, 1.0)
+"""Least and most that the network's distances are taken to err by."""
+GATE = 3.0
+"""Deviations by which parallax and network may differ; beyond it parallax is not believed."""
+NEAR = 0.06
+"""Distance over which a pixel speaks for its neighbours without one of their own, as a share of the image."""
+REMAINDER = 0.05
+"""Weight of no correction there, in sure pixels all around."""
+CONFIDENCE_BY_ERROR = 0.2
+"""Confidence times the relative error to expect: what training drives them to (`training.losses.CONFIDENCE_WEIGHT`)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fused:
+    """The network's distances and those by parallax together."""
+
+    log_factors: NDArray[np.float32]
+    """(H, W) logarithms of what the network's distances are to be multiplied by; 0 where there is none."""
+    confidence: NDArray[np.float32]
+    """(H, W)"""
+    told: NDArray[np.bool_]
+    """(H, W): where parallax told the distance."""
+
+
+def fuse(log_depths: NDArray[np.float32], confidence: NDArray[np.float32], distances: Distances) -> Fused | None:
+    """What to correct of a pointmap's log depths (H, W), NaN where it has none, and the confidence (H, W) it has then;
+    None where parallax tells too little.
+
+    How far the network errs is seen where parallax is sure. A pixel takes the mean of both, weighted by what they err;
+    one without parallax takes what the network errs by around it, and no more confidence than such errors deserve.
+    """
+    ratios = distances.log_depths - log_depths
+    sure = np.isfinite(ratios) & (distances.deviations < SURE_DEVIATION)
+    if sure.mean() < FEWEST_SURE:
+        return None
+    network = float(np.clip(1.4826 * np.median(np.abs(ratios[sure])), *NETWORK_DEVIATIONS))
+    with np.errstate(invalid="ignore"):
+        told = np.isfinite(ratios) & (np.abs(ratios) < GATE * np.hypot(distances.deviations, network))
+    weights = np.where(told, 1 / np.where(told, distances.deviations, 1) ** 2, 0).astype(np.float32)
+    share = weights / (weights + 1 / network**2)
+    factors = np.where(told, share * np.where(told, ratios, 0), 0).astype(np.float32)
+    speaks = np.minimum(weights * SURE_DEVIATION**2, 1)
+    spread = NEAR * log_depths.shape[1]
+    around = cv2.GaussianBlur(speaks * factors, (0, 0), spread) / (cv2.GaussianBlur(speaks, (0, 0), spread) + REMAINDER)
+    errors = np.where(told, 1 / np.sqrt(weights + 1 / network**2), network)
+    calibrated = np.maximum(CONFIDENCE_BY_ERROR / errors, 1).astype(np.float32)
+    return Fused(
+        np.where(told, factors, np.where(np.isfinite(log_depths), around, 0)).astype(np.float32),
+        np.where(told, np.maximum(confidence, calibrated), np.minimum(confidence, calibrated)),
+        told,
+    )

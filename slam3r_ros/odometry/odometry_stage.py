@@ -1,0 +1,316 @@
+"""The engine's stage of the image tracks: a registered frame's pose and points, moved to where its tracks say it is."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.device.host_transfer import to_device, to_host
+from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
+from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.loop_closer import LoopClosing
+from slam3r_ros.loop_closure.place import View as PlaceView
+from slam3r_ros.odometry.depth_correction import depth_corrections, sampled
+from slam3r_ros.odometry.depth_fusion import fuse
+from slam3r_ros.odometry.flow_depth import distances_by_parallax
+from slam3r_ros.odometry.tracked_frame import Located, View
+from slam3r_ros.odometry.visual_odometry import TrackPoses
+from slam3r_ros.settings import LoopSettings, PoseSettings
+from slam3r_ros.types import EncodedFrame, Keyframe, PoseEstimate, State
+from slam3r_ros.vision.feature_image import Image
+from slam3r_ros.vision.pose_prior import Prior, doubt_of
+
+OWN_POINTS_SHARE = 0.1
+"""Share of valid own points below which depths are taken from the world points, as for frames without own ones."""
+
+LARGEST_TRUST = 0.5
+"""In L2W, beyond which its distances are not corrected by parallax."""
+SCALES_REMEMBERED = 101
+"""Frames that the tracks located, the median of whose scales is expected where L2W is not to be believed: I2P's unit
+stays the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What the tracks alone tell of a frame."""
+
+    pose: PoseEstimate
+    is_due: bool
+    """Whether it is to become a keyframe."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moving:
+    """A frame whose points are being moved."""
+
+    keyframe: Keyframe
+    """As `TrackStage.refine` has returned it."""
+    located: Located
+    moved: Future[Keyframe]
+
+
+class TrackStage:
+    """Takes registered frames in their order. A frame's points are moved on a thread of their own, beside the tracking
+    of the frames that follow, and are waited for when they are asked for.
+    """
+
+    def __init__(self, settings: PoseSettings, loops: LoopSettings) -> None:
+        self._settings = settings
+        self._poses = TrackPoses()
+        self._loops = LoopClosing(loops.most_places) if loops.close else None
+        self._focal: float | None = None  # over the image's width
+        self._is_guessed: bool | None = None  # until camera_info has come for the first time
+        self._suffice = False
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="points")
+        self._moving: _Moving | None = None
+        self._log_scales: deque[float] = deque(maxlen=SCALES_REMEMBERED)
+
+    def advance(self, frame: EncodedFrame) -> Advanced | None:
+        """The next frame's pose by its tracks alone, where that is enough: they hold, and L2W has not been found to
+        know better. Without a pose, and where the frame is to become a keyframe of theirs, `refine` takes it,
+        registered; until then this may be asked again.
+        """
+        if not self._suffice or (matrix := self._matrix(frame)) is None or frame.grey is None:
+            return None
+        self._know(frame, matrix)
+        located = self._poses.advance(Image(frame.grey, matrix))
+        return None if located is None else Advanced(_pose_of(located, frame.image.shape[1]), located.is_keyframe)
+
+    def refine(self, keyframe: Keyframe) -> Keyframe:
+        """The frame with its pose as the tracks have it. Its points come with `settled`, asked before the next frame.
+
+        A frame that L2W lost is tracked if its tracks know where it is. Without an answer of theirs it stays as it is.
+        Between keyframes of the tracks nothing is added to the map: their points are no better than the keyframes'.
+        """
+        assert self._moving is None
+        view = self._view(keyframe)
+        located = None if view is None else self._poses.locate(view, lambda image: self._relocated(keyframe, image))
+        if view is None:
+            self._poses.reset()
+        if located is None and self._loops is not None:
+            self._loops.lose()
+        self._suffice = located is not None and located.trust <= LARGEST_TRUST
+        if located is None:
+            return keyframe
+        self._focal = located.focal_px / located.width
+        if view is not None and view.has_own_depths:
+            self._log_scales.append(float(np.log(located.scale)))
+        refined = _posed(keyframe, located, self.focal_px(keyframe.local.frame))
+        self._moving = _Moving(refined, located, self._executor.submit(_moved, keyframe, refined, located))
+        return refined
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether there are points still being moved, for which `settled` would wait."""
+        return self._moving is not None and not self._moving.moved.done()
+
+    def settled(self, keyframe: Keyframe) -> Keyframe:
+        """A frame as `refine` has returned it, its world points moved with it."""
+        moving = self._moving
+        if moving is None or moving.keyframe is not keyframe:
+            return keyframe
+        self._moving = None
+        moved = moving.moved.result()
+        if moving.located.is_keyframe and self._loops is not None:
+            self._loops.offer(_place_view(moved, moving.located))
+        return replace(moved, points_world=to_device(moved.on_host.points_world, keyframe.points_world.device))
+
+    def closed_loop(self) -> Correction | None:
+        """How the world is to be corrected since the camera came back to where it had been; the tracks are already.
+
+        None where it did not. To be asked before the next frame is registered.
+        """
+        correction = None if self._loops is None else self._loops.collect()
+        if correction is not None:
+            self._poses.transform(correction.newest)
+            growth = float(np.log(correction.newest.scale))
+            self._log_scales = deque((each + growth for each in self._log_scales), SCALES_REMEMBERED)
+        return correction
+
+    @property
+    def loop_failure(self) -> str:
+        """What to tell of the last search for a loop that failed; empty if none has."""
+        return "" if self._loops is None else self._loops.failure
+
+    def _relocated(self, keyframe: Keyframe, image: Image) -> tuple[Array, float | None] | None:
+        """Where a frame was taken that the tracks have lost, by the places they remember."""
+        if self._loops is None:
+            return None
+        on_host = keyframe.on_host
+        own = np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0))
+        view = PlaceView(keyframe.index, _descriptor(keyframe), image, own, on_host.confidence_camera, np.eye(4))
+        found = self._loops.relocate(view)
+        if found is None:
+            return None
+        self._loops.lose()  # the way here is no longer that of the tracks
+        return found.T_world_camera, found.log_scale
+
+    def _view(self, keyframe: Keyframe) -> View | None:
+        """None where the frame has no image for the tracks or no focal length is known yet."""
+        frame, pose, on_host = keyframe.local.frame, keyframe.pose, keyframe.on_host
+        if self._focal is None and pose is not None:
+            self._focal = pose.focal_px / frame.image.shape[1]
+        matrix = self._matrix(frame)
+        if frame.grey is None or matrix is None:
+            return None
+        self._know(frame, matrix)
+        counts = pose is not None and keyframe.state is State.TRACKING
+        T_world_camera = pose.T_world_camera if pose is not None and counts else None
+        scale = np.nan if pose is None else pose.scale
+        depths = on_host.points_camera[..., 2]
+        valid = (on_host.valid | (not counts)) & (depths > 0)
+        is_own = valid.mean() >= OWN_POINTS_SHARE
+        if T_world_camera is not None and not (is_own and np.isfinite(scale)):
+            to_camera = invert_rigid(T_world_camera)
+            depths = on_host.points_world @ to_camera[2, :3].astype(np.float32) + np.float32(to_camera[2, 3])
+            scale, is_own = 1.0, False
+            valid = (depths > 0) & on_host.points_world.any(axis=2)
+        prior = None
+        if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
+            doubt = doubt_of(pose.reprojection_error_px / pose.focal_px)
+            prior = Prior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
+        said = None if prior is None else prior.log_scale
+        if is_own and self._log_scales and (prior is None or prior.doubt >= 1):
+            T_said = None if prior is None else prior.T_camera_world
+            prior = Prior(T_said, float(np.median(self._log_scales)), 1.0)
+        return View(
+            frame.grey,
+            matrix,
+            np.where(valid & np.isfinite(depths), depths, np.float32(np.nan)),
+            prior,
+            log_scale=said,
+            has_own_depths=bool(is_own),
+            is_calibrated=not self._is_guessed,
+        )
+
+    def _know(self, frame: EncodedFrame, matrix: Array) -> None:
+        """Tell the tracks when camera_info comes for the first time: it is often a few images late.
+
+        Where it was only away for a while, the window has been seen with what it says.
+        """
+        if self._is_calibrated(frame):
+            if self._is_guessed:
+                self._poses.know_camera(matrix)
+            self._is_guessed = False
+        elif self._is_guessed is None:
+            self._is_guessed = True
+
+    def _matrix(self, frame: EncodedFrame) -> Array | None:
+        """(3, 3) intrinsics of the grey image, those that poses are computed with; None while they are not known."""
+        if frame.grey is None:
+            return None
+        height, width = frame.grey.shape
+        if self._is_calibrated(frame):
+            assert frame.camera is not None
+            return frame.camera.scaled(width, height).matrix
+        if self._focal is None:
+            return None
+        focal = self._focal * width
+        return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
+    def _is_calibrated(self, frame: EncodedFrame) -> bool:
+        return frame.camera is not None and self._settings.use_camera_info
+
+    def focal_px(self, frame: EncodedFrame) -> float | None:
+        """The focal length that the tracks have found for the frame's crop, pixels; None where they need none, or have
+        none yet."""
+        return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.image.shape[1]
+
+
+def _descriptor(keyframe: Keyframe) -> NDArray[np.float32]:
+    """(encoder width,) what places are compared by first."""
+    return np.asarray(to_host(keyframe.local.frame.tokens.float().mean(dim=0))[0])
+
+
+def _place_view(keyframe: Keyframe, located: Located) -> PlaceView:
+    """What loops are found by."""
+    assert keyframe.pose is not None
+    on_host, T, image = keyframe.on_host, keyframe.pose.T_world_camera, located.frame.image
+    return PlaceView(keyframe.index, _descriptor(keyframe), image, on_host.points_world, on_host.confidence, T)
+
+
+def _pose_of(located: Located, width: int) -> PoseEstimate:
+    """The pose where the tracks alone give it; pixels are those of a crop of that width."""
+    return PoseEstimate(
+        T_world_camera=located.T_world_camera,
+        focal_px=located.focal_px * width / located.width,
+        inlier_fraction=located.share,
+        reprojection_error_px=located.error_px * width / located.width,
+        scale=located.scale,
+        similarity_error=np.nan,
+        by_tracks=True,
+    )
+
+
+def _posed(keyframe: Keyframe, located: Located, focal_px: float | None) -> Keyframe:
+    """The frame, tracked, where its tracks have it, with the focal length that they have found, if they look for one.
+    How well L2W's points fit its own pose stays the measure of the new one: the tracks fit theirs several times better
+    than it fits the truth."""
+    before = keyframe.pose
+    if before is None or keyframe.state is State.LOST:
+        pose = _pose_of(located, keyframe.on_host.confidence.shape[1])
+    else:
+        T, scale = located.T_world_camera, before.scale * located.growth
+        pose = replace(before, T_world_camera=T, scale=scale, focal_px=focal_px or before.focal_px)
+    return replace(keyframe, pose=pose, state=State.TRACKING)
+
+
+def _moved(keyframe: Keyframe, posed: Keyframe, located: Located) -> Keyframe:
+    """The posed frame with its points, on the host. They keep their place in the image: they move with the camera, and
+    their distances from it become those that the tracks around them tell, and parallax."""
+    before, T_after = keyframe.pose, located.T_world_camera
+    if before is None or keyframe.state is State.LOST:
+        own = keyframe.on_host.points_camera * np.float32(located.scale)
+        known = own[..., 2:] > 0
+        own_world = np.where(known, transform_points(T_after, own), 0).astype(np.float32)
+        points_world = _moved_points(own_world, T_after, replace(located, growth=1.0))
+    else:
+        points_world = _moved_points(keyframe.on_host.points_world, before.T_world_camera, located)
+    return _with_parallax(replace(posed, on_host=replace(keyframe.on_host, points_world=points_world)), located)
+
+
+def _with_parallax(keyframe: Keyframe, located: Located) -> Keyframe:
+    """The frame with the distances that its parallax to earlier keyframes tells, and the confidence they deserve.
+
+    Then even one that L2W lost counts for the map, with the points of its own pointmap where parallax tells none.
+    """
+    if located.trust > LARGEST_TRUST:
+        return keyframe
+    if not located.partners:
+        return replace(keyframe, held=True)
+    on_host, T = keyframe.on_host, located.T_world_camera
+    points = transform_points(invert_rigid(T), on_host.points_world)
+    valid = np.asarray(on_host.points_world.any(axis=2)) & (points[..., 2] > 0)
+    log_depths = np.log(np.where(valid, points[..., 2], np.nan)).astype(np.float32)
+    shape = on_host.confidence.shape
+    distances = distances_by_parallax(located.frame, located.partners, (shape[0], shape[1]))
+    fused = fuse(log_depths, on_host.confidence, distances)
+    if fused is None:
+        return keyframe
+    on_rays = located.frame.image.rays((shape[0], shape[1])) * np.exp(log_depths + fused.log_factors)[..., None]
+    points = np.where(fused.told[..., None], on_rays, points * np.exp(fused.log_factors)[..., None])
+    points_world = transform_points(T, points).astype(np.float32)
+    points_world = np.where(valid[..., None], points_world, np.float32(0))
+    return replace(
+        keyframe, on_host=replace(on_host, points_world=points_world, confidence=fused.confidence), held=False
+    )
+
+
+def _moved_points(points_world: NDArray[np.float32], T_world_camera: Array, located: Located) -> NDArray[np.float32]:
+    """(H, W, 3) points of a frame at T_world_camera (4, 4), where its tracks have them.
+
+    Points of exactly zero are invalid and stay.
+    """
+    points = transform_points(invert_rigid(T_world_camera), points_world)
+    valid = np.asarray(points_world.any(axis=2))
+    depths = np.where(valid & (points[..., 2] > 0), points[..., 2], np.nan)
+    log_depths = (np.log(depths) + np.log(located.growth)).astype(np.float32)
+    ratios = np.log(np.maximum(located.depths, 1e-9)) - sampled(log_depths, located.places)
+    corrections = depth_corrections(log_depths, located.places, (1 - located.trust) * ratios)
+    factors = located.growth * corrections
+    moved = transform_points(located.T_world_camera, points * factors[..., None]).astype(np.float32)
+    return np.where(valid[..., None], moved, np.float32(0))

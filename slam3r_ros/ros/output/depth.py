@@ -1,0 +1,103 @@
+"""The depth image of a frame, and the camera that it is an image of."""
+
+from __future__ import annotations
+
+import array
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+
+from slam3r_ros.engine.encoder import crop_camera
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.se3 import invert_rigid
+from slam3r_ros.ros.output.messages import camera_info_message, header
+from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.ros.threads.async_publisher import BulkPublisher
+from slam3r_ros.types import MapUpdate, PreparedFrame
+
+_RELIABLE = QoSProfile(depth=10)
+_IMAGES_WAITING = 10
+
+
+class DepthOutput:
+    """The topics ~/depth and ~/depth/camera_info, for tracked frames that have a pointmap."""
+
+    def __init__(self, node: Node, settings: NodeSettings, bulk: BulkPublisher) -> None:
+        self._node = node
+        self._least_confidence = settings.slam.map.point_confidence
+        self._use_camera = settings.slam.pose.use_camera_info
+        self._images = node.create_publisher(Image, "~/depth", _RELIABLE)
+        self._infos = node.create_publisher(CameraInfo, "~/depth/camera_info", _RELIABLE)
+        self._lane = bulk.lane(self._images, keep=_IMAGES_WAITING)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody listens."""
+        return self._images.get_subscription_count() > 0 or self._infos.get_subscription_count() > 0
+
+    def publish(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str, unit: float) -> None:
+        """Publish the depths of a tracked frame; ``unit`` is the published length of a scene unit.
+
+        ``frame`` is one of the same stream, whose camera is the frame's.
+        """
+        if not len(update.points_world):
+            return
+        pose, points_world, confidence = update.pose, update.points_world, update.confidence
+        assert pose is not None
+        camera = depth_camera(confidence.shape, pose.focal_px, frame.camera if self._use_camera else None)
+        head = header(update.stamp_ns, camera_frame)
+
+        def make() -> Image:
+            self._infos.publish(camera_info_message(head, camera))  # whoever joins the two has it when the image comes
+            depths = depths_of(points_world, confidence, pose.T_world_camera, self._least_confidence)
+            depths *= np.float32(unit)
+            height, width = depths.shape
+            # Assigning bytes or an ndarray to `data` checks every byte in Python; an array.array is taken as it is.
+            data = array.array("B", depths.astype("<f4", copy=False).tobytes())
+            return Image(
+                header=head, height=height, width=width, encoding="32FC1", is_bigendian=0, step=4 * width, data=data
+            )
+
+        self._lane.put(make)
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._lane.clear()
+
+    def destroy(self) -> None:
+        """Give the publishers back."""
+        self._node.destroy_publisher(self._images)
+        self._node.destroy_publisher(self._infos)
+
+
+def depths_of(
+    points_world: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    T_world_camera: NDArray[np.float64],
+    least_confidence: float,
+) -> NDArray[np.float32]:
+    """(H, W) distances along the optical axis of (H, W, 3) world points, scene units.
+
+    NaN where there is none: points of exactly zero, which mark invalid ones, those behind the camera or not finite, and
+    those whose confidence (H, W) is below the least.
+    """
+    to_camera = invert_rigid(T_world_camera)[2].astype(np.float32)
+    depths: NDArray[np.float32] = points_world @ to_camera[:3] + to_camera[3]
+    valid = points_world.any(axis=2) & np.isfinite(depths) & (depths > 0) & (confidence >= least_confidence)
+    return np.where(valid, depths, np.float32(np.nan))
+
+
+def depth_camera(size: tuple[int, ...], focal_px: float, camera: Camera | None) -> Camera:
+    """The pinhole camera of a pointmap of (height, width) pixels, as its pose was computed with.
+
+    That is the crop of a known ``camera`` of the whole image; else the focal length is ``focal_px``, pixels of the
+    pointmap, and the principal point its centre.
+    """
+    height, width = size
+    if camera is not None:
+        return replace(crop_camera(camera, (height, width)), distortion_model="none", distortion=())
+    return Camera(width, height, focal_px, focal_px, (width - 1) / 2, (height - 1) / 2)

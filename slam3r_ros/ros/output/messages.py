@@ -1,0 +1,92 @@
+"""From the engine's values to messages, in the map frame's axes."""
+
+from __future__ import annotations
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Vector3
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.se3 import quat_xyzw_from_rotation
+from slam3r_ros.io.camera_info import Rectification
+from slam3r_ros.io.map_axes import put_in_map
+from slam3r_ros.ros.stand_ins import create_cloud
+from slam3r_ros.types import MapPoints
+
+_NANOSECONDS = 10**9
+_POINT = np.dtype([(name, "<f4") for name in ("x", "y", "z", "rgb", "confidence")])
+CLOUD_FIELDS = [
+    PointField(name=name, offset=4 * position, datatype=PointField.FLOAT32, count=1)
+    for position, name in enumerate(_POINT.names or ())
+]
+"""x y z, rgb packed into the bits of a float as RViz and PCL expect, confidence."""
+
+
+def time_message(stamp_ns: int) -> Time:
+    """Integer nanoseconds as a message."""
+    seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    """A header with this stamp and frame."""
+    return Header(stamp=time_message(stamp_ns), frame_id=frame_id)
+
+
+def pose_message(T: NDArray[np.float64]) -> Pose:
+    """A pose from a (4, 4) transform."""
+    x, y, z = T[:3, 3].tolist()
+    qx, qy, qz, qw = quat_xyzw_from_rotation(T[:3, :3]).tolist()
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def stamped_pose(stamp_ns: int, frame_id: str, T: NDArray[np.float64]) -> PoseStamped:
+    """A pose with stamp and frame."""
+    return PoseStamped(header=header(stamp_ns, frame_id), pose=pose_message(T))
+
+
+def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: NDArray[np.float64]) -> TransformStamped:
+    """TF's message: takes points of ``child`` to ``parent``."""
+    pose = pose_message(T_parent_child)
+    translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
+    return TransformStamped(
+        header=header(stamp_ns, parent),
+        child_frame_id=child,
+        transform=Transform(translation=translation, rotation=pose.orientation),
+    )
+
+
+def camera_info_message(head: Header, camera: Camera, rectification: Rectification | None = None) -> CameraInfo:
+    """The CameraInfo of a camera; without ``rectification`` that of an image that is only undistorted."""
+    k, p, r = camera.matrix, camera.matrix, np.eye(3).ravel().tolist()
+    if rectification is not None:
+        p, r = rectification.camera.matrix, list(rectification.rotation)
+    return CameraInfo(
+        header=head,
+        width=camera.width,
+        height=camera.height,
+        distortion_model="plumb_bob" if camera.distortion_model == "none" else camera.distortion_model,
+        d=list(camera.distortion) or [0.0] * 5,
+        k=k.ravel().tolist(),
+        r=r,
+        p=np.hstack([p, np.zeros((3, 1))]).ravel().tolist(),
+    )
+
+
+def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints, unit: float = 1.0) -> PointCloud2:
+    """Points of the engine's world as a cloud in the map's axes; ``unit`` is the length of a scene unit in it."""
+    if not len(points):  # sensor_msgs_py fails on an empty array
+        return PointCloud2(header=header(stamp_ns, frame_id), height=1, fields=CLOUD_FIELDS, point_step=_POINT.itemsize)
+    rows = np.empty((len(points), 5), dtype="<f4")
+    put_in_map(points.points_world, rows[:, :3], unit)
+    blue_green_red = rows.view(np.uint8)[:, 12:16]
+    for byte, channel in enumerate((2, 1, 0)):
+        blue_green_red[:, byte] = points.colours[:, channel]
+    blue_green_red[:, 3] = 0
+    rows[:, 4] = points.confidence
+    cloud = create_cloud(header(stamp_ns, frame_id), CLOUD_FIELDS, rows.view(_POINT)[:, 0])
+    cloud.is_dense = True  # every point is finite; sensor_msgs_py does not say so
+    return cloud

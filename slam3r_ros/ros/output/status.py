@@ -1,0 +1,86 @@
+"""The node's state as a SlamStatus message."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from slam3r_ros.msg import SlamStatus
+from slam3r_ros.ros.output.messages import header, time_message
+from slam3r_ros.ros.pipeline.counters import Counters
+from slam3r_ros.ros.pipeline.throttled_log import Notice
+from slam3r_ros.types import SlamStatus as EngineStatus
+
+_STATM = Path("/proc/self/statm")
+_STATES = {
+    getattr(SlamStatus, name): name for name in ("WAITING_FOR_IMAGES", "INITIALIZING", "TRACKING", "LOST", "PAUSED")
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StatusValues:
+    """What a status is made of, apart from the process itself."""
+
+    engine: EngineStatus
+    counters: Counters
+    stage_ms: dict[str, float]
+    paused: bool
+    newest_stamp_ns: int
+    notice: Notice
+    map_frame: str
+    weights: str
+    scale: float
+    """Metres per scene unit; 0 where unknown."""
+
+
+def status_message(values: StatusValues) -> SlamStatus:
+    """The message."""
+    engine, counters, stage_ms = values.engine, values.counters, values.stage_ms
+    state = SlamStatus.PAUSED if values.paused else engine.state.value
+    ahead = stage_ms.get("encode_ahead", 0.0)
+    around = stage_ms.get("decode", 0.0) + ahead + stage_ms.get("publish", 0.0)
+    return SlamStatus(
+        header=header(values.newest_stamp_ns, values.map_frame),
+        state=state,
+        state_name=_STATES[state],
+        weights=values.weights,
+        reason="paused by ~/pause" if values.paused else engine.reason,
+        frames_received=counters.received.count,
+        frames_processed=counters.processed.count,
+        frames_dropped=counters.dropped,
+        frames_rejected=counters.rejected,
+        frames_registered=engine.registered,
+        frames_lost=engine.lost_frames,
+        keyframes=engine.keyframes,
+        loops_closed=engine.loops_closed,
+        map_points=engine.map_points,
+        stride=engine.stride,
+        effective_stride=max(1.0, engine.stride / engine.images_per_frame) if engine.stride else 0.0,
+        latency_decode_ms=stage_ms.get("decode", 0.0),
+        latency_encode_ms=stage_ms.get("encode", 0.0) + ahead,
+        latency_i2p_ms=stage_ms.get("i2p", 0.0),
+        latency_retrieval_ms=stage_ms.get("retrieval", 0.0),
+        latency_l2w_ms=stage_ms.get("l2w", 0.0),
+        latency_pose_ms=stage_ms.get("pose", 0.0) + stage_ms.get("tracks", 0.0),
+        latency_map_ms=sum(stage_ms.get(stage, 0.0) for stage in ("points", "keyframes", "map")),
+        latency_publish_ms=stage_ms.get("publish", 0.0),
+        latency_total_ms=stage_ms.get("total", 0.0) + around,
+        latency_stamp_to_pose_ms=counters.stamp_to_pose_ms,
+        frame_rate_received=counters.received.per_second(),
+        frame_rate=counters.processed.per_second(),
+        memory_resident_bytes=resident_bytes(),
+        memory_gpu_bytes=torch.cuda.memory_allocated() if torch.cuda.is_available() else 0,
+        scale=values.scale,
+        last_message=values.notice.text,
+        last_message_stamp=time_message(values.notice.stamp_ns),
+    )
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; zero where the system does not tell."""
+    if not _STATM.is_file():
+        return 0
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,119 @@
+"""What the launch files do with their arguments; plain values, so that it can be tested without `launch`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from slam3r_ros.ros.parameters.node_settings import spec_of
+from slam3r_ros.settings import SettingError, SettingSpec
+
+PARAMETER_ARGUMENTS = (
+    "weights",
+    "device",
+    "precision",
+    "image_transport",
+    "image_qos",
+    "image_queue",
+    "map_frame",
+    "base_frame",
+    "tf_mode",
+    "invert_tf",
+    "scale",
+    "save_on_exit",
+    "autostart",
+)
+"""Launch arguments that are parameters of the node; an empty one leaves the parameter file's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What a launch file gives the node."""
+
+    parameters: tuple[tuple[str, bool | int | float | str], ...]
+    """Name and value, after those of the parameter file."""
+    remappings: tuple[tuple[str, str], ...]
+
+
+def node_arguments(config: Path) -> dict[str, tuple[str, str]]:
+    """Default and meaning of each argument of slam3r.launch.py; ``config`` is the folder of this package's config/."""
+    own = {
+        "image": ("image", "image topic; with image_transport:=compressed its /compressed is taken"),
+        "camera_info": ("", "camera_info topic (default: beside the image topic)"),
+        "config": (str(config / "slam3r.yaml"), "parameter file"),
+        "namespace": ("", "namespace of the node"),
+        "use_sim_time": ("false", "take the time from /clock (true or false)"),
+        "log_level": ("info", "debug, info, warn, error or fatal"),
+        "rviz": ("false", "start RViz too (true or false)"),
+        "rviz_config": (str(config / "slam3r.rviz"), "RViz's configuration"),
+        "closed": (
+            "false",
+            "who publishes the images is started by this launch file too, as in replay.launch.py: Fast DDS then uses "
+            "shared memory instead of UDP (true or false)",
+        ),
+    }
+    return own | {name: ("", _meaning(spec_of(name))) for name in PARAMETER_ARGUMENTS}
+
+
+def flag(arguments: Mapping[str, str], name: str) -> bool:
+    """Whether an argument says true, as launch's own conditions read it. Raises SettingError naming another text."""
+    text = arguments[name].strip().lower()
+    if text not in ("true", "1", "false", "0"):
+        raise SettingError(f"{name}: expected true or false, got '{arguments[name]}'")
+    return text in ("true", "1")
+
+
+def node_options(arguments: Mapping[str, str]) -> NodeOptions:
+    """Parameters and remappings from the launch arguments' texts. Raises SettingError naming a wrong value."""
+    parameters = []
+    for name in PARAMETER_ARGUMENTS:
+        text = arguments.get(name, "")
+        if text:
+            parameters.append((name, _value(spec_of(name), text)))
+    parameters.append(("use_sim_time", flag(arguments, "use_sim_time")))
+    image = arguments["image"]
+    info = arguments.get("camera_info") or beside(image, "camera_info")
+    return NodeOptions(tuple(parameters), (("image", image), ("camera_info", info)))
+
+
+def beside(topic: str, name: str) -> str:
+    """The topic of another name in the same namespace, where image_transport expects camera_info."""
+    namespace, slash, _ = topic.rpartition("/")
+    return f"{namespace}{slash}{name}"
+
+
+def existing_file(text: str, what: str) -> Path:
+    """The file that an argument names; raises OSError saying which argument is wrong."""
+    path = existing_path(text, what)
+    if path.is_dir():
+        raise IsADirectoryError(f"{what}: expected a file, '{path.absolute()}' is a directory")
+    return path
+
+
+def existing_path(text: str, what: str) -> Path:
+    """The file or directory that an argument names; raises FileNotFoundError saying which argument is wrong."""
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"{what}: there is no '{path.absolute()}'")
+    return path
+
+
+def _meaning(spec: SettingSpec) -> str:
+    unit = f" [{spec.unit}]" if spec.unit else ""
+    limits = f"{spec.range_text}; " if spec.range_text else ""
+    return f"{spec.meaning}{unit} ({limits}default: as in the parameter file)"
+
+
+def _value(spec: SettingSpec, text: str) -> bool | int | float | str:
+    """A parameter's value from its text; raises SettingError naming a wrong one."""
+    kind = type(spec.default)
+    if kind is bool:
+        return flag({spec.name: text}, spec.name)
+    value: int | float | str = text
+    if kind in (int, float):
+        with suppress(ValueError):  # `check` tells what was expected
+            value = kind(text)
+    checked: int | float | str = spec.check(value)
+    return checked

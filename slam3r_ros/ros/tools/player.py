@@ -1,0 +1,302 @@
+"""A source as a camera topic: ``slam3r_ros play SOURCE``."""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import rclpy
+from rclpy.context import Context
+from rclpy.duration import Duration
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from slam3r_ros.io.arguments import positive
+from slam3r_ros.io.files import OutputError, replacing
+from slam3r_ros.io.prefetch import prefetched
+from slam3r_ros.io.sources import Source, SourceError, open_source
+from slam3r_ros.io.sources.bag import BagFrame
+from slam3r_ros.ros.output.messages import camera_info_message, header, time_message
+from slam3r_ros.ros.parameters.launch_options import beside
+from slam3r_ros.ros.pipeline.stopping import stop_on_signals
+from slam3r_ros.types import Frame
+
+_NANOSECONDS = 10**9
+_CLOCK_PERIOD_S = 0.01
+_AHEAD = 8
+"""Frames decoded ahead, so that one that takes long is not late; none of a live camera."""
+_ACKNOWLEDGE_S = 5.0
+_FIRST_STAMP_NS = _NANOSECONDS
+"""Recordings whose stamps count from zero begin here: a zero stamp means 'none' in ROS."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayOptions:
+    """How a source is played."""
+
+    topic: str = "/camera/image_raw"
+    frame_id: str = "camera_optical_frame"
+    rate_hz: float | None = None
+    """Images a second; None: as they were recorded."""
+    compressed: bool = False
+    recorded_stamps: bool = False
+    """Stamps as recorded; otherwise the time of publishing."""
+    clock: bool = False
+    """Publish /clock, which follows the recorded stamps."""
+    loop: bool = False
+    wait_for_subscriber_s: float = 0.0
+    """Longest wait for a subscriber before the first image; 0: none."""
+
+
+@dataclass(slots=True)
+class PlayReport:
+    """What was published."""
+
+    stamps_ns: list[int] = field(default_factory=list)
+    """Stamp of each image as published."""
+    recorded_ns: list[int] = field(default_factory=list)
+    """Its stamp in the source."""
+    seconds: float = 0.0
+    late: int = 0
+    """Images published more than half a frame after their time."""
+
+    def write(self, path: Path) -> None:
+        """As JSON; raises OutputError."""
+        values = {
+            "seconds": self.seconds,
+            "late": self.late,
+            "stamps_ns": self.stamps_ns,
+            "recorded_ns": self.recorded_ns,
+        }
+        with replacing(path) as file:
+            file.write(json.dumps(values).encode())
+
+    @classmethod
+    def read(cls, path: Path) -> PlayReport:
+        """What `write` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+
+class Player(Node):
+    """Publishes the frames of a source as Image or CompressedImage and CameraInfo."""
+
+    def __init__(self, options: PlayOptions, context: Context | None = None) -> None:
+        super().__init__("slam3r_player", context=context)
+        self._options = options
+        kind, topic = (CompressedImage, f"{options.topic}/compressed") if options.compressed else (Image, options.topic)
+        quality = QoSProfile(depth=10)
+        self._images = self.create_publisher(kind, topic, quality)
+        self._camera_infos = self.create_publisher(CameraInfo, beside(options.topic, "camera_info"), quality)
+        self._clock_publisher = self.create_publisher(Clock, "/clock", quality) if options.clock else None
+
+    def wait_for_subscriber(self, stop: threading.Event) -> bool:
+        """Wait for somebody who takes the images; False if nobody came in time."""
+        end = time.monotonic() + self._options.wait_for_subscriber_s
+        while not stop.is_set() and self._images.get_subscription_count() == 0:
+            if time.monotonic() > end:
+                return False
+            stop.wait(0.02)
+        return True
+
+    def play(self, source: Source, stop: threading.Event) -> PlayReport:
+        """Publish every frame in its time until the end or until stopped, and wait until the last has arrived.
+
+        A loop ends where none of the source's frames could be published.
+        """
+        report, pace = PlayReport(), _Pace(self._options.rate_hz)
+        started = time.monotonic()
+        while True:
+            sent_before = len(report.stamps_ns)
+            for frame in prefetched(source, _AHEAD if source.length is not None else 1):
+                self._wait_until(pace.time_of(frame), pace, stop)
+                if stop.is_set():
+                    break
+                report.late += pace.is_late()
+                self._publish(frame, pace, report)
+            if not self._options.loop or stop.is_set() or len(report.stamps_ns) == sent_before:
+                break
+            pace.begin_again()
+        report.seconds = time.monotonic() - started
+        self._images.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
+        return report
+
+    def _wait_until(self, moment: float, pace: _Pace, stop: threading.Event) -> None:
+        """Wait for a time of `time.monotonic`, keeping /clock running meanwhile."""
+        while (left := moment - time.monotonic()) > 0 and not stop.is_set():
+            if self._clock_publisher is None:
+                stop.wait(left)
+            else:
+                stop.wait(min(left, _CLOCK_PERIOD_S))
+                self._clock_publisher.publish(Clock(clock=time_message(pace.recorded_now_ns())))
+
+    def _publish(self, frame: Frame, pace: _Pace, report: PlayReport) -> None:
+        recorded_ns = pace.shifted(frame.stamp_ns)
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(Clock(clock=time_message(recorded_ns)))
+        data = _encoded(frame, self._options.compressed)
+        recorded = self._options.recorded_stamps
+        stamp_ns = recorded_ns if recorded else time.time_ns()
+        head = header(stamp_ns, self._options.frame_id)
+        if frame.camera is not None:
+            rectification = frame.rectification if isinstance(frame, BagFrame) else None
+            self._camera_infos.publish(camera_info_message(head, frame.camera, rectification))
+        self._images.publish(_image_message(head, frame, data, self._options.compressed))
+        report.stamps_ns.append(stamp_ns)
+        report.recorded_ns.append(frame.stamp_ns)
+
+
+class _Pace:
+    """When each frame is due."""
+
+    def __init__(self, rate_hz: float | None) -> None:
+        self._rate_hz = rate_hz
+        self._shift_ns: int | None = None
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """The next frame is the first."""
+        self._index = 0
+        self._first_ns = 0
+        self._started = self._due = 0.0
+        self._speed = 1.0
+        self._stamp_ns = self._previous_ns = 0
+
+    def shifted(self, stamp_ns: int) -> int:
+        """A recorded stamp, moved where the recording counts from zero."""
+        if self._shift_ns is None:
+            self._shift_ns = _FIRST_STAMP_NS if stamp_ns < _FIRST_STAMP_NS else 0
+        return stamp_ns + self._shift_ns
+
+    def time_of(self, frame: Frame) -> float:
+        """The moment (of `time.monotonic`) at which the next frame is due."""
+        stamp_ns = self.shifted(frame.stamp_ns)
+        if self._index == 0:
+            self._started, self._first_ns, self._previous_ns = time.monotonic(), stamp_ns, stamp_ns
+            self._due = self._started
+        else:
+            self._previous_ns, previous_due = self._stamp_ns, self._due
+            recorded_s = (stamp_ns - self._first_ns) / _NANOSECONDS
+            self._due = self._started + (recorded_s if self._rate_hz is None else self._index / self._rate_hz)
+            interval_s = max(self._due - previous_due, 1e-6)
+            self._speed = (stamp_ns - self._previous_ns) / _NANOSECONDS / interval_s
+        self._stamp_ns = stamp_ns
+        self._index += 1
+        return self._due
+
+    def recorded_now_ns(self) -> int:
+        """The recording's time now, between the previous frame's and the next one's."""
+        left_s = max(self._due - time.monotonic(), 0.0)
+        return max(self._stamp_ns - round(left_s * self._speed * _NANOSECONDS), self._previous_ns)
+
+    def is_late(self) -> bool:
+        """Whether the frame's time passed more than half a frame ago."""
+        late_s = time.monotonic() - self._due
+        return late_s > 0.5 * (1 / self._rate_hz if self._rate_hz else 1 / 30)
+
+
+def _encoded(frame: Frame, compressed: bool) -> array.array[int]:
+    """The message's data; an array.array is taken by rclpy as it is, bytes would be checked one by one."""
+    data = array.array("B")
+    if compressed:
+        data.frombytes(cv2.imencode(".jpg", frame.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+    else:
+        data.frombytes(frame.image.tobytes())
+    return data
+
+
+def _image_message(head: Header, frame: Frame, data: array.array[int], compressed: bool) -> Image | CompressedImage:
+    if compressed:
+        return CompressedImage(header=head, format="rgb8; jpeg compressed bgr8", data=data)
+    height, width = frame.image.shape[:2]
+    return Image(header=head, height=height, width=width, encoding="rgb8", step=3 * width, data=data)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_ros play``."""
+    default = PlayOptions()
+    parser.add_argument("source", help="video file, directory of images, .mcap or .db3 bag, webcam or webcam:NUMBER")
+    parser.add_argument("--rate", type=positive, metavar="HZ", help="images a second (default: as recorded)")
+    parser.add_argument(
+        "--topic", default=default.topic, help="image topic; camera_info goes beside it (default: %(default)s)"
+    )
+    parser.add_argument("--bag-topic", help="image topic inside a bag that has several")
+    parser.add_argument("--compressed", action="store_true", help="publish CompressedImage on TOPIC/compressed")
+    parser.add_argument("--frame-id", default=default.frame_id, help="frame of the camera (default: %(default)s)")
+    parser.add_argument(
+        "--clock", action="store_true", help="publish /clock from the recorded stamps; implies --recorded"
+    )
+    stamps = parser.add_mutually_exclusive_group()
+    stamps.add_argument("--start-now", action="store_true", help="stamp images when they are published (default)")
+    stamps.add_argument("--recorded", action="store_true", help="keep the recorded stamps")
+    parser.add_argument("--loop", action="store_true", help="begin again at the end, until stopped")
+    parser.add_argument(
+        "--wait-for-subscriber", type=positive, nargs="?", const=60.0, default=0.0, metavar="SECONDS",
+        help="begin when somebody takes the images; fail after SECONDS (default: 60)",
+    )  # fmt: skip
+    parser.add_argument("--report", type=Path, help="write the stamps of what was published, as JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Play; 1 if nobody took the images or there were none, 2 if source or topic cannot be opened."""
+    if arguments.clock and arguments.start_now:
+        print("slam3r_ros play: --clock follows the recorded stamps: leave --start-now out", file=sys.stderr)
+        return 2
+    is_live = arguments.source.partition(":")[0] == "webcam"  # paced and stamped by the camera
+    options = PlayOptions(
+        topic=arguments.topic,
+        frame_id=arguments.frame_id,
+        rate_hz=None if is_live else arguments.rate,
+        compressed=arguments.compressed,
+        recorded_stamps=arguments.recorded or arguments.clock or is_live,
+        clock=arguments.clock,
+        loop=arguments.loop,
+        wait_for_subscriber_s=arguments.wait_for_subscriber,
+    )
+    rclpy.init(args=arguments.ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
+    with stop_on_signals() as stop:
+        try:
+            with open_source(arguments.source, rate_hz=arguments.rate, topic=arguments.bag_topic) as source:
+                return _play(source, options, stop, arguments.report)
+        except (SourceError, OutputError, InvalidTopicNameException) as error:
+            print(f"slam3r_ros play: {error}", file=sys.stderr)
+            return 2
+        finally:
+            rclpy.try_shutdown()
+
+
+def _play(source: Source, options: PlayOptions, stop: threading.Event, report_path: Path | None) -> int:
+    player = Player(options)
+    try:
+        if options.wait_for_subscriber_s and not player.wait_for_subscriber(stop):
+            print(
+                f"slam3r_ros play: nobody took '{options.topic}' within {options.wait_for_subscriber_s:g} s",
+                file=sys.stderr,
+            )
+            return 1
+        print(f"playing {source.description} on {options.topic}", flush=True)
+        report = player.play(source, stop)
+    finally:
+        player.destroy_node()
+    for problem in source.problems:
+        print(f"slam3r_ros play: {problem}", file=sys.stderr)
+    sent = len(report.stamps_ns)
+    rate = (sent - 1) / report.seconds if sent > 1 and report.seconds > 0 else 0.0
+    print(f"sent {sent} images in {report.seconds:.2f} s, {rate:.2f} a second, {report.late} late", flush=True)
+    if report_path is not None:
+        report.write(report_path)
+    if not sent and not stop.is_set():
+        print(f"slam3r_ros play: {source.description}: no image could be sent", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,127 @@
+"""Records what the node says, and when it came: for the demo, the benchmark and the tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+import rclpy
+from geometry_msgs.msg import PoseStamped
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+
+from slam3r_ros.msg import SlamStatus
+from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.srv import SaveMap
+
+_NANOSECONDS = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One pose, cloud or transform."""
+
+    stamp_ns: int
+    """Stamp in its header."""
+    arrival_ns: int
+    """When it came, by the system's clock."""
+    parent: str
+    """Frame of its header."""
+
+    @property
+    def latency_ms(self) -> float:
+        """From stamp to arrival; means something for stamps of the system's clock."""
+        return (self.arrival_ns - self.stamp_ns) * 1e-6
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """What came so far. Written by the recorder's thread; read it as you like."""
+
+    poses: list[Arrived] = field(default_factory=list)
+    transforms: list[Arrived] = field(default_factory=list)
+    """Those whose parent or child is the map's frame."""
+    clouds: list[Arrived] = field(default_factory=list)
+    """What single frames added."""
+    statuses: list[SlamStatus] = field(default_factory=list)
+    map_clouds: list[int] = field(default_factory=list)
+    """Number of points of each."""
+
+    @property
+    def status(self) -> SlamStatus | None:
+        """The newest status."""
+        return self.statuses[-1] if self.statuses else None
+
+
+class Recorder:
+    """A node with a context and a thread of its own; use it as a context manager."""
+
+    def __init__(self, *, node_name: str = "/slam3r", map_frame: str = "map") -> None:
+        self.record = Record()
+        self._context = context = Context()
+        rclpy.init(context=context)
+        self._map_frame = map_frame
+        self._node = node = Node("slam3r_recorder", context=context)
+        reliable = QoSProfile(depth=100)
+        latched_many = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        node.create_subscription(PoseStamped, f"{node_name}/pose", self._take_pose, reliable)
+        node.create_subscription(PointCloud2, f"{node_name}/cloud", self._take_cloud, reliable)
+        node.create_subscription(TFMessage, "/tf", self._take_transforms, reliable)
+        node.create_subscription(SlamStatus, f"{node_name}/status", self.record.statuses.append, latched_many)
+        node.create_subscription(PointCloud2, f"{node_name}/map_cloud", self._take_map, LATCHED)
+        self._save = node.create_client(SaveMap, f"{node_name}/save_map")
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(node)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._spin, name="slam3r_recorder", daemon=True)
+
+    def __enter__(self) -> Recorder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(5.0)
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def save_map(self, path: str, time_limit_s: float) -> SaveMap.Response:
+        """Have the node write its map; raises TimeoutError if it does not answer in time."""
+        end = time.monotonic() + time_limit_s
+        if not self._save.wait_for_service(time_limit_s):
+            raise TimeoutError(f"the node offers no service {self._save.srv_name} within {time_limit_s:.0f} s")
+        future = self._save.call_async(SaveMap.Request(path=path))
+        while not future.done():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self._save.srv_name} did not answer within {time_limit_s:.0f} s")
+            time.sleep(0.01)
+        return future.result()
+
+    def _spin(self) -> None:
+        while not self._stop.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
+
+    def _take_pose(self, message: PoseStamped) -> None:
+        self.record.poses.append(_arrived(message.header))
+
+    def _take_transforms(self, message: TFMessage) -> None:
+        for transform in message.transforms:
+            if self._map_frame in (transform.header.frame_id, transform.child_frame_id):
+                self.record.transforms.append(_arrived(transform.header))
+
+    def _take_cloud(self, message: PointCloud2) -> None:
+        self.record.clouds.append(_arrived(message.header))
+
+    def _take_map(self, message: PointCloud2) -> None:
+        self.record.map_clouds.append(message.width * message.height)
+
+
+def _arrived(head: Header) -> Arrived:
+    return Arrived(head.stamp.sec * _NANOSECONDS + head.stamp.nanosec, time.time_ns(), head.frame_id)

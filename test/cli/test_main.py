@@ -1,0 +1,197 @@
+"""The command line: every command is there, loads only what it needs and says what is wrong."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from synthetic import textured_image
+
+from slam3r_ros.cli import main as cli
+from slam3r_ros.cli import run
+from slam3r_ros.io.ply import read_ply
+from slam3r_ros.io.sources import Source
+from slam3r_ros.io.tum import read_trajectory
+from slam3r_ros.networks.weights import Networks, save_network
+from slam3r_ros.types import Frame
+
+WITHOUT_ROS = """
+import sys
+class NoRos:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("rclpy", "sensor_msgs", "std_msgs") or name in ("slam3r_ros.msg", "slam3r_ros.srv"):
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+sys.meta_path.insert(0, NoRos())
+from slam3r_ros.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def run_without_ros(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", WITHOUT_ROS, *words], capture_output=True, text=True, check=False)
+
+
+def test_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fly"]) == 2
+    assert "unknown command 'fly'; known: run, play, demo" in capsys.readouterr().err
+
+
+def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", ["run", "evaluate", "parity", "render", "train", "demo"])
+def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: slam3r_ros {name}" in capsys.readouterr().out
+
+
+def test_ros_arguments_are_kept_apart() -> None:
+    words = ["play", "a.mp4", "--ros-args", "-r", "__node:=x", "--", "--loop"]
+    assert cli.split_ros_arguments(words) == (["play", "a.mp4", "--loop"], ["--ros-args", "-r", "__node:=x"])
+    assert cli.split_ros_arguments(["run", "a"]) == (["run", "a"], [])
+
+
+def test_command_that_needs_ros_says_so_where_there_is_none() -> None:
+    result = run_without_ros("play", "video.mp4")
+    assert result.returncode == 2
+    assert "this command needs ROS 2" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_demo_without_ros_says_so_before_it_renders(tmp_path: Path) -> None:
+    result = run_without_ros("demo", "--out", str(tmp_path / "demo"))
+    assert result.returncode == 2
+    assert "this command needs ROS 2" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import cv2
+
+    folder = tmp_path_factory.mktemp("sequence")
+    for number in range(8):
+        cv2.imwrite(str(folder / f"{number}.png"), textured_image(number)[:, :, ::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options of `run`: weights of tiny random networks that accept everything."""
+    folder = tmp_path_factory.mktemp("weights")
+    save_network(tiny_networks.i2p, folder / "i2p")
+    save_network(tiny_networks.l2w, folder / "l2w")
+    thresholds = (
+        "point_confidence: 0\nshrink_below: 0\ninitialize_confidence: 0\ntracking_confidence: 0\nmap_confidence: 0\n"
+    )
+    (folder / "settings.yaml").write_text(thresholds)
+    return ["--weights", str(folder), "--set", "pose.minimum_inliers=0.0"]
+
+
+def test_run_maps_without_ros(sequence: Path, tiny: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run_without_ros("run", str(sequence), "--out", str(out), *tiny)
+    assert result.returncode == 0, result.stderr
+    assert "8 frames in" in result.stdout
+    assert len(read_trajectory(out / "trajectory.tum")) == 8
+    points = read_ply(out / "map.ply")
+    assert f"{len(points)} points in {out / 'map.ply'}" in result.stdout
+    assert len(points) > 0
+
+
+def interrupted_before(frame_number: int) -> Callable[..., Source]:
+    """Stands in for open_source: Ctrl-C comes while this frame, of those that there are, is being read."""
+
+    def opened(*words: str, **options: object) -> Source:
+        source = open_source(*words, **options)
+        frames = source._frames
+
+        def interrupting() -> Iterator[Frame]:
+            for number, frame in enumerate(frames()):
+                if number == frame_number:
+                    signal.raise_signal(signal.SIGINT)
+                yield frame
+
+        source._frames = interrupting
+        return source
+
+    open_source = run.open_source
+    return opened
+
+
+def test_ctrl_c_ends_run_with_what_is_mapped(
+    sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(run, "open_source", interrupted_before(6))
+    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 130
+    assert len(read_trajectory(tmp_path / "trajectory.tum")) == 6
+    assert len(read_ply(tmp_path / "map.ply")) > 0
+    assert "interrupted: what is mapped is saved" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_ctrl_c_before_anything_is_mapped_leaves_an_earlier_map(
+    sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "map.ply").write_text("of yesterday")
+    monkeypatch.setattr(run, "open_source", interrupted_before(0))
+    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 130
+    assert (tmp_path / "map.ply").read_text() == "of yesterday"
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [("file/map", "cannot make the folder '{}/file/map'"), ("~nosuchuser/map", "cannot write '~nosuchuser/map': ")],
+)
+def test_run_finds_that_it_cannot_save_before_it_maps(
+    out: str, reason: str, sequence: Path, tiny: list[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(run, "map_source", lambda *_: pytest.fail("mapped in vain"))
+    given = out if out.startswith("~") else str(tmp_path / out)
+    assert cli.main(["run", str(sequence), "--out", given, *tiny]) == 2
+    assert reason.format(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--frames", "0"], ["--seed", "-1"], ["--seed", "one"], ["--rate", "0"]])
+def test_demo_refuses_numbers_that_it_cannot_use(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["demo", *words])
+    assert ended.value.code == 2
+    assert f"argument {words[0]}: expected a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["nowhere.mp4"], "source 'nowhere.mp4' does not exist"),
+        (["x", "--set", "windw.radius=1"], "unknown setting 'windw.radius'"),
+        (["x", "--set", "window.radius"], "expected NAME=VALUE, got 'window.radius'"),
+        (["x", "--weights", "nothing"], "weights 'nothing' are neither"),
+    ],
+)
+def test_run_says_what_is_wrong(words: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if "--weights" not in words and "--set" not in words:
+        words = [*words, "--weights", str(Path(__file__).parents[1] / "data" / "golden" / "networks")]
+    assert cli.main(["run", *words]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_ctrl_c_while_a_command_is_being_imported_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    assert cli.main(["run", "video.mp4"]) == 130

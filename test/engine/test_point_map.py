@@ -1,0 +1,309 @@
+"""The map against a dictionary that does the same one point after the other."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slam3r_ros.engine import point_map as world_map
+from slam3r_ros.engine import voxel_hash_map as voxel_table
+from slam3r_ros.engine.point_map import WorldMap
+from slam3r_ros.engine.voxel_hash_map import CHUNK, VoxelTable, voxel_keys
+from slam3r_ros.geometry.sim3 import Similarities
+from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.settings import MapSettings
+from slam3r_ros.types import MapPoints
+
+Cell = tuple[int, int, int]
+
+
+class NaiveMap:
+    """What WorldMap promises, a point at a time."""
+
+    def __init__(self, settings: MapSettings) -> None:
+        self.voxel_size, self.maximum = settings.voxel_size, settings.maximum_points
+        self.cells: dict[Cell, tuple[np.ndarray, np.ndarray, float]] = {}
+
+    def put(self, point: np.ndarray, colour: np.ndarray, confidence: float) -> Cell | None:
+        """Returns the cell if it was empty."""
+        cell = tuple(int(c) for c in np.floor(point.astype(float) * (1 / self.voxel_size)))
+        is_new = cell not in self.cells
+        if is_new or confidence > self.cells[cell][2]:
+            self.cells[cell] = (point, colour, confidence)
+        return cell if is_new else None
+
+    def add(self, points: np.ndarray, colours: np.ndarray, confidence: np.ndarray) -> None:
+        for point, colour, value in zip(points, colours, confidence, strict=True):
+            if np.isfinite(point).all() and np.isfinite(value):
+                self.put(point, colour, value)
+        full = len(self.cells) > self.maximum
+        while full and len(self.cells) > 0.75 * self.maximum:
+            stored = list(self.cells.values())
+            self.voxel_size, self.cells = self.voxel_size * 2, {}
+            for entry in stored:
+                self.put(*entry)
+
+
+def assert_same(got: MapPoints, expected: NaiveMap) -> None:
+    assert len(got) == len(expected.cells)
+    points, colours, confidence = (np.array(column) for column in zip(*expected.cells.values(), strict=True))
+    assert np.array_equal(got.points_world, points)
+    assert np.array_equal(got.colours, colours)
+    assert np.array_equal(got.confidence, confidence)
+
+
+def random_points(seed: int, count: int, spread: float = 0.1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    points = rng.normal(scale=spread, size=(count, 3)).astype(np.float32)
+    # Few levels of confidence, so that ties are common.
+    return points, rng.integers(0, 256, (count, 3), np.uint8), rng.integers(1, 6, count).astype(np.float32)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.integers(0, 2**31 - 1), st.floats(0.02, 2), st.sampled_from([1000, 1500, 10**6]))
+def test_same_as_a_dictionary(seed, spread, maximum):
+    chosen = MapSettings(voxel_size=0.03, maximum_points=maximum)
+    fast, naive = WorldMap(chosen), NaiveMap(chosen)
+    for frame in range(4):
+        points = random_points(seed + frame, 600, spread)
+        fast.add(*points)
+        naive.add(*points)
+    assert fast.voxel_size == naive.voxel_size
+    assert_same(fast.points(), naive)
+
+
+def test_same_as_a_dictionary_in_chunks_and_with_growth(monkeypatch):
+    monkeypatch.setattr(voxel_table, "CHUNK", 64)
+    monkeypatch.setattr(world_map, "CHUNK", 64)
+    monkeypatch.setattr(world_map, "RESERVED_POINTS", 100)
+    chosen = MapSettings(voxel_size=0.02, maximum_points=1500)
+    fast, naive = WorldMap(chosen), NaiveMap(chosen)
+    for frame in range(3):
+        points = random_points(frame, 400)
+        fast.add(*points)
+        naive.add(*points)
+    assert fast.voxel_size == chosen.voxel_size
+    assert_same(fast.points(), naive)
+
+
+def test_added_are_the_voxels_that_were_empty():
+    fast = WorldMap(MapSettings(voxel_size=0.05))
+    seen: set[Cell] = set()
+    for frame in range(5):
+        points, colours, confidence = random_points(frame, 2000)
+        added = fast.add(points, colours, confidence)
+        cells = [tuple(cell) for cell in np.floor(added.points_world.astype(float) * (1 / 0.05)).astype(int)]
+        offered = {tuple(cell) for cell in np.floor(points.astype(float) * (1 / 0.05)).astype(int)}
+        assert len(set(cells)) == len(cells)
+        assert set(cells) == offered - seen
+        seen |= offered
+    assert len(fast) == len(seen)
+
+
+def test_a_better_point_replaces_in_place_and_is_not_reported():
+    fast = WorldMap(MapSettings(voxel_size=1.0))
+    first = fast.add(np.float32([[0.2, 0.2, 0.2]]), np.uint8([[1, 2, 3]]), np.float32([5]))
+    assert len(first) == 1
+    for confidence, expected in ((4, 0.2), (5, 0.2), (6, 0.7)):
+        point = np.float32([[0.7, 0.7, 0.7]])
+        assert len(fast.add(point, np.uint8([[9, 9, 9]]), np.float32([confidence]))) == 0
+        assert fast.points().points_world[0, 0] == np.float32(expected)
+    assert fast.points().colours.tolist() == [[9, 9, 9]] and fast.points().confidence.tolist() == [6]
+    assert first.points_world[0, 0] == np.float32(0.2), "what was handed out does not change"
+
+
+def test_negative_coordinates_have_voxels_of_the_same_size():
+    fast = WorldMap(MapSettings(voxel_size=1.0))
+    fast.add(np.float32([[-0.5, 0, 0], [0.5, 0, 0], [-1.5, 0, 0]]), np.zeros((3, 3), np.uint8), np.ones(3, np.float32))
+    assert len(fast) == 3
+
+
+def test_what_is_not_finite_is_dropped():
+    points = np.float32(
+        [[np.nan, 0, 0], [0, np.inf, 0], [0, 0, -np.inf], [1, 1, 1], [2, 2, 2], [3, 3, 3], [3e38, 0, 0]]
+    )
+    confidence = np.float32([1, 1, 1, np.nan, np.inf, 1, 1])
+    fast = WorldMap(MapSettings())
+    added = fast.add(points, np.zeros((7, 3), np.uint8), confidence)
+    assert added.points_world.tolist() == [[3, 3, 3]] and len(fast) == 1
+
+
+def test_nothing_added_gives_nothing():
+    fast = WorldMap(MapSettings())
+    nothing = (np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), np.empty(0, np.float32))
+    assert len(fast.add(*nothing)) == 0 and len(fast.points()) == 0
+    assert len(fast.add(np.full((5, 3), np.nan, np.float32), np.zeros((5, 3), np.uint8), np.ones(5, np.float32))) == 0
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e6])
+def test_maximum_holds_and_doubling_loses_nothing_else(spread):
+    chosen = MapSettings(voxel_size=0.001, maximum_points=2000)
+    fast = WorldMap(chosen)
+    everything = []
+    for frame in range(20):
+        points, colours, confidence = random_points(frame, 500, spread)
+        everything.append(points)
+        fast.add(points, colours, confidence)
+        assert len(fast) <= 2000
+    doublings = math.log2(fast.voxel_size / 0.001)
+    assert doublings == round(doublings) >= 1
+    # Every point ever given still has one of the map in its voxel.
+    cells_of = lambda points: {tuple(c) for c in np.floor(points.astype(float) / fast.voxel_size).astype(int)}  # noqa: E731
+    assert cells_of(fast.points().points_world) == cells_of(np.concatenate(everything))
+
+
+def test_added_after_a_doubling_are_new_at_the_new_size():
+    fast = WorldMap(MapSettings(voxel_size=1.0, maximum_points=1000))
+    line = np.zeros((1600, 3), np.float32)
+    line[:, 0] = np.arange(1600) + 0.25
+    colours, confidence = np.zeros((1600, 3), np.uint8), np.arange(1600, dtype=np.float32)
+    assert len(fast.add(line[:901], colours[:901], confidence[:901])) == 901
+    added = fast.add(line[901:], colours[901:], confidence[901:])
+    assert fast.voxel_size == 4.0 and len(fast) == 400, "800 voxels of side 2 would leave too little room"
+    # The voxel 900..904 was there already: its best point 903.25 came in place; from 904 on they are new.
+    assert added.points_world[:, 0].tolist() == [x + 3.25 for x in range(904, 1600, 4)]
+    assert 903.25 in fast.points().points_world[:, 0]
+
+
+def test_one_frame_larger_than_the_maximum():
+    fast = WorldMap(MapSettings(voxel_size=1e-6, maximum_points=1000))
+    points, colours, confidence = random_points(0, CHUNK + 5000, 10.0)
+    added = fast.add(points, colours, confidence)
+    assert 100 < len(fast) <= 1000
+    assert np.array_equal(added.points_world, fast.points().points_world)
+
+
+def test_points_returns_copies():
+    fast = WorldMap(MapSettings(voxel_size=0.01))
+    added = fast.add(*random_points(0, 100))
+    before = fast.points()
+    for values in (added, fast.points()):
+        values.points_world[:], values.colours[:], values.confidence[:] = 7, 7, 7
+    after = fast.points()
+    assert np.array_equal(before.points_world, after.points_world) and np.array_equal(before.colours, after.colours)
+
+
+def test_clear_forgets_points_and_size():
+    fast = WorldMap(MapSettings(voxel_size=0.001, maximum_points=1000))
+    fast.add(*random_points(0, 3000))
+    assert fast.voxel_size > 0.001
+    fast.clear()
+    assert len(fast) == 0 and fast.voxel_size == 0.001
+    points = random_points(1, 200)
+    fast.add(*points)
+    naive = NaiveMap(MapSettings(voxel_size=0.001))
+    naive.add(*points)
+    assert_same(fast.points(), naive)
+
+
+def test_memory_is_bounded():
+    fast = WorldMap(MapSettings(voxel_size=0.001, maximum_points=5000))
+    for frame in range(30):
+        fast.add(*random_points(frame, 2000, 1.0))
+    assert fast.memory_bytes < 2_000_000
+    assert len(fast._confidence) <= 5000 + CHUNK
+
+
+def test_wrong_shapes_are_refused():
+    points, colours, confidence = random_points(0, 10)
+    with pytest.raises(ValueError, match=r"expected \(N, 3\) points"):
+        WorldMap(MapSettings()).add(points, colours[:9], confidence)
+
+
+def test_table_survives_keys_that_all_collide():
+    # Keys that differ only where the hash does not look much: long runs of taken slots.
+    table = VoxelTable(1000)
+    keys = np.arange(3000, dtype=np.int64) << 50
+    numbers, made = table.find_or_add(keys)
+    assert np.array_equal(numbers, np.arange(3000)) and np.array_equal(made, np.arange(3000))
+    again, made_again = table.find_or_add(keys[::-1].copy())
+    assert np.array_equal(again, np.arange(3000)[::-1]) and len(made_again) == 0
+
+
+def test_voxel_keys_differ_for_voxels_that_differ():
+    rng = np.random.default_rng(0)
+    cells = np.unique(rng.integers(-(2**19), 2**19, (100_000, 3)), axis=0)
+    keys, has_key = voxel_keys((cells + 0.5).astype(np.float32), 1.0)
+    assert has_key.all() and len(np.unique(keys)) == len(cells)
+
+
+# ---- closed loops ------------------------------------------------------------------------------------------------
+
+
+def correction(indices: list[int], shifts: list[list[float]], scales: list[float] | None = None) -> Correction:
+    count = len(indices)
+    turns = np.tile(np.eye(3), (count, 1, 1))
+    return Correction(
+        np.array(indices), Similarities(turns, np.array(shifts, float), np.array(scales or [1.0] * count))
+    )
+
+
+def rows(points: MapPoints) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in np.column_stack([points.points_world, points.colours, points.confidence])}
+
+
+def test_points_move_with_the_frame_that_told_them_and_keep_colour_and_confidence(monkeypatch):
+    monkeypatch.setattr(world_map, "CHUNK", 700)
+    fast, expected = WorldMap(MapSettings(voxel_size=0.001)), set()
+    shifts, scales = [[0.0, 0, 0], [0.0, 40, 0], [8.0, 0, 16]], [1.0, 1.0, 2.0]
+    for frame in (3, 5, 8, 9, 30):
+        points, colours, confidence = random_points(frame, 500)
+        confidence += np.arange(500, dtype=np.float32) / 1000
+        fast.add(points, colours, confidence, frame)
+    stored = [set(map(tuple, random_points(frame, 500)[0])) for frame in (3, 5, 8, 9, 30)]
+    part = np.array([0, 0, 1, 1, 2])  # of the keyframes 4, 8 and 10
+    before = fast.points()
+    for row in np.column_stack([before.points_world, before.colours, before.confidence]):
+        told_by = next(number for number, points in enumerate(stored) if tuple(row[:3]) in points)
+        moved = np.float32(scales[part[told_by]]) * row[:3] + np.array(shifts[part[told_by]], np.float32)
+        expected.add((*moved.astype(np.float32), *row[3:]))
+    fast.correct(correction([4, 8, 10], shifts, scales))
+    after = rows(fast.points())
+    assert len(fast) == len(before) == len(expected) > 2000
+    np.testing.assert_allclose(sorted(after), sorted(expected), atol=1e-6)
+
+
+def test_a_correction_of_nothing_changes_nothing():
+    fast = WorldMap(MapSettings(voxel_size=0.02))
+    for frame in range(4):
+        fast.add(*random_points(frame, 3000), frame)
+    before = fast.points()
+    fast.correct(correction([0, 2], [[0, 0, 0], [0, 0, 0]]))
+    after = fast.points()
+    assert np.array_equal(before.points_world, after.points_world) and np.array_equal(before.colours, after.colours)
+    assert np.array_equal(before.confidence, after.confidence)
+    empty = WorldMap(MapSettings())
+    empty.correct(correction([0], [[1, 0, 0]]))
+    assert len(empty) == 0
+
+
+def test_points_that_meet_become_the_more_confident_one_and_move_on_with_its_frame():
+    fast = WorldMap(MapSettings(voxel_size=1.0))
+    fast.add(np.float32([[0.5, 0.5, 0.5], [9.5, 0.5, 0.5]]), np.uint8([[1, 1, 1], [2, 2, 2]]), np.float32([3, 4]), 1)
+    fast.add(np.float32([[5.6, 0.5, 0.5], [14.5, 0.5, 0.5]]), np.uint8([[3, 3, 3], [4, 4, 4]]), np.float32([5, 2]), 7)
+    fast.correct(correction([0, 7], [[0, 0, 0], [-5.0, 0, 0]]))
+    got = fast.points()
+    assert got.colours.tolist() == [[3, 3, 3], [2, 2, 2]] and got.confidence.tolist() == [5, 4]
+    np.testing.assert_allclose(got.points_world[:, 0], [0.6, 9.5], rtol=1e-6)
+    assert len(fast.add(np.float32([[0.7, 0.2, 0.2]]), np.uint8([[9, 9, 9]]), np.float32([1]), 8)) == 0
+    fast.correct(correction([0, 7], [[0, 0, 0], [0, 2.0, 0]]))  # each with the frame that told it
+    np.testing.assert_allclose(fast.points().points_world[:, 1], [2.5, 0.5])
+
+
+def test_after_many_corrections_the_map_is_bounded_and_still_the_best_of_every_voxel(monkeypatch):
+    monkeypatch.setattr(world_map, "RESERVED_POINTS", 100)
+    fast, random = WorldMap(MapSettings(voxel_size=0.02, maximum_points=2000)), np.random.default_rng(0)
+    for frame in range(30):
+        fast.add(*random_points(frame, 400), frame)
+        if frame % 3 == 2:
+            moved = random.normal(0, 0.05, (2, 3)).tolist()
+            fast.correct(correction([0, frame], moved, [float(np.exp(random.normal(0, 0.1))), 1.0]))
+        assert len(fast) <= 2000
+        points = fast.points().points_world
+        cells = np.floor(points.astype(float) * (1 / fast.voxel_size))
+        assert len(np.unique(cells, axis=0)) == len(points)
+    assert fast.memory_bytes < 2_000_000

@@ -1,0 +1,425 @@
+"""Closing of loops on a walk whose places are known, with searches that find what they are told to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from slam3r_ros.geometry.se3 import Array, rigid, transform_points
+from slam3r_ros.geometry.sim3 import Similarities, rotations_of
+from slam3r_ros.loop_closure import loop_closer as engine_closing
+from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.loop_closer import APART, COMPARED, CONFIRMED_WITHIN, REST, LoopClosing, most_alike
+from slam3r_ros.loop_closure.place import Loop, Place, View
+from slam3r_ros.vision.feature_image import Features, Image
+
+DRIFT = Similarities(rotations_of(np.array([[0, 0.004, 0.001]])), np.array([[0, -0.01, 0.0]]), np.exp([0.004]))
+"""Of each step."""
+NO_DRIFT = Similarities.of_poses(np.eye(4)[None])
+FRAMES_BETWEEN = 10
+"""Frames from one place to the next."""
+NOTHING = np.empty(0, np.float32)
+
+
+def true_pose(number: int) -> Array:
+    """Round a circle of radius 3, 40 places a round, looking at its middle."""
+    angle = 2 * np.pi * number / 40
+    turn = rotations_of(np.array([[0, angle, 0]]))[0]
+    return rigid(turn, 3 * np.array([-np.sin(angle), 0, -np.cos(angle)]))
+
+
+def node(T: Array) -> Similarities:
+    return Similarities.of_poses(T[None])
+
+
+def place(index: int, T: Array, depth: float = 2.0, descriptor: Array | None = None) -> Place:
+    described = np.zeros(3, np.float32) if descriptor is None else descriptor.astype(np.float32)
+    features, depths = Features(np.empty((1, 2), np.float32), np.empty((1, 128), np.uint8)), np.log(np.full(1, depth))
+    return Place(index, described, features, np.eye(3), 8, 8, depths, depths, NOTHING, NOTHING, T)
+
+
+class Walk:
+    """Places one after the other, as drifting tracks have them, and the loops that are found there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int = 500, drift: Similarities = DRIFT) -> None:
+        self.closing, self.drift = LoopClosing(most), drift
+        self.corrections: dict[int, Correction] = {}
+        """By the number of the place with which they came."""
+        self.loops: dict[tuple[int, int], Loop] = {}
+        """By numbers of places."""
+        self.estimated: list[Similarities] = []
+        """(1,) each; from the camera, in true lengths, to the world as it is now."""
+        self.mapped: list[float] = []
+        """World length of a metre when the place was mapped."""
+        self.tried: list[tuple[int, int]] = []
+        """Numbers of places that were compared."""
+        self.search: Callable[[int], None] = lambda number: None
+        """Something that is done in the search for a place."""
+        monkeypatch.setattr(engine_closing, "place_of", self._place_of)
+        monkeypatch.setattr(engine_closing, "loop_between", self._loop_between)
+        monkeypatch.setattr(engine_closing, "most_alike", self._most_alike)
+
+    def view(self, number: int) -> View:
+        image = Image(np.zeros((8, 8), np.uint8), np.eye(3))
+        last = self.estimated[number]
+        T = rigid(last.rotations[0], last.shifts[0])
+        return View(FRAMES_BETWEEN * number, NOTHING, image, NOTHING, NOTHING, T)
+
+    def step(self, lost: bool = False, jump: Similarities = NO_DRIFT) -> Correction | None:
+        """The next place."""
+        self.move(jump)
+        if lost:
+            self.closing.lose()
+        self.closing.offer(self.view(len(self.estimated) - 1))
+        return self.collect()
+
+    def move(self, jump: Similarities = NO_DRIFT) -> None:
+        number = len(self.estimated)
+        if number:
+            motion = node(np.linalg.inv(true_pose(number - 1)) @ true_pose(number))
+            self.estimated.append(self.estimated[-1] @ motion @ self.drift @ jump)
+        else:
+            self.estimated.append(node(true_pose(0)))
+        self.mapped.append(float(self.estimated[-1].scales[0]))
+
+    def collect(self) -> Correction | None:
+        correction = self.closing.collect()
+        if correction is not None:
+            number = len(self.estimated) - 1
+            self.corrections[number] = correction
+            moved = correction.of_frames(FRAMES_BETWEEN * np.arange(number + 1))
+            self.estimated = [orthonormal(moved[p : p + 1] @ each) for p, each in enumerate(self.estimated)]
+        return correction
+
+    def walk(self, count: int) -> list[int]:
+        """So many more places; those with which a correction came."""
+        first = len(self.estimated)
+        return [number for number in range(first, first + count) if self.step() is not None]
+
+    def add_loop(self, before: int, after: int, *, off: Similarities = NO_DRIFT) -> None:
+        """What will be found, exactly but for an error."""
+        self.loops[before, after] = Loop(before, after, off.rotations[0], 0, 0.05, 0.05, 2.0, 100)
+
+    def errors(self) -> Array:
+        """(3,) of the newest place: turn, shift, logarithm of the scale."""
+        vector = (node(true_pose(len(self.estimated) - 1)).inverse() @ self.estimated[-1]).vectors()[0]
+        return np.array([np.linalg.norm(vector[:3]), np.linalg.norm(vector[3:6]), abs(vector[6])])
+
+    def _place_of(self, view: View) -> Place:
+        self.search(view.index // FRAMES_BETWEEN)
+        return place(view.index, view.T_world_camera, 2.0 * self.mapped[view.index // FRAMES_BETWEEN])
+
+    def _most_alike(self, descriptor: Array, places: list[Place], count: int) -> list[Place]:
+        return places
+
+    def _loop_between(self, before: Place, after: Place) -> Loop | None:
+        one, other = before.index // FRAMES_BETWEEN, after.index // FRAMES_BETWEEN
+        self.tried.append((one, other))
+        if (one, other) not in self.loops:
+            return None
+        off = rigid(self.loops[one, other].T_before_after, np.zeros(3))
+        T = np.linalg.inv(true_pose(one)) @ true_pose(other) @ off
+        T[:3, 3] *= self.mapped[one]
+        log_scale = float(np.log(self.mapped[one] / self.mapped[other]))
+        return Loop(before.index, after.index, T, log_scale, 0.05, 0.1 * self.mapped[one], 2 * self.mapped[one], 100)
+
+
+def orthonormal(moved: Similarities) -> Similarities:
+    """With an exact rotation, as tracks give every pose one."""
+    u, _, vt = np.linalg.svd(moved.rotations[0])
+    return Similarities((u @ vt)[None], moved.shifts, moved.scales)
+
+
+def turned(angle: float) -> Similarities:
+    return Similarities(rotations_of(np.array([[0, angle, 0]])), np.zeros((1, 3)), np.ones(1))
+
+
+def test_one_loop_alone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch)
+    walk.add_loop(0, 40)
+    assert walk.walk(80) == []
+
+
+def test_two_loops_that_agree_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk, open_ = Walk(monkeypatch), Walk(monkeypatch)
+    assert open_.walk(42) == []
+    before = open_.errors()
+    assert (before > [0.15, 0.3, 0.15]).all()
+    walk = Walk(monkeypatch)
+    walk.add_loop(0, 40)
+    walk.add_loop(1, 41)
+    assert walk.walk(42) == [41]
+    assert (walk.errors() < before / [4, 4, 4]).all()
+    correction = walk.corrections[41]
+    assert correction.indices.tolist() == [FRAMES_BETWEEN * number for number in range(42)]
+    first = correction.moved
+    np.testing.assert_array_equal(first.rotations[0], np.eye(3))
+    np.testing.assert_array_equal(first.shifts[0], np.zeros(3))
+    assert first.scales[0] == 1
+    assert walk.walk(30) == []  # no news, no correction
+
+
+def test_two_that_come_with_one_place_close_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch)
+    walk.add_loop(0, 40)
+    walk.add_loop(1, 40)
+    assert walk.walk(50) == [40]
+
+
+@pytest.mark.parametrize("off", [turned(0.4), turned(-0.4)])
+def test_two_loops_that_contradict_each_other_do_not_close(monkeypatch: pytest.MonkeyPatch, off: Similarities) -> None:
+    walk = Walk(monkeypatch)
+    walk.add_loop(0, 40)
+    walk.add_loop(1, 41, off=off)
+    assert walk.walk(50) == []
+
+
+@pytest.mark.parametrize(("later", "closed"), [(CONFIRMED_WITHIN, True), (CONFIRMED_WITHIN + 1, False)])
+def test_a_loop_waits_for_another_for_some_places(monkeypatch: pytest.MonkeyPatch, later: int, closed: bool) -> None:
+    walk = Walk(monkeypatch)
+    walk.add_loop(0, 40)
+    walk.add_loop(later, 40 + later)
+    assert walk.walk(80) == ([40 + later] if closed else [])
+
+
+def test_a_wrong_loop_in_between_does_not_hinder(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch)
+    walk.add_loop(0, 40)
+    walk.add_loop(1, 41, off=turned(1.0))
+    walk.add_loop(2, 42)
+    assert walk.walk(43) == [42]
+    assert walk.errors()[0] < 0.05
+
+
+def test_places_nearby_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch)
+    walk.walk(60)
+    assert {after - before for before, after in walk.tried} == set(range(APART + 1, 60))
+
+
+def test_only_those_that_look_alike_are_compared() -> None:
+    random = np.random.default_rng(0)
+    common, own = random.normal(0, 10, 32), random.normal(size=(30, 32))
+    places = [place(number, np.eye(4), descriptor=common + each) for number, each in enumerate(own)]
+    wanted = (common + own[17] + 0.2 * random.normal(size=32)).astype(np.float32)
+    chosen = most_alike(wanted, places, COMPARED)
+    assert len(chosen) == COMPARED and chosen[0] is places[17]
+    assert most_alike(wanted, places[:2], COMPARED) in (places[:2], places[1::-1])
+    assert most_alike(wanted, [], COMPARED) == []
+    alike = [places[0]] * 6
+    assert most_alike(places[0].descriptor, alike, COMPARED) == alike[:COMPARED]  # all the same: in their order
+
+
+def test_after_a_closing_places_pass_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch)
+    for number in range(40, 80):
+        walk.add_loop(number - 40, number)
+    closed = walk.walk(80)
+    assert closed[0] == 41 and len(closed) > 2
+    assert REST <= np.diff(closed).min() < REST + 5
+    assert (walk.errors() < [0.1, 0.4, 0.1]).all()
+
+
+def test_what_is_right_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch, drift=NO_DRIFT)
+    for number in range(40, 60):
+        walk.add_loop(number - 40, number)
+    assert walk.walk(60) == []
+    assert walk.errors().max() < 1e-9
+
+
+def test_ten_times_as_many_places_as_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch, most=60)
+    for number in range(40, 600):
+        walk.add_loop(number - 40, number)
+    for number in range(600):
+        walk.step()
+        closing = walk.closing
+        assert len(closing._places) <= 60
+        assert len(closing._places) == len(closing._nodes) == len(closing._measured) + 1 == len(closing._deviations) + 1
+        assert len(closing._loops) <= 60 * COMPARED and len(closing._unconfirmed) <= 60 * COMPARED
+        indices = [each.index // FRAMES_BETWEEN for each in closing._places]
+        assert indices[0] == 0 and indices[-APART:] == list(range(max(0, number + 1 - APART), number + 1))
+    assert len(walk.corrections) > 20
+    assert (walk.errors() < [0.1, 0.6, 0.2]).all()  # of drifts of 2.4 radians, 6 units and 2.4
+
+
+def test_forgetting_places_forgets_no_correction(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch, most=60)
+    walk.add_loop(0, 40)
+    walk.add_loop(1, 41)
+    assert walk.walk(42) == [41]
+    before = [walk.closing._nodes.shifts[p] for p in range(0, 40, 2)]
+    assert walk.walk(19) == [] and len(walk.closing._places) < 60
+    after = {each.index // FRAMES_BETWEEN: walk.closing._nodes.shifts[p] for p, each in enumerate(walk.closing._places)}
+    np.testing.assert_array_equal([after[number] for number in range(0, 40, 2)], before)
+    chain = walk.closing._nodes[:1]
+    for p in range(len(walk.closing._measured)):
+        chain = chain @ walk.closing._measured[p : p + 1]
+    np.testing.assert_allclose(chain.shifts[0], walk.closing._nodes.shifts[-1], atol=1e-9)
+    np.testing.assert_allclose(chain.scales[0], walk.closing._nodes.scales[-1])
+
+
+@pytest.mark.parametrize("before", [20, 21])  # one stays, one goes
+def test_a_loop_to_a_place_that_is_forgotten_just_then(monkeypatch: pytest.MonkeyPatch, before: int) -> None:
+    walk = Walk(monkeypatch, most=60)
+    walk.add_loop(before - 1, before + 39)
+    walk.add_loop(before, 60)  # the place that is one too many
+    walk.add_loop(before + 1, 61)
+    assert walk.walk(59) == []
+    assert walk.walk(5)[:1] == [60]
+    assert len(walk.closing._places) < 60
+
+
+def test_news_that_wait_are_heard_before_places_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_closing, "WORTH_CLOSING", (1e-6, 1e-6, 1e-6))
+    walk = Walk(monkeypatch, most=60)
+    walk.add_loop(1, 57)
+    walk.add_loop(3, 58)
+    for number in (59, 60):  # within the rest
+        walk.add_loop(5, number)
+        walk.add_loop(7, number)
+    closed = walk.walk(80)
+    assert closed[0] == 58 and 60 in closed
+    assert len(walk.closing._places) <= 60
+
+
+def test_where_the_tracks_were_lost_the_chain_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    jump = Similarities(rotations_of(np.array([[0, 0.4, 0]])), np.array([[0.5, 1.0, 0]]), np.ones(1))
+
+    def error(lost: bool) -> float:
+        """Of a place half way between the jump and the loops, units."""
+        walk = Walk(monkeypatch, drift=NO_DRIFT)
+        walk.add_loop(0, 40)
+        walk.add_loop(1, 41)
+        walk.walk(20)
+        walk.step(lost, jump)
+        assert walk.walk(21) == [41]
+        return float(np.linalg.norm(walk.estimated[30].shifts[0] - true_pose(30)[:3, 3]))
+
+    assert error(lost=True) < 0.1 < 2 * 0.1 < error(lost=False)
+
+
+def test_a_loss_counts_for_the_place_that_is_offered_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch)
+    walk.walk(10)
+    walk.move()
+    walk.closing.offer(walk.view(10))
+    walk.closing.lose()  # while the search for the place before runs
+    walk.collect()
+    walk.step()
+    walk.step()
+    shifts = walk.closing._deviations[:, 6] / engine_closing.CHAIN_SCALE_DEVIATION
+    np.testing.assert_allclose(shifts[-3:], [1, engine_closing.BROKEN, 1])
+
+
+def test_one_that_is_offered_too_early_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch)
+    walk.walk(3)
+    walk.move()
+    walk.closing.offer(walk.view(3))
+    walk.closing.lose()
+    walk.move()
+    walk.closing.offer(walk.view(4))
+    assert walk.collect() is None and walk.collect() is None
+    walk.step()
+    indices = [each.index // FRAMES_BETWEEN for each in walk.closing._places]
+    assert indices == [0, 1, 2, 3, 5]
+    assert walk.closing._deviations[-1, 6] == engine_closing.BROKEN * engine_closing.CHAIN_SCALE_DEVIATION
+
+
+def test_a_search_that_fails_is_told_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch)
+    walk.add_loop(0, 40)
+    walk.add_loop(1, 41)
+
+    def search(number: int) -> None:
+        if number == 20:
+            raise ValueError("no such thing")
+
+    walk.search = search
+    assert walk.walk(20) == [] and walk.closing.failure == ""
+    assert walk.step(lost=True) is None
+    assert walk.closing.failure == "a keyframe could not be compared with earlier ones: ValueError: no such thing"
+    assert walk.collect() is None
+    assert walk.walk(30) == [41]
+    assert [each.index // FRAMES_BETWEEN for each in walk.closing._places[18:22]] == [18, 19, 21, 22]
+    assert walk.closing._deviations[19, 6] == engine_closing.BROKEN * engine_closing.CHAIN_SCALE_DEVIATION
+
+
+def test_a_search_is_waited_for_and_a_reset_forgets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk, go_on, begun = Walk(monkeypatch), threading.Event(), threading.Event()
+    walk.walk(3)
+
+    def search(number: int) -> None:
+        begun.set()
+        assert go_on.wait(10)
+
+    walk.search = search
+    walk.move()
+    walk.closing.offer(walk.view(3))
+    assert begun.wait(10)  # it runs beside this thread, which is not held up
+    walk.closing.reset()
+    go_on.set()
+    assert walk.collect() is None and walk.closing._places == []
+    walk.search = lambda number: time.sleep(0.05)
+    walk.step()
+    assert [each.index for each in walk.closing._places] == [4 * FRAMES_BETWEEN]
+
+
+def test_how_fast_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for slow in (False, True):
+        walk = Walk(monkeypatch)
+        walk.search = lambda number, slow=slow: time.sleep(0.002 if slow and number % 7 == 0 else 0)  # type: ignore[misc]
+        for number in range(40, 60):
+            walk.add_loop(number - 40, number)
+        results.append((walk.walk(60), walk.estimated[-1]))
+    assert results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1].shifts, results[1][1].shifts)
+
+
+@pytest.mark.parametrize(("shift", "turn", "places"), [(0.0, 0.0, 1), (0.16, 0.0, 4), (0.0, 0.04, 4), (0.08, 0.02, 4)])
+def test_a_keyframe_that_shows_much_the_same_is_no_place(shift: float, turn: float, places: int) -> None:
+    """Of ten keyframes 4 m before a wall, each farther by ``shift`` m and ``turn`` radians, every third is one."""
+    grey = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    image, closing = Image(grey, np.array([[64.0, 0, 32], [0, 64, 32], [0, 0, 1]])), LoopClosing(500)
+    for number in range(10):
+        T = rigid(rotations_of(np.array([[0, number * turn, 0]]))[0], [number * shift, 0, 0])
+        wall = transform_points(T, image.rays((8, 8)) * np.float32(4)).astype(np.float32)
+        closing.offer(View(number, np.ones(4, np.float32), image, wall, np.ones((8, 8), np.float32), T))
+        closing.collect()
+    assert len(closing._places) == places
+
+
+def test_after_a_loop_that_is_where_it_should_be_some_places_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk, compared = Walk(monkeypatch, drift=NO_DRIFT), list[int]()
+    for number in range(40, 60):
+        walk.add_loop(number - 40, number)
+    walk.walk(40)
+    most_alike = engine_closing.most_alike
+
+    def noted(descriptor: NDArray[np.float32], places: list[Place], count: int) -> list[Place]:
+        compared.append(len(places))
+        return most_alike(descriptor, places, count)
+
+    monkeypatch.setattr(engine_closing, "most_alike", noted)
+    walk.walk(REST + 5)
+    assert [places > 0 for places in compared] == [True, True, *[False] * REST, True, True, False]
+
+
+def test_no_more_loops_are_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_closing, "MOST_LOOPS", 10)
+    walk = Walk(monkeypatch)
+    for number in range(40, 100):
+        walk.add_loop(number - 40, number)
+    assert len(walk.walk(100)) > 3
+    assert len(walk.closing._loops) <= 10
+    astray = Walk(monkeypatch)
+    astray.walk(100)
+    assert (walk.errors() < 0.25 * astray.errors()).all()

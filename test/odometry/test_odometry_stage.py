@@ -1,0 +1,477 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from plane_scene import MATRIX, SIDE, depths, image, pose, refined
+
+from slam3r_ros.engine.encoder import Encoder, grey_crop
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
+from slam3r_ros.geometry.sim3 import Similarities
+from slam3r_ros.loop_closure import loop_closer as engine_closing
+from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.loop_closer import BROKEN, CHAIN_SCALE_DEVIATION
+from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.weights import Networks
+from slam3r_ros.odometry import odometry_stage as engine_stage
+from slam3r_ros.odometry import visual_odometry as engine_poses
+from slam3r_ros.odometry.odometry_stage import TrackStage
+from slam3r_ros.odometry.tracked_frame import View
+from slam3r_ros.settings import LoopSettings, PoseSettings
+from slam3r_ros.types import EncodedFrame, Frame, HostPointmaps, Keyframe, LocalPointmap, PoseEstimate, State
+
+
+@pytest.fixture(autouse=True)
+def every_keyframe_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_closing, "LEAST_MOTION", 0.0)
+
+
+HALF = SIDE // 2
+CAMERA = Camera(SIDE, SIDE, MATRIX[0, 0], MATRIX[1, 1], MATRIX[0, 2], MATRIX[1, 2]).scaled(HALF, HALF)
+SCALE = 0.5
+NOTHING = torch.empty(0)
+
+
+def own_points(T_world_camera: Array) -> Array:
+    """(HALF, HALF, 3) camera points, metres."""
+    v, u = np.mgrid[:HALF, :HALF]
+    rays = np.stack([(u - CAMERA.cx) / CAMERA.fx, (v - CAMERA.cy) / CAMERA.fy, np.ones_like(u)], axis=-1)
+    return np.asarray(rays * depths(T_world_camera)[..., None])
+
+
+def keyframe(number: int, T_estimated: Array, *, lost: bool = False, own: bool = True) -> Keyframe:
+    """Frame ``number`` as L2W answers it when it takes the frame to be at ``T_estimated``."""
+    points = own_points(pose(number)).astype(np.float32)
+    world = transform_points(T_estimated, points).astype(np.float32)
+    world[0, 0] = 0
+    valid = np.full((HALF, HALF), own)
+    host = HostPointmaps(world, np.full((HALF, HALF), 5.0, np.float32), points / SCALE, world[..., 0], valid)
+    layer = LayerInput(NOTHING, NOTHING, NOTHING, NOTHING)
+    crop = np.zeros((HALF, HALF, 3), np.uint8)
+    frame = EncodedFrame(number, number, crop, CAMERA, NOTHING, layer, layer, number, image(pose(number)))
+    local = LocalPointmap(frame, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
+    estimate = PoseEstimate(T_estimated, CAMERA.fx, 0.9, 2.0, SCALE if own else np.nan, 0.01)
+    state = State.LOST if lost else State.TRACKING
+    return Keyframe(local, torch.from_numpy(world), NOTHING, host, 5.0, 5.0, None, estimate, state, lost)
+
+
+def in_unit(original: Keyframe, factor: float) -> Keyframe:
+    """The frame with its own pointmap in another unit, and its scale with it."""
+    host, estimate = original.on_host, original.pose
+    assert estimate is not None
+    host = replace(host, points_camera=(host.points_camera * factor).astype(np.float32))
+    return replace(original, on_host=host, pose=replace(estimate, scale=estimate.scale / factor))
+
+
+def seen_as(original: Keyframe, grey: NDArray[np.uint8]) -> Keyframe:
+    """The frame with another image for the tracks."""
+    return replace(original, local=replace(original.local, frame=replace(original.local.frame, grey=grey)))
+
+
+def lost_at(number: int, factor: float = 1.0) -> Keyframe:
+    """Frame ``number`` as L2W leaves it when it does not know where it is, its own pointmap in some unit."""
+    return in_unit(keyframe(number, rigid(np.eye(3), [50.0, 0, 0]), lost=True), factor)
+
+
+def scale_of(result: Keyframe, number: int, factor: float) -> float:
+    """Of the world by the answer for `lost_at`, true is 1."""
+    assert result.pose is not None and result.state is State.TRACKING
+    return result.pose.scale * factor / SCALE
+
+
+def misplaced(number: int) -> Array:
+    return pose(number) @ rigid(np.eye(3), 0.1 * np.random.default_rng(number).normal(size=3))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_pose_and_points_move_together(own: bool) -> None:
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    results = [refined(stage, keyframe(number, misplaced(number), own=own)) for number in range(12)]
+    assert results[0].pose is not None and np.array_equal(results[0].pose.T_world_camera, misplaced(0))
+    result, before = results[-1], keyframe(11, misplaced(11), own=own)
+    assert result.pose is not None and before.pose is not None
+    assert not np.allclose(result.pose.T_world_camera, before.pose.T_world_camera, atol=0.02)
+    seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)[1:]
+    ratio = seen / own_points(pose(11))[1:]
+    assert ratio.std() < 1e-3  # the same rays, all distances by one factor
+    assert ratio.mean() == pytest.approx(1.0, abs=0.1)
+    if own:
+        assert result.pose.scale / SCALE == pytest.approx(ratio.mean(), rel=1e-3)
+    assert not result.on_host.points_world[0, 0].any()  # the mark of an invalid point
+    assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
+    assert result.pose.inlier_fraction == before.pose.inlier_fraction  # L2W's: what the tracks err tells too little
+    assert result.pose.reprojection_error_px == before.pose.reprojection_error_px
+
+
+def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_map() -> None:
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    for number in range(8):
+        refined(stage, keyframe(number, pose(number)))
+    elsewhere = keyframe(8, rigid(np.eye(3), [50.0, 0, 0]), lost=True)
+    result = refined(stage, elsewhere)
+    assert (result.state, result.held) == (State.TRACKING, True)
+    assert result.pose is not None
+    assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - pose(8)[:3, 3]) < 0.05
+    assert 0.5 < result.pose.inlier_fraction <= 1 and result.pose.reprojection_error_px < 1
+    seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)
+    assert np.median(np.abs(seen / own_points(pose(8)) - 1)) < 0.02  # its own pointmap, where and as large as it is
+    assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
+    assert refined(TrackStage(PoseSettings(), LoopSettings()), elsewhere) is elsewhere
+
+
+def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
+    locate = stage._poses.locate
+    monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
+    refined(stage, lost_at(0))
+    assert views[-1].prior is None  # no frame before it
+    factors = [1.0, 1.2, 0.9, 5.0, 1.1]
+    for number, factor in enumerate(factors):
+        refined(stage, in_unit(keyframe(number, pose(number)), factor))
+        prior, said = views[-1].prior, views[-1].log_scale
+        assert prior is not None and prior.T_camera_world is not None and said is not None
+        assert np.exp(said) == pytest.approx(SCALE / factor)
+    refined(stage, keyframe(5, pose(5), own=False))  # its scale is no own pointmap's
+    for number in (6, 7):
+        lost = lost_at(number, 1.3)
+        host = replace(lost.on_host, valid=np.zeros_like(lost.on_host.valid))  # what L2W thinks of it does not matter
+        before = list(stage._log_scales)
+        refined(stage, replace(lost, on_host=host))
+        prior = views[-1].prior
+        assert prior is not None and prior.T_camera_world is None and prior.doubt == 1
+        assert prior.log_scale == pytest.approx(np.median(before))
+        assert SCALE / 1.3 < np.exp(prior.log_scale) < SCALE
+        np.testing.assert_array_equal(views[-1].depths, lost.on_host.points_camera[..., 2])
+    refined(stage, replace(lost, on_host=replace(host, points_camera=np.zeros_like(host.points_camera))))
+    assert views[-1].prior is None and np.isnan(views[-1].depths).all()  # nor a scale without a pointmap
+
+
+def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
+    locate = stage._poses.locate
+    monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
+    for number in range(3):
+        refined(stage, keyframe(number, pose(number)))
+    for number in range(3, 9):  # its own points are there, but how large they are is not known
+        unscaled = keyframe(number, pose(number))
+        assert unscaled.pose is not None and unscaled.on_host.valid.all()
+        result = refined(stage, replace(unscaled, pose=replace(unscaled.pose, scale=np.nan)))
+        prior = views[-1].prior
+        assert result.state is State.TRACKING and prior is not None
+        assert prior.log_scale == 0  # of the world points, that its depths are taken from
+    refined(stage, lost_at(9))
+    prior = views[-1].prior
+    assert len(stage._log_scales) == 3  # of frames 1, 2 and 9
+    assert prior is not None and np.exp(prior.log_scale) == pytest.approx(SCALE, rel=0.01)
+
+
+def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
+    stage, other = TrackStage(PoseSettings(), LoopSettings()), TrackStage(PoseSettings(), LoopSettings())
+    first = keyframe(0, misplaced(0))
+    assert stage.advance(first.local.frame) is None  # nothing has begun
+    advanced = due = 0
+    for number in range(30):
+        each = keyframe(number, misplaced(number))
+        alone, expected = stage.advance(each.local.frame), refined(other, each)
+        assert expected.pose is not None
+        found = refined(stage, each).pose if alone is None or alone.is_due else alone.pose
+        assert found is not None
+        np.testing.assert_allclose(found.T_world_camera, expected.pose.T_world_camera, atol=1e-3)
+        if alone is not None:
+            due += alone.is_due
+            advanced += not alone.is_due
+            assert (expected.held or alone.is_due) and alone.pose.focal_px == pytest.approx(CAMERA.fx)
+            assert 0.5 < alone.pose.inlier_fraction <= 1 and alone.pose.reprojection_error_px < 0.5
+            assert alone.pose.scale == pytest.approx(expected.pose.scale, rel=0.1)
+            assert np.isnan(alone.pose.similarity_error)
+    assert 10 < advanced < 27 and advanced + due >= 28, "all but those of the beginning"
+
+
+def test_nothing_advances_without_an_image_or_where_l2w_knows_better() -> None:
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    for number in range(5):
+        refined(stage, keyframe(number, pose(number)))
+    frame = keyframe(5, pose(5)).local.frame
+    assert stage.advance(replace(frame, grey=None)) is None
+    assert stage.advance(frame) is not None
+    for number in range(6, 9):
+        exact = keyframe(number, pose(number))
+        assert exact.pose is not None
+        refined(stage, replace(exact, pose=replace(exact.pose, reprojection_error_px=0.0)))
+    assert stage.advance(keyframe(8, pose(8)).local.frame) is None
+
+
+def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", 3)
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    for number in range(6):
+        refined(stage, keyframe(number, pose(number)))
+        assert len(stage._log_scales) == min(number, 3)  # the first is where the tracks begin
+    assert np.exp(stage._log_scales) == pytest.approx([SCALE] * 3, rel=0.01)
+
+
+def test_a_long_run_of_lost_frames_keeps_its_place_and_scale() -> None:
+    stage, random = TrackStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
+
+    def noisy(original: Keyframe) -> Keyframe:
+        grey = original.local.frame.grey
+        assert grey is not None
+        return seen_as(original, (grey + random.normal(0, 5, grey.shape)).clip(0, 255).astype(np.uint8))
+
+    for number in range(15):
+        refined(stage, noisy(keyframe(number, pose(number))))
+    for number in range(15, 100):
+        factor = float(np.exp(random.normal(0, 0.1)))
+        result = refined(stage, noisy(lost_at(number, factor)))
+        assert scale_of(result, number, factor) == pytest.approx(1, abs=0.05)
+        assert result.pose is not None
+        offset = result.pose.T_world_camera[:3, 3] - pose(number)[:3, 3]
+        assert np.linalg.norm(offset) < 0.02 + 0.02 * np.linalg.norm(pose(number)[:3, 3])
+
+
+@pytest.mark.parametrize(("remembered", "left"), [(101, 0.7), (0, 1.0)])
+def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
+    remembered: int, left: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", remembered)
+    stage, random = TrackStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
+    for number in range(10):
+        refined(stage, keyframe(number, pose(number)))
+    black = np.zeros((SIDE, SIDE), np.uint8)
+    refined(stage, seen_as(keyframe(10, pose(10)), black))  # after which the tracks begin again
+    begins = in_unit(keyframe(11, pose(11)), 1 / 1.4)
+    host = replace(begins.on_host, points_camera=keyframe(11, pose(11)).on_host.points_camera)
+    assert refined(stage, replace(begins, on_host=host)).pose is begins.pose
+    for number in range(12, 60):
+        factor = float(np.exp(random.normal(0, 0.1)))
+        scale = scale_of(refined(stage, lost_at(number, factor)), number, factor)
+        assert -0.15 < np.log(scale) / np.log(1.4) < 1.02
+    assert np.log(scale) / np.log(1.4) < left + 0.02
+    assert np.log(scale) / np.log(1.4) > 0.9 or remembered
+
+
+def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> None:
+    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    for number in range(12):
+        refined(stage, keyframe(number, pose(number)))
+    for number in range(12, 17):
+        covered = seen_as(lost_at(number), black)
+        assert refined(stage, covered) is covered
+    for number in range(17, 22):
+        result = refined(stage, lost_at(number))
+        assert result.state is State.TRACKING and result.pose is not None
+        assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - pose(number)[:3, 3]) < 0.02
+        assert result.pose.focal_px == pytest.approx(CAMERA.fx)
+        assert result.pose.scale == pytest.approx(SCALE, rel=0.03)
+
+
+def test_without_an_image_for_the_tracks_nothing_changes() -> None:
+    stage, whole = TrackStage(PoseSettings(), LoopSettings()), keyframe(1, pose(1))
+    refined(stage, keyframe(0, pose(0)))
+    bare = replace(whole, local=replace(whole.local, frame=replace(whole.local.frame, grey=None)))
+    assert refined(stage, bare) is bare
+
+
+def largest_error(results: list[Keyframe], first: int) -> float:
+    """Of positions from the first of these on, after alignment by their mean, metres."""
+    positions = np.array([r.pose.T_world_camera[:3, 3] for r in results if r.pose is not None])[first:]
+    true = np.array([pose(number)[:3, 3] for number in range(len(results))])[first:]
+    errors = (positions - positions.mean(axis=0)) - (true - true.mean(axis=0))
+    return float(np.linalg.norm(errors, axis=1).max())
+
+
+def test_the_focal_length_is_that_of_the_pose_where_the_camera_is_not_used() -> None:
+    stage = TrackStage(PoseSettings(use_camera_info=False), LoopSettings())
+    assert largest_error([refined(stage, keyframe(number, misplaced(number))) for number in range(12)], 1) < 0.05
+
+
+def uncalibrated(original: Keyframe, focal_px: float) -> Keyframe:
+    """The frame without camera_info, its pose with some focal length."""
+    assert original.pose is not None
+    local = replace(original.local, frame=replace(original.local.frame, camera=None))
+    return replace(original, local=local, pose=replace(original.pose, focal_px=focal_px))
+
+
+@pytest.mark.parametrize("wrong", [1.3, 0.75])
+@pytest.mark.parametrize("late", [1, 4])
+def test_camera_info_that_comes_some_images_late_counts_for_those_before_too(late: int, wrong: float) -> None:
+    stage, results = TrackStage(PoseSettings(), LoopSettings()), []
+    for number in range(30):
+        frame = keyframe(number, misplaced(number))
+        results.append(refined(stage, uncalibrated(frame, wrong * CAMERA.fx) if number < late else frame))
+    assert largest_error(results, 10) < 0.01
+
+
+@pytest.mark.parametrize("away", [1, 8])
+def test_camera_info_that_is_away_for_a_while_leaves_the_tracks_as_they_are(
+    away: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_poses.TrackPoses, "know_camera", lambda *_: pytest.fail("keyframes were seen with it"))
+    stage, results = TrackStage(PoseSettings(), LoopSettings()), []
+    for number in range(40):
+        frame = keyframe(number, misplaced(number))
+        if not 15 <= number < 15 + away:
+            results.append(refined(stage, frame))
+            continue
+        assert frame.local.frame.camera is not None
+        results.append(refined(stage, uncalibrated(frame, 1.3 * CAMERA.fx)))
+    assert largest_error(results, 10) < 0.01
+
+
+def test_a_keyframe_tells_the_focal_length_that_its_points_were_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[float | None] = [None, None, 0.8 * 2 * CAMERA.fx, None]  # of the image, twice as wide as the crop
+    answers = iter(found)
+    monkeypatch.setattr(engine_poses.FocalSearch, "observe", lambda *_: next(answers, None))
+    stage, told = TrackStage(PoseSettings(), LoopSettings()), []
+    for number in range(30):
+        frame = keyframe(number, misplaced(number))
+        used = stage.focal_px(uncalibrated(frame, CAMERA.fx).local.frame) or CAMERA.fx
+        result = refined(stage, uncalibrated(frame, used))
+        assert result.pose is not None
+        told.append((result.pose.focal_px, stage.focal_px(uncalibrated(frame, used).local.frame)))
+    assert told[0][0] == pytest.approx(CAMERA.fx) and told[-1][0] == pytest.approx(0.8 * CAMERA.fx)
+    assert all(focal == pytest.approx(in_use) for focal, in_use in told[1:])
+
+
+@pytest.mark.parametrize("size", [(480, 640), (640, 480), (5, 4), (2, 2), (33, 500), (1080, 1920)])
+def test_the_grey_crop_is_the_networks_crop_only_finer(size: tuple[int, int]) -> None:
+    assert grey_crop(np.full((*size, 3), 77, np.uint8), (112, 112)).shape == (224, 224)
+    assert grey_crop(np.full((*size, 3), 77, np.uint8), (224, 224)).shape == (224, 224)
+    assert (grey_crop(np.full((*size, 3), 77, np.uint8), (112, 112)) == 77).all()
+
+
+def test_a_dot_lies_in_the_grey_crop_where_its_camera_sees_it(tiny_networks: Networks) -> None:
+    camera = Camera(640, 480, fx=500.0, fy=510.0, cx=321.0, cy=238.0)
+    point = np.array([0.1, -0.05, 1.0])
+    u, v = (camera.matrix @ point)[:2]
+    y, x = np.mgrid[:480, :640]
+    dot = np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 6.0**2))[..., None] * 255
+    frame = Frame(0, dot.repeat(3, axis=2).astype(np.uint8), camera)
+    encoded = Encoder(tiny_networks.i2p, with_grey=True).encode([frame], 0)[0]
+    assert encoded.grey is not None and encoded.camera is not None
+    assert Encoder(tiny_networks.i2p).encode([frame], 0)[0].grey is None
+    height, width = encoded.grey.shape
+    rows, columns = np.mgrid[:height, :width]
+    found = np.array([(encoded.grey * columns).sum(), (encoded.grey * rows).sum()]) / encoded.grey.sum()
+    expected = (encoded.camera.scaled(width, height).matrix @ point)[:2]
+    np.testing.assert_allclose(found, expected, atol=0.35)
+
+
+def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
+    def bent(number: int) -> Keyframe:
+        result = keyframe(number, misplaced(number))
+        bend = np.exp(np.linspace(-0.2, 0.2, HALF))[None, :, None]
+        points = transform_points(misplaced(number), own_points(pose(number)) * bend).astype(np.float32)
+        points[0, 0] = 0
+        return replace(result, on_host=replace(result.on_host, points_world=points))
+
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    result = [refined(stage, bent(number)) for number in range(12)][-1]
+    assert result.pose is not None
+    seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)[1:, :, 2]
+    ratios = np.log(seen / own_points(pose(11))[1:, :, 2])
+    assert ratios.std() < 0.5 * np.linspace(-0.2, 0.2, HALF).std()
+    assert not result.on_host.points_world[0, 0].any()
+
+
+def test_no_place_is_remembered_where_loops_are_not_to_be_closed() -> None:
+    for close in (True, False):
+        stage = TrackStage(PoseSettings(), LoopSettings(close=close))
+        for number in range(0, 20, 2):
+            refined(stage, described(keyframe(number, pose(number))))
+            assert stage.closed_loop() is None and stage.loop_failure == ""
+        assert (stage._loops is not None and len(stage._loops._places) > 3) == close
+
+
+def described(original: Keyframe) -> Keyframe:
+    """The frame with tokens to recognise it by."""
+    tokens = torch.ones(4, 8) * original.index
+    return replace(original, local=replace(original.local, frame=replace(original.local.frame, tokens=tokens)))
+
+
+def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    for number in range(12):
+        refined(stage, described(keyframe(number, pose(number))))
+    assert stage._loops is not None
+    before, last = list(stage._log_scales), refined(stage, lost_at(12)).pose
+    moved = Similarities(np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
+    correction = Correction(np.array([0]), moved)
+    monkeypatch.setattr(stage._loops, "collect", lambda: correction)
+    assert stage.closed_loop() is correction
+    np.testing.assert_allclose(list(stage._log_scales)[: len(before)], np.array(before) + np.log(2))
+    after = refined(stage, lost_at(13)).pose
+    assert last is not None and after is not None
+    expected = correction.of_poses(np.array([13]), pose(13)[None])[0]
+    assert np.linalg.norm(after.T_world_camera[:3, 3] - expected[:3, 3]) < 0.05
+    np.testing.assert_allclose(after.T_world_camera[:3, :3], expected[:3, :3], atol=0.02)
+    assert after.scale == pytest.approx(2 * last.scale, rel=0.05)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_now(
+    corrected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    for number in range(12):
+        refined(stage, described(keyframe(number, pose(number))))
+        stage.closed_loop()
+    assert stage._loops is not None and len(stage._loops._places) > 1
+    world = rigid(np.eye(3), np.zeros(3))
+    if corrected:  # the places as a closed loop has moved them
+        nodes = stage._loops._nodes
+        moved = Similarities(np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
+        stage._loops._nodes = Similarities.joined([moved @ nodes[p : p + 1] for p in range(len(nodes))])
+        world = Correction(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)  # the newest keyframes do not show it
+    covered = seen_as(described(lost_at(12)), black)
+    assert refined(stage, covered) is covered
+    for number in (5, 6, 7):
+        result = refined(stage, described(lost_at(number)))
+        stage.closed_loop()
+        assert result.state is State.TRACKING and result.pose is not None
+        size = 2.0 if corrected else 1.0
+        expected = world[:3, 3] + size * world[:3, :3] @ pose(number)[:3, 3]
+        assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - expected) < 0.05 * size
+        np.testing.assert_allclose(result.pose.T_world_camera[:3, :3], world[:3, :3] @ pose(number)[:3, :3], atol=0.02)
+        assert result.pose.scale == pytest.approx(size * SCALE, rel=0.05)
+    assert stage._loops._places[-1].index in (5, 6, 7)
+
+
+def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_next_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    for number in range(12):
+        refined(stage, described(keyframe(number, pose(number))))
+        stage.closed_loop()
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    refined(stage, seen_as(described(lost_at(12)), black))
+    assert stage._loops is not None and stage.loop_failure == ""
+    places = list(stage._loops._places)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_closing, "place_of", lambda _: cv2.resize(np.empty(0), (1, 1)))
+        lost = described(lost_at(5))
+        assert refined(stage, lost) is lost
+    assert stage.loop_failure.startswith("a keyframe could not be compared with earlier ones: error: OpenCV")
+    assert stage.closed_loop() is None and stage._loops._places == places
+    assert refined(stage, described(lost_at(6))).state is State.TRACKING
+
+
+def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = TrackStage(PoseSettings(), LoopSettings())
+    for number in range(12):
+        refined(stage, described(keyframe(number, pose(number))))
+        stage.closed_loop()
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    monkeypatch.setattr(stage._poses, "_resected", lambda *_: None)  # its corners were lost at once
+    assert stage._loops is not None
+    places = len(stage._loops._places)
+    refined(stage, described(lost_at(5)))
+    stage.closed_loop()
+    assert len(stage._loops._places) == places + 1
+    scales = stage._loops._deviations[:, 6] / CHAIN_SCALE_DEVIATION
+    np.testing.assert_allclose(scales[1:], [*[1.0] * (places - 2), BROKEN])

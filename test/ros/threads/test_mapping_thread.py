@@ -1,0 +1,152 @@
+"""Who asks the worker for something gets an answer, whatever becomes of it; a stuck one is not joined by another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import pytest
+from ros_harness import wait_until
+
+from slam3r_ros.io.files import OutputError
+from slam3r_ros.ros.pipeline.session import Session, WorkerStuckError
+from slam3r_ros.ros.pipeline.slam_runner import PublishingError
+from slam3r_ros.ros.threads.back_pressure import Demand
+from slam3r_ros.ros.threads.drop_oldest_queue import Newest
+from slam3r_ros.ros.threads.mapping_thread import RequestError, Worker
+
+
+class Engine:
+    """Mapping that does with each frame, and in the pauses, what it is told to."""
+
+    is_unsettled = False
+
+    def __init__(self) -> None:
+        self.does: Callable[[], object] = lambda: None
+        self.flushed = threading.Event()
+
+    def process(self, _: object) -> None:
+        self.does()
+
+    def settle(self) -> None:
+        pass
+
+    def idle(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        self.flushed.set()
+
+
+@pytest.fixture
+def running() -> Iterator[tuple[Worker, Engine, Newest[Any]]]:
+    engine, frames = Engine(), Newest[Any](3)
+    worker = Worker(frames, engine, Demand(), flush_after_s=0.0)  # type: ignore[arg-type]
+    worker.start()
+    yield worker, engine, frames
+    worker.stop(5.0)
+
+
+def failing(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [OutputError("disk full"), ValueError("no scale"), RuntimeError("device")])
+def test_what_a_request_raises_is_told_to_who_asked(
+    running: tuple[Worker, Engine, Newest[Any]], error: Exception
+) -> None:
+    worker, _, _ = running
+    assert worker.ask(failing(error)).exception(5.0) is error
+    assert worker.ask(lambda: 7).result(5.0) == 7
+
+
+@pytest.mark.parametrize("error", [cv2.error("filter"), PublishingError("no context"), MemoryError(), AssertionError()])
+def test_an_unforeseen_one_is_told_too_and_the_worker_goes_on(
+    running: tuple[Worker, Engine, Newest[Any]], error: Exception
+) -> None:
+    worker, _, _ = running
+    told = worker.ask(failing(error)).exception(5.0)
+    assert isinstance(told, RequestError) and type(error).__name__ in str(told)
+    assert worker.ask(lambda: 7).result(5.0) == 7
+    assert worker.failure is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_requests_to_a_worker_that_fails_are_refused(running: tuple[Worker, Engine, Newest[Any]]) -> None:
+    worker, engine, frames = running
+    began, leave = threading.Event(), threading.Event()
+
+    def fail_later() -> None:
+        began.set()
+        assert leave.wait(5.0)
+        raise PublishingError("no context")
+
+    engine.does = fail_later
+    frames.put("frame")
+    assert began.wait(5.0)
+    waiting = worker.ask(lambda: 7)
+    leave.set()
+    assert "no context" in str(waiting.exception(5.0))
+    wait_until(lambda: worker.failure is not None, "the failure")
+    assert "no context" in str(worker.ask(lambda: 7).exception(5.0))
+
+
+class Thread:
+    """A thread that ends only when it is let."""
+
+    def __init__(self, ends: bool) -> None:
+        self.ends, self.told = ends, 0
+
+    def stop(self, _: float) -> bool:
+        self.told += 1
+        return self.ends
+
+
+def session_of(preparing: Thread, worker: Thread, mapping: object, save_on_exit: str = "") -> Any:
+    """A session after activation, with these parts."""
+    session: Any = object.__new__(Session)
+    session._input, session._preparing, session._worker, session._mapping = None, preparing, worker, mapping
+    session._preparer, session._stuck = None, []
+    session._settings = SimpleNamespace(save_on_exit=save_on_exit)
+    session._outputs = SimpleNamespace(destroy=lambda: None)
+    session._notices = SimpleNamespace(info=lambda _: None, error=lambda *_: None)
+    return session
+
+
+def test_while_a_thread_is_stuck_nothing_else_uses_the_engine(tmp_path: Any) -> None:
+    calls: list[str] = []
+    saved = SimpleNamespace(point_count=1, map_path="map")
+    mapping = SimpleNamespace(
+        flush=lambda: calls.append("flush"),
+        save=lambda _: calls.append("save"),
+        save_as_it_is=lambda _: calls.append("save as it is") or saved,
+        status=lambda: SimpleNamespace(map_points=1),
+    )
+    preparing, worker = Thread(ends=False), Thread(ends=True)
+    session = session_of(preparing, worker, mapping, str(tmp_path / "map.ply"))
+    with pytest.raises(WorkerStuckError):
+        session.deactivate()
+    assert worker.told == 1  # too, though the other one is stuck
+    with pytest.raises(WorkerStuckError, match="before the node was deactivated"):
+        session.activate()
+    assert isinstance(session.save("map.ply").exception(0.0), WorkerStuckError)
+    session.close()
+    assert calls == ["save as it is"]
+
+
+def test_a_thread_that_ends_late_leaves_the_engine_to_others() -> None:
+    calls: list[str] = []
+    mapping = SimpleNamespace(flush=lambda: calls.append("flush"), save=lambda path: calls.append(path) or path)
+    preparing = Thread(ends=False)
+    session = session_of(preparing, Thread(ends=True), mapping)
+    with pytest.raises(WorkerStuckError):
+        session.deactivate()
+    preparing.ends = True
+    assert session.save("map.ply").result(0.0) == "map.ply"
+    assert calls == ["map.ply"]

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from slam3r_ros.geometry.se3 import Array, orthonormal, rigid, transform_points
+from slam3r_ros.vision.motion_only import resect, slope_errors
+from slam3r_ros.vision.pose_prior import LEAST_DOUBT, Prior, doubt_of, pose_residuals
+
+T = rigid(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), [0.3, -0.2, 0.5])
+
+
+def seen(random: np.random.Generator, count: int = 60) -> tuple[Array, Array]:
+    """Points of the world and their slopes."""
+    points = transform_points(np.linalg.inv(T), random.uniform([-1, -1, 2], [1, 1, 4], (count, 3)))
+    there = transform_points(T, points)
+    return points, there[:, :2] / there[:, 2:]
+
+
+def near(offset: float) -> Array:
+    cosine, sine = np.cos(offset), np.sin(offset)
+    return rigid([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], [offset, -offset, offset]) @ T
+
+
+def test_a_pose_from_exact_points_and_from_a_third_of_wrong_ones() -> None:
+    random = np.random.default_rng(0)
+    points, slopes = seen(random)
+    assert np.abs(resect(points, slopes, [near(0.3), near(0.05)], 1e-3, None) - T).max() < 1e-4
+    slopes[::3] += random.normal(0, 0.3, slopes[::3].shape)
+    found = resect(points, slopes, [near(0.02)], 1e-3, None)
+    assert np.abs(found - T).max() < 2e-3
+    assert np.median(slope_errors(points, slopes, found)[::3]) > 0.1
+
+
+@pytest.mark.parametrize(("doubt", "offset"), [(LEAST_DOUBT, 0.02), (1.0, 0.0)])
+def test_the_prior_decides_as_far_as_it_is_not_doubted(doubt: float, offset: float) -> None:
+    points, slopes = seen(np.random.default_rng(1))
+    said = T.copy()
+    said[0, 3] += 0.02
+    found = resect(points, slopes, [T, said], 1e-3, Prior(said, 0.0, doubt))
+    assert found[0, 3] - T[0, 3] == pytest.approx(offset, abs=1e-3)
+
+
+def test_a_prior_of_the_scale_only_says_nothing_of_the_pose() -> None:
+    points, slopes = seen(np.random.default_rng(1))
+    slopes[::3] += 0.05
+    alone = resect(points, slopes, [near(0.05)], 1e-3, None)
+    assert np.array_equal(resect(points, slopes, [near(0.05)], 1e-3, Prior(None, 5.0, LEAST_DOUBT)), alone)
+    assert not np.allclose(resect(points, slopes, [near(0.05)], 1e-3, Prior(near(0.01), 5.0, LEAST_DOUBT)), alone)
+
+
+def test_two_points_are_not_enough_and_points_behind_do_not_break_it() -> None:
+    points, slopes = seen(np.random.default_rng(2))
+    assert np.allclose(resect(points[:2], slopes[:2], [near(0.1)], 1e-3, None), orthonormal(near(0.1)))
+    points[:20] = transform_points(np.linalg.inv(T), [0, 0, -1])
+    assert np.abs(resect(points, slopes, [near(0.02)], 1e-3, None) - T).max() < 1e-3
+
+
+def test_the_result_is_a_rotation_whatever_it_started_from() -> None:
+    points, slopes = seen(np.random.default_rng(3))
+    bent = T.copy()
+    bent[:3, :3] *= 1.01
+    found = resect(points, slopes, [bent], 1e-3, None)
+    assert np.allclose(found[:3, :3] @ found[:3, :3].T, np.eye(3), atol=1e-12)
+
+
+def test_doubt_grows_with_what_the_points_miss_their_pixels_by() -> None:
+    assert doubt_of(0.0) == LEAST_DOUBT
+    assert LEAST_DOUBT < doubt_of(0.0013) < 0.01
+    assert doubt_of(0.02) == doubt_of(np.inf) == 1.0
+
+
+def test_residuals_of_a_pose_against_what_was_said() -> None:
+    said = rigid(np.eye(3), [0.1, 0.2, 0.3])
+    angle = 0.7
+    turned = (
+        rigid([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.zeros(3)) @ said
+    )
+    moved = rigid(np.eye(3), [0.15, 0.2, 0.3])
+    residuals = pose_residuals(np.stack([said, turned, moved]), np.stack([said] * 3))
+    expected = np.array([[0] * 6, [0, 0, angle, 0, 0, 0], [0, 0, 0, 0.05, 0, 0]])
+    assert np.allclose(residuals, expected, atol=1e-12)
