@@ -189,7 +189,7 @@ class HostPointmaps:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Keyframe:
+class RegisteredFrame:
     """A frame registered in the world."""
 
     local: LocalPointmap
@@ -315,7 +315,7 @@ class MapUpdate:
         )
 
     @classmethod
-    def of(cls, keyframe: Keyframe, added: MapPoints, new_keyframes: Sequence[KeyframeRecord]) -> MapUpdate:
+    def of(cls, keyframe: RegisteredFrame, added: MapPoints, new_keyframes: Sequence[KeyframeRecord]) -> MapUpdate:
         """What a frame with its pose changed."""
         frame, on_host = keyframe.local.frame, keyframe.on_host
         return cls(

@@ -16,7 +16,7 @@ from tf2_msgs.msg import TFMessage
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.types import MapPoints, MapUpdate, PoseEstimate, PreparedFrame, State
 
 
@@ -66,7 +66,7 @@ class Scene:
         self.poses: list[PoseStamped] = self.camera.listen(PoseStamped, "/slam3r/pose")
         self.clouds: list[PointCloud2] = self.camera.listen(PointCloud2, "/slam3r/cloud")
         self._tf: list[TFMessage] = self.camera.listen(TFMessage, "/tf")
-        self.notices = Notices(self.node.get_logger(), lambda: 0)
+        self.notices = ThrottledLog(self.node.get_logger(), lambda: 0)
 
     def outputs(self, **settings: object) -> Outputs:
         """Outputs with these settings (``__`` for a dot), connected."""

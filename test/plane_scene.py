@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
-from slam3r_ros.odometry.odometry_stage import TrackStage
-from slam3r_ros.types import Keyframe
+from slam3r_ros.odometry.odometry_stage import OdometryStage
+from slam3r_ros.types import RegisteredFrame
 
 SIDE = 224
 """Pixels of the square images."""
@@ -51,6 +51,6 @@ def depths(T_world_camera: Array) -> NDArray[np.float32]:
     return np.asarray((normal @ (_CORNER - T_world_camera[:3, 3])) / along, dtype=np.float32)
 
 
-def refined(stage: TrackStage, keyframe: Keyframe) -> Keyframe:
+def refined(stage: OdometryStage, keyframe: RegisteredFrame) -> RegisteredFrame:
     """The frame with its pose and its points, where the tracks have them."""
     return stage.settled(stage.refine(keyframe))

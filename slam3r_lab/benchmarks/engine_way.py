@@ -12,11 +12,11 @@ from slam3r_lab.benchmarks.machine import synchronize
 from slam3r_lab.benchmarks.operations import Workload
 from slam3r_lab.benchmarks.scene import RoundResult, Scene
 from slam3r_ros.engine.encoder import Encoder
-from slam3r_ros.engine.image_to_points_stage import LocalPoints
-from slam3r_ros.engine.keyframe_buffer import BufferingSet
-from slam3r_ros.engine.local_to_world_stage import Registrar
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
+from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
 from slam3r_ros.engine.retrieval import Retrieval
-from slam3r_ros.engine.stage_timer import StageClock
+from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.settings import KeyframeSettings
@@ -41,12 +41,12 @@ class EngineWay:
         self._device, self._synchronised = networks.i2p.device, synchronised
         self._members = tuple(scene.members)
         self._encoder = Encoder(networks.i2p)
-        self._local_points = LocalPoints(networks.i2p, point_confidence)
+        self._local_points = ImageToPointsStage(networks.i2p, point_confidence)
         self._retrieval = Retrieval(networks.i2p, load.scene_frames, load.shortlist)
-        self._registrar = Registrar(networks.l2w, normalise_input=False)
+        self._registrar = LocalToWorldStage(networks.l2w, normalise_input=False)
         settings = KeyframeSettings(buffer_size=load.buffer_size)
-        self._buffer = BufferingSet(scene.keyframes, 1, settings, self._registrar)
-        self.clock = StageClock()
+        self._buffer = KeyframeBuffer(scene.keyframes, 1, settings, self._registrar)
+        self.clock = StageTimer()
 
     @torch.inference_mode()
     def round(self, scene: Scene) -> RoundResult:

@@ -18,7 +18,7 @@ from slam3r_lab.benchmarks.machine import synchronize
 from slam3r_lab.benchmarks.scene import RoundResult, Scene
 from slam3r_ros.engine.encoder import resize_and_crop
 from slam3r_ros.engine.image_to_points_stage import normalise
-from slam3r_ros.engine.stage_timer import StageClock
+from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.networks.blocks import DecoderBlock
 from slam3r_ros.networks.decoder import MultiviewNetwork
 from slam3r_ros.networks.rotary import RotaryEmbedding
@@ -35,7 +35,7 @@ class PublishedWay:
         self._i2p, self._l2w = networks.i2p, networks.l2w
         self._point_confidence, self._scene_frames = point_confidence, scene_frames
         self._encode_once = encode_once
-        self.clock = StageClock()
+        self.clock = StageTimer()
 
     @torch.inference_mode()
     def round(self, scene: Scene) -> RoundResult:

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from slam3r_lab.benchmarks.scene import random_keyframes
 from slam3r_ros.engine.encoder import Encoder
-from slam3r_ros.engine.keyframe_buffer import BufferingSet
-from slam3r_ros.engine.local_to_world_stage import Registrar
-from slam3r_ros.engine.retrieval import Candidates, Retrieval, Retrieved, describe
+from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
+from slam3r_ros.engine.retrieval import Candidates, Retrieval, RetrievalResult, describe
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import KeyframeSettings
@@ -72,7 +72,7 @@ def measure_agreement(
     return results
 
 
-def _agree(got: Retrieved, full: Retrieved, scene_frames: int) -> tuple[float, float]:
+def _agree(got: RetrievalResult, full: RetrievalResult, scene_frames: int) -> tuple[float, float]:
     best = full.chosen[:scene_frames]
     scores = np.array(full.scores)
     share = scores[list(got.chosen)].mean() / scores[list(best)].mean()
@@ -93,11 +93,11 @@ def measure_growth(
     networks: Networks, sizes: Sequence[int], scene_frames: int, shortlist: int, calls: int = 5
 ) -> list[Growth]:
     """Both retrievals with buffers of these sizes; the best of some calls."""
-    registrar = Registrar(networks.l2w, normalise_input=False)
+    registrar = LocalToWorldStage(networks.l2w, normalise_input=False)
     results = []
     for size in sizes:
         keyframes = random_keyframes(networks.i2p, size)
-        buffer = BufferingSet(keyframes, 1, KeyframeSettings(buffer_size=size), registrar)
+        buffer = KeyframeBuffer(keyframes, 1, KeyframeSettings(buffer_size=size), registrar)
         times_ms = [
             _best_ms(Retrieval(networks.i2p, scene_frames, length), keyframes[0].local.frame, buffer, calls)
             for length in (0, shortlist)
@@ -106,7 +106,7 @@ def measure_growth(
     return results
 
 
-def _best_ms(retrieval: Retrieval, query: EncodedFrame, buffer: BufferingSet, calls: int) -> float:
+def _best_ms(retrieval: Retrieval, query: EncodedFrame, buffer: KeyframeBuffer, calls: int) -> float:
     times = []
     for _ in range(calls + 1):
         started = time.perf_counter()

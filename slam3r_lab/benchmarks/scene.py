@@ -17,7 +17,7 @@ from slam3r_ros.engine.local_to_world_stage import registered_keyframes
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.weights import Networks
-from slam3r_ros.types import EncodedFrame, Frame, Keyframe, LocalPointmap
+from slam3r_ros.types import EncodedFrame, Frame, LocalPointmap, RegisteredFrame
 
 _CHUNK = 10  # keyframes whose tokens are made at once
 
@@ -30,7 +30,7 @@ class Scene:
     """(480, 640, 3) each: the new frames."""
     members: list[EncodedFrame]
     """The other members of every new frame's window."""
-    keyframes: list[Keyframe]
+    keyframes: list[RegisteredFrame]
     """The buffer's."""
 
 
@@ -65,14 +65,14 @@ def make_scene(network: ImageToPoints, load: Workload) -> Scene:
 
 
 @torch.inference_mode()
-def random_keyframes(network: ImageToPoints, count: int) -> list[Keyframe]:
+def random_keyframes(network: ImageToPoints, count: int) -> list[RegisteredFrame]:
     """Keyframes of random tokens and points, each a mixture with its neighbour so that some are alike."""
     config, device = network.config, network.device
     generator = torch.Generator().manual_seed(1)
     height, width = config.image_size
     pixels = np.zeros((height, width, 3), np.uint8)
     confidence = torch.full((height, width), 3.0, device=device)
-    keyframes: list[Keyframe] = []
+    keyframes: list[RegisteredFrame] = []
     for start in range(0, count, _CHUNK):
         number = min(_CHUNK, count - start)
         tokens = torch.randn(number, config.token_count, config.encoder_width, generator=generator)

@@ -20,9 +20,9 @@ from slam3r_lab.benchmarks.engine_way import EngineWay
 from slam3r_lab.benchmarks.machine import Ceilings, synchronize
 from slam3r_lab.benchmarks.operations import Count, Work, Workload
 from slam3r_lab.benchmarks.scene import make_scene, random_image, warm_up
-from slam3r_ros.engine.camera_pose import PoseEstimator
+from slam3r_ros.engine.camera_pose import CameraPoseEstimator
 from slam3r_ros.engine.encoder import resize_and_crop
-from slam3r_ros.engine.point_map import WorldMap
+from slam3r_ros.engine.point_map import PointMap
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import MapSettings, PoseSettings
@@ -118,7 +118,7 @@ def _outside_the_networks(size: tuple[int, int], box: TimeBox) -> list[StageCost
     points = wall_points(camera)
     confidence = np.full(size, 3.0, np.float32)
     settings = PoseSettings(inlier_threshold=0.02)
-    world_map, colours = WorldMap(MapSettings()), resize_and_crop(image, size)
+    world_map, colours = PointMap(MapSettings()), resize_and_crop(image, size)
     steps = iter(range(1_000_000))
 
     def add() -> None:
@@ -130,7 +130,7 @@ def _outside_the_networks(size: tuple[int, int], box: TimeBox) -> list[StageCost
         _measure("preprocess", 1, Work(bytes=float(image.nbytes)), lambda: resize_and_crop(image, size), cpu, box),
         _measure(
             "pose", 1, moved,
-            lambda: PoseEstimator(settings).estimate(points, confidence, points, confidence, camera), cpu, box,
+            lambda: CameraPoseEstimator(settings).estimate(points, confidence, points, confidence, camera), cpu, box,
         ),
         _measure("map", 1, moved, add, cpu, box),
     ]  # fmt: skip

@@ -13,13 +13,13 @@ from slam3r_lab.evaluation.overlap import overlap
 from slam3r_lab.evaluation.sequence import ImageSequence, SequenceError
 from slam3r_lab.evaluation.truth import TruePointmap, true_pointmap
 from slam3r_ros.engine.encoder import Encoder
-from slam3r_ros.engine.image_to_points_stage import LocalPoints, mean_distance, normalise
-from slam3r_ros.engine.local_to_world_stage import Registrar, registered_keyframes
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage, mean_distance, normalise
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import EncodedFrame, Frame, Keyframe, LocalPointmap, Window
+from slam3r_ros.types import EncodedFrame, Frame, LocalPointmap, RegisteredFrame, Window
 
 WINDOW_VIEWS = (1, 2, 5, 11, 15)
 SCENE_FRAMES = (1, 5, 10, 20)
@@ -62,8 +62,8 @@ class NetworkProbe:
         self._settings = settings.resolved(networks.recommended)
         self._size, self._device = networks.i2p.config.image_size, networks.i2p.device
         self._encoder = Encoder(networks.i2p)
-        self._local_points = LocalPoints(networks.i2p, self._settings.register.point_confidence)
-        self._registrar = Registrar(networks.l2w, normalise_input=self._settings.register.normalise_input)
+        self._local_points = ImageToPointsStage(networks.i2p, self._settings.register.point_confidence)
+        self._registrar = LocalToWorldStage(networks.l2w, normalise_input=self._settings.register.normalise_input)
         self._samples = samples
         self._encoded: dict[int, EncodedFrame] = {}
         self._truth: dict[int, TruePointmap | None] = {}
@@ -204,7 +204,7 @@ class NetworkProbe:
 
     def _scene_keyframe(
         self, position: int, T_world_scene: np.ndarray, unit: float, predicted: bool
-    ) -> Keyframe | None:
+    ) -> RegisteredFrame | None:
         local, truth = self._local(position, predicted), self._true(position)
         if local is None or truth is None:
             return None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Beside:
+class SideStream:
     """A second stream of a CUDA device. What is given to it runs while the first stream's work goes on."""
 
     def __init__(self, device: torch.device) -> None:

@@ -18,7 +18,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
-class Thrift:
+class MemoryGuard:
     """Tries again with fewer frames at once, and then with fewer keyframes, while memory runs out."""
 
     def __init__(self) -> None:

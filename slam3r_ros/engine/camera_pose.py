@@ -40,7 +40,7 @@ FOCAL_MEMORY = 101
 """Frames whose focal lengths the running median is taken of."""
 
 
-class PoseEstimator:
+class CameraPoseEstimator:
     """Computes the pose of one frame after the other; remembers nothing but the focal lengths seen.
 
     Deterministic: the same frames give the same poses.

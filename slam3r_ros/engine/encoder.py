@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from slam3r_ros.device.cuda_stream import Beside
+from slam3r_ros.device.cuda_stream import SideStream
 from slam3r_ros.device.host_transfer import Download, to_device
 from slam3r_ros.device.memory_guard import is_out_of_memory
 from slam3r_ros.device.resize import DeviceResizer, centre_corner, covering_size, is_shrinking
@@ -78,7 +78,7 @@ class Encoder:
         self._with_grey = with_grey
         on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
         self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
-        self._beside, self._one_at_a_time = Beside(network.device), threading.Lock()
+        self._beside, self._one_at_a_time = SideStream(network.device), threading.Lock()
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def prepare(self, frame: Frame) -> PreparedFrame:

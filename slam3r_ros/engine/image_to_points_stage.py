@@ -28,7 +28,7 @@ def normalise(points: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid[..., None], points / mean_distance(points, valid), 0.0)
 
 
-class LocalPoints:
+class ImageToPointsStage:
     """Runs I2P on windows that are ready together."""
 
     def __init__(self, network: PointsNetwork, point_confidence: float) -> None:

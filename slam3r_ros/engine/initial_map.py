@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from slam3r_ros.device.host_transfer import to_host
-from slam3r_ros.engine.image_to_points_stage import LocalPoints, normalise
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage, normalise
 from slam3r_ros.engine.local_to_world_stage import registered_keyframes
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.settings import InitializeSettings
-from slam3r_ros.types import EncodedFrame, Keyframe, LocalPointmap
+from slam3r_ros.types import EncodedFrame, LocalPointmap, RegisteredFrame
 
 SMALLEST_SHRUNK_WINDOW = 3
 """A window of low confidence is not shrunk further than this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class World:
+class InitialMap:
     """A world that has been set up."""
 
-    keyframes: tuple[Keyframe, ...]
+    keyframes: tuple[RegisteredFrame, ...]
     """The initial frames, in order."""
     reference: int
     """Index of the frame whose camera is the world's origin."""
@@ -38,15 +38,15 @@ class NotInitialized:
     reason: str
 
 
-class Initializer:
+class InitialMapBuilder:
     """Tries to set up the world from an initial window."""
 
-    def __init__(self, local_points: LocalPoints, settings: InitializeSettings, point_confidence: float) -> None:
+    def __init__(self, local_points: ImageToPointsStage, settings: InitializeSettings, point_confidence: float) -> None:
         self._local_points = local_points
         self._settings = settings
         self._point_confidence = point_confidence
 
-    def attempt(self, frames: Sequence[EncodedFrame], together: int | None = None) -> World | NotInitialized:
+    def attempt(self, frames: Sequence[EncodedFrame], together: int | None = None) -> InitialMap | NotInitialized:
         """The world of ``frames`` (at least 2), or why they cannot make one; I2P sees so many windows at once."""
         settings = self._settings
         if reason := self._look_at_images(frames):
@@ -73,7 +73,7 @@ class Initializer:
             for i, frame in enumerate(frames)
         ]
         keyframes = registered_keyframes(locals_, Pointmaps(points, confidences), registration=None)
-        return World(tuple(keyframes), frames[best].index)
+        return InitialMap(tuple(keyframes), frames[best].index)
 
     def _look_at_images(self, frames: Sequence[EncodedFrame]) -> str:
         """Why these images cannot make a world; empty if nothing speaks against it."""
@@ -104,7 +104,7 @@ def _initial_pointmap(
     return LocalPointmap(frame, own, confidence, valid, own, confidence.mean())
 
 
-def with_scaled_confidence(keyframe: Keyframe, factor: float) -> Keyframe:
+def with_scaled_confidence(keyframe: RegisteredFrame, factor: float) -> RegisteredFrame:
     """An initial frame, whose two confidences are one."""
     confidence, mean = keyframe.on_host.confidence * factor, keyframe.mean_confidence * factor
     on_host = replace(keyframe.on_host, confidence=confidence, confidence_camera=confidence)

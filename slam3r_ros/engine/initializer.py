@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from slam3r_ros.device.memory_guard import Thrift
-from slam3r_ros.engine.image_to_points_stage import LocalPoints
-from slam3r_ros.engine.initial_map import Initializer, NotInitialized, World, filling_reason
+from slam3r_ros.device.memory_guard import MemoryGuard
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
+from slam3r_ros.engine.initial_map import InitialMap, InitialMapBuilder, NotInitialized, filling_reason
 from slam3r_ros.engine.ring_buffer import RingBuffer
-from slam3r_ros.engine.stage_timer import StageClock
+from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.stride import choose_stride
 from slam3r_ros.engine.window import neighbours
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import SlamStatus, State
 
 
-class SetUp:
+class Initializer:
     """Tries the oldest frames of the ring, again and again, until one set makes a world."""
 
     def __init__(
         self,
-        local_points: LocalPoints,
+        local_points: ImageToPointsStage,
         settings: SlamSettings,
-        thrift: Thrift,
-        clock: StageClock,
+        thrift: MemoryGuard,
+        clock: StageTimer,
         shrink_buffer: Callable[[], int],
     ) -> None:
         self._local_points, self._settings = local_points, settings
-        self._initializer = Initializer(local_points, settings.initialize, settings.register.point_confidence)
+        self._initializer = InitialMapBuilder(local_points, settings.initialize, settings.register.point_confidence)
         self._thrift, self._clock, self._shrink_buffer = thrift, clock, shrink_buffer
         self.forget()
 
@@ -42,7 +42,7 @@ class SetUp:
         assert self._stride is not None
         return self._stride
 
-    def attempt(self, ring: RingBuffer, status: SlamStatus, *, ended: bool) -> World | None:
+    def attempt(self, ring: RingBuffer, status: SlamStatus, *, ended: bool) -> InitialMap | None:
         """The world of the oldest frames in the ring; frames that cannot be part of one leave it. None while there is
         none, and why in the status. A stride that the end of the stream made small holds only if it gives a world: the
         stream may go on.
@@ -56,7 +56,7 @@ class SetUp:
                 break
             with self._clock.stage("initialize"):
                 result = self._initialize(ring, indices)
-            if isinstance(result, World):
+            if isinstance(result, InitialMap):
                 return result
             status.initialisations_failed += 1
             status.reason = f"initialisation failed, trying newer frames: {result.reason}"
@@ -70,7 +70,7 @@ class SetUp:
             self._stride, status.stride = before, before or 0
         return None
 
-    def _initialize(self, ring: RingBuffer, indices: Sequence[int]) -> World | NotInitialized:
+    def _initialize(self, ring: RingBuffer, indices: Sequence[int]) -> InitialMap | NotInitialized:
         """The world of these frames, or why there is none."""
         frames = [ring[index] for index in indices]
         thrift, initializer = self._thrift, self._initializer

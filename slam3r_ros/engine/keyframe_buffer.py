@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from slam3r_ros.device.host_transfer import to_device
-from slam3r_ros.engine.local_to_world_stage import Registrar
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
 from slam3r_ros.engine.retrieval import Candidates, describe
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.settings import KeyframeSettings
-from slam3r_ros.types import HostPointmaps, Keyframe, SceneInput
+from slam3r_ros.types import HostPointmaps, RegisteredFrame, SceneInput
 
 FEWEST_KEYFRAMES = 2
 """A buffering set is not made smaller than this."""
@@ -28,7 +28,7 @@ _NO_NUMBERS = np.empty(0, np.float32)
 _NOTHING = HostPointmaps(_NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, np.empty(0, np.bool_))
 
 
-class Slots:
+class TensorPool:
     """Groups of tensors side by side, one group a slot, so that one can be replaced without touching the rest."""
 
     def __init__(self, capacity: int | None) -> None:
@@ -70,7 +70,7 @@ class Slots:
         return value.new_empty((min(count, self._capacity or count), *value.shape))
 
 
-class BufferingSet:
+class KeyframeBuffer:
     """Keyframes for retrieval; of every finished stretch of ``stride`` images of the camera the best frame may enter.
 
     What retrieval and registration take of a keyframe is computed when it enters and stays in its slot until another
@@ -78,7 +78,7 @@ class BufferingSet:
     """
 
     def __init__(
-        self, initial: Sequence[Keyframe], stride: int, settings: KeyframeSettings, registrar: Registrar
+        self, initial: Sequence[RegisteredFrame], stride: int, settings: KeyframeSettings, registrar: LocalToWorldStage
     ) -> None:
         size = settings.buffer_size
         if size > 0:
@@ -87,13 +87,19 @@ class BufferingSet:
         self._stride = stride
         self._registrar = registrar
         self._random = np.random.RandomState(settings.seed)
-        self._keyframes: list[Keyframe] = []
+        self._keyframes: list[RegisteredFrame] = []
         self._slots: list[int] = []  # in the buffer's order
         capacity = size if size > 0 else None
-        self._for_retrieval, self._for_registration, self._kept = Slots(capacity), Slots(capacity), Slots(capacity)
-        self._pending: dict[int, list[Keyframe]] = {}  # by the begin of their stretch: those that may be its best
+        self._for_retrieval, self._for_registration, self._kept = (
+            TensorPool(capacity),
+            TensorPool(capacity),
+            TensorPool(capacity),
+        )
+        self._pending: dict[
+            int, list[RegisteredFrame]
+        ] = {}  # by the begin of their stretch: those that may be its best
         self._behind: list[tuple[int, Correction]] = []  # by frame, whose points are still to be moved, in this order
-        self._entered: list[Keyframe] = []  # and not told yet
+        self._entered: list[RegisteredFrame] = []  # and not told yet
         self._seen = len(initial)
         self._last_source = initial[-1].local.frame.source_index
         self._stretch_begins = self._last_source + 1
@@ -103,7 +109,7 @@ class BufferingSet:
     def __len__(self) -> int:
         return len(self._keyframes)
 
-    def __getitem__(self, position: int) -> Keyframe:
+    def __getitem__(self, position: int) -> RegisteredFrame:
         """A keyframe with its tokens and world points, valid until the buffer changes; its other tensors are empty."""
         keyframe, slot = self._keyframes[position], self._slots[position]
         tokens, points_world = (stored[slot] for stored in self._kept.first(len(self)))
@@ -126,7 +132,7 @@ class BufferingSet:
         embedding, *layer = self._for_registration.take([self._slots[position] for position in positions])
         return SceneInput(embedding, LayerInput(*layer))
 
-    def offer(self, registered: Sequence[Keyframe], usable: Sequence[bool]) -> list[Keyframe]:
+    def offer(self, registered: Sequence[RegisteredFrame], usable: Sequence[bool]) -> list[RegisteredFrame]:
         """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered, with
         what had entered before memory ran out in an earlier call.
         """
@@ -142,7 +148,7 @@ class BufferingSet:
         entered, self._entered = self._entered, []
         return entered
 
-    def _note(self, keyframe: Keyframe, usable: bool) -> None:
+    def _note(self, keyframe: RegisteredFrame, usable: bool) -> None:
         """Keep a frame, if it is usable, until its stretch ends, and forget earlier ones that are worth less: whichever
         the first one is that may enter, they are no longer the best."""
         later = max(0, keyframe.local.frame.source_index - self._stretch_begins)
@@ -152,7 +158,7 @@ class BufferingSet:
                 del stretch[-1]
             stretch.append(keyframe)
 
-    def _consider(self, stretch: Sequence[Keyframe]) -> list[Keyframe]:
+    def _consider(self, stretch: Sequence[RegisteredFrame]) -> list[RegisteredFrame]:
         """Let the best frame of a finished stretch enter, if the strategy says so."""
         self._seen += 1
         size = self._settings.buffer_size
@@ -223,7 +229,7 @@ class BufferingSet:
         self._settings = replace(self._settings, buffer_size=size)
         return size
 
-    def _enter(self, keyframe: Keyframe, scene: SceneInput, slot: int) -> None:
+    def _enter(self, keyframe: RegisteredFrame, scene: SceneInput, slot: int) -> None:
         """Store a keyframe as the newest."""
         frame = keyframe.local.frame
         self._for_retrieval.write(slot, [describe(frame.tokens), *_tensors(frame.as_source)])
@@ -233,12 +239,12 @@ class BufferingSet:
         self._keyframes.append(_without_tensors(keyframe))
 
 
-def _corrected(keyframe: Keyframe, correction: Correction) -> Keyframe:
+def _corrected(keyframe: RegisteredFrame, correction: Correction) -> RegisteredFrame:
     """The keyframe with its pose moved."""
     return replace(keyframe, pose=correction.of_pose(keyframe.index, keyframe.pose))
 
 
-def _moved(keyframe: Keyframe, correction: Correction) -> Tensor:
+def _moved(keyframe: RegisteredFrame, correction: Correction) -> Tensor:
     """(H, W, 3) a keyframe's world points, moved; those of exactly zero are invalid and stay."""
     points, moved = keyframe.points_world, correction.of_frames(np.array([keyframe.index]))
     turned_and_scaled = (moved.scales[0] * moved.rotations[0]).astype(np.float32)
@@ -250,7 +256,7 @@ def _tensors(layer: LayerInput) -> list[Tensor]:
     return [getattr(layer, field.name) for field in fields(layer)]
 
 
-def _without_tensors(keyframe: Keyframe) -> Keyframe:
+def _without_tensors(keyframe: RegisteredFrame) -> RegisteredFrame:
     """The keyframe without what its slots hold and what nothing needs any more.
 
     Tensors that stay for a long while between ones that come and go would also break up the process's memory.
@@ -264,7 +270,7 @@ def _without_tensors(keyframe: Keyframe) -> Keyframe:
     return replace(keyframe, local=local, points_world=empty, confidence=empty, on_host=_NOTHING)
 
 
-def _worth(keyframe: Keyframe) -> float:
+def _worth(keyframe: RegisteredFrame) -> float:
     """How much a keyframe is worth keeping: product of both networks' normalised mean confidence."""
     world, local = keyframe.mean_confidence, keyframe.local_mean_confidence
     return (world - 1) / world * (local - 1) / local

@@ -11,23 +11,23 @@ from slam3r_ros.device.host_transfer import to_host
 from slam3r_ros.engine.image_to_points_stage import mean_distance
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.interfaces import WorldNetwork
-from slam3r_ros.types import HostPointmaps, Keyframe, LocalPointmap, Registration, SceneInput
+from slam3r_ros.types import HostPointmaps, LocalPointmap, RegisteredFrame, Registration, SceneInput
 
 
-class Registrar:
+class LocalToWorldStage:
     """Runs L2W on frames that are registered together."""
 
     def __init__(self, network: WorldNetwork, *, normalise_input: bool) -> None:
         self._network = network
         self._normalise_input = normalise_input
 
-    def scene_input(self, keyframes: Sequence[Keyframe]) -> SceneInput:
+    def scene_input(self, keyframes: Sequence[RegisteredFrame]) -> SceneInput:
         """What L2W takes of keyframes (keyframes, ...) as scene frames; each by itself."""
         tokens = torch.stack([keyframe.local.frame.tokens for keyframe in keyframes])
         return self._scene_input(tokens, torch.stack([keyframe.points_world for keyframe in keyframes]))
 
     def register(
-        self, frames: Sequence[LocalPointmap], scene: Sequence[Keyframe], scene_input: SceneInput
+        self, frames: Sequence[LocalPointmap], scene: Sequence[RegisteredFrame], scene_input: SceneInput
     ) -> Pointmaps:
         """World pointmaps of ``frames`` (frames, ...), registered together against ``scene``.
 
@@ -58,7 +58,7 @@ class Registrar:
 
 def registered_keyframes(
     locals_: Sequence[LocalPointmap], result: Pointmaps, registration: Registration | None
-) -> list[Keyframe]:
+) -> list[RegisteredFrame]:
     """Registered frames with their world pointmaps (frames, ...); what the host needs of all comes in one copy."""
     means, local_means, points_world, confidence, *own = to_host(
         result.confidence.mean(dim=(1, 2)),
@@ -68,7 +68,7 @@ def registered_keyframes(
         *(tensor for local in locals_ for tensor in (local.points_camera, local.confidence, local.valid)),
     )
     return [
-        Keyframe(
+        RegisteredFrame(
             local=local,
             points_world=result.points[i],
             confidence=result.confidence[i],

@@ -6,26 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 
-from slam3r_ros.engine.camera_pose import PoseEstimator, why_lost
-from slam3r_ros.engine.stage_timer import StageClock
-from slam3r_ros.odometry.odometry_stage import TrackStage
+from slam3r_ros.engine.camera_pose import CameraPoseEstimator, why_lost
+from slam3r_ros.engine.stage_timer import StageTimer
+from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.settings import LoopSettings, PoseSettings
-from slam3r_ros.types import Keyframe, State
+from slam3r_ros.types import RegisteredFrame, State
 
 
 class Locator:
     """Takes registered frames in their order."""
 
-    def __init__(self, settings: PoseSettings, loops: LoopSettings, clock: StageClock) -> None:
+    def __init__(self, settings: PoseSettings, loops: LoopSettings, clock: StageTimer) -> None:
         self._settings, self._clock = settings, clock
-        self._poses = PoseEstimator(settings)
-        self.tracks = TrackStage(settings, loops) if settings.tracks == "on" else None
+        self._poses = CameraPoseEstimator(settings)
+        self.tracks = OdometryStage(settings, loops) if settings.tracks == "on" else None
 
-    def learn_focal(self, keyframe: Keyframe) -> None:
+    def learn_focal(self, keyframe: RegisteredFrame) -> None:
         """Take note of the focal length that a frame's own pointmap tells."""
         self._poses.learn_focal(keyframe.on_host.points_camera, keyframe.on_host.confidence_camera)
 
-    def locate(self, keyframe: Keyframe) -> tuple[Keyframe, str]:
+    def locate(self, keyframe: RegisteredFrame) -> tuple[RegisteredFrame, str]:
         """The frame with its pose and whether it counts as tracked, and why L2W lost it, empty if it did not. Its
         points come with `settled`, which is to be asked before the next frame is located.
         """
@@ -53,7 +53,7 @@ class Locator:
         """Whether `settled` would have to wait."""
         return self.tracks is not None and self.tracks.is_moving
 
-    def settled(self, keyframe: Keyframe) -> Keyframe:
+    def settled(self, keyframe: RegisteredFrame) -> RegisteredFrame:
         """A frame as `locate` has returned it, with its points where the image tracks have them."""
         if self.tracks is None:
             return keyframe

@@ -6,32 +6,32 @@ from dataclasses import replace
 
 import numpy as np
 
-from slam3r_ros.engine.point_map import WorldMap
+from slam3r_ros.engine.point_map import PointMap
 from slam3r_ros.engine.trajectory import Trajectory
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.settings import MapSettings
-from slam3r_ros.types import Keyframe, KeyframeRecord, MapPoints, MapUpdate
+from slam3r_ros.types import KeyframeRecord, MapPoints, MapUpdate, RegisteredFrame
 
 
-class Mapped:
+class MapState:
     """Grows by less than 200 bytes a frame, and a map of bounded size."""
 
     def __init__(self, settings: MapSettings) -> None:
         self._point_confidence = settings.point_confidence
-        self.map = WorldMap(settings)
+        self.map = PointMap(settings)
         self.trajectory = Trajectory()
         self.records: list[KeyframeRecord] = []
         """Of every keyframe that ever entered the buffering set, in order of entering."""
         self._is_corrected = False
 
-    def record(self, keyframe: Keyframe) -> KeyframeRecord:
+    def record(self, keyframe: RegisteredFrame) -> KeyframeRecord:
         """Take note of a keyframe that enters the buffering set."""
         stamp_ns = keyframe.local.frame.stamp_ns
         record = KeyframeRecord(len(self.records), keyframe.index, stamp_ns, keyframe.pose, keyframe.mean_confidence)
         self.records.append(record)
         return record
 
-    def add(self, keyframe: Keyframe) -> MapPoints:
+    def add(self, keyframe: RegisteredFrame) -> MapPoints:
         """A registered frame's confident points, unless it is held; returns what is new in the map."""
         on_host = keyframe.on_host
         kept = on_host.confidence >= self._point_confidence

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.voxel_hash_map import CHUNK, VoxelTable, voxel_keys
+from slam3r_ros.engine.voxel_hash_map import CHUNK, VoxelHashMap, voxel_keys
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.settings import MapSettings
 from slam3r_ros.types import MapPoints
@@ -20,7 +20,7 @@ COARSE_ENOUGH = 0.75
 """Share of the maximum that may remain after the voxels' side doubled; above it, it doubles once more."""
 
 
-class WorldMap:
+class PointMap:
     """Voxel-filtered points of the world.
 
     A voxel keeps its most confident point, of equals the first. A better point for a voxel that already has one
@@ -42,7 +42,7 @@ class WorldMap:
         self._voxel_size = settings.voxel_size
         self._maximum = settings.maximum_points
         reserved = min(self._maximum, RESERVED_POINTS) + CHUNK
-        self._table = VoxelTable(reserved)
+        self._table = VoxelHashMap(reserved)
         self._points = np.empty((reserved, 3), dtype=np.float32)
         self._colours = np.empty((reserved, 3), dtype=np.uint8)
         self._confidence = np.empty(reserved, dtype=np.float32)

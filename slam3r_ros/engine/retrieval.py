@@ -47,7 +47,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieved:
+class RetrievalResult:
     """What retrieval chose."""
 
     chosen: tuple[int, ...]
@@ -72,10 +72,10 @@ class Retrieval:
         self._calls = 0
         self._last: dict[int, tuple[float, int]] = {}  # by frame index: last score, and in which call
 
-    def choose(self, queries: Sequence[EncodedFrame], candidates: Candidates) -> Retrieved:
+    def choose(self, queries: Sequence[EncodedFrame], candidates: Candidates) -> RetrievalResult:
         """The scene frames for ``queries`` among ``candidates``."""
         if len(candidates) <= self._scene_frames:
-            return Retrieved(tuple(range(len(candidates))), ())
+            return RetrievalResult(tuple(range(len(candidates))), ())
         slots = np.array(candidates.slots)
         references = LayerInput.stack([query.as_reference for query in queries])[:, None]
         if not 0 < self._shortlist < len(candidates):
@@ -87,7 +87,7 @@ class Retrieval:
             scores[positions] = self._score(references, candidates.layer[chosen_slots])
             self._remember(candidates.indices, scores)
         best_first = np.argsort(-scores, kind="stable")[: self._scene_frames]
-        return Retrieved(tuple(int(i) for i in best_first), tuple(float(s) for s in scores))
+        return RetrievalResult(tuple(int(i) for i in best_first), tuple(float(s) for s in scores))
 
     def _score(self, references: LayerInput, layer: LayerInput) -> NDArray[np.float32]:
         """Mean score of each keyframe, over the queries and its patches; query by query, which bounds the memory."""

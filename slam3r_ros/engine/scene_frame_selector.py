@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slam3r_ros.engine.keyframe_buffer import BufferingSet
-from slam3r_ros.engine.retrieval import Retrieval, Retrieved
+from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
+from slam3r_ros.engine.retrieval import Retrieval, RetrievalResult
 from slam3r_ros.networks.interfaces import PointsNetwork
 from slam3r_ros.settings import RegisterSettings
 from slam3r_ros.types import LocalPointmap
 
 
-class SceneChoice:
+class SceneFrameSelector:
     """Asks retrieval every few rounds and keeps its answer in between."""
 
     def __init__(self, network: PointsNetwork, settings: RegisterSettings) -> None:
@@ -21,13 +21,13 @@ class SceneChoice:
 
     def forget(self) -> None:
         """Positions in the buffer have changed: ask again."""
-        self._last: Retrieved | None = None
+        self._last: RetrievalResult | None = None
         self._rounds = 0
 
-    def choose(self, locals_: Sequence[LocalPointmap], buffer: BufferingSet, *, takes_all: bool) -> Retrieved:
+    def choose(self, locals_: Sequence[LocalPointmap], buffer: KeyframeBuffer, *, takes_all: bool) -> RetrievalResult:
         """Scene frames of a round of frames, every second of which asks; all keyframes where `takes_all` says so."""
         if takes_all or len(buffer) <= self._settings.scene_frames:
-            return Retrieved(tuple(range(len(buffer))), ())
+            return RetrievalResult(tuple(range(len(buffer))), ())
         if self._last is None or self._rounds >= self._settings.retrieval_interval:
             self._last = self._retrieval.choose([local.frame for local in locals_[::2]], buffer.candidates)
             self._rounds = 0

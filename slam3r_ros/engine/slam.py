@@ -7,33 +7,39 @@ from dataclasses import replace
 
 import torch
 
-from slam3r_ros.device.memory_guard import Thrift
+from slam3r_ros.device.memory_guard import MemoryGuard
 from slam3r_ros.engine.encoder import Encoder
-from slam3r_ros.engine.image_to_points_stage import LocalPoints
-from slam3r_ros.engine.initial_map import World, with_scaled_confidence
-from slam3r_ros.engine.initializer import SetUp
-from slam3r_ros.engine.keyframe_buffer import BufferingSet
-from slam3r_ros.engine.local_to_world_stage import Registrar, registered_keyframes
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
+from slam3r_ros.engine.initial_map import InitialMap, with_scaled_confidence
+from slam3r_ros.engine.initializer import Initializer
+from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
 from slam3r_ros.engine.localization import Locator
-from slam3r_ros.engine.map_state import Mapped
-from slam3r_ros.engine.retrieval import Retrieved
+from slam3r_ros.engine.map_state import MapState
+from slam3r_ros.engine.retrieval import RetrievalResult
 from slam3r_ros.engine.ring_buffer import RingBuffer
-from slam3r_ros.engine.scene_frame_selector import SceneChoice
-from slam3r_ros.engine.stage_timer import StageClock
-from slam3r_ros.engine.window import Round, Rounds, build_window, complete_until, oldest_needed
+from slam3r_ros.engine.scene_frame_selector import SceneFrameSelector
+from slam3r_ros.engine.stage_timer import StageTimer
+from slam3r_ros.engine.window import (
+    RegistrationBatch,
+    RegistrationSchedule,
+    build_window,
+    complete_until,
+    oldest_needed,
+)
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.odometry.odometry_stage import Advanced
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import (
     EncodedFrame,
     Frame,
-    Keyframe,
     KeyframeRecord,
     LocalPointmap,
     MapPoints,
     MapUpdate,
     PoseEstimate,
     PreparedFrame,
+    RegisteredFrame,
     Registration,
     SlamStatus,
     StampedPose,
@@ -54,16 +60,16 @@ class Slam:
     def __init__(self, networks: NetworkPair, settings: SlamSettings | None = None) -> None:
         self.settings = settings = (settings or SlamSettings()).resolved(networks.recommended)
         self.encoder = Encoder(networks.i2p, with_grey=settings.pose.tracks == "on")
-        self._local_points = LocalPoints(networks.i2p, settings.register.point_confidence)
-        self._scene = SceneChoice(networks.i2p, settings.register)
-        self._registrar = Registrar(networks.l2w, normalise_input=settings.register.normalise_input)
-        self._clock, self._thrift = StageClock(), Thrift()
-        self._set_up = SetUp(self._local_points, settings, self._thrift, self._clock, self._shrink_buffer)
+        self._local_points = ImageToPointsStage(networks.i2p, settings.register.point_confidence)
+        self._scene = SceneFrameSelector(networks.i2p, settings.register)
+        self._registrar = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)
+        self._clock, self._thrift = StageTimer(), MemoryGuard()
+        self._set_up = Initializer(self._local_points, settings, self._thrift, self._clock, self._shrink_buffer)
         self._frame_count = self._source_count = 0
         self.listener: Callable[[MapUpdate], None] | None = None
         """Called with every update as soon as it is made, and before that with those that are early. In order, but that
         one with points may come after later frames' that have only poses. What it raises, `push` raises."""
-        self._unsettled: list[Keyframe]  # registered, their points still to come
+        self._unsettled: list[RegisteredFrame]  # registered, their points still to come
         self._forget()
 
     # ---- what goes in ------------------------------------------------------------------------------------------
@@ -154,17 +160,17 @@ class Slam:
         settings = self.settings
         self._ring = RingBuffer()
         self._set_up.forget()
-        self._rounds: Rounds | None = None
-        self._buffer: BufferingSet | None = None
-        self._initial: list[Keyframe] = []
-        self._head: list[Keyframe] = []
+        self._rounds: RegistrationSchedule | None = None
+        self._buffer: KeyframeBuffer | None = None
+        self._initial: list[RegisteredFrame] = []
+        self._head: list[RegisteredFrame] = []
         self._scene.forget()
         self._locator = Locator(settings.pose, settings.loops, self._clock)
         self._tracks = self._locator.tracks
         self._unsettled = []
         self._is_told = False  # the pose of the keyframe registered last, before the rest
         self._asks_tracks = self._tracks is not None and settings.register.only_keyframes
-        self._mapped = Mapped(settings.map)
+        self._mapped = MapState(settings.map)
         self._status = SlamStatus(voxel_size=settings.map.voxel_size)
 
     def _advance(self, *, ended: bool) -> list[MapUpdate]:
@@ -208,21 +214,23 @@ class Slam:
             self._status.images_per_frame += _IMAGES_WEIGHT * (images - self._status.images_per_frame)
 
     @property
-    def _known_buffer(self) -> BufferingSet:
+    def _known_buffer(self) -> KeyframeBuffer:
         assert self._buffer is not None
         return self._buffer
 
-    def _begin(self, world: World) -> list[MapUpdate]:
+    def _begin(self, world: InitialMap) -> list[MapUpdate]:
         """Start tracking in a new world."""
         window = self.settings.window
         self._initial = list(world.keyframes)
         indices = tuple(keyframe.index for keyframe in world.keyframes)
         # May run out of memory; without rounds the next frame tries again.
-        self._buffer = BufferingSet(self._initial, self._set_up.stride, self.settings.keyframes, self._registrar)
-        self._rounds = Rounds(indices, self._set_up.stride, window.lookahead, self.settings.register.together_max)
+        self._buffer = KeyframeBuffer(self._initial, self._set_up.stride, self.settings.keyframes, self._registrar)
+        self._rounds = RegistrationSchedule(
+            indices, self._set_up.stride, window.lookahead, self.settings.register.together_max
+        )
         return self._emit_initial() if self._rounds.head_is_done else []
 
-    def _track(self, ready: Round) -> list[MapUpdate]:
+    def _track(self, ready: RegistrationBatch) -> list[MapUpdate]:
         """Frames of a round one after the other: a pose by image tracks, or registered, where these do not suffice."""
         updates: list[MapUpdate] = []
         for index in ready.frames:
@@ -237,7 +245,7 @@ class Slam:
             if advanced is not None:
                 self._tell_early(MapUpdate.between_keyframes(frame, advanced.pose))
             self._is_told = advanced is not None
-            updates += self._register(Round((index,), is_head=False))
+            updates += self._register(RegistrationBatch((index,), is_head=False))
         return updates
 
     def _advanced(self, frame: EncodedFrame) -> Advanced | None:
@@ -267,7 +275,7 @@ class Slam:
             self.listener(update)
         return update
 
-    def _register(self, ready: Round) -> list[MapUpdate]:
+    def _register(self, ready: RegistrationBatch) -> list[MapUpdate]:
         """The world pointmaps of one round, and what follows from them."""
         assert self._rounds is not None
         self._close_loop()
@@ -293,7 +301,7 @@ class Slam:
             self._status.loops_closed, self._status.map_points = self._status.loops_closed + 1, len(self._mapped.map)
             return True
 
-    def _world_points(self, ready: Round) -> list[Keyframe]:
+    def _world_points(self, ready: RegistrationBatch) -> list[RegisteredFrame]:
         """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
         self._known_buffer.catch_up()  # where a loop was closed: here, so that memory that is full is seen to
         radius, registered = self.settings.window.radius, []
@@ -307,7 +315,7 @@ class Slam:
                 registered += self._localise(locals_, retrieved)
         return registered
 
-    def _localise(self, locals_: Sequence[LocalPointmap], retrieved: Retrieved) -> list[Keyframe]:
+    def _localise(self, locals_: Sequence[LocalPointmap], retrieved: RetrievalResult) -> list[RegisteredFrame]:
         """One L2W call: the frames' world pointmaps."""
         buffer = self._known_buffer
         scene = [buffer[position] for position in retrieved.chosen]
@@ -338,7 +346,7 @@ class Slam:
             updates.append(self._update(located, [] if located.registration else [self._mapped.record(located)]))
         return updates
 
-    def _emit(self, registered: Sequence[Keyframe]) -> list[MapUpdate]:
+    def _emit(self, registered: Sequence[RegisteredFrame]) -> list[MapUpdate]:
         """Poses of one round; buffer, map and updates as well, unless the tracks move its points meanwhile."""
         if self._asks_tracks:
             self._unsettled = [self._locate(keyframe) for keyframe in registered]
@@ -346,14 +354,14 @@ class Slam:
         self._unsettled = [self._locator.settled(self._locate(keyframe)) for keyframe in registered]
         return self.settle()
 
-    def _locate(self, keyframe: Keyframe) -> Keyframe:
+    def _locate(self, keyframe: RegisteredFrame) -> RegisteredFrame:
         """The frame with its pose, and whether it counts as tracked."""
         located, reason = self._locator.locate(keyframe)
         self._status.registered += 1
         self._note(located, reason)
         return located
 
-    def _note(self, located: Keyframe, reason: str) -> None:
+    def _note(self, located: RegisteredFrame, reason: str) -> None:
         """Status and trajectory after a frame; ``reason``: why L2W lost it, empty if it did not."""
         self._status.state, self._status.reason = located.state, reason
         if located.state is State.LOST:
@@ -364,7 +372,7 @@ class Slam:
         self._status.reason = f"image tracks alone give the pose: {reason}" if reason else fits
         self._mapped.trajectory.append(located.index, located.local.frame.stamp_ns, located.pose)
 
-    def _update(self, keyframe: Keyframe, records: Sequence[KeyframeRecord]) -> MapUpdate:
+    def _update(self, keyframe: RegisteredFrame, records: Sequence[KeyframeRecord]) -> MapUpdate:
         """Add the frame's confident points to the map and make the value that leaves the engine."""
         with self._clock.stage("map"):
             added = self._mapped.add(keyframe)

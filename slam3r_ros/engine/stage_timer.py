@@ -9,7 +9,7 @@ from contextlib import contextmanager
 _WEIGHT = 0.1  # of the newest value in the moving average
 
 
-class StageClock:
+class StageTimer:
     """Moving averages of milliseconds a frame, by stage.
 
     On a GPU a stage's time is that of giving its work to the device.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slam3r_ros.engine.image_to_points_stage import LocalPoints
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.window import build_window
 
@@ -14,7 +14,7 @@ WINDOWS_PER_STRIDE = 10
 _BATCH = 2  # windows run together: bounds the memory that choosing takes
 
 
-def choose_stride(local_points: LocalPoints, ring: RingBuffer, seed: int) -> int:
+def choose_stride(local_points: ImageToPointsStage, ring: RingBuffer, seed: int) -> int:
     """The stride, 1 to 20, whose windows over the frames in ``ring`` I2P is surest of; 1 for fewer than 7 frames."""
     random = np.random.RandomState(seed)
     confidences = {}

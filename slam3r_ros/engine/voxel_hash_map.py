@@ -35,7 +35,7 @@ def voxel_keys(points: NDArray[np.float32], voxel_size: float) -> tuple[NDArray[
     return keys, has_key
 
 
-class VoxelTable:
+class VoxelHashMap:
     """Open addressing with linear probing, at most half full.
 
     One slot holds one int32: 1 + the voxel's number, or 0. Keys are compared in `_keys`, by number. All keys of a call

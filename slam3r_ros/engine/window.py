@@ -59,7 +59,7 @@ def _walk(ring: RingBuffer, index: int, source: int, stride: int, count: int) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class RegistrationBatch:
     """Frames registered in one L2W call."""
 
     frames: tuple[int, ...]
@@ -67,7 +67,7 @@ class Round:
     """Whether they lie between the initial frames, which are then all of the scene."""
 
 
-class Rounds:
+class RegistrationSchedule:
     """Which frames are registered next: first those between the initial frames, then those after them, n at a time.
 
     Those between are registered one by one, as the published script does; without lookahead n at a time too.
@@ -90,7 +90,7 @@ class Rounds:
         """Index of the oldest frame that has not been given out."""
         return self._head[0] if self._head else self._next
 
-    def ready(self, newest: int, reach: int, ended: bool) -> Iterator[Round]:
+    def ready(self, newest: int, reach: int, ended: bool) -> Iterator[RegistrationBatch]:
         """The rounds of frames up to ``reach``, whose windows are complete; ``newest`` is the newest frame.
 
         If the stream has ``ended``, smaller rounds too.
@@ -98,7 +98,7 @@ class Rounds:
         while self._head and self._head[0] <= reach:
             count = 1 if self._waits else self._together
             frames, self._head = tuple(self._head[:count]), self._head[count:]
-            yield Round(frames, is_head=True)
+            yield RegistrationBatch(frames, is_head=True)
         while not self._head and self._next <= reach:
             last = self._next + self._together - 1
             if ended or not self._waits:
@@ -107,4 +107,4 @@ class Rounds:
                 return
             frames = tuple(range(self._next, last + 1))
             self._next = last + 1
-            yield Round(frames, is_head=False)
+            yield RegistrationBatch(frames, is_head=False)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Similarities
 from slam3r_ros.loop_closure.correction import Correction, moved_poses
-from slam3r_ros.loop_closure.place import UNKNOWN_DEVIATION, Loop, Place, View, loop_between, place_of
+from slam3r_ros.loop_closure.place import UNKNOWN_DEVIATION, LoopConstraint, Place, PlaceView, loop_between, place_of
 from slam3r_ros.loop_closure.pose_graph import Edges, optimised
 
 LEAST_MOTION = 0.1
@@ -48,15 +48,15 @@ LOOP_TURN_DEVIATION = 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
+class _SearchResult:
     """What came of a search."""
 
     place: Place
-    loops: list[Loop]
+    loops: list[LoopConstraint]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Relocated:
+class Relocalization:
     """Where a frame is by the places remembered."""
 
     T_world_camera: Array
@@ -65,7 +65,7 @@ class Relocated:
     """Of the world's length of one of the frame's own; None where it is not known."""
 
 
-class LoopClosing:
+class LoopCloser:
     """Takes the keyframes in their order. The search for one runs beside the frames that follow it and is waited for
     when the next one comes: what is found does not depend on how fast the machine is.
 
@@ -81,13 +81,13 @@ class LoopClosing:
 
     def reset(self) -> None:
         """Forget all places."""
-        self._searching: Future[_Found] | None = None
+        self._searching: Future[_SearchResult] | None = None
         self._places: list[Place] = []
         self._nodes = Similarities.none()
         self._measured = Similarities.none()  # (P - 1,) from each place to the next
         self._deviations: Array = np.empty((0, 7))
-        self._loops: list[Loop] = []
-        self._unconfirmed: list[Loop] = []
+        self._loops: list[LoopConstraint] = []
+        self._unconfirmed: list[LoopConstraint] = []
         self._is_broken = self._offered_is_broken = False
         self._has_news = False
         self._since_closing, self._at_rest = REST, 0
@@ -96,7 +96,7 @@ class LoopClosing:
         """The tracks lost the camera: the way to the place offered next is not to be relied on."""
         self._is_broken = True
 
-    def offer(self, view: View) -> None:
+    def offer(self, view: PlaceView) -> None:
         """Remember a keyframe, and look where else it was seen; one that comes before `collect`, or shows much the same
         as the last place, is passed over."""
         if self._searching is not None or not self._is_elsewhere(view.T_world_camera):
@@ -139,7 +139,7 @@ class LoopClosing:
             self._thin_out()
         return correction
 
-    def relocate(self, view: View) -> Relocated | None:
+    def relocate(self, view: PlaceView) -> Relocalization | None:
         """Where a keyframe is whose points are in its own axes and lengths, by the places that look like it; None where
         none shows the same, or where looking for one failed, and `failure` says why."""
         found = self._result_of(self._executor.submit(_search, view, self._places))
@@ -151,9 +151,9 @@ class LoopClosing:
         T_world_camera = moved_poses(node, best.T_before_after[None])[0]
         is_known = best.log_scale_deviation < UNKNOWN_DEVIATION
         log_scale = best.log_scale + float(np.log(node.scales[0])) if is_known else None
-        return Relocated(T_world_camera, log_scale)
+        return Relocalization(T_world_camera, log_scale)
 
-    def _result_of(self, searching: Future[_Found]) -> _Found | None:
+    def _result_of(self, searching: Future[_SearchResult]) -> _SearchResult | None:
         """What came of a search, waited for; None where it failed, which `failure` then tells."""
         if (error := searching.exception()) is None:
             return searching.result()
@@ -179,7 +179,7 @@ class LoopClosing:
         self._nodes = Similarities.joined([self._nodes, node])
         self._places.append(place)
 
-    def _note(self, loop: Loop) -> None:
+    def _note(self, loop: LoopConstraint) -> None:
         """Believe a loop that says what another one has said lately, be it one of the same place; else wait for one."""
         positions = self._positions()
         oldest = len(self._places) - 1 - CONFIRMED_WITHIN
@@ -200,14 +200,14 @@ class LoopClosing:
         else:
             self._has_news = True
 
-    def _agree(self, one: Loop, other: Loop, positions: dict[int, int]) -> bool:
+    def _agree(self, one: LoopConstraint, other: LoopConstraint, positions: dict[int, int]) -> bool:
         """Whether two loops correct what is seen from the first's later place alike."""
         difference = self._corrected_by(one, positions).inverse() @ self._corrected_by(other, positions)
         position = positions[one.after]
         node = self._nodes[position : position + 1]
         return _is_within(difference, node, one.depth, ALIKE)
 
-    def _corrected_by(self, loop: Loop, positions: dict[int, int]) -> Similarities:
+    def _corrected_by(self, loop: LoopConstraint, positions: dict[int, int]) -> Similarities:
         """(1,) how the world around a loop's later place would move if that loop alone were closed."""
         before, after = (self._nodes[p : p + 1] for p in (positions[loop.before], positions[loop.after]))
         return before @ _measured_by([loop]) @ after.inverse()
@@ -252,11 +252,11 @@ class LoopClosing:
         return {place.index: position for position, place in enumerate(self._places)}
 
 
-def _search(view: View, earlier: list[Place]) -> _Found:
+def _search(view: PlaceView, earlier: list[Place]) -> _SearchResult:
     """The place of a keyframe, and loops from earlier ones that look like it."""
     place = place_of(view)
     loops = [loop_between(candidate, place) for candidate in most_alike(place.descriptor, earlier, COMPARED)]
-    return _Found(place, [loop for loop in loops if loop is not None])
+    return _SearchResult(place, [loop for loop in loops if loop is not None])
 
 
 def most_alike(descriptor: NDArray[np.float32], places: list[Place], count: int) -> list[Place]:
@@ -272,7 +272,7 @@ def most_alike(descriptor: NDArray[np.float32], places: list[Place], count: int)
     return [places[position] for position in order[:count]]
 
 
-def _measured_by(loops: list[Loop]) -> Similarities:
+def _measured_by(loops: list[LoopConstraint]) -> Similarities:
     """(L,) that take the later places' points to the earlier ones."""
     rigid = Similarities.of_poses(np.stack([loop.T_before_after for loop in loops]))
     return Similarities(rigid.rotations, rigid.shifts, np.exp([loop.log_scale for loop in loops]))

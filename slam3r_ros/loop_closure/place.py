@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.odometry.depth_correction import sampled
 from slam3r_ros.odometry.depth_fusion import CONFIDENCE_BY_ERROR
-from slam3r_ros.vision.feature_image import Features, Image, slopes_of
-from slam3r_ros.vision.relative_pose import Recovered, recover
+from slam3r_ros.vision.feature_image import FeatureImage, Features, slopes_of
+from slam3r_ros.vision.relative_pose import RelativePose, recover
 
 MOST_FEATURES = 300
 """Remembered of a place, the strongest of those with a depth first."""
@@ -66,13 +66,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class PlaceView:
     """A keyframe from which a place can be made."""
 
     index: int
     descriptor: NDArray[np.float32]
     """(encoder width,) mean of its tokens."""
-    image: Image
+    image: FeatureImage
     points_world: NDArray[np.float32]
     """(H, W, 3); zero where there is none."""
     confidence: NDArray[np.float32]
@@ -81,7 +81,7 @@ class View:
     """(4, 4)"""
 
 
-def place_of(view: View) -> Place:
+def place_of(view: PlaceView) -> Place:
     """What is to be remembered of a keyframe; describing its image takes most of the time."""
     points = transform_points(invert_rigid(view.T_world_camera), view.points_world)[..., 2]
     known = view.points_world.any(axis=2) & (points > 0)
@@ -107,7 +107,7 @@ def place_of(view: View) -> Place:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Loop:
+class LoopConstraint:
     """Two places that see the same thing."""
 
     before: int
@@ -127,7 +127,7 @@ class Loop:
     matches: int
 
 
-def loop_between(before: Place, after: Place) -> Loop | None:
+def loop_between(before: Place, after: Place) -> LoopConstraint | None:
     """The similarity between two places, None where they do not see the same thing or it does not tell."""
     known = np.isfinite(before.log_depths)
     slopes = slopes_of(before, before.features.pixels[known])
@@ -141,7 +141,7 @@ def loop_between(before: Place, after: Place) -> Loop | None:
     depth = float(np.exp(np.median(recovered.log_depths_before)))
     wrong, wrong_after = (_deviation(place) for place in (before, after))
     T = invert_rigid(recovered.T_after_before)
-    return Loop(
+    return LoopConstraint(
         before.index,
         after.index,
         T,
@@ -190,7 +190,7 @@ def _grid() -> Array:
     return np.stack(np.meshgrid(middles, middles), axis=2).reshape(-1, 2)
 
 
-def _log_scale(recovered: Recovered, after: Place) -> tuple[float, float]:
+def _log_scale(recovered: RelativePose, after: Place) -> tuple[float, float]:
     """Of the first place's lengths of one of the second's, and how far it may be wrong: by depths known in both."""
     ratios = np.log(np.maximum(recovered.depths_after, 1e-9)) - after.log_depths[recovered.features_after]
     ratios = ratios[np.isfinite(ratios)]

@@ -17,7 +17,7 @@ from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camer
 from slam3r_ros.vision.pose_prior import (
     PRIOR_KERNEL,
     SCALE_DEVIATION,
-    Prior,
+    PosePrior,
     pose_deviations,
     pose_residuals,
     prior_roots,
@@ -92,7 +92,7 @@ class Problem:
     """(N,) keyframe of each point."""
     rays: Array
     """(N, 3) x / z, y / z and 1 at the anchor."""
-    priors: tuple[Prior | None, ...]
+    priors: tuple[PosePrior | None, ...]
     """What L2W says of each keyframe; None where it says nothing that counts."""
     fixed: int
     """So many keyframes, the oldest, stay where they are."""

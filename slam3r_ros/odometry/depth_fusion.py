@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.odometry.flow_depth import Distances
+from slam3r_ros.odometry.flow_depth import FlowDepth
 
 SURE_DEVIATION = 0.1
 """Of distances that tell how wrong the network's are."""
@@ -27,7 +27,7 @@ CONFIDENCE_BY_ERROR = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fused:
+class FusedDepth:
     """The network's distances and those by parallax together."""
 
     log_factors: NDArray[np.float32]
@@ -38,7 +38,7 @@ class Fused:
     """(H, W): where parallax told the distance."""
 
 
-def fuse(log_depths: NDArray[np.float32], confidence: NDArray[np.float32], distances: Distances) -> Fused | None:
+def fuse(log_depths: NDArray[np.float32], confidence: NDArray[np.float32], distances: FlowDepth) -> FusedDepth | None:
     """What to correct of a pointmap's log depths (H, W), NaN where it has none, and the confidence (H, W) it has then;
     None where parallax tells too little.
 
@@ -60,7 +60,7 @@ def fuse(log_depths: NDArray[np.float32], confidence: NDArray[np.float32], dista
     around = cv2.GaussianBlur(speaks * factors, (0, 0), spread) / (cv2.GaussianBlur(speaks, (0, 0), spread) + REMAINDER)
     errors = np.where(told, 1 / np.sqrt(weights + 1 / network**2), network)
     calibrated = np.maximum(CONFIDENCE_BY_ERROR / errors, 1).astype(np.float32)
-    return Fused(
+    return FusedDepth(
         np.where(told, factors, np.where(np.isfinite(log_depths), around, 0)).astype(np.float32),
         np.where(told, np.maximum(confidence, calibrated), np.minimum(confidence, calibrated)),
         told,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid
-from slam3r_ros.vision.feature_image import Image
+from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.klt import dense_flow
 
 FLOW_DEVIATION_PX = 0.5
@@ -33,16 +33,16 @@ FINEST_SCALE = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Posed:
+class PosedImage:
     """An image and where it was taken."""
 
-    image: Image
+    image: FeatureImage
     T_camera_world: Array
     """(4, 4)"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Distances:
+class FlowDepth:
     """Of the pixels of a pointmap."""
 
     log_depths: NDArray[np.float32]
@@ -51,7 +51,7 @@ class Distances:
     """(H, W) of them; infinite there."""
 
 
-def distances_by_parallax(frame: Posed, others: Sequence[Posed], shape: tuple[int, int]) -> Distances:
+def distances_by_parallax(frame: PosedImage, others: Sequence[PosedImage], shape: tuple[int, int]) -> FlowDepth:
     """What keyframes that see the same place tell of a frame's pixels, the grey image's in groups of (H, W)."""
     pixels, rays = frame.image.pixels(shape), frame.image.rays(shape)
     texture = _structure(frame.image.grey, shape)
@@ -66,7 +66,7 @@ def distances_by_parallax(frame: Posed, others: Sequence[Posed], shape: tuple[in
     told &= (mean > 0) & (contradiction < LARGEST_CONTRADICTION)
     safe = np.where(told, mean, 1.0)
     deviations = np.sqrt(1 / np.where(told, weight, 1) / safe**2 + LEAST_DEVIATION**2)
-    return Distances(
+    return FlowDepth(
         np.where(told, -np.log(safe), np.float32(np.nan)).astype(np.float32),
         np.where(told, deviations, np.float32(np.inf)).astype(np.float32),
     )
@@ -102,8 +102,8 @@ def _structure(grey: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.fl
 
 
 def _triangulated(
-    frame: Posed,
-    other: Posed,
+    frame: PosedImage,
+    other: PosedImage,
     pixels: NDArray[np.float32],
     rays: NDArray[np.float32],
     texture: NDArray[np.float32],

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from slam3r_ros.device.host_transfer import to_device, to_host
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.loop_closure.correction import Correction
-from slam3r_ros.loop_closure.loop_closer import LoopClosing
-from slam3r_ros.loop_closure.place import View as PlaceView
+from slam3r_ros.loop_closure.loop_closer import LoopCloser
+from slam3r_ros.loop_closure.place import PlaceView
 from slam3r_ros.odometry.depth_correction import depth_corrections, sampled
 from slam3r_ros.odometry.depth_fusion import fuse
 from slam3r_ros.odometry.flow_depth import distances_by_parallax
-from slam3r_ros.odometry.tracked_frame import Located, View
-from slam3r_ros.odometry.visual_odometry import TrackPoses
+from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
+from slam3r_ros.odometry.visual_odometry import VisualOdometry
 from slam3r_ros.settings import LoopSettings, PoseSettings
-from slam3r_ros.types import EncodedFrame, Keyframe, PoseEstimate, State
-from slam3r_ros.vision.feature_image import Image
-from slam3r_ros.vision.pose_prior import Prior, doubt_of
+from slam3r_ros.types import EncodedFrame, PoseEstimate, RegisteredFrame, State
+from slam3r_ros.vision.feature_image import FeatureImage
+from slam3r_ros.vision.pose_prior import PosePrior, doubt_of
 
 OWN_POINTS_SHARE = 0.1
 """Share of valid own points below which depths are taken from the world points, as for frames without own ones."""
@@ -47,21 +47,21 @@ class Advanced:
 class _Moving:
     """A frame whose points are being moved."""
 
-    keyframe: Keyframe
-    """As `TrackStage.refine` has returned it."""
-    located: Located
-    moved: Future[Keyframe]
+    keyframe: RegisteredFrame
+    """As `OdometryStage.refine` has returned it."""
+    located: TrackedFrame
+    moved: Future[RegisteredFrame]
 
 
-class TrackStage:
+class OdometryStage:
     """Takes registered frames in their order. A frame's points are moved on a thread of their own, beside the tracking
     of the frames that follow, and are waited for when they are asked for.
     """
 
     def __init__(self, settings: PoseSettings, loops: LoopSettings) -> None:
         self._settings = settings
-        self._poses = TrackPoses()
-        self._loops = LoopClosing(loops.most_places) if loops.close else None
+        self._poses = VisualOdometry()
+        self._loops = LoopCloser(loops.most_places) if loops.close else None
         self._focal: float | None = None  # over the image's width
         self._is_guessed: bool | None = None  # until camera_info has come for the first time
         self._suffice = False
@@ -77,10 +77,10 @@ class TrackStage:
         if not self._suffice or (matrix := self._matrix(frame)) is None or frame.grey is None:
             return None
         self._know(frame, matrix)
-        located = self._poses.advance(Image(frame.grey, matrix))
+        located = self._poses.advance(FeatureImage(frame.grey, matrix))
         return None if located is None else Advanced(_pose_of(located, frame.image.shape[1]), located.is_keyframe)
 
-    def refine(self, keyframe: Keyframe) -> Keyframe:
+    def refine(self, keyframe: RegisteredFrame) -> RegisteredFrame:
         """The frame with its pose as the tracks have it. Its points come with `settled`, asked before the next frame.
 
         A frame that L2W lost is tracked if its tracks know where it is. Without an answer of theirs it stays as it is.
@@ -108,7 +108,7 @@ class TrackStage:
         """Whether there are points still being moved, for which `settled` would wait."""
         return self._moving is not None and not self._moving.moved.done()
 
-    def settled(self, keyframe: Keyframe) -> Keyframe:
+    def settled(self, keyframe: RegisteredFrame) -> RegisteredFrame:
         """A frame as `refine` has returned it, its world points moved with it."""
         moving = self._moving
         if moving is None or moving.keyframe is not keyframe:
@@ -136,7 +136,7 @@ class TrackStage:
         """What to tell of the last search for a loop that failed; empty if none has."""
         return "" if self._loops is None else self._loops.failure
 
-    def _relocated(self, keyframe: Keyframe, image: Image) -> tuple[Array, float | None] | None:
+    def _relocated(self, keyframe: RegisteredFrame, image: FeatureImage) -> tuple[Array, float | None] | None:
         """Where a frame was taken that the tracks have lost, by the places they remember."""
         if self._loops is None:
             return None
@@ -149,7 +149,7 @@ class TrackStage:
         self._loops.lose()  # the way here is no longer that of the tracks
         return found.T_world_camera, found.log_scale
 
-    def _view(self, keyframe: Keyframe) -> View | None:
+    def _view(self, keyframe: RegisteredFrame) -> OdometryInput | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""
         frame, pose, on_host = keyframe.local.frame, keyframe.pose, keyframe.on_host
         if self._focal is None and pose is not None:
@@ -172,12 +172,12 @@ class TrackStage:
         prior = None
         if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
             doubt = doubt_of(pose.reprojection_error_px / pose.focal_px)
-            prior = Prior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
+            prior = PosePrior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
         said = None if prior is None else prior.log_scale
         if is_own and self._log_scales and (prior is None or prior.doubt >= 1):
             T_said = None if prior is None else prior.T_camera_world
-            prior = Prior(T_said, float(np.median(self._log_scales)), 1.0)
-        return View(
+            prior = PosePrior(T_said, float(np.median(self._log_scales)), 1.0)
+        return OdometryInput(
             frame.grey,
             matrix,
             np.where(valid & np.isfinite(depths), depths, np.float32(np.nan)),
@@ -221,19 +221,19 @@ class TrackStage:
         return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.image.shape[1]
 
 
-def _descriptor(keyframe: Keyframe) -> NDArray[np.float32]:
+def _descriptor(keyframe: RegisteredFrame) -> NDArray[np.float32]:
     """(encoder width,) what places are compared by first."""
     return np.asarray(to_host(keyframe.local.frame.tokens.float().mean(dim=0))[0])
 
 
-def _place_view(keyframe: Keyframe, located: Located) -> PlaceView:
+def _place_view(keyframe: RegisteredFrame, located: TrackedFrame) -> PlaceView:
     """What loops are found by."""
     assert keyframe.pose is not None
     on_host, T, image = keyframe.on_host, keyframe.pose.T_world_camera, located.frame.image
     return PlaceView(keyframe.index, _descriptor(keyframe), image, on_host.points_world, on_host.confidence, T)
 
 
-def _pose_of(located: Located, width: int) -> PoseEstimate:
+def _pose_of(located: TrackedFrame, width: int) -> PoseEstimate:
     """The pose where the tracks alone give it; pixels are those of a crop of that width."""
     return PoseEstimate(
         T_world_camera=located.T_world_camera,
@@ -246,7 +246,7 @@ def _pose_of(located: Located, width: int) -> PoseEstimate:
     )
 
 
-def _posed(keyframe: Keyframe, located: Located, focal_px: float | None) -> Keyframe:
+def _posed(keyframe: RegisteredFrame, located: TrackedFrame, focal_px: float | None) -> RegisteredFrame:
     """The frame, tracked, where its tracks have it, with the focal length that they have found, if they look for one.
     How well L2W's points fit its own pose stays the measure of the new one: the tracks fit theirs several times better
     than it fits the truth."""
@@ -259,7 +259,7 @@ def _posed(keyframe: Keyframe, located: Located, focal_px: float | None) -> Keyf
     return replace(keyframe, pose=pose, state=State.TRACKING)
 
 
-def _moved(keyframe: Keyframe, posed: Keyframe, located: Located) -> Keyframe:
+def _moved(keyframe: RegisteredFrame, posed: RegisteredFrame, located: TrackedFrame) -> RegisteredFrame:
     """The posed frame with its points, on the host. They keep their place in the image: they move with the camera, and
     their distances from it become those that the tracks around them tell, and parallax."""
     before, T_after = keyframe.pose, located.T_world_camera
@@ -273,7 +273,7 @@ def _moved(keyframe: Keyframe, posed: Keyframe, located: Located) -> Keyframe:
     return _with_parallax(replace(posed, on_host=replace(keyframe.on_host, points_world=points_world)), located)
 
 
-def _with_parallax(keyframe: Keyframe, located: Located) -> Keyframe:
+def _with_parallax(keyframe: RegisteredFrame, located: TrackedFrame) -> RegisteredFrame:
     """The frame with the distances that its parallax to earlier keyframes tells, and the confidence they deserve.
 
     Then even one that L2W lost counts for the map, with the points of its own pointmap where parallax tells none.
@@ -300,7 +300,9 @@ def _with_parallax(keyframe: Keyframe, located: Located) -> Keyframe:
     )
 
 
-def _moved_points(points_world: NDArray[np.float32], T_world_camera: Array, located: Located) -> NDArray[np.float32]:
+def _moved_points(
+    points_world: NDArray[np.float32], T_world_camera: Array, located: TrackedFrame
+) -> NDArray[np.float32]:
     """(H, W, 3) points of a frame at T_world_camera (4, 4), where its tracks have them.
 
     Points of exactly zero are invalid and stay.

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera, transform_points
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Observations, Problem
-from slam3r_ros.vision.feature_image import Image
-from slam3r_ros.vision.pose_prior import Prior
+from slam3r_ros.vision.feature_image import FeatureImage
+from slam3r_ros.vision.pose_prior import PosePrior
 
 WINDOW_KEYFRAMES = 7
 """Most keyframes of the window."""
@@ -23,7 +23,7 @@ FIXED_KEYFRAMES = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
+class KeyframeObservation:
     """What is known of one frame."""
 
     slopes: Array
@@ -34,18 +34,18 @@ class Sighting:
     """(4, 4) as estimated."""
     log_scale: float
     """Of the world's length of the pointmap's unit, as estimated."""
-    prior: Prior | None
+    prior: PosePrior | None
     """What L2W says; None where it says nothing that counts."""
-    image: Image
+    image: FeatureImage
     """What it was seen in."""
 
 
-class TrackWindow:
+class SlidingWindow:
     """Keyframes and points. The points that are followed come first in no order; a point that was lost stays until the
     keyframes that saw it are gone."""
 
     def __init__(self) -> None:
-        self._keyframes: list[Sighting] = []
+        self._keyframes: list[KeyframeObservation] = []
         self._seen = np.zeros((0, 0), np.bool_)  # (K, N)
         self._slopes = np.zeros((0, 0, 2))
         self._log_depths_seen = np.zeros((0, 0))
@@ -67,11 +67,11 @@ class TrackWindow:
     def point_count(self) -> int:
         return len(self._anchors)
 
-    def __getitem__(self, keyframe: int) -> Sighting:
+    def __getitem__(self, keyframe: int) -> KeyframeObservation:
         return self._keyframes[keyframe]
 
     @property
-    def newest(self) -> Sighting:
+    def newest(self) -> KeyframeObservation:
         return self._keyframes[-1]
 
     def points_world(self) -> Array:
@@ -117,7 +117,9 @@ class TrackWindow:
         self.unfollow()
         self._append_points(keyframe, slopes, np.full(len(slopes), np.nan), log_depths)
 
-    def add(self, sighting: Sighting, fresh_slopes: Array, fresh_log_depths: Array, fresh_guesses: Array) -> None:
+    def add(
+        self, sighting: KeyframeObservation, fresh_slopes: Array, fresh_log_depths: Array, fresh_guesses: Array
+    ) -> None:
         """Add a keyframe that sees the points followed, in their order, and fresh ones, of which it is the anchor and
         which are followed from now on: slopes (N, 2), logarithms of its pointmap's depths there (N,), NaN where it has
         none, and those of the depths to begin with (N,), world lengths. The oldest keyframe leaves a full window."""

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array
-from slam3r_ros.odometry.flow_depth import Posed
-from slam3r_ros.vision.feature_image import Image
+from slam3r_ros.odometry.flow_depth import PosedImage
+from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.klt import Grey
-from slam3r_ros.vision.pose_prior import Prior
+from slam3r_ros.vision.pose_prior import PosePrior
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class OdometryInput:
     """A frame as the tracks see it."""
 
     grey: Grey
@@ -25,7 +25,7 @@ class View:
     """(3, 3) intrinsics of ``grey``."""
     depths: NDArray[np.float32]
     """(H, W) along the optical axis, of the frame's own pointmap, in any unit; NaN where it has none."""
-    prior: Prior | None
+    prior: PosePrior | None
     """What L2W says of the frame; None where it says nothing that counts."""
     log_scale: float | None = None
     """Of the world's length of the depths' unit, by L2W's points; None: the prior's."""
@@ -35,13 +35,13 @@ class View:
     """Whether the intrinsics are known; else the tracks look for a better focal length."""
 
     @cached_property
-    def image(self) -> Image:
+    def image(self) -> FeatureImage:
         """One for all who ask, so that it is described once."""
-        return Image(self.grey, self.matrix)
+        return FeatureImage(self.grey, self.matrix)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Located:
+class TrackedFrame:
     """A frame's pose by its tracks."""
 
     T_world_camera: Array
@@ -66,9 +66,9 @@ class Located:
     """(N,) of these tracks along the optical axis, world lengths."""
     trust: float
     """Share of L2W's depths in what the depths there are."""
-    frame: Posed
+    frame: PosedImage
     """The frame itself."""
     is_keyframe: bool = False
     """Whether it has become a keyframe, or is to become one."""
-    partners: tuple[Posed, ...] = ()
+    partners: tuple[PosedImage, ...] = ()
     """Keyframes that see the same place from elsewhere, if it has; else none."""

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera, orthonormal, rigid
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, adjust, adjust_afresh, observed_errors
 from slam3r_ros.odometry.depth_correction import sampled
-from slam3r_ros.odometry.flow_depth import Posed
+from slam3r_ros.odometry.flow_depth import PosedImage
 from slam3r_ros.odometry.focal_estimation import FocalSearch
-from slam3r_ros.odometry.sliding_window import Sighting, TrackWindow
-from slam3r_ros.odometry.tracked_frame import Located, View
-from slam3r_ros.vision.feature_image import Image
+from slam3r_ros.odometry.sliding_window import KeyframeObservation, SlidingWindow
+from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
+from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.klt import Grey, Pixels, find_corners, follow
 from slam3r_ros.vision.motion_only import resect, slope_errors
-from slam3r_ros.vision.pose_prior import SCALE_DEVIATION, Prior
-from slam3r_ros.vision.relative_pose import Recovered, recover
+from slam3r_ros.vision.pose_prior import SCALE_DEVIATION, PosePrior
+from slam3r_ros.vision.relative_pose import RelativePose, recover
 
 FOLLOWED_POINTS = 200
 """So many corners are followed."""
@@ -52,7 +52,7 @@ KEYFRAMES_TRIED = 3
 """So many keyframes, the newest, are compared with an image in which the corners were lost."""
 
 
-Relocate = Callable[[Image], "tuple[Array, float | None] | None"]
+Relocate = Callable[[FeatureImage], "tuple[Array, float | None] | None"]
 """Where an image was taken, T_world_camera (4, 4), and the logarithm of the world's length of its depths' unit, if that
 is known; None where that cannot be said."""
 
@@ -70,7 +70,7 @@ class _Fit:
     """Median of those that do."""
 
 
-class TrackPoses:
+class VisualOdometry:
     """Follows corners from one frame to the next and estimates the motion that explains them, anchored in L2W's."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class TrackPoses:
 
     def reset(self) -> None:
         """Forget all tracks."""
-        self._window = TrackWindow()
+        self._window = SlidingWindow()
         self._afresh: Future[Estimate] | None = None  # the window's, from a start that knows nothing
         self._grey: Grey | None = None
         self._pixels: Pixels = np.empty((0, 2), np.float32)
@@ -106,7 +106,7 @@ class TrackPoses:
         if len(self._window):
             self._window.change_camera(matrix)
 
-    def locate(self, view: View, relocate: Relocate | None = None) -> Located | None:
+    def locate(self, view: OdometryInput, relocate: Relocate | None = None) -> TrackedFrame | None:
         """The next frame's pose; None where the tracks say nothing of it, as at their beginning: L2W's pose holds.
 
         Where the corners were lost, the last keyframes are looked for in this frame and the ones after it, then
@@ -131,7 +131,7 @@ class TrackPoses:
         self._grey = view.grey
         return located
 
-    def _begun_at(self, view: View, T_world_camera: Array, log_scale: float | None) -> Located:
+    def _begun_at(self, view: OdometryInput, T_world_camera: Array, log_scale: float | None) -> TrackedFrame:
         """The frame where it was found by other means; the tracks begin again there."""
         if log_scale is None:
             log_scale = view.prior.log_scale if view.prior is not None else self._window.newest.log_scale
@@ -142,7 +142,7 @@ class TrackPoses:
         image = self._window.newest.image
         return replace(self._moved_on(image, _Fit(self._last, everything, 1.0, 1.0), log_scale), is_keyframe=True)
 
-    def advance(self, image: Image) -> Located | None:
+    def advance(self, image: FeatureImage) -> TrackedFrame | None:
         """The next frame's pose by its corners alone, where they hold; else None.
 
         Without a pose, and with that of a frame that is to become a keyframe, `locate` goes on from here with what the
@@ -168,7 +168,7 @@ class TrackPoses:
         self._keep(pixels, found)
         self._grey = grey
 
-    def _recover(self, view: View) -> Located | None:
+    def _recover(self, view: OdometryInput) -> TrackedFrame | None:
         """By features that the newest keyframes have in common with the frame."""
         here = view.image
         self._take_afresh()
@@ -192,7 +192,7 @@ class TrackPoses:
             self._pixels = self._at_keyframe = self._pixels[:0]
         return None
 
-    def _contradicts(self, view: View, recovered: Recovered) -> bool:
+    def _contradicts(self, view: OdometryInput, recovered: RelativePose) -> bool:
         """Whether own depths speak against a recovery: their unit was worth something else at the last keyframe."""
         z = recovered.depths_after
         own = _sampled(view.depths, recovered.pixels_after, view.grey.shape)
@@ -202,7 +202,7 @@ class TrackPoses:
         scale = float(np.median(np.log(z[both] / own[both])))
         return abs(scale - self._own_log_scale) > LARGEST_CONTRADICTION
 
-    def _resected(self, view: View, starts: list[Array]) -> Located | None:
+    def _resected(self, view: OdometryInput, starts: list[Array]) -> TrackedFrame | None:
         """The frame's pose by the points that are followed, from the best of several guesses, and what it adds."""
         image, prior = view.image, view.prior
         if prior is not None and prior.T_camera_world is not None:
@@ -213,20 +213,20 @@ class TrackPoses:
         becomes_keyframe = self._is_keyframe(image, fit.good)
         self._keep(self._pixels, fit.good)
         log_scale = self._log_scale(view, self._depths(fit.T))
-        partners: tuple[Posed, ...] = ()
+        partners: tuple[PosedImage, ...] = ()
         if becomes_keyframe:
             self._add_keyframe(view, fit.T, log_scale)
             newest = self._window.newest
             image, fit, log_scale = newest.image, replace(fit, T=newest.T_camera_world), newest.log_scale
             seeing = [self._window[keyframe] for keyframe in self._window.partners()]
-            partners = tuple(Posed(each.image, each.T_camera_world) for each in seeing)
+            partners = tuple(PosedImage(each.image, each.T_camera_world) for each in seeing)
         located = replace(self._moved_on(image, fit, log_scale), is_keyframe=becomes_keyframe, partners=partners)
         if prior is None:
             return located
         growth = float(np.exp(log_scale - (prior.log_scale if view.log_scale is None else view.log_scale)))
         return replace(located, growth=growth, trust=_trust(prior))
 
-    def _fit(self, image: Image, starts: list[Array], prior: Prior | None) -> _Fit | None:
+    def _fit(self, image: FeatureImage, starts: list[Array], prior: PosePrior | None) -> _Fit | None:
         """The pose that explains the points followed; None where there is none."""
         if len(self._pixels) < FEWEST_POINTS:
             return None
@@ -241,16 +241,16 @@ class TrackPoses:
             return None
         return _Fit(T, good, share, float(np.median(errors_px[good])))
 
-    def _moved_on(self, image: Image, fit: _Fit, log_scale: float) -> Located:
+    def _moved_on(self, image: FeatureImage, fit: _Fit, log_scale: float) -> TrackedFrame:
         """The frame's pose, from which the next one goes on."""
         assert self._last is not None
         self._motion, self._last = fit.T @ invert_rigid(self._last), fit.T
         return self._located(image, fit, log_scale)
 
-    def _located(self, image: Image, fit: _Fit, log_scale: float) -> Located:
+    def _located(self, image: FeatureImage, fit: _Fit, log_scale: float) -> TrackedFrame:
         T = fit.T
         telling = self._window.sightings[self._window.followed] > 1
-        return Located(
+        return TrackedFrame(
             T_world_camera=invert_rigid(T),
             scale=float(np.exp(log_scale)),
             growth=1.0,
@@ -262,7 +262,7 @@ class TrackPoses:
             places=_places(self._pixels[telling], image.grey.shape),
             depths=self._depths(T)[telling],
             trust=0.0,
-            frame=Posed(image, T),
+            frame=PosedImage(image, T),
         )
 
     def _depths(self, T_camera_world: Array) -> Array:
@@ -273,7 +273,7 @@ class TrackPoses:
         self._pixels, self._at_keyframe = pixels[kept], self._at_keyframe[kept]
         self._window.keep_followed(kept)
 
-    def _log_scale(self, view: View, z: Array) -> float:
+    def _log_scale(self, view: OdometryInput, z: Array) -> float:
         """Of the world's length of the pointmap's unit: how the tracks' depths (N,) compare."""
         depths = _sampled(view.depths, self._pixels, view.grey.shape)
         both = np.isfinite(depths) & (z > 0)
@@ -285,13 +285,13 @@ class TrackPoses:
         share = _trust(view.prior)
         return share * view.prior.log_scale + (1 - share) * seen
 
-    def _is_keyframe(self, image: Image, good: NDArray[np.bool_]) -> bool:
+    def _is_keyframe(self, image: FeatureImage, good: NDArray[np.bool_]) -> bool:
         """Whether a frame in which these of the points followed are good should be one."""
         moved = float(np.median(np.linalg.norm(self._pixels[good] - self._at_keyframe[good], axis=1)))
         few = int(good.sum()) < KEYFRAME_SHARE * self._points_at_keyframe
         return few or moved > KEYFRAME_MOTION * image.grey.shape[1]
 
-    def _add_keyframe(self, view: View, T_camera_world: Array, log_scale: float) -> None:
+    def _add_keyframe(self, view: OdometryInput, T_camera_world: Array, log_scale: float) -> None:
         """Add the frame to the window with fresh corners where there are none, and adjust the window.
 
         As long as it is not full it is then adjusted from a start that knows nothing, too, beside the frames that
@@ -305,7 +305,7 @@ class TrackPoses:
         usable = np.flatnonzero(np.isfinite(guesses))[:room]
         fresh, depths, guesses = fresh[usable], depths[usable], guesses[usable]
         own = np.log(_sampled(view.depths, self._pixels, view.grey.shape))
-        sighting = Sighting(image.slopes(self._pixels), own, T_camera_world, log_scale, view.prior, image)
+        sighting = KeyframeObservation(image.slopes(self._pixels), own, T_camera_world, log_scale, view.prior, image)
         self._window.add(sighting, image.slopes(fresh), depths, guesses)
         self._pixels = np.concatenate([self._pixels, fresh])
         if len(self._window) > 1:
@@ -374,7 +374,7 @@ class TrackPoses:
         return self._window.problem(PIXEL_DEVIATION / float(self._window.newest.image.matrix[0, 0]))
 
 
-def _trust(prior: Prior) -> float:
+def _trust(prior: PosePrior) -> float:
     """Share of L2W in lengths that the tracks tell too, from near 0 to 1 where its answers are exact."""
     return 1 / (1 + (SCALE_DEVIATION * prior.doubt / SEEN_SCALE_DEVIATION) ** 2)
 

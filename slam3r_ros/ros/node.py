@@ -35,7 +35,7 @@ from slam3r_ros.ros.parameters.declaration import declare_parameters
 from slam3r_ros.ros.pipeline.session import Session, WorkerStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
 from slam3r_ros.ros.pipeline.stopping import stop_on_signals
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.settings import SettingError
 from slam3r_ros.srv import SaveMap, SetScale
 
@@ -76,7 +76,7 @@ class SlamNode(LifecycleNode):
             allow_undeclared_parameters=True,  # so that `_on_set_parameters` refuses them, by name
             **arguments,
         )
-        self.notices = Notices(self.get_logger(), lambda: self.get_clock().now().nanoseconds)
+        self.notices = ThrottledLog(self.get_logger(), lambda: self.get_clock().now().nanoseconds)
         self.problem = ""
         """What keeps the node from running, in one sentence."""
         self._session: Session | None = None

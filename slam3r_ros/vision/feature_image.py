@@ -49,7 +49,7 @@ def slopes_of(seen: Seen, pixels: NDArray[np.floating]) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Image:
+class FeatureImage:
     """A grey image and its camera."""
 
     grey: NDArray[np.uint8]
@@ -66,9 +66,9 @@ class Image:
         """Pixels."""
         return self.grey.shape[1]
 
-    def with_matrix(self, matrix: Array) -> Image:
+    def with_matrix(self, matrix: Array) -> FeatureImage:
         """The same image with other intrinsics (3, 3)."""
-        other = Image(self.grey, matrix)
+        other = FeatureImage(self.grey, matrix)
         if "features" in self.__dict__:
             other.__dict__["features"] = self.features
         return other

@@ -9,7 +9,7 @@ import numpy as np
 
 from slam3r_ros.geometry.se3 import Array, orthonormal, rigid
 from slam3r_ros.vision.pnp import projection_jacobian
-from slam3r_ros.vision.pose_prior import PRIOR_KERNEL, Prior, pose_deviations, pose_residuals, prior_roots
+from slam3r_ros.vision.pose_prior import PRIOR_KERNEL, PosePrior, pose_deviations, pose_residuals, prior_roots
 
 KERNEL = 2.0
 """Deviations at which the weight of a residual has fallen to a half."""
@@ -22,7 +22,9 @@ DAMPING = 1e-9
 """Of the normal equations, over the mean of their diagonal."""
 
 
-def resect(points_world: Array, slopes: Array, starts: Sequence[Array], deviation: float, prior: Prior | None) -> Array:
+def resect(
+    points_world: Array, slopes: Array, starts: Sequence[Array], deviation: float, prior: PosePrior | None
+) -> Array:
     """(4, 4) T_camera_world by which points (N, 3) are seen at slopes (N, 2), and near to the prior.
 
     Robust Gauss-Newton from the best start. ``deviation`` is the error expected of one coordinate of a slope.
@@ -54,7 +56,7 @@ class _Fit:
     """How a pose explains what is seen."""
 
     def __init__(
-        self, T_camera_world: Array, points_world: Array, slopes: Array, deviation: float, prior: Prior | None
+        self, T_camera_world: Array, points_world: Array, slopes: Array, deviation: float, prior: PosePrior | None
     ) -> None:
         self.T_camera_world, self._deviation = T_camera_world, deviation
         seen = points_world @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]

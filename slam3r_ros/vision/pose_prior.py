@@ -23,7 +23,7 @@ LEAST_DOUBT = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prior:
+class PosePrior:
     """L2W's answer for one frame."""
 
     T_camera_world: Array | None
@@ -33,10 +33,10 @@ class Prior:
     doubt: float
     """Its deviations as a share of those above: 1 for trained networks of today, near 0 for exact ones."""
 
-    def transformed(self, moved: Similarity) -> Prior:
+    def transformed(self, moved: Similarity) -> PosePrior:
         """The same in a world that has been moved."""
         T = None if self.T_camera_world is None else moved_camera(self.T_camera_world, moved)
-        return Prior(T, self.log_scale + float(np.log(moved.scale)), self.doubt)
+        return PosePrior(T, self.log_scale + float(np.log(moved.scale)), self.doubt)
 
 
 def doubt_of(slope_error: float) -> float:

@@ -34,7 +34,7 @@ FARTHEST = 200.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recovered:
+class RelativePose:
     """The motion from one image to another and the points that show it."""
 
     T_after_before: Array
@@ -57,7 +57,7 @@ class Recovered:
         return transform_points(self.T_after_before, rays * np.exp(self.log_depths_before)[:, None])[:, 2]
 
 
-def recover(before: Seen, after: Seen, known: tuple[Array, Array]) -> Recovered | None:
+def recover(before: Seen, after: Seen, known: tuple[Array, Array]) -> RelativePose | None:
     """The motion from one image to another, None where what they have in common does not tell it.
 
     ``known``: slopes (M, 2) in the first image at which logarithms of depths (M,) are known. Where these explain the
@@ -84,13 +84,13 @@ class _Matched:
         squares = np.square(slopes[:, None] - known[0][None]).sum(axis=2)
         self._known = known[1][squares.argmin(axis=1)]
 
-    def by_depths(self) -> Recovered | None:
+    def by_depths(self) -> RelativePose | None:
         """By perspective-n-point, each feature at the nearest depth known."""
         points = self._rays * np.exp(self._known)[:, None]
         fit = ransac_pose(PointObservations(points, self._pixels.astype(np.float64), self._after.matrix, OUTLIER_PX))
         return None if fit is None else self._settled(fit.T_camera_world, self._known)
 
-    def by_parallax(self) -> Recovered | None:
+    def by_parallax(self) -> RelativePose | None:
         """By the essential matrix (Nister 2004), as long as the depths known say."""
         one, two = self._slopes, slopes_of(self._after, self._pixels)
         cv2.setRNGSeed(0)
@@ -113,7 +113,7 @@ class _Matched:
         T = rigid(np.asarray(turn, np.float64), np.exp(middle) * np.asarray(shift, np.float64).ravel())
         return self._settled(T, log_depths + middle)
 
-    def _settled(self, start: Array, log_depths: Array) -> Recovered | None:
+    def _settled(self, start: Array, log_depths: Array) -> RelativePose | None:
         """The motion near a start that explains the features with a depth best, if it explains enough of all."""
         good = np.isfinite(log_depths)
         points = self._rays[good] * np.exp(log_depths[good])[:, None]
@@ -123,7 +123,7 @@ class _Matched:
         share = float(good.mean())
         if good.sum() < FEWEST_MATCHES or share < LEAST_SHARE or not self._are_spread(good):
             return None
-        return Recovered(T, self._slopes[good], log_depths[good], self._pixels[good], self._numbers[good], share)
+        return RelativePose(T, self._slopes[good], log_depths[good], self._pixels[good], self._numbers[good], share)
 
     def _are_spread(self, chosen: NDArray[np.bool_]) -> bool:
         """Whether features cover more than a strip or a spot of the image, which any motion might explain."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from synthetic import textured_image
 
-from slam3r_ros.device.cuda_stream import Beside
+from slam3r_ros.device.cuda_stream import SideStream
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.networks.weights import Networks
@@ -64,7 +64,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_result_is_waited_for_by_the_stream_that_uses_it(told: list[str]) -> None:
-    beside = Beside(CUDA)
+    beside = SideStream(CUDA)
     with beside.work():
         told.append("work")
         mark = beside.mark()
@@ -77,7 +77,7 @@ def test_a_result_is_waited_for_by_the_stream_that_uses_it(told: list[str]) -> N
 
 
 def test_on_a_cpu_there_is_nothing_to_wait_for(told: list[str]) -> None:
-    beside = Beside(torch.device("cpu"))
+    beside = SideStream(torch.device("cpu"))
     with beside.work():
         mark = beside.mark()
     beside.take([torch.ones(2)], mark)
@@ -87,7 +87,7 @@ def test_on_a_cpu_there_is_nothing_to_wait_for(told: list[str]) -> None:
 def test_each_frame_is_encoded_beside_and_taken_once(tiny_networks: Networks, told: list[str]) -> None:
     """Two that came encoded and, apart from these, two that did not."""
     encoder = Encoder(tiny_networks.i2p)
-    encoder._beside = Beside(CUDA)
+    encoder._beside = SideStream(CUDA)
     taken: list[object] = []
     encoder._beside.take = lambda tensors, mark: taken.append((len(list(tensors)), mark))  # type: ignore[method-assign]
     frames = [Frame(number, textured_image(number)) for number in range(4)]

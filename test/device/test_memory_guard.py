@@ -13,14 +13,14 @@ import torch
 from synthetic import textured_image
 from torch import Tensor
 
-from slam3r_ros.device.memory_guard import Thrift, is_out_of_memory
+from slam3r_ros.device.memory_guard import MemoryGuard, is_out_of_memory
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.sim3 import Similarities
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import Networks, WeightSettings
-from slam3r_ros.odometry.odometry_stage import TrackStage
+from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, MapUpdate, State
 
@@ -190,7 +190,7 @@ def test_when_it_is_tried_again_nothing_holds_the_tensors_of_before() -> None:
         kept.append(weakref.ref(large))
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    assert Thrift().attempt(work, 2, lambda: 0) == "done"
+    assert MemoryGuard().attempt(work, 2, lambda: 0) == "done"
 
 
 def test_other_errors_are_not_taken_for_it() -> None:
@@ -202,7 +202,7 @@ def test_other_errors_are_not_taken_for_it() -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        Thrift().attempt(work, 4, lambda: 1)
+        MemoryGuard().attempt(work, 4, lambda: 1)
 
 
 def test_the_pair_stands_for_networks(tiny_networks: Networks) -> None:
@@ -211,7 +211,7 @@ def test_the_pair_stands_for_networks(tiny_networks: Networks) -> None:
 
 
 def test_what_else_goes_wrong_is_told_once_among_the_notices() -> None:
-    thrift = Thrift()
+    thrift = MemoryGuard()
     for text in ("", "one", "one", "other", ""):
         thrift.note(text)
     assert thrift.notices == ("one", "other")
@@ -222,7 +222,7 @@ def test_a_search_for_a_loop_that_failed_is_told_in_the_status(
 ) -> None:
     settings = {"window.stride": 1, "pose.tracks": "on", "pose.minimum_inliers": 0.0, "initialize.minimum_motion": 0.0}
     slam = Slam(tiny_networks, SlamSettings().with_values(settings))
-    monkeypatch.setattr(TrackStage, "loop_failure", "it failed")
+    monkeypatch.setattr(OdometryStage, "loop_failure", "it failed")
     for number in range(8):
         slam.push(Frame(number, textured_image(number)))
     assert slam.status().warnings == ("it failed",)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from slam3r_ros.engine.camera_pose import TESTED_POINTS, PoseEstimator
+from slam3r_ros.engine.camera_pose import TESTED_POINTS, CameraPoseEstimator
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import invert_rigid, rigid, rotation_from_quat_xyzw, transform_points
 from slam3r_ros.settings import PoseSettings
@@ -28,7 +28,7 @@ class View:
     confidence_camera: np.ndarray
     camera: Camera
 
-    def estimate(self, estimator: PoseEstimator, known_focal: bool, **more) -> PoseEstimate | None:
+    def estimate(self, estimator: CameraPoseEstimator, known_focal: bool, **more) -> PoseEstimate | None:
         maps = (self.points_world, self.confidence, self.points_camera, self.confidence_camera)
         return estimator.estimate(*maps, self.camera if known_focal else None, **more)
 
@@ -62,7 +62,7 @@ def errors_of(estimate: PoseEstimate | None) -> tuple[float, float]:
 @pytest.mark.parametrize("known_focal", [True, False], ids=["known", "estimated"])
 @pytest.mark.parametrize("size", [112, 224])
 def test_exact_pointmap_gives_the_exact_pose(size, known_focal):
-    estimate = make_view(size).estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), known_focal)
+    estimate = make_view(size).estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), known_focal)
     degrees, distance = errors_of(estimate)
     assert degrees < 0.01 and distance < 0.001
     assert estimate.inlier_fraction == 1.0
@@ -77,7 +77,7 @@ def test_exact_pointmap_gives_the_exact_pose(size, known_focal):
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_of_one_percent_of_the_depth(known_focal, seed):
     view = make_view(noise=0.01, seed=seed)
-    degrees, distance = errors_of(view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), known_focal))
+    degrees, distance = errors_of(view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), known_focal))
     assert degrees < 0.3 and distance < 0.03
 
 
@@ -85,7 +85,7 @@ def test_noise_of_one_percent_of_the_depth(known_focal, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_thirty_percent_of_outliers_and_noise(known_focal, seed):
     view = make_view(noise=0.005, outliers=0.3, seed=seed)
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), known_focal)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), known_focal)
     degrees, distance = errors_of(estimate)
     assert degrees < 0.3 and distance < 0.03
     assert estimate.scale == pytest.approx(SCALE, rel=0.02)
@@ -98,7 +98,7 @@ def test_thirty_percent_of_outliers_and_noise(known_focal, seed):
 def test_frames_without_a_pointmap_of_their_own_have_pnp_alone(share):
     view = make_view(noise=0.005, outliers=share, seed=4)
     view.points_camera[:] = 0
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     degrees, distance = errors_of(estimate)
     assert degrees < 0.5 and distance < 0.05
     assert estimate.inlier_fraction == pytest.approx(0.97 * (1 - share), abs=0.04)
@@ -107,7 +107,9 @@ def test_frames_without_a_pointmap_of_their_own_have_pnp_alone(share):
 
 def test_inlier_fraction_falls_with_what_is_wrong():
     fractions = [
-        make_view(outliers=share).estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True).inlier_fraction
+        make_view(outliers=share)
+        .estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+        .inlier_fraction
         for share in (0.0, 0.2, 0.4, 0.6)
     ]
     assert np.allclose(fractions, [1.0, 0.8, 0.6, 0.4], atol=0.04)
@@ -116,14 +118,14 @@ def test_inlier_fraction_falls_with_what_is_wrong():
 def test_nothing_but_noise_shows_in_the_quality():
     view = make_view(outliers=1.0)
     view.points_camera[:] = np.random.default_rng(9).normal(size=view.points_camera.shape)
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert estimate is None or estimate.inlier_fraction < 0.1
 
 
 def test_points_that_are_not_finite_count_as_outliers():
     view = make_view()
     view.points_world[:28], view.points_world[28:56] = np.nan, np.inf
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert errors_of(estimate)[1] < 0.001
     assert estimate.inlier_fraction == pytest.approx(0.5, abs=0.01)
 
@@ -133,7 +135,7 @@ def test_invalid_world_points_and_those_nothing_is_known_of_are_not_tested():
     view.points_world[:28] = 0
     view.points_world[28:56] += 100
     view.confidence[28:56] = 1.2  # the others have 5
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert errors_of(estimate)[1] < 0.001 and estimate.inlier_fraction == 1.0
 
 
@@ -141,7 +143,7 @@ def test_invalid_world_points_and_those_nothing_is_known_of_are_not_tested():
 def test_which_points_are_tested_does_not_depend_on_the_level_of_confidence(sure):
     view = make_view()
     view.confidence[:] = sure
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert errors_of(estimate)[1] < 0.001 and estimate.inlier_fraction == 1.0
 
 
@@ -149,7 +151,7 @@ def test_a_tenth_of_the_image_is_enough():
     view = make_view()
     view.confidence[:], view.confidence[:, ::10] = 1.0, 5.0
     view.points_world[view.confidence == 1.0] = 50
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert errors_of(estimate)[1] < 0.001 and estimate.inlier_fraction == 1.0
 
 
@@ -161,17 +163,17 @@ def test_known_intrinsics_are_used_and_can_be_refused():
     rays = np.stack([(x - 40) / 150, (y - 70) / 140, np.ones_like(x)], axis=-1)
     view.points_world = transform_points(T_WORLD_CAMERA, rays * (3 + np.sin(x / 9) + (y > 50))[..., None]).astype("f4")
     view.points_camera[:] = 0
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert errors_of(estimate)[1] < 0.001
     assert estimate.focal_px == pytest.approx(math.sqrt(150 * 140))
     assert math.isnan(estimate.scale) and math.isnan(estimate.similarity_error)
-    refused = view.estimate(PoseEstimator(PoseSettings(use_camera_info=False)), True)
+    refused = view.estimate(CameraPoseEstimator(PoseSettings(use_camera_info=False)), True)
     assert refused.focal_px == pytest.approx(56 / math.tan(math.radians(30)))
     assert errors_of(refused)[1] > 0.05
 
 
 def test_focal_is_the_median_of_the_frames_and_forgotten_on_reset():
-    estimator = PoseEstimator(PoseSettings(inlier_threshold=0.02))
+    estimator = CameraPoseEstimator(PoseSettings(inlier_threshold=0.02))
     for focal in (1.0, 1.1, 3.0):
         make_view(focal=focal).estimate(estimator, False)
     assert estimator.focal_px(112, 112) == pytest.approx(1.1 * 112, rel=1e-3)
@@ -192,7 +194,7 @@ def test_similarity_is_the_pose_where_pnp_is_worse():
     shuffled = np.random.default_rng(0).permutation(112 * 112)
     for name in ("points_world", "points_camera"):
         setattr(view, name, getattr(view, name).reshape(-1, 3)[shuffled].reshape(112, 112, 3))
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     degrees, distance = errors_of(estimate)
     assert degrees < 0.05 and distance < 0.005
     assert estimate.similarity_error == pytest.approx(0, abs=1e-6)
@@ -202,7 +204,7 @@ def test_similarity_is_the_pose_where_pnp_is_worse():
 def test_quality_names_the_disagreement_of_the_second_opinion():
     view = make_view()
     view.points_camera += np.float32([0, 0, 0.4])
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert errors_of(estimate)[1] < 0.001
     assert estimate.similarity_error == pytest.approx(0.4 * SCALE / 4.2, rel=0.2)
 
@@ -214,7 +216,7 @@ def test_nonsense_does_not_raise(value, where):
     for name in ("points_world", "points_camera") if where == "both" else (where,):
         getattr(view, name)[:] = value
     for known_focal in (True, False):
-        estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), known_focal)
+        estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), known_focal)
         if where == "both":
             assert estimate is None
         if estimate is not None:
@@ -225,7 +227,7 @@ def test_points_behind_the_camera_are_no_inliers():
     view = make_view()
     view.points_world = transform_points(T_WORLD_CAMERA, -SCALE * view.points_camera.astype(float)).astype(np.float32)
     view.points_camera = -view.points_camera
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert estimate is None or estimate.inlier_fraction < 0.3
 
 
@@ -237,7 +239,7 @@ def test_a_handful_of_points_does_not_raise(count):
     world.reshape(-1, 3)[keep] = view.points_world.reshape(-1, 3)[keep]
     local.reshape(-1, 3)[keep] = view.points_camera.reshape(-1, 3)[keep]
     view.points_world, view.points_camera = world, local
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert (estimate is None) == (count < 3)
     if count >= 5:
         assert errors_of(estimate)[1] < 0.01
@@ -247,16 +249,16 @@ def test_points_on_a_line_give_no_pose():
     view = make_view()
     line = np.linspace(0, 1, 112 * 112)[:, None] * np.array([1.0, 2.0, 3.0]) + [0, 0, 2]
     view.points_world = line.reshape(112, 112, 3).astype(np.float32)
-    estimate = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    estimate = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert estimate is None or estimate.inlier_fraction < 0.3
 
 
 @pytest.mark.parametrize("unit", [1e-4, 1e4])
 def test_the_scene_unit_does_not_matter(unit):
     view = make_view(noise=0.005, outliers=0.2)
-    one = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    one = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     view.points_world = (view.points_world * np.float64(unit)).astype(np.float32)
-    other = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+    other = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
     assert other.inlier_fraction == pytest.approx(one.inlier_fraction, abs=0.002)
     assert np.allclose(other.T_world_camera[:3, 3] / unit, one.T_world_camera[:3, 3], atol=1e-3)
     assert other.scale / unit == pytest.approx(one.scale, rel=1e-3)
@@ -264,10 +266,10 @@ def test_the_scene_unit_does_not_matter(unit):
 
 def test_poses_are_deterministic_and_work_is_bounded():
     view = make_view(224, noise=0.01, outliers=0.3)
-    first = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), False)
+    first = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), False)
     np.random.default_rng(3).normal(size=10)
-    make_view(seed=5).estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), False)
-    second = view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), False)
+    make_view(seed=5).estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), False)
+    second = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), False)
     assert np.array_equal(first.T_world_camera, second.T_world_camera)
     assert first.inlier_fraction * TESTED_POINTS == pytest.approx(round(first.inlier_fraction * TESTED_POINTS))
 
@@ -275,9 +277,9 @@ def test_poses_are_deterministic_and_work_is_bounded():
 def test_wrong_shapes_are_refused():
     view = make_view()
     with pytest.raises(ValueError, match="of one size"):
-        PoseEstimator(PoseSettings(inlier_threshold=0.02)).estimate(
+        CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)).estimate(
             view.points_world, view.confidence[:50], view.points_camera, view.confidence_camera
         )
     view.camera = Camera(640, 480, 500, 500, 320, 240)
     with pytest.raises(ValueError, match="camera of the crop, 112 x 112, got one of 640 x 480"):
-        view.estimate(PoseEstimator(PoseSettings(inlier_threshold=0.02)), True)
+        view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), True)

@@ -7,38 +7,38 @@ from synthetic import textured_image
 from torch import Tensor
 
 from slam3r_ros.engine.encoder import Encoder
-from slam3r_ros.engine.keyframe_buffer import BufferingSet
-from slam3r_ros.engine.local_to_world_stage import Registrar, registered_keyframes
+from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
 from slam3r_ros.geometry.se3 import rigid
 from slam3r_ros.geometry.sim3 import Similarities, rotations_of
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import KeyframeSettings
-from slam3r_ros.types import Frame, Keyframe, LocalPointmap, PoseEstimate, SceneInput
+from slam3r_ros.types import Frame, LocalPointmap, PoseEstimate, RegisteredFrame, SceneInput
 
 
 @pytest.fixture(scope="module")
-def keyframe(tiny_networks: Networks) -> Keyframe:
+def keyframe(tiny_networks: Networks) -> RegisteredFrame:
     frame = Encoder(tiny_networks.i2p).encode([Frame(0, textured_image(0))], 0)[0]
     points, confidence = torch.ones(32, 32, 3), torch.full((32, 32), 2.0)
     local = LocalPointmap(frame, points, confidence, confidence > 1, points, confidence.mean())
     return registered_keyframes([local], Pointmaps(points[None], confidence[None]), registration=None)[0]
 
 
-def at(keyframe: Keyframe, index: int, confidence: float = 2.0) -> Keyframe:
+def at(keyframe: RegisteredFrame, index: int, confidence: float = 2.0) -> RegisteredFrame:
     local = replace(keyframe.local, frame=replace(keyframe.local.frame, index=index, source_index=index))
     return replace(keyframe, local=local, mean_confidence=confidence)
 
 
-def buffering_set(networks: Networks, keyframe: Keyframe, stride: int = 1, **settings: object) -> BufferingSet:
+def buffering_set(networks: Networks, keyframe: RegisteredFrame, stride: int = 1, **settings: object) -> KeyframeBuffer:
     initial = [at(keyframe, i * stride) for i in range(3)]
-    registrar = Registrar(networks.l2w, normalise_input=False)
+    registrar = LocalToWorldStage(networks.l2w, normalise_input=False)
     defaults = {"buffer_size": 5, "strategy": "fifo", "interval": 1}
-    return BufferingSet(initial, stride, KeyframeSettings(**(defaults | settings)), registrar)  # type: ignore[arg-type]
+    return KeyframeBuffer(initial, stride, KeyframeSettings(**(defaults | settings)), registrar)  # type: ignore[arg-type]
 
 
-def test_fifo_drops_the_oldest(tiny_networks: Networks, keyframe: Keyframe) -> None:
+def test_fifo_drops_the_oldest(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     buffer = buffering_set(tiny_networks, keyframe)
     for index in range(3, 9):
         assert [entered.index for entered in buffer.offer([at(keyframe, index)], [True])] == [index]
@@ -46,7 +46,9 @@ def test_fifo_drops_the_oldest(tiny_networks: Networks, keyframe: Keyframe) -> N
     assert len(buffer.candidates) == len(buffer.candidates.layer.features) == len(buffer) == 5
 
 
-def test_the_best_frame_of_a_stretch_enters_if_it_is_far_enough(tiny_networks: Networks, keyframe: Keyframe) -> None:
+def test_the_best_frame_of_a_stretch_enters_if_it_is_far_enough(
+    tiny_networks: Networks, keyframe: RegisteredFrame
+) -> None:
     buffer = buffering_set(tiny_networks, keyframe, stride=4)
     stretch = [at(keyframe, 9, 9.0), at(keyframe, 10, 9.0), at(keyframe, 11, 3.0), at(keyframe, 12, 2.5)]
     assert buffer.offer(stretch[:2], [True, True]) == []
@@ -54,14 +56,14 @@ def test_the_best_frame_of_a_stretch_enters_if_it_is_far_enough(tiny_networks: N
     assert [entered.index for entered in buffer.offer(stretch[2:], [True, True])] == [11]
 
 
-def test_frames_that_cannot_be_used_never_enter(tiny_networks: Networks, keyframe: Keyframe) -> None:
+def test_frames_that_cannot_be_used_never_enter(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     buffer = buffering_set(tiny_networks, keyframe, stride=2)
     assert [k.index for k in buffer.offer([at(keyframe, 5), at(keyframe, 6, 9.0)], [True, False])] == [5]
     assert [k.index for k in buffer.offer([at(keyframe, 7), at(keyframe, 8, 9.0)], [True, False])] == [7]
     assert buffer.offer([at(keyframe, 9), at(keyframe, 10)], [False, False]) == []
 
 
-def test_the_interval_delays_but_skips_nothing(tiny_networks: Networks, keyframe: Keyframe) -> None:
+def test_the_interval_delays_but_skips_nothing(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     buffer = buffering_set(tiny_networks, keyframe, interval=3, buffer_size=-1)
     entered = [len(buffer.offer([at(keyframe, index)], [True])) for index in range(3, 12)]
     assert entered == [0, 0, 3, 0, 0, 3, 0, 0, 3]
@@ -70,12 +72,12 @@ def test_the_interval_delays_but_skips_nothing(tiny_networks: Networks, keyframe
 
 @pytest.mark.parametrize("seed", range(5))
 def test_of_a_stretch_that_is_not_over_only_what_may_be_its_best_is_kept(
-    tiny_networks: Networks, keyframe: Keyframe, seed: int
+    tiny_networks: Networks, keyframe: RegisteredFrame, seed: int
 ) -> None:
     """And what enters is the best all the same, whichever the first one is that is far enough."""
     stride, worths = 40, np.random.default_rng(seed).uniform(1.5, 9, 200).round(1)
     buffer = buffering_set(tiny_networks, keyframe, stride=stride, interval=5, buffer_size=-1)
-    entered: list[Keyframe] = []
+    entered: list[RegisteredFrame] = []
     for index in range(2 * stride + 1, 7 * stride + 1):
         usable = index % 7 > 0
         entered += buffer.offer([at(keyframe, index, worths[index - 2 * stride - 1])], [usable])
@@ -88,7 +90,7 @@ def test_of_a_stretch_that_is_not_over_only_what_may_be_its_best_is_kept(
     assert [each.index for each in entered] == expected
 
 
-def test_a_buffer_is_never_smaller_than_the_initial_window(tiny_networks: Networks, keyframe: Keyframe) -> None:
+def test_a_buffer_is_never_smaller_than_the_initial_window(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     buffers = [buffering_set(tiny_networks, keyframe, buffer_size=size, strategy="reservoir") for size in (1, 2, 3)]
     for index in range(3, 103):
         for buffer in buffers:
@@ -96,7 +98,7 @@ def test_a_buffer_is_never_smaller_than_the_initial_window(tiny_networks: Networ
     assert len({buffer.indices for buffer in buffers}) == 1 and len(buffers[0]) == 3
 
 
-def test_a_reservoir_keeps_old_and_new_and_never_grows(tiny_networks: Networks, keyframe: Keyframe) -> None:
+def test_a_reservoir_keeps_old_and_new_and_never_grows(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     sums = []
     for seed in range(8):
         buffer = buffering_set(tiny_networks, keyframe, strategy="reservoir", buffer_size=10, seed=seed)
@@ -108,7 +110,7 @@ def test_a_reservoir_keeps_old_and_new_and_never_grows(tiny_networks: Networks, 
     assert 130 < sum(sums) / len(sums) < 270
 
 
-def test_stretches_are_counted_in_the_cameras_images(tiny_networks: Networks, keyframe: Keyframe) -> None:
+def test_stretches_are_counted_in_the_cameras_images(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     """Of a stretch of four images the best frame enters, however many were left out; empty ones do not count."""
     buffer = buffering_set(tiny_networks, keyframe, stride=4, buffer_size=20)
     entered = []
@@ -121,11 +123,11 @@ def test_stretches_are_counted_in_the_cameras_images(tiny_networks: Networks, ke
 
 @pytest.mark.parametrize("strategy", ["fifo", "reservoir"])
 def test_a_smaller_buffer_keeps_of_each_keyframe_what_is_its_own(
-    tiny_networks: Networks, keyframe: Keyframe, strategy: str
+    tiny_networks: Networks, keyframe: RegisteredFrame, strategy: str
 ) -> None:
     buffer = buffering_set(tiny_networks, keyframe, buffer_size=11, strategy=strategy)
 
-    def numbered(index: int) -> Keyframe:
+    def numbered(index: int) -> RegisteredFrame:
         return replace(at(keyframe, index), points_world=torch.full((32, 32, 3), float(index)))
 
     for index in range(3, 20):
@@ -150,7 +152,7 @@ def world_points(seed: int) -> Tensor:
     return points
 
 
-def placed(keyframe: Keyframe, index: int, confidence: float = 2.0) -> Keyframe:
+def placed(keyframe: RegisteredFrame, index: int, confidence: float = 2.0) -> RegisteredFrame:
     """With points, tokens and a pose of its own."""
     frame = at(keyframe, index, confidence)
     tokens = torch.randn(frame.local.frame.tokens.shape, generator=torch.Generator().manual_seed(1000 + index))
@@ -159,7 +161,7 @@ def placed(keyframe: Keyframe, index: int, confidence: float = 2.0) -> Keyframe:
     return replace(frame, local=local, points_world=world_points(index), pose=pose)
 
 
-def moved_with(keyframe: Keyframe, correction: Correction) -> Keyframe:
+def moved_with(keyframe: RegisteredFrame, correction: Correction) -> RegisteredFrame:
     """As if it had been mapped in the corrected world."""
     points = keyframe.points_world.reshape(-1, 3)
     indices = np.full(len(points), keyframe.index)
@@ -177,14 +179,14 @@ def correction() -> Correction:
 @pytest.mark.parametrize("strategy", ["fifo", "reservoir"])
 @torch.inference_mode()
 def test_a_corrected_buffer_is_that_of_corrected_keyframes(
-    tiny_networks: Networks, keyframe: Keyframe, strategy: str
+    tiny_networks: Networks, keyframe: RegisteredFrame, strategy: str
 ) -> None:
-    registrar = Registrar(tiny_networks.l2w, normalise_input=False)
+    registrar = LocalToWorldStage(tiny_networks.l2w, normalise_input=False)
     settings = KeyframeSettings(buffer_size=8, strategy=strategy, interval=2)
     frames = [placed(keyframe, index, 2.0 + index % 5) for index in range(21)]
     corrected = [moved_with(frame, correction()) for frame in frames]
     one, other = (
-        BufferingSet([given[index] for index in (0, 2, 4)], 2, settings, registrar) for given in (frames, corrected)
+        KeyframeBuffer([given[index] for index in (0, 2, 4)], 2, settings, registrar) for given in (frames, corrected)
     )
     for first, last in ((5, 12), (13, 18)):  # of which the last few are pending
         for index in range(first, last + 1):
@@ -223,13 +225,13 @@ def test_a_corrected_buffer_is_that_of_corrected_keyframes(
 @pytest.mark.parametrize("room", range(7))
 @torch.inference_mode()
 def test_memory_that_runs_out_while_a_buffer_is_corrected_leaves_no_keyframe_half_moved_or_moved_twice(
-    tiny_networks: Networks, keyframe: Keyframe, room: int, monkeypatch: pytest.MonkeyPatch
+    tiny_networks: Networks, keyframe: RegisteredFrame, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has room for so many keyframes, then for one more and so on, while it shrinks and another loop is closed."""
-    registrar = Registrar(tiny_networks.l2w, normalise_input=False)
+    registrar = LocalToWorldStage(tiny_networks.l2w, normalise_input=False)
     scene_input, rooms = registrar.scene_input, [room]
 
-    def full(keyframes: list[Keyframe]) -> SceneInput:
+    def full(keyframes: list[RegisteredFrame]) -> SceneInput:
         if rooms[-1] == 0:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         rooms[-1] -= 1
@@ -237,7 +239,7 @@ def test_memory_that_runs_out_while_a_buffer_is_corrected_leaves_no_keyframe_hal
 
     settings = KeyframeSettings(buffer_size=8, strategy="fifo", interval=2)
     frames = [placed(keyframe, index) for index in range(18)]
-    buffer = BufferingSet(frames[5:11], 1, settings, registrar)
+    buffer = KeyframeBuffer(frames[5:11], 1, settings, registrar)
     buffer.offer(frames[11:16], [True] * 5)
     buffer.offer(frames[16:17], [True])
     assert buffer.indices == tuple(range(8, 16)) and len(buffer._pending) == 1
@@ -269,13 +271,13 @@ def test_memory_that_runs_out_while_a_buffer_is_corrected_leaves_no_keyframe_hal
 
 
 def test_what_entered_before_memory_ran_out_is_told_later(
-    tiny_networks: Networks, keyframe: Keyframe, monkeypatch: pytest.MonkeyPatch
+    tiny_networks: Networks, keyframe: RegisteredFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registrar = Registrar(tiny_networks.l2w, normalise_input=False)
-    buffer = BufferingSet([placed(keyframe, 0)], 2, KeyframeSettings(buffer_size=8, interval=2), registrar)
+    registrar = LocalToWorldStage(tiny_networks.l2w, normalise_input=False)
+    buffer = KeyframeBuffer([placed(keyframe, 0)], 2, KeyframeSettings(buffer_size=8, interval=2), registrar)
     scene_input, calls = registrar.scene_input, iter(range(99))
 
-    def full_once(keyframes: list[Keyframe]) -> SceneInput:
+    def full_once(keyframes: list[RegisteredFrame]) -> SceneInput:
         if next(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return scene_input(keyframes)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from slam3r_lab.benchmarks.scene import random_keyframes
-from slam3r_ros.engine.keyframe_buffer import BufferingSet
-from slam3r_ros.engine.local_to_world_stage import Registrar
-from slam3r_ros.engine.retrieval import REFRESHED_SHARE, Retrieval, Retrieved
+from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
+from slam3r_ros.engine.retrieval import REFRESHED_SHARE, Retrieval, RetrievalResult
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import KeyframeSettings
 from slam3r_ros.types import EncodedFrame
@@ -16,12 +16,14 @@ SCENE_FRAMES, SHORTLIST, COUNT = 3, 12, 40
 
 
 @pytest.fixture(scope="module")
-def buffer(golden_networks: Networks) -> BufferingSet:
-    registrar = Registrar(golden_networks.l2w, normalise_input=False)
-    return BufferingSet(random_keyframes(golden_networks.i2p, COUNT), 1, KeyframeSettings(buffer_size=COUNT), registrar)
+def buffer(golden_networks: Networks) -> KeyframeBuffer:
+    registrar = LocalToWorldStage(golden_networks.l2w, normalise_input=False)
+    return KeyframeBuffer(
+        random_keyframes(golden_networks.i2p, COUNT), 1, KeyframeSettings(buffer_size=COUNT), registrar
+    )
 
 
-def query_like(networks: Networks, buffer: BufferingSet, position: int) -> EncodedFrame:
+def query_like(networks: Networks, buffer: KeyframeBuffer, position: int) -> EncodedFrame:
     """A frame that looks much like the keyframe at this position."""
     frame = buffer[position].local.frame
     generator = torch.Generator().manual_seed(position)
@@ -30,13 +32,13 @@ def query_like(networks: Networks, buffer: BufferingSet, position: int) -> Encod
     return replace(frame, tokens=tokens, as_reference=reference[0])
 
 
-def scored(retrieved: Retrieved) -> set[int]:
+def scored(retrieved: RetrievalResult) -> set[int]:
     return set(np.flatnonzero(np.isfinite(retrieved.scores)).tolist())
 
 
 @pytest.mark.parametrize("shortlist", [0, COUNT, COUNT + 5])
 def test_a_shortlist_as_large_as_the_buffer_is_the_full_search(
-    golden_networks: Networks, buffer: BufferingSet, shortlist: int
+    golden_networks: Networks, buffer: KeyframeBuffer, shortlist: int
 ) -> None:
     query = query_like(golden_networks, buffer, 7)
     got = Retrieval(golden_networks.i2p, SCENE_FRAMES, shortlist).choose([query], buffer.candidates)
@@ -46,7 +48,7 @@ def test_a_shortlist_as_large_as_the_buffer_is_the_full_search(
 
 
 def test_a_shortlist_holds_what_looks_alike_and_scores_it_nearly_as_the_full_search_does(
-    golden_networks: Networks, buffer: BufferingSet
+    golden_networks: Networks, buffer: KeyframeBuffer
 ) -> None:
     for position in (1, 17, 39):
         query = query_like(golden_networks, buffer, position)
@@ -59,7 +61,7 @@ def test_a_shortlist_holds_what_looks_alike_and_scores_it_nearly_as_the_full_sea
         assert set(got.chosen) <= scored(got)
 
 
-def test_the_best_are_scored_again_and_none_is_forgotten(golden_networks: Networks, buffer: BufferingSet) -> None:
+def test_the_best_are_scored_again_and_none_is_forgotten(golden_networks: Networks, buffer: KeyframeBuffer) -> None:
     retrieval, seen, previous = Retrieval(golden_networks.i2p, SCENE_FRAMES, SHORTLIST), set[int](), None
     query = query_like(golden_networks, buffer, 20)
     for _ in range(int(COUNT / (SHORTLIST * REFRESHED_SHARE)) + 1):
@@ -76,12 +78,12 @@ def test_the_best_are_scored_again_and_none_is_forgotten(golden_networks: Networ
 
 def test_a_keyframe_that_replaces_another_brings_its_own_score(golden_networks: Networks) -> None:
     keyframes = random_keyframes(golden_networks.i2p, 9)
-    registrar = Registrar(golden_networks.l2w, normalise_input=False)
+    registrar = LocalToWorldStage(golden_networks.l2w, normalise_input=False)
     settings = KeyframeSettings(buffer_size=6, strategy="fifo", interval=1)
-    buffer = BufferingSet(keyframes[:6], 1, settings, registrar)
+    buffer = KeyframeBuffer(keyframes[:6], 1, settings, registrar)
     for keyframe in keyframes[6:]:
         assert buffer.offer([keyframe], [True])
-    fresh = BufferingSet(keyframes[3:], 1, settings, registrar)
+    fresh = KeyframeBuffer(keyframes[3:], 1, settings, registrar)
     query = keyframes[8].local.frame
     got, expected = (Retrieval(golden_networks.i2p, 2).choose([query], b.candidates) for b in (buffer, fresh))
     assert buffer.indices == fresh.indices and got.chosen == expected.chosen

@@ -9,7 +9,7 @@ from synthetic import textured_image
 
 from slam3r_lab.commands.parity import sequence_settings
 from slam3r_ros.engine import slam as engine_slam
-from slam3r_ros.engine.keyframe_buffer import BufferingSet
+from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.weights import Networks
@@ -138,12 +138,12 @@ def test_memory_that_is_full_when_the_world_begins_costs_one_frame(
 ) -> None:
     calls = iter(range(9))
 
-    def full_once(*arguments: Any) -> BufferingSet:
+    def full_once(*arguments: Any) -> KeyframeBuffer:
         if next(calls) == 0:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return BufferingSet(*arguments)
+        return KeyframeBuffer(*arguments)
 
-    monkeypatch.setattr(engine_slam, "BufferingSet", full_once)
+    monkeypatch.setattr(engine_slam, "KeyframeBuffer", full_once)
     slam = make_slam(tiny_networks, window__stride=2)
     push_images(slam, range(8))
     with pytest.raises(torch.OutOfMemoryError):

@@ -6,7 +6,7 @@ import torch
 from synthetic import textured_image
 
 from slam3r_ros.engine import warm_up as module
-from slam3r_ros.engine.camera_pose import PoseEstimator
+from slam3r_ros.engine.camera_pose import CameraPoseEstimator
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import TRACKED_PUSHES, warm_up
 from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE, MOST_GRAPHS
@@ -70,7 +70,7 @@ def test_shapes_that_are_captured_late_have_come_often_enough(
 ) -> None:
     """As on a GPU: with the published windows, for 1 to 4 frames at once, before the stream begins."""
     found = PoseEstimate(np.eye(4), 100.0, 1.0, 0.1, 1.0, 0.0)
-    monkeypatch.setattr(PoseEstimator, "estimate", lambda *_: found)  # which takes its time on noise
+    monkeypatch.setattr(CameraPoseEstimator, "estimate", lambda *_: found)  # which takes its time on noise
     monkeypatch.setattr(module, "TIME_LIMIT_S", 60.0)
     captured: list[tuple[torch.Size, ...]] = []
 

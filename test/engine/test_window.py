@@ -6,7 +6,7 @@ from synthetic import textured_image
 
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.ring_buffer import RingBuffer
-from slam3r_ros.engine.window import Rounds, build_window, complete_until, neighbours, oldest_needed
+from slam3r_ros.engine.window import RegistrationSchedule, build_window, complete_until, neighbours, oldest_needed
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.types import Frame
 
@@ -106,12 +106,12 @@ def test_frames_that_are_discarded_are_in_no_later_window(ring: RingBuffer, seed
     assert most <= radius * stride
 
 
-def rounds_of(rounds: Rounds, newest: int, wait: int = 0, ended: bool = False) -> list[tuple[int, ...]]:
+def rounds_of(rounds: RegistrationSchedule, newest: int, wait: int = 0, ended: bool = False) -> list[tuple[int, ...]]:
     return [ready.frames for ready in rounds.ready(newest, newest - wait, ended)]
 
 
 def test_head_frames_come_first_one_by_one_then_rounds() -> None:
-    rounds = Rounds((0, 4, 8), stride=4, lookahead=1, together_max=10)
+    rounds = RegistrationSchedule((0, 4, 8), stride=4, lookahead=1, together_max=10)
     assert rounds_of(rounds, newest=8, wait=4) == [(1,), (2,), (3,)]
     assert not rounds.head_is_done
     assert rounds_of(rounds, newest=11, wait=4) == [(5,), (6,), (7,)]
@@ -122,7 +122,7 @@ def test_head_frames_come_first_one_by_one_then_rounds() -> None:
 
 
 def test_without_lookahead_what_has_come_is_a_round_at_once() -> None:
-    rounds = Rounds((0, 5), stride=5, lookahead=0, together_max=3)
+    rounds = RegistrationSchedule((0, 5), stride=5, lookahead=0, together_max=3)
     assert rounds_of(rounds, newest=5) == [(1, 2, 3), (4,)]
     assert rounds.head_is_done
     assert rounds_of(rounds, newest=6) == [(6,)]
@@ -130,5 +130,5 @@ def test_without_lookahead_what_has_come_is_a_round_at_once() -> None:
 
 
 def test_rounds_are_not_larger_than_allowed() -> None:
-    rounds = Rounds((0, 9), stride=9, lookahead=1, together_max=2)
+    rounds = RegistrationSchedule((0, 9), stride=9, lookahead=1, together_max=2)
     assert {len(frames) for frames in rounds_of(rounds, newest=40, wait=9)[8:]} == {2}

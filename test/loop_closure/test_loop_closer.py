@@ -14,9 +14,9 @@ from slam3r_ros.geometry.se3 import Array, rigid, transform_points
 from slam3r_ros.geometry.sim3 import Similarities, rotations_of
 from slam3r_ros.loop_closure import loop_closer as engine_closing
 from slam3r_ros.loop_closure.correction import Correction
-from slam3r_ros.loop_closure.loop_closer import APART, COMPARED, CONFIRMED_WITHIN, REST, LoopClosing, most_alike
-from slam3r_ros.loop_closure.place import Loop, Place, View
-from slam3r_ros.vision.feature_image import Features, Image
+from slam3r_ros.loop_closure.loop_closer import APART, COMPARED, CONFIRMED_WITHIN, REST, LoopCloser, most_alike
+from slam3r_ros.loop_closure.place import LoopConstraint, Place, PlaceView
+from slam3r_ros.vision.feature_image import FeatureImage, Features
 
 DRIFT = Similarities(rotations_of(np.array([[0, 0.004, 0.001]])), np.array([[0, -0.01, 0.0]]), np.exp([0.004]))
 """Of each step."""
@@ -47,10 +47,10 @@ class Walk:
     """Places one after the other, as drifting tracks have them, and the loops that are found there."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int = 500, drift: Similarities = DRIFT) -> None:
-        self.closing, self.drift = LoopClosing(most), drift
+        self.closing, self.drift = LoopCloser(most), drift
         self.corrections: dict[int, Correction] = {}
         """By the number of the place with which they came."""
-        self.loops: dict[tuple[int, int], Loop] = {}
+        self.loops: dict[tuple[int, int], LoopConstraint] = {}
         """By numbers of places."""
         self.estimated: list[Similarities] = []
         """(1,) each; from the camera, in true lengths, to the world as it is now."""
@@ -64,11 +64,11 @@ class Walk:
         monkeypatch.setattr(engine_closing, "loop_between", self._loop_between)
         monkeypatch.setattr(engine_closing, "most_alike", self._most_alike)
 
-    def view(self, number: int) -> View:
-        image = Image(np.zeros((8, 8), np.uint8), np.eye(3))
+    def view(self, number: int) -> PlaceView:
+        image = FeatureImage(np.zeros((8, 8), np.uint8), np.eye(3))
         last = self.estimated[number]
         T = rigid(last.rotations[0], last.shifts[0])
-        return View(FRAMES_BETWEEN * number, NOTHING, image, NOTHING, NOTHING, T)
+        return PlaceView(FRAMES_BETWEEN * number, NOTHING, image, NOTHING, NOTHING, T)
 
     def step(self, lost: bool = False, jump: Similarities = NO_DRIFT) -> Correction | None:
         """The next place."""
@@ -103,21 +103,21 @@ class Walk:
 
     def add_loop(self, before: int, after: int, *, off: Similarities = NO_DRIFT) -> None:
         """What will be found, exactly but for an error."""
-        self.loops[before, after] = Loop(before, after, off.rotations[0], 0, 0.05, 0.05, 2.0, 100)
+        self.loops[before, after] = LoopConstraint(before, after, off.rotations[0], 0, 0.05, 0.05, 2.0, 100)
 
     def errors(self) -> Array:
         """(3,) of the newest place: turn, shift, logarithm of the scale."""
         vector = (node(true_pose(len(self.estimated) - 1)).inverse() @ self.estimated[-1]).vectors()[0]
         return np.array([np.linalg.norm(vector[:3]), np.linalg.norm(vector[3:6]), abs(vector[6])])
 
-    def _place_of(self, view: View) -> Place:
+    def _place_of(self, view: PlaceView) -> Place:
         self.search(view.index // FRAMES_BETWEEN)
         return place(view.index, view.T_world_camera, 2.0 * self.mapped[view.index // FRAMES_BETWEEN])
 
     def _most_alike(self, descriptor: Array, places: list[Place], count: int) -> list[Place]:
         return places
 
-    def _loop_between(self, before: Place, after: Place) -> Loop | None:
+    def _loop_between(self, before: Place, after: Place) -> LoopConstraint | None:
         one, other = before.index // FRAMES_BETWEEN, after.index // FRAMES_BETWEEN
         self.tried.append((one, other))
         if (one, other) not in self.loops:
@@ -126,7 +126,9 @@ class Walk:
         T = np.linalg.inv(true_pose(one)) @ true_pose(other) @ off
         T[:3, 3] *= self.mapped[one]
         log_scale = float(np.log(self.mapped[one] / self.mapped[other]))
-        return Loop(before.index, after.index, T, log_scale, 0.05, 0.1 * self.mapped[one], 2 * self.mapped[one], 100)
+        return LoopConstraint(
+            before.index, after.index, T, log_scale, 0.05, 0.1 * self.mapped[one], 2 * self.mapped[one], 100
+        )
 
 
 def orthonormal(moved: Similarities) -> Similarities:
@@ -388,11 +390,11 @@ def test_how_fast_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch
 def test_a_keyframe_that_shows_much_the_same_is_no_place(shift: float, turn: float, places: int) -> None:
     """Of ten keyframes 4 m before a wall, each farther by ``shift`` m and ``turn`` radians, every third is one."""
     grey = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
-    image, closing = Image(grey, np.array([[64.0, 0, 32], [0, 64, 32], [0, 0, 1]])), LoopClosing(500)
+    image, closing = FeatureImage(grey, np.array([[64.0, 0, 32], [0, 64, 32], [0, 0, 1]])), LoopCloser(500)
     for number in range(10):
         T = rigid(rotations_of(np.array([[0, number * turn, 0]]))[0], [number * shift, 0, 0])
         wall = transform_points(T, image.rays((8, 8)) * np.float32(4)).astype(np.float32)
-        closing.offer(View(number, np.ones(4, np.float32), image, wall, np.ones((8, 8), np.float32), T))
+        closing.offer(PlaceView(number, np.ones(4, np.float32), image, wall, np.ones((8, 8), np.float32), T))
         closing.collect()
     assert len(closing._places) == places
 

@@ -4,7 +4,7 @@ import pytest
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.odometry import bundle_adjustment
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Observations, Problem, adjust, observed_errors
-from slam3r_ros.vision.pose_prior import Prior
+from slam3r_ros.vision.pose_prior import PosePrior
 
 KEYFRAMES, POINTS, DEVIATION = 6, 80, 1e-3
 FOCAL_PX = 220
@@ -118,7 +118,7 @@ def test_a_prior_counts_as_far_as_it_is_not_doubted(doubt: float, kept: float) -
     poses, points = scene(random)
     wrong = poses[-1].copy()
     wrong[:3, 3] += [0.2, 0, 0]
-    problem, true = problem_of(poses, points, priors=(None,) * 5 + (Prior(wrong, 0.0, doubt),))
+    problem, true = problem_of(poses, points, priors=(None,) * 5 + (PosePrior(wrong, 0.0, doubt),))
     result = adjust(problem, true, 10)
     moved = result.T_camera_world[-1][0, 3] - poses[-1][0, 3]
     assert moved == pytest.approx(0.2 * kept, abs=0.01)
@@ -222,7 +222,7 @@ def test_a_prior_of_the_scale_only_leaves_the_pose_alone(doubt: float) -> None:
     random = np.random.default_rng(9)
     poses, points = scene(random)
     start = disturbed(problem_of(poses, points)[1], random, 2)
-    said = tuple(Prior(None, log_scale, doubt) for log_scale in np.log([1.0, 1, 1, 1, 1, 3.0]))
+    said = tuple(PosePrior(None, log_scale, doubt) for log_scale in np.log([1.0, 1, 1, 1, 1, 3.0]))
     problem, _ = problem_of(poses, points, priors=said)
     result = adjust(problem, start, 30)
     assert position_errors(result, poses).max() < 1e-4
@@ -238,7 +238,7 @@ def test_a_prior_of_the_scale_only_leaves_the_pose_alone(doubt: float) -> None:
 @pytest.mark.parametrize("tells", [True, False])
 def test_a_prior_of_the_scale_only_holds_the_scale_where_nothing_else_does(tells: bool, factor: float) -> None:
     poses, points = scene(np.random.default_rng(10))
-    priors = (Prior(None, 0.0, 1.0),) * KEYFRAMES if tells else (None,) * KEYFRAMES
+    priors = (PosePrior(None, 0.0, 1.0),) * KEYFRAMES if tells else (None,) * KEYFRAMES
     problem, true = problem_of(poses, points, priors=priors, fixed=1)
     between = poses @ invert_rigid(poses[0])
     between[:, :3, 3] *= factor  # the world in another size explains all that is seen as well

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from slam3r_ros.odometry.depth_fusion import CONFIDENCE_BY_ERROR, FEWEST_SURE, Fused, fuse
-from slam3r_ros.odometry.flow_depth import Distances
+from slam3r_ros.odometry.depth_fusion import CONFIDENCE_BY_ERROR, FEWEST_SURE, FusedDepth, fuse
+from slam3r_ros.odometry.flow_depth import FlowDepth
 
 SIDE = 112
 SHAPE = (SIDE, SIDE)
@@ -15,13 +15,13 @@ CONFIDENCE: Map = np.full(SHAPE, 5, np.float32)
 NOWHERE = np.zeros(SHAPE, np.bool_)
 
 
-def told(deviation: float, *, holes: NDArray[np.bool_] = NOWHERE, errors: Map | float = 0.0) -> Distances:
+def told(deviation: float, *, holes: NDArray[np.bool_] = NOWHERE, errors: Map | float = 0.0) -> FlowDepth:
     """The truth by parallax, as sure as that, but for holes."""
     log_depths = np.where(holes, np.nan, TRUTH + errors).astype(np.float32)
-    return Distances(log_depths, np.where(holes, np.inf, deviation).astype(np.float32))
+    return FlowDepth(log_depths, np.where(holes, np.inf, deviation).astype(np.float32))
 
 
-def fused(log_depths: Map, distances: Distances, confidence: Map = CONFIDENCE) -> Fused:
+def fused(log_depths: Map, distances: FlowDepth, confidence: Map = CONFIDENCE) -> FusedDepth:
     result = fuse(log_depths, confidence, distances)
     assert result is not None
     assert result.log_factors.dtype == result.confidence.dtype == np.float32

@@ -6,15 +6,15 @@ from numpy.typing import NDArray
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid
-from slam3r_ros.odometry.flow_depth import LEAST_DEVIATION, Distances, Posed, distances_by_parallax
-from slam3r_ros.vision.feature_image import Image
+from slam3r_ros.odometry.flow_depth import LEAST_DEVIATION, FlowDepth, PosedImage, distances_by_parallax
+from slam3r_ros.vision.feature_image import FeatureImage
 
 SHAPE = (SIDE // 2, SIDE // 2)
 
 
-def posed(T_world_camera: Array, grey: NDArray[np.uint8] | None = None) -> Posed:
+def posed(T_world_camera: Array, grey: NDArray[np.uint8] | None = None) -> PosedImage:
     seen = image(T_world_camera) if grey is None else grey
-    return Posed(Image(seen, MATRIX), invert_rigid(T_world_camera))
+    return PosedImage(FeatureImage(seen, MATRIX), invert_rigid(T_world_camera))
 
 
 def noisy(T_world_camera: Array, levels: float, seed: int) -> NDArray[np.uint8]:
@@ -22,16 +22,16 @@ def noisy(T_world_camera: Array, levels: float, seed: int) -> NDArray[np.uint8]:
     return np.clip(image(T_world_camera) + noise, 0, 255).astype(np.uint8)
 
 
-def told_of(number: int, others: tuple[int, ...]) -> Distances:
+def told_of(number: int, others: tuple[int, ...]) -> FlowDepth:
     return distances_by_parallax(posed(pose(number)), [posed(pose(other)) for other in others], SHAPE)
 
 
-def errors_of(distances: Distances, T_world_camera: Array) -> Array:
+def errors_of(distances: FlowDepth, T_world_camera: Array) -> Array:
     """Of the pixels' log depths, NaN where nothing is told."""
     return np.asarray(distances.log_depths - np.log(depths(T_world_camera)), np.float64)
 
 
-def inside(distances: Distances) -> NDArray[np.bool_]:
+def inside(distances: FlowDepth) -> NDArray[np.bool_]:
     return np.isfinite(distances.log_depths)
 
 
@@ -79,7 +79,7 @@ def test_two_keyframes_tell_more_than_one() -> None:
 
 
 def test_turning_on_the_spot_and_standing_still_tell_nothing() -> None:
-    def turned(number: int) -> Posed:
+    def turned(number: int) -> PosedImage:
         return posed(pose(number, moving=False))
 
     for others in ([turned(10), turned(15)], [turned(20)]):
@@ -98,7 +98,7 @@ def test_where_there_is_no_texture_nothing_is_told() -> None:
     distances = distances_by_parallax(posed(pose(40), flat), [posed(pose(35), flat)], SHAPE)
     assert not (distances.deviations < 0.5).any()
 
-    def half_faint(number: int) -> Posed:
+    def half_faint(number: int) -> PosedImage:
         grey = image(pose(number)).astype(np.float64)
         grey[:, SIDE // 2 :] = 127 + (grey[:, SIDE // 2 :] - 127) / 12
         return posed(pose(number), grey.astype(np.uint8))

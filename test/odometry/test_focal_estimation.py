@@ -22,14 +22,14 @@ from slam3r_ros.odometry.focal_estimation import (
     lowest,
     with_slopes,
 )
-from slam3r_ros.odometry.odometry_stage import TrackStage
-from slam3r_ros.odometry.sliding_window import Sighting, TrackWindow
-from slam3r_ros.odometry.tracked_frame import View
-from slam3r_ros.odometry.visual_odometry import TrackPoses
+from slam3r_ros.odometry.odometry_stage import OdometryStage
+from slam3r_ros.odometry.sliding_window import KeyframeObservation, SlidingWindow
+from slam3r_ros.odometry.tracked_frame import OdometryInput
+from slam3r_ros.odometry.visual_odometry import VisualOdometry
 from slam3r_ros.settings import LoopSettings, PoseSettings
-from slam3r_ros.types import EncodedFrame, HostPointmaps, Keyframe, LocalPointmap, PoseEstimate, State
-from slam3r_ros.vision.feature_image import Image
-from slam3r_ros.vision.pose_prior import Prior
+from slam3r_ros.types import EncodedFrame, HostPointmaps, LocalPointmap, PoseEstimate, RegisteredFrame, State
+from slam3r_ros.vision.feature_image import FeatureImage
+from slam3r_ros.vision.pose_prior import PosePrior
 
 KEYFRAMES, POINTS, FOCAL_PX = 6, 80, 220.0
 NOTHING = torch.empty(0)
@@ -173,7 +173,7 @@ def test_a_window_of_few_keyframes_is_not_asked(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_same_image_with_other_intrinsics() -> None:
-    before, matrix = Image(image(pose(0)), MATRIX), np.array([[250, 0, 110.0], [0, 240, 113.0], [0, 0, 1]])
+    before, matrix = FeatureImage(image(pose(0)), MATRIX), np.array([[250, 0, 110.0], [0, 240, 113.0], [0, 0, 1]])
     assert "features" not in before.with_matrix(matrix).__dict__  # described only if that has been done
     features = before.features
     after = before.with_matrix(matrix)
@@ -182,8 +182,8 @@ def test_the_same_image_with_other_intrinsics() -> None:
 
 
 def test_a_window_sees_all_with_other_intrinsics() -> None:
-    window, random = TrackWindow(), np.random.default_rng(0)
-    here = Image(np.zeros((24, 24), np.uint8), MATRIX)
+    window, random = SlidingWindow(), np.random.default_rng(0)
+    here = FeatureImage(np.zeros((24, 24), np.uint8), MATRIX)
     pixels = random.uniform(0, SIDE, (3, 30, 2))
     for number in range(3):
         slopes, z, T = (
@@ -192,7 +192,7 @@ def test_a_window_sees_all_with_other_intrinsics() -> None:
             rigid(np.eye(3), [0.1 * number, 0, 0]),
         )
         followed = len(window.followed)
-        sighting = Sighting(slopes[:followed], z[:followed], T, 0.0, None, here)
+        sighting = KeyframeObservation(slopes[:followed], z[:followed], T, 0.0, None, here)
         window.add(sighting, slopes[followed:], z[followed:], z[followed:])
     before, estimate = window.problem(1e-3)
     rays = before.rays.copy()
@@ -227,17 +227,19 @@ def on_a_curve(number: int) -> Array:
     return rigid(R, [0.5 * np.sin(angle / 9), 0.3 * np.sin(angle / 6), 0.4 * np.sin(angle / 11)])
 
 
-def followed(assumed: float, *, is_calibrated: bool, frames: int = 40) -> tuple[float, float, TrackPoses]:
+def followed(assumed: float, *, is_calibrated: bool, frames: int = 40) -> tuple[float, float, VisualOdometry]:
     """The focal length at the end over the true one, and the error of the last 20 positions, metres, after the best
     shift and scale."""
-    random, tracks, factor = np.random.default_rng(0), TrackPoses(), assumed
+    random, tracks, factor = np.random.default_rng(0), VisualOdometry(), assumed
     found, true = [], []
     for number in range(frames):
         T = on_a_curve(number)
         z = depths(T) * np.exp(random.normal(0, 0.05))
         said = rigid(np.eye(3), random.normal(0, 0.1, 3)) @ invert_rigid(T)
         matrix = MATRIX * [[factor, 1, 1], [1, factor, 1], [1, 1, 1]]
-        answer = tracks.locate(View(image(T), matrix, z, Prior(said, 0.0, 1.0), is_calibrated=is_calibrated))
+        answer = tracks.locate(
+            OdometryInput(image(T), matrix, z, PosePrior(said, 0.0, 1.0), is_calibrated=is_calibrated)
+        )
         if answer is not None:
             factor = answer.focal_px / FOCAL_PX
             found.append(answer.T_world_camera[:3, 3])
@@ -272,7 +274,7 @@ HALF = SIDE // 2
 CAMERA = Camera(SIDE, SIDE, MATRIX[0, 0], MATRIX[1, 1], MATRIX[0, 2], MATRIX[1, 2]).scaled(HALF, HALF)
 
 
-def keyframe(number: int, focal_px: float, camera: Camera | None) -> Keyframe:
+def keyframe(number: int, focal_px: float, camera: Camera | None) -> RegisteredFrame:
     """Frame ``number`` as L2W answers it, with a pose of that focal length, pixels of the crop."""
     T, v_u = pose(number), np.mgrid[:HALF, :HALF]
     slopes = (v_u[::-1].transpose(1, 2, 0) - (HALF - 1) / 2) / focal_px
@@ -283,7 +285,9 @@ def keyframe(number: int, focal_px: float, camera: Camera | None) -> Keyframe:
     frame = EncodedFrame(number, number, crop, camera, NOTHING, layer, layer, number, image(T))
     local = LocalPointmap(frame, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
     estimate = PoseEstimate(T, focal_px, 0.9, 2.0, 1.0, 0.01)
-    return Keyframe(local, torch.from_numpy(world), NOTHING, host, 5.0, 5.0, None, estimate, State.TRACKING, False)
+    return RegisteredFrame(
+        local, torch.from_numpy(world), NOTHING, host, 5.0, 5.0, None, estimate, State.TRACKING, False
+    )
 
 
 def test_the_stage_tells_the_focal_length_that_its_tracks_have_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +295,7 @@ def test_the_stage_tells_the_focal_length_that_its_tracks_have_found(monkeypatch
     monkeypatch.setattr(
         FocalSearch, "observe", lambda search, problem, estimate, focal: better.pop() if better else None
     )
-    stage = TrackStage(PoseSettings(), LoopSettings())
+    stage = OdometryStage(PoseSettings(), LoopSettings())
     assert stage.focal_px(keyframe(0, 100.0, None).local.frame) is None  # none yet
     for number in range(20):
         result = refined(stage, keyframe(number, 100.0, None))
@@ -312,7 +316,7 @@ def test_known_intrinsics_are_searched_only_where_they_are_not_to_be_used(
 ) -> None:
     asked: list[float] = []
     monkeypatch.setattr(FocalSearch, "observe", lambda search, problem, estimate, focal: asked.append(focal))
-    stage = TrackStage(PoseSettings(use_camera_info=use_camera_info), LoopSettings())
+    stage = OdometryStage(PoseSettings(use_camera_info=use_camera_info), LoopSettings())
     for number in range(20):
         result = refined(stage, keyframe(number, 100.0, CAMERA))
     assert (stage.focal_px(result.local.frame) is None) == use_camera_info

@@ -18,10 +18,10 @@ from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.odometry import odometry_stage as engine_stage
 from slam3r_ros.odometry import visual_odometry as engine_poses
-from slam3r_ros.odometry.odometry_stage import TrackStage
-from slam3r_ros.odometry.tracked_frame import View
+from slam3r_ros.odometry.odometry_stage import OdometryStage
+from slam3r_ros.odometry.tracked_frame import OdometryInput
 from slam3r_ros.settings import LoopSettings, PoseSettings
-from slam3r_ros.types import EncodedFrame, Frame, HostPointmaps, Keyframe, LocalPointmap, PoseEstimate, State
+from slam3r_ros.types import EncodedFrame, Frame, HostPointmaps, LocalPointmap, PoseEstimate, RegisteredFrame, State
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def own_points(T_world_camera: Array) -> Array:
     return np.asarray(rays * depths(T_world_camera)[..., None])
 
 
-def keyframe(number: int, T_estimated: Array, *, lost: bool = False, own: bool = True) -> Keyframe:
+def keyframe(number: int, T_estimated: Array, *, lost: bool = False, own: bool = True) -> RegisteredFrame:
     """Frame ``number`` as L2W answers it when it takes the frame to be at ``T_estimated``."""
     points = own_points(pose(number)).astype(np.float32)
     world = transform_points(T_estimated, points).astype(np.float32)
@@ -55,10 +55,10 @@ def keyframe(number: int, T_estimated: Array, *, lost: bool = False, own: bool =
     local = LocalPointmap(frame, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
     estimate = PoseEstimate(T_estimated, CAMERA.fx, 0.9, 2.0, SCALE if own else np.nan, 0.01)
     state = State.LOST if lost else State.TRACKING
-    return Keyframe(local, torch.from_numpy(world), NOTHING, host, 5.0, 5.0, None, estimate, state, lost)
+    return RegisteredFrame(local, torch.from_numpy(world), NOTHING, host, 5.0, 5.0, None, estimate, state, lost)
 
 
-def in_unit(original: Keyframe, factor: float) -> Keyframe:
+def in_unit(original: RegisteredFrame, factor: float) -> RegisteredFrame:
     """The frame with its own pointmap in another unit, and its scale with it."""
     host, estimate = original.on_host, original.pose
     assert estimate is not None
@@ -66,17 +66,17 @@ def in_unit(original: Keyframe, factor: float) -> Keyframe:
     return replace(original, on_host=host, pose=replace(estimate, scale=estimate.scale / factor))
 
 
-def seen_as(original: Keyframe, grey: NDArray[np.uint8]) -> Keyframe:
+def seen_as(original: RegisteredFrame, grey: NDArray[np.uint8]) -> RegisteredFrame:
     """The frame with another image for the tracks."""
     return replace(original, local=replace(original.local, frame=replace(original.local.frame, grey=grey)))
 
 
-def lost_at(number: int, factor: float = 1.0) -> Keyframe:
+def lost_at(number: int, factor: float = 1.0) -> RegisteredFrame:
     """Frame ``number`` as L2W leaves it when it does not know where it is, its own pointmap in some unit."""
     return in_unit(keyframe(number, rigid(np.eye(3), [50.0, 0, 0]), lost=True), factor)
 
 
-def scale_of(result: Keyframe, number: int, factor: float) -> float:
+def scale_of(result: RegisteredFrame, number: int, factor: float) -> float:
     """Of the world by the answer for `lost_at`, true is 1."""
     assert result.pose is not None and result.state is State.TRACKING
     return result.pose.scale * factor / SCALE
@@ -88,7 +88,7 @@ def misplaced(number: int) -> Array:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_pose_and_points_move_together(own: bool) -> None:
-    stage = TrackStage(PoseSettings(), LoopSettings())
+    stage = OdometryStage(PoseSettings(), LoopSettings())
     results = [refined(stage, keyframe(number, misplaced(number), own=own)) for number in range(12)]
     assert results[0].pose is not None and np.array_equal(results[0].pose.T_world_camera, misplaced(0))
     result, before = results[-1], keyframe(11, misplaced(11), own=own)
@@ -107,7 +107,7 @@ def test_pose_and_points_move_together(own: bool) -> None:
 
 
 def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_map() -> None:
-    stage = TrackStage(PoseSettings(), LoopSettings())
+    stage = OdometryStage(PoseSettings(), LoopSettings())
     for number in range(8):
         refined(stage, keyframe(number, pose(number)))
     elsewhere = keyframe(8, rigid(np.eye(3), [50.0, 0, 0]), lost=True)
@@ -119,11 +119,11 @@ def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_m
     seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)
     assert np.median(np.abs(seen / own_points(pose(8)) - 1)) < 0.02  # its own pointmap, where and as large as it is
     assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
-    assert refined(TrackStage(PoseSettings(), LoopSettings()), elsewhere) is elsewhere
+    assert refined(OdometryStage(PoseSettings(), LoopSettings()), elsewhere) is elsewhere
 
 
 def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
+    stage, views = OdometryStage(PoseSettings(), LoopSettings()), list[OdometryInput]()
     locate = stage._poses.locate
     monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
     refined(stage, lost_at(0))
@@ -150,7 +150,7 @@ def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: 
 
 
 def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, views = TrackStage(PoseSettings(), LoopSettings()), list[View]()
+    stage, views = OdometryStage(PoseSettings(), LoopSettings()), list[OdometryInput]()
     locate = stage._poses.locate
     monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
     for number in range(3):
@@ -169,7 +169,7 @@ def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.M
 
 
 def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
-    stage, other = TrackStage(PoseSettings(), LoopSettings()), TrackStage(PoseSettings(), LoopSettings())
+    stage, other = OdometryStage(PoseSettings(), LoopSettings()), OdometryStage(PoseSettings(), LoopSettings())
     first = keyframe(0, misplaced(0))
     assert stage.advance(first.local.frame) is None  # nothing has begun
     advanced = due = 0
@@ -191,7 +191,7 @@ def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
 
 
 def test_nothing_advances_without_an_image_or_where_l2w_knows_better() -> None:
-    stage = TrackStage(PoseSettings(), LoopSettings())
+    stage = OdometryStage(PoseSettings(), LoopSettings())
     for number in range(5):
         refined(stage, keyframe(number, pose(number)))
     frame = keyframe(5, pose(5)).local.frame
@@ -206,7 +206,7 @@ def test_nothing_advances_without_an_image_or_where_l2w_knows_better() -> None:
 
 def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", 3)
-    stage = TrackStage(PoseSettings(), LoopSettings())
+    stage = OdometryStage(PoseSettings(), LoopSettings())
     for number in range(6):
         refined(stage, keyframe(number, pose(number)))
         assert len(stage._log_scales) == min(number, 3)  # the first is where the tracks begin
@@ -214,9 +214,9 @@ def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_long_run_of_lost_frames_keeps_its_place_and_scale() -> None:
-    stage, random = TrackStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
+    stage, random = OdometryStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
 
-    def noisy(original: Keyframe) -> Keyframe:
+    def noisy(original: RegisteredFrame) -> RegisteredFrame:
         grey = original.local.frame.grey
         assert grey is not None
         return seen_as(original, (grey + random.normal(0, 5, grey.shape)).clip(0, 255).astype(np.uint8))
@@ -237,7 +237,7 @@ def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
     remembered: int, left: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", remembered)
-    stage, random = TrackStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
+    stage, random = OdometryStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
     for number in range(10):
         refined(stage, keyframe(number, pose(number)))
     black = np.zeros((SIDE, SIDE), np.uint8)
@@ -254,7 +254,7 @@ def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
 
 
 def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> None:
-    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    stage, black = OdometryStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
         refined(stage, keyframe(number, pose(number)))
     for number in range(12, 17):
@@ -269,13 +269,13 @@ def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> N
 
 
 def test_without_an_image_for_the_tracks_nothing_changes() -> None:
-    stage, whole = TrackStage(PoseSettings(), LoopSettings()), keyframe(1, pose(1))
+    stage, whole = OdometryStage(PoseSettings(), LoopSettings()), keyframe(1, pose(1))
     refined(stage, keyframe(0, pose(0)))
     bare = replace(whole, local=replace(whole.local, frame=replace(whole.local.frame, grey=None)))
     assert refined(stage, bare) is bare
 
 
-def largest_error(results: list[Keyframe], first: int) -> float:
+def largest_error(results: list[RegisteredFrame], first: int) -> float:
     """Of positions from the first of these on, after alignment by their mean, metres."""
     positions = np.array([r.pose.T_world_camera[:3, 3] for r in results if r.pose is not None])[first:]
     true = np.array([pose(number)[:3, 3] for number in range(len(results))])[first:]
@@ -284,11 +284,11 @@ def largest_error(results: list[Keyframe], first: int) -> float:
 
 
 def test_the_focal_length_is_that_of_the_pose_where_the_camera_is_not_used() -> None:
-    stage = TrackStage(PoseSettings(use_camera_info=False), LoopSettings())
+    stage = OdometryStage(PoseSettings(use_camera_info=False), LoopSettings())
     assert largest_error([refined(stage, keyframe(number, misplaced(number))) for number in range(12)], 1) < 0.05
 
 
-def uncalibrated(original: Keyframe, focal_px: float) -> Keyframe:
+def uncalibrated(original: RegisteredFrame, focal_px: float) -> RegisteredFrame:
     """The frame without camera_info, its pose with some focal length."""
     assert original.pose is not None
     local = replace(original.local, frame=replace(original.local.frame, camera=None))
@@ -298,7 +298,7 @@ def uncalibrated(original: Keyframe, focal_px: float) -> Keyframe:
 @pytest.mark.parametrize("wrong", [1.3, 0.75])
 @pytest.mark.parametrize("late", [1, 4])
 def test_camera_info_that_comes_some_images_late_counts_for_those_before_too(late: int, wrong: float) -> None:
-    stage, results = TrackStage(PoseSettings(), LoopSettings()), []
+    stage, results = OdometryStage(PoseSettings(), LoopSettings()), []
     for number in range(30):
         frame = keyframe(number, misplaced(number))
         results.append(refined(stage, uncalibrated(frame, wrong * CAMERA.fx) if number < late else frame))
@@ -309,8 +309,10 @@ def test_camera_info_that_comes_some_images_late_counts_for_those_before_too(lat
 def test_camera_info_that_is_away_for_a_while_leaves_the_tracks_as_they_are(
     away: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_poses.TrackPoses, "know_camera", lambda *_: pytest.fail("keyframes were seen with it"))
-    stage, results = TrackStage(PoseSettings(), LoopSettings()), []
+    monkeypatch.setattr(
+        engine_poses.VisualOdometry, "know_camera", lambda *_: pytest.fail("keyframes were seen with it")
+    )
+    stage, results = OdometryStage(PoseSettings(), LoopSettings()), []
     for number in range(40):
         frame = keyframe(number, misplaced(number))
         if not 15 <= number < 15 + away:
@@ -325,7 +327,7 @@ def test_a_keyframe_tells_the_focal_length_that_its_points_were_made_with(monkey
     found: list[float | None] = [None, None, 0.8 * 2 * CAMERA.fx, None]  # of the image, twice as wide as the crop
     answers = iter(found)
     monkeypatch.setattr(engine_poses.FocalSearch, "observe", lambda *_: next(answers, None))
-    stage, told = TrackStage(PoseSettings(), LoopSettings()), []
+    stage, told = OdometryStage(PoseSettings(), LoopSettings()), []
     for number in range(30):
         frame = keyframe(number, misplaced(number))
         used = stage.focal_px(uncalibrated(frame, CAMERA.fx).local.frame) or CAMERA.fx
@@ -361,14 +363,14 @@ def test_a_dot_lies_in_the_grey_crop_where_its_camera_sees_it(tiny_networks: Net
 
 
 def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
-    def bent(number: int) -> Keyframe:
+    def bent(number: int) -> RegisteredFrame:
         result = keyframe(number, misplaced(number))
         bend = np.exp(np.linspace(-0.2, 0.2, HALF))[None, :, None]
         points = transform_points(misplaced(number), own_points(pose(number)) * bend).astype(np.float32)
         points[0, 0] = 0
         return replace(result, on_host=replace(result.on_host, points_world=points))
 
-    stage = TrackStage(PoseSettings(), LoopSettings())
+    stage = OdometryStage(PoseSettings(), LoopSettings())
     result = [refined(stage, bent(number)) for number in range(12)][-1]
     assert result.pose is not None
     seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)[1:, :, 2]
@@ -379,21 +381,21 @@ def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
 
 def test_no_place_is_remembered_where_loops_are_not_to_be_closed() -> None:
     for close in (True, False):
-        stage = TrackStage(PoseSettings(), LoopSettings(close=close))
+        stage = OdometryStage(PoseSettings(), LoopSettings(close=close))
         for number in range(0, 20, 2):
             refined(stage, described(keyframe(number, pose(number))))
             assert stage.closed_loop() is None and stage.loop_failure == ""
         assert (stage._loops is not None and len(stage._loops._places) > 3) == close
 
 
-def described(original: Keyframe) -> Keyframe:
+def described(original: RegisteredFrame) -> RegisteredFrame:
     """The frame with tokens to recognise it by."""
     tokens = torch.ones(4, 8) * original.index
     return replace(original, local=replace(original.local, frame=replace(original.local.frame, tokens=tokens)))
 
 
 def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = TrackStage(PoseSettings(), LoopSettings())
+    stage = OdometryStage(PoseSettings(), LoopSettings())
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
     assert stage._loops is not None
@@ -415,7 +417,7 @@ def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPat
 def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_now(
     corrected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    stage, black = OdometryStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
         stage.closed_loop()
@@ -444,7 +446,7 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
 def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_next_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage, black = TrackStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    stage, black = OdometryStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
         stage.closed_loop()
@@ -462,7 +464,7 @@ def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_nex
 
 
 def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = TrackStage(PoseSettings(), LoopSettings())
+    stage = OdometryStage(PoseSettings(), LoopSettings())
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
         stage.closed_loop()

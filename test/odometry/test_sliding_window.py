@@ -4,12 +4,18 @@ import pytest
 from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, rigid, transform_points
 from slam3r_ros.geometry.sim3 import rotations_of
 from slam3r_ros.odometry.bundle_adjustment import adjust, cost_of
-from slam3r_ros.odometry.sliding_window import FIXED_KEYFRAMES, WINDOW_KEYFRAMES, WINDOW_POINTS, Sighting, TrackWindow
-from slam3r_ros.vision.feature_image import Image
-from slam3r_ros.vision.pose_prior import Prior
+from slam3r_ros.odometry.sliding_window import (
+    FIXED_KEYFRAMES,
+    WINDOW_KEYFRAMES,
+    WINDOW_POINTS,
+    KeyframeObservation,
+    SlidingWindow,
+)
+from slam3r_ros.vision.feature_image import FeatureImage
+from slam3r_ros.vision.pose_prior import PosePrior
 
 POINTS = np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 4], (40, 3))
-IMAGE = Image(np.zeros((24, 24), np.uint8), np.eye(3))
+IMAGE = FeatureImage(np.zeros((24, 24), np.uint8), np.eye(3))
 NOTHING = np.empty(0)
 
 
@@ -23,14 +29,14 @@ def slopes_and_depths(T: Array, points: Array) -> tuple[Array, Array]:
     return seen[:, :2] / seen[:, 2:], np.log(seen[:, 2])
 
 
-def window_of(keyframes: int) -> TrackWindow:
+def window_of(keyframes: int) -> SlidingWindow:
     """Keyframes that all follow the points, which the first of them is the anchor of."""
-    window = TrackWindow()
+    window = SlidingWindow()
     for number in range(keyframes):
         T = camera(number)
         slopes, log_depths = slopes_and_depths(T, POINTS)
         followed = len(window.followed)
-        sighting = Sighting(slopes[:followed], log_depths[:followed], T, 0.0, None, IMAGE)
+        sighting = KeyframeObservation(slopes[:followed], log_depths[:followed], T, 0.0, None, IMAGE)
         window.add(sighting, slopes[followed:], log_depths[followed:], log_depths[followed:])
     return window
 
@@ -54,7 +60,12 @@ def test_a_lost_point_stays_until_its_keyframes_are_gone() -> None:
     assert (window.point_count, len(window.followed)) == (40, 30)
     for number in range(2, 2 + WINDOW_KEYFRAMES):
         slopes, log_depths = slopes_and_depths(camera(number), POINTS[kept])
-        window.add(Sighting(slopes, log_depths, camera(number), 0.0, None, IMAGE), np.empty((0, 2)), NOTHING, NOTHING)
+        window.add(
+            KeyframeObservation(slopes, log_depths, camera(number), 0.0, None, IMAGE),
+            np.empty((0, 2)),
+            NOTHING,
+            NOTHING,
+        )
     assert window.point_count == 30
     np.testing.assert_allclose(window.points_world(), POINTS[kept], atol=1e-9)
 
@@ -76,17 +87,19 @@ def test_a_point_behind_its_next_anchor_does_not_break_the_window() -> None:
     turned[1:, :3, :3] = np.diag([-1.0, 1.0, -1.0])
     window.take(type(estimate)(turned, estimate.log_scales, estimate.log_depths))
     slopes, log_depths = slopes_and_depths(camera(9), POINTS)
-    window.add(Sighting(slopes, log_depths, camera(9), 0.0, None, IMAGE), np.empty((0, 2)), NOTHING, NOTHING)
+    window.add(KeyframeObservation(slopes, log_depths, camera(9), 0.0, None, IMAGE), np.empty((0, 2)), NOTHING, NOTHING)
     assert len(window.followed) == 40
     assert np.isfinite(window.points_world()).all()
 
 
 def test_the_number_of_points_is_bounded() -> None:
-    window, random = TrackWindow(), np.random.default_rng(1)
+    window, random = SlidingWindow(), np.random.default_rng(1)
     for number in range(30):
         window.keep_followed(np.zeros(len(window.followed), np.bool_) | (random.random(len(window.followed)) < 0.2))
         followed = len(window.followed)
-        sighting = Sighting(random.normal(size=(followed, 2)), np.zeros(followed), camera(number), 0.0, None, IMAGE)
+        sighting = KeyframeObservation(
+            random.normal(size=(followed, 2)), np.zeros(followed), camera(number), 0.0, None, IMAGE
+        )
         window.add(sighting, random.normal(size=(120, 2)), np.zeros(120), np.zeros(120))
         assert window.point_count <= WINDOW_POINTS + 2 * 120
         assert len(window) <= WINDOW_KEYFRAMES
@@ -97,7 +110,7 @@ def test_a_fresh_point_begins_at_its_guess_whatever_its_pointmap_says() -> None:
     slopes, log_depths = slopes_and_depths(camera(1), POINTS)
     fresh, guesses = np.array([[0.1, 0.2], [-0.3, 0.1], [0.0, 0.4]]), np.log([2.0, 3.0, 5.0])
     told = np.array([np.nan, np.log(7.0), np.nan])
-    window.add(Sighting(slopes, log_depths, camera(1), 0.7, None, IMAGE), fresh, told, guesses)
+    window.add(KeyframeObservation(slopes, log_depths, camera(1), 0.7, None, IMAGE), fresh, told, guesses)
     expected = np.column_stack([fresh, np.ones(3)]) * np.exp(guesses)[:, None] + [0.1, 0, 0]
     np.testing.assert_allclose(window.points_world()[-3:], expected, atol=1e-12)
     problem, estimate = window.problem(1e-3)
@@ -128,10 +141,10 @@ def test_what_a_keyframe_sees_and_how_deep_it_lies_there() -> None:
 
 
 def test_keyframes_are_told_apart_by_number() -> None:
-    window = TrackWindow()
+    window = SlidingWindow()
     for number in range(WINDOW_KEYFRAMES + 2):
-        image = Image(np.full((24, 24), number, np.uint8), np.eye(3))
-        sighting = Sighting(np.empty((0, 2)), NOTHING, camera(number), 0.0, None, image)
+        image = FeatureImage(np.full((24, 24), number, np.uint8), np.eye(3))
+        sighting = KeyframeObservation(np.empty((0, 2)), NOTHING, camera(number), 0.0, None, image)
         window.add(sighting, np.empty((0, 2)), NOTHING, NOTHING)
     levels = [int(window[number].image.grey[0, 0]) for number in range(len(window))]
     assert levels == list(range(2, WINDOW_KEYFRAMES + 2))
@@ -150,7 +163,12 @@ def test_points_followed_again_replace_those_followed_and_are_anchored_where_the
     # They are followed on like all others, and outlive their anchor.
     for number in range(3, WINDOW_KEYFRAMES + 3):
         slopes, log_depths = slopes_and_depths(camera(number), again)
-        window.add(Sighting(slopes, log_depths, camera(number), 0.0, None, IMAGE), np.empty((0, 2)), NOTHING, NOTHING)
+        window.add(
+            KeyframeObservation(slopes, log_depths, camera(number), 0.0, None, IMAGE),
+            np.empty((0, 2)),
+            NOTHING,
+            NOTHING,
+        )
     np.testing.assert_allclose(window.points_world(), again, atol=1e-9)
     assert window.point_count == 15  # the others' keyframes are gone
     problem, _ = window.problem(1e-3)
@@ -161,7 +179,7 @@ def test_a_window_whose_points_are_not_followed_keeps_those_that_two_keyframes_s
     window = window_of(3)
     slopes, log_depths = slopes_and_depths(camera(3), POINTS)
     fresh = np.array([[0.1, 0.2], [-0.3, 0.1]])
-    window.add(Sighting(slopes, log_depths, camera(3), 0.0, None, IMAGE), fresh, np.zeros(2), np.zeros(2))
+    window.add(KeyframeObservation(slopes, log_depths, camera(3), 0.0, None, IMAGE), fresh, np.zeros(2), np.zeros(2))
     assert (window.point_count, len(window.followed)) == (42, 42)
     window.unfollow()
     assert (window.point_count, len(window.followed)) == (40, 0)
@@ -177,14 +195,14 @@ def test_a_window_whose_points_are_not_followed_keeps_those_that_two_keyframes_s
     assert [len(window.seen_by(number)[0]) for number in range(4)] == [40] * 4
 
 
-def seeing(shares: list[float], places: list[float]) -> TrackWindow:
+def seeing(shares: list[float], places: list[float]) -> SlidingWindow:
     """Keyframes at ``places`` along a line that see so much of the same 40 points; the last one sees all."""
-    window = TrackWindow()
+    window = SlidingWindow()
     for number, place in enumerate(places):
         T = rigid(np.eye(3), [-place, 0, 0])
         slopes, log_depths = slopes_and_depths(T, POINTS)
         followed = len(window.followed)
-        sighting = Sighting(slopes[:followed], log_depths[:followed], T, 0.0, None, IMAGE)
+        sighting = KeyframeObservation(slopes[:followed], log_depths[:followed], T, 0.0, None, IMAGE)
         window.add(sighting, slopes[followed:], log_depths[followed:], log_depths[followed:])
         assert len(window) == number + 1
     problem, _ = window.problem(1e-3)
@@ -207,7 +225,7 @@ MOVED = Similarity(2.5, rotations_of(np.array([[0.4, -1.0, 0.3]]))[0], np.array(
 
 
 def test_a_window_that_moves_with_the_world_explains_what_it_sees_as_well_as_before() -> None:
-    window, random = TrackWindow(), np.random.default_rng(3)
+    window, random = SlidingWindow(), np.random.default_rng(3)
     for number in range(WINDOW_KEYFRAMES):
         T = rigid(rotations_of(random.normal(0, 0.02, (1, 3)))[0], [-0.1 * number, 0.02 * number, 0])
         slopes, log_depths = slopes_and_depths(T, POINTS)
@@ -215,8 +233,8 @@ def test_a_window_that_moves_with_the_world_explains_what_it_sees_as_well_as_bef
         own = log_depths - 0.3 + random.normal(0, 0.05, len(log_depths))
         followed = len(window.followed)
         said = T @ rigid(rotations_of(random.normal(0, 0.05, (1, 3)))[0], random.normal(0, 0.1, 3))
-        prior = (None, Prior(None, 0.25, 0.8), Prior(said, 0.35, 0.5))[number % 3]
-        sighting = Sighting(slopes[:followed], own[:followed], T, 0.3, prior, IMAGE)
+        prior = (None, PosePrior(None, 0.25, 0.8), PosePrior(said, 0.35, 0.5))[number % 3]
+        sighting = KeyframeObservation(slopes[:followed], own[:followed], T, 0.3, prior, IMAGE)
         window.add(sighting, slopes[followed:], own[followed:], log_depths[followed:] + 0.01)
     points, (problem, estimate) = window.points_world(), window.problem(1e-3)
     seen = [window.seen_by(number) for number in range(WINDOW_KEYFRAMES)]

@@ -9,15 +9,15 @@ from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camer
 from slam3r_ros.odometry import sliding_window as window
 from slam3r_ros.odometry import visual_odometry as engine_poses
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, cost_of
-from slam3r_ros.odometry.tracked_frame import Located, View
-from slam3r_ros.odometry.visual_odometry import FOLLOWED_POINTS, KEYFRAMES_TRIED, LARGEST_CONTRADICTION, TrackPoses
-from slam3r_ros.vision.feature_image import Image
-from slam3r_ros.vision.pose_prior import Prior
-from slam3r_ros.vision.relative_pose import Recovered
+from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
+from slam3r_ros.odometry.visual_odometry import FOLLOWED_POINTS, KEYFRAMES_TRIED, LARGEST_CONTRADICTION, VisualOdometry
+from slam3r_ros.vision.feature_image import FeatureImage
+from slam3r_ros.vision.pose_prior import PosePrior
+from slam3r_ros.vision.relative_pose import RelativePose
 
 SCALE = 0.5
 """World length of a unit of the pointmaps."""
-SCALE_ONLY = Prior(None, float(np.log(SCALE)), 1.0)
+SCALE_ONLY = PosePrior(None, float(np.log(SCALE)), 1.0)
 
 
 def view_of(
@@ -27,22 +27,22 @@ def view_of(
     noise: float = 0.05,
     focal: float = 1.0,
     prior: bool = True,
-) -> View:
+) -> OdometryInput:
     """A view whose depths and prior err by ``noise``."""
     z = depths(T_world_camera) / SCALE * np.exp(random.normal(0, noise))
     z *= np.exp(random.normal(0, noise, (7, 7)).repeat(SIDE // 14, 0).repeat(SIDE // 14, 1)).astype(np.float32)
     said = rigid(np.eye(3), random.normal(0, 2 * noise, 3)) @ invert_rigid(T_world_camera)
     matrix = MATRIX * [[focal, 1, 1], [1, focal, 1], [1, 1, 1]]
-    L2W = Prior(said, float(np.log(SCALE) + random.normal(0, noise)), 1.0) if prior else None
-    return View(image(T_world_camera), matrix, z.astype(np.float32), L2W)
+    L2W = PosePrior(said, float(np.log(SCALE) + random.normal(0, noise)), 1.0) if prior else None
+    return OdometryInput(image(T_world_camera), matrix, z.astype(np.float32), L2W)
 
 
-Answers = list[Located | None]
+Answers = list[TrackedFrame | None]
 
 
-def follow(poses: list[Array], tracks: TrackPoses | None = None, **options: float) -> tuple[Answers, Array]:
+def follow(poses: list[Array], tracks: VisualOdometry | None = None, **options: float) -> tuple[Answers, Array]:
     """What the tracks answer, and L2W's positions (N, 3)."""
-    random, tracks = np.random.default_rng(0), tracks or TrackPoses()
+    random, tracks = np.random.default_rng(0), tracks or VisualOdometry()
     views = [view_of(each, random, **options) for each in poses]  # type: ignore[arg-type]
     said = [
         invert_rigid(told)[:3, 3] for view in views if view.prior and (told := view.prior.T_camera_world) is not None
@@ -75,7 +75,7 @@ def test_a_jagged_trajectory_becomes_smooth() -> None:
 
 def test_the_scale_brings_a_frames_depths_to_the_world() -> None:
     poses = [pose(number) for number in range(25)]
-    random, tracks, ratios = np.random.default_rng(0), TrackPoses(), []
+    random, tracks, ratios = np.random.default_rng(0), VisualOdometry(), []
     for each in poses:
         view = view_of(each, random)
         if answer := tracks.locate(view):
@@ -83,20 +83,20 @@ def test_the_scale_brings_a_frames_depths_to_the_world() -> None:
     assert np.std(np.log(ratios)) < 0.03
 
 
-def started(frames: int = 10, noise: float = 0.01) -> tuple[TrackPoses, Located, np.random.Generator]:
+def started(frames: int = 10, noise: float = 0.01) -> tuple[VisualOdometry, TrackedFrame, np.random.Generator]:
     """Tracks that have seen so many frames, their last answer, and what further views may err by."""
-    random, tracks = np.random.default_rng(0), TrackPoses()
+    random, tracks = np.random.default_rng(0), VisualOdometry()
     answers = [tracks.locate(view_of(pose(number), random, noise=noise)) for number in range(frames)]
     last = answers[-1]
     assert last is not None
     return tracks, last, random
 
 
-def dark(view: View) -> View:
+def dark(view: OdometryInput) -> OdometryInput:
     return replace(view, grey=np.zeros_like(view.grey))
 
 
-def way(one: Located, other: Located | None) -> Array:
+def way(one: TrackedFrame, other: TrackedFrame | None) -> Array:
     """From one camera to another in the first one's axes."""
     assert other is not None
     return (invert_rigid(one.T_world_camera) @ other.T_world_camera)[:3, 3]
@@ -107,7 +107,7 @@ def true_way(one: Array, other: Array) -> Array:
 
 
 def test_tracks_go_on_without_l2w() -> None:
-    random, tracks = np.random.default_rng(0), TrackPoses()
+    random, tracks = np.random.default_rng(0), VisualOdometry()
     for number in range(10):
         tracks.locate(view_of(pose(number), random))
     alone = [tracks.locate(view_of(pose(number), random, prior=False)) for number in range(10, 20)]
@@ -176,9 +176,9 @@ def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_foun
     tracks, _, random = started(30)
     assert len(tracks._window) == window.WINDOW_KEYFRAMES
     greys = [tracks._window[number].image.grey for number in range(window.WINDOW_KEYFRAMES)]
-    compared: list[Image] = []
+    compared: list[FeatureImage] = []
 
-    def nothing(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered | None:
+    def nothing(before: FeatureImage, after: FeatureImage, known: tuple[Array, Array]) -> RelativePose | None:
         compared.append(before)
         assert len(known[0]) == len(known[1]) > 50
         return None
@@ -203,9 +203,9 @@ def test_a_place_that_only_an_older_keyframe_shows_is_found(monkeypatch: pytest.
 def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     tracks, last, random = started()
 
-    def wild(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered:
+    def wild(before: FeatureImage, after: FeatureImage, known: tuple[Array, Array]) -> RelativePose:
         slopes, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
-        return Recovered(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
+        return RelativePose(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
 
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "recover", wild)
@@ -223,10 +223,10 @@ def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: py
         last = tracks.locate(view_of(pose(number), random, noise=0.01, prior=False)) or last
     tried = list[int]()
 
-    def wild(before: Image, after: Image, known: tuple[Array, Array]) -> Recovered:
+    def wild(before: FeatureImage, after: FeatureImage, known: tuple[Array, Array]) -> RelativePose:
         tried.append(len(known[0]))
         slopes, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
-        return Recovered(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
+        return RelativePose(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
 
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "recover", lambda *given: None)
@@ -249,7 +249,7 @@ def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: py
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_a_recovery_that_the_networks_scale_contradicts_is_refused(sign: int) -> None:
-    def located(off: float) -> Located | None:
+    def located(off: float) -> TrackedFrame | None:
         tracks, _, random = started(5)
         view = replace(view_of(pose(15), random, noise=0.01), prior=SCALE_ONLY)
         return tracks.locate(replace(view, depths=view.depths * np.float32(np.exp(sign * off))))
@@ -277,9 +277,9 @@ def test_keyframes_without_depth_and_prior_are_adjusted_all_the_same(monkeypatch
     assert len(adjusted) > 3 and all(adjusted)
 
 
-def alone(view: View) -> Image:
+def alone(view: OdometryInput) -> FeatureImage:
     """What `advance` is given of it."""
-    return Image(view.grey, view.matrix)
+    return FeatureImage(view.grey, view.matrix)
 
 
 def test_advancing_by_the_corners_alone_is_locating_between_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,11 +321,11 @@ def test_advancing_by_the_corners_alone_is_locating_between_keyframes(monkeypatc
 
 
 def test_nothing_advances_before_a_beginning_and_after_the_corners_are_lost() -> None:
-    random, fresh = np.random.default_rng(0), TrackPoses()
+    random, fresh = np.random.default_rng(0), VisualOdometry()
     assert fresh.advance(alone(view_of(pose(0), random))) is None
     tracks, last, random = started()
     small = view_of(pose(10), random)
-    assert tracks.advance(Image(small.grey[:100, :100].copy(), small.matrix)) is None
+    assert tracks.advance(FeatureImage(small.grey[:100, :100].copy(), small.matrix)) is None
     still = tracks.advance(alone(view_of(pose(9), random)))
     assert still is not None and np.linalg.norm(way(last, still)) < 1e-3
     covered = dark(view_of(pose(10), random, prior=False))
@@ -363,7 +363,7 @@ def test_a_keyframe_names_those_that_see_the_same_from_elsewhere() -> None:
 
 
 def test_a_cut_to_another_place_begins_again_where_l2w_says() -> None:
-    random, tracks = np.random.default_rng(0), TrackPoses()
+    random, tracks = np.random.default_rng(0), VisualOdometry()
     for number in range(10):
         tracks.locate(view_of(pose(number), random))
     elsewhere = view_of(pose(100), random)
@@ -375,7 +375,7 @@ def test_a_cut_to_another_place_begins_again_where_l2w_says() -> None:
 
 
 def test_a_prior_of_the_scale_only_begins_no_tracks_and_ends_none() -> None:
-    random, fresh = np.random.default_rng(0), TrackPoses()
+    random, fresh = np.random.default_rng(0), VisualOdometry()
     for number in range(3):
         assert fresh.locate(replace(view_of(pose(number), random), prior=SCALE_ONLY)) is None
         assert len(fresh._window) == 0
@@ -414,10 +414,10 @@ def test_while_the_window_fills_the_scale_that_was_published_stays_but_for_an_l2
     doubt: float, followed: tuple[float, float]
 ) -> None:
     """L2W's scale is another one from the second frame on."""
-    random, tracks, moved = np.random.default_rng(0), TrackPoses(), 0.4
+    random, tracks, moved = np.random.default_rng(0), VisualOdometry(), 0.4
     for number in range(40):
         view = view_of(pose(number), random, noise=0.01)
-        prior = Prior(None, float(np.log(SCALE)) + moved * (number > 0), doubt)
+        prior = PosePrior(None, float(np.log(SCALE)) + moved * (number > 0), doubt)
         if number == 0:
             assert view.prior is not None
             prior = replace(view.prior, log_scale=float(np.log(SCALE)), doubt=doubt)
@@ -429,29 +429,29 @@ def test_while_the_window_fills_the_scale_that_was_published_stays_but_for_an_l2
 
 
 def test_exact_answers_of_l2w_stay_exact() -> None:
-    random, tracks = np.random.default_rng(0), TrackPoses()
+    random, tracks = np.random.default_rng(0), VisualOdometry()
     for number in range(30):
         view = view_of(pose(number), random, noise=0.0)
-        said = Prior(invert_rigid(pose(number)), float(np.log(SCALE)), 1e-5)
-        answer = tracks.locate(View(view.grey, view.matrix, view.depths, said))
+        said = PosePrior(invert_rigid(pose(number)), float(np.log(SCALE)), 1e-5)
+        answer = tracks.locate(OdometryInput(view.grey, view.matrix, view.depths, said))
         if answer is not None:
             assert np.abs(answer.T_world_camera - pose(number)).max() < 1e-3
             assert answer.growth == pytest.approx(1, abs=2e-3)
 
 
 def test_holes_in_the_depth_and_other_sizes_of_image() -> None:
-    random, tracks = np.random.default_rng(0), TrackPoses()
+    random, tracks = np.random.default_rng(0), VisualOdometry()
     answers = []
     for number in range(20):
         view = view_of(pose(number), random)
         holed = view.depths.copy()
         holed[:, : holed.shape[1] // 2] = np.nan
-        answers.append(tracks.locate(View(view.grey, view.matrix, holed, view.prior)))
+        answers.append(tracks.locate(OdometryInput(view.grey, view.matrix, holed, view.prior)))
     assert all(answer is not None for answer in answers[1:])
-    nothing = View(view.grey, view.matrix, np.full_like(view.depths, np.nan), view.prior)
-    fresh = TrackPoses()
+    nothing = OdometryInput(view.grey, view.matrix, np.full_like(view.depths, np.nan), view.prior)
+    fresh = VisualOdometry()
     assert [fresh.locate(nothing) for _ in range(3)] == [None] * 3
-    small = View(view.grey[:100, :100].copy(), view.matrix, view.depths, view.prior)
+    small = OdometryInput(view.grey[:100, :100].copy(), view.matrix, view.depths, view.prior)
     assert tracks.locate(small) is None
 
 
@@ -489,11 +489,11 @@ def test_a_depth_is_guessed_only_where_there_is_none() -> None:
     behind = T.copy()
     behind[:3, :3] = np.diag([-1.0, 1.0, -1.0]) @ T[:3, :3]
     assert np.array_equal(tracks._guessed(behind, pixels, told), told, equal_nan=True)
-    assert np.array_equal(TrackPoses()._guessed(T, pixels, told), told, equal_nan=True)
+    assert np.array_equal(VisualOdometry()._guessed(T, pixels, told), told, equal_nan=True)
 
 
 def test_memory_is_bounded_and_reset_forgets() -> None:
-    tracks, random = TrackPoses(), np.random.default_rng(0)
+    tracks, random = VisualOdometry(), np.random.default_rng(0)
     for number in range(60):
         tracks.locate(view_of(pose(number), random))
         assert len(tracks._window) <= window.WINDOW_KEYFRAMES
@@ -511,7 +511,7 @@ MOVED = Similarity(1.7, cv2.Rodrigues(np.array([0.3, -0.8, 0.2]))[0], np.array([
 """Of the world."""
 
 
-def moved_view(view: View) -> View:
+def moved_view(view: OdometryInput) -> OdometryInput:
     """The view as L2W sees it in a world that has been moved."""
     return view if view.prior is None else replace(view, prior=view.prior.transformed(MOVED))
 
@@ -560,7 +560,7 @@ def test_what_is_expected_of_the_next_frame_moves_too() -> None:
 
 
 def test_tracks_that_have_not_begun_can_be_moved_too() -> None:
-    TrackPoses().transform(MOVED)
+    VisualOdometry().transform(MOVED)
 
 
 def test_what_a_start_that_knows_nothing_finds_is_taken_before_the_next_keyframe(
@@ -576,10 +576,10 @@ def test_what_a_start_that_knows_nothing_finds_is_taken_before_the_next_keyframe
         return replace(estimate, T_camera_world=estimate.T_camera_world @ invert_rigid(shift))
 
     monkeypatch.setattr(engine_poses, "adjust_afresh", elsewhere)
-    random, tracks, answers, keyframes = np.random.default_rng(0), TrackPoses(), list[Located](), list[int]()
+    random, tracks, answers, keyframes = np.random.default_rng(0), VisualOdometry(), list[TrackedFrame](), list[int]()
     number = 0
     while len(tracks._window) < window.WINDOW_KEYFRAMES:
-        view = replace(view_of(pose(number), random, noise=0.0), prior=SCALE_ONLY if number else Prior(
+        view = replace(view_of(pose(number), random, noise=0.0), prior=SCALE_ONLY if number else PosePrior(
             invert_rigid(pose(0)), float(np.log(SCALE)), 1.0))  # fmt: skip
         if answer := tracks.locate(view):
             answers.append(answer)

@@ -18,7 +18,7 @@ from slam3r_ros.ros.output.odometry import UNKNOWN_VARIANCE
 from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.ros.output.status import StatusValues, status_message
 from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.slam_runner import Mapping, MappingEvents
+from slam3r_ros.ros.pipeline.slam_runner import SlamRunner, SlamRunnerEvents
 from slam3r_ros.ros.pipeline.throttled_log import Notice
 from slam3r_ros.types import KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, SlamStatus, StampedPose, State
 
@@ -173,8 +173,8 @@ class Corrected(Engine):
 
 def test_the_map_is_renewed_once_and_after_what_was_pushed_together(scene: Scene) -> None:
     told, engine = Told(), Corrected()
-    events = MappingEvents(lambda: 0, lambda: None)
-    mapping = Mapping(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
+    events = SlamRunnerEvents(lambda: 0, lambda: None)
+    mapping = SlamRunner(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
     ready = [ReadyFrame(FRAME_VALUE, number, FRAME, 0) for number in range(8)]
     mapping.process(ready[:2])
     mapping.process(ready[2:7])
@@ -188,8 +188,8 @@ def test_the_map_is_renewed_once_and_after_what_was_pushed_together(scene: Scene
 
 def test_the_map_is_renewed_too_when_a_loop_is_closed_with_no_frame_left(scene: Scene) -> None:
     told, engine = Told(), Corrected()
-    events = MappingEvents(lambda: 0, lambda: None)
-    mapping = Mapping(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
+    events = SlamRunnerEvents(lambda: 0, lambda: None)
+    mapping = SlamRunner(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
     mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
     mapping.flush()
     mapping.flush()

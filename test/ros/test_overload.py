@@ -14,16 +14,16 @@ from ros_harness import FIRST_NS, PERIOD_NS, Bench, image_message, running_node,
 from slam3r_ros.msg import SlamStatus
 from synthetic import textured_image
 
-from slam3r_ros.ros.input.camera_info_cache import Cameras
-from slam3r_ros.ros.input.frame_builder import FrameMaker, ReadyFrame
+from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
+from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
 from slam3r_ros.ros.input.image_subscription import Arrival
-from slam3r_ros.ros.input.timestamp_filter import StampGate
+from slam3r_ros.ros.input.timestamp_filter import TimestampFilter
 from slam3r_ros.ros.output.diagnostics import OK, WARN, InputHealth, judge_mapping
 from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.throttled_log import Notices
-from slam3r_ros.ros.threads.back_pressure import Demand
-from slam3r_ros.ros.threads.decoding_thread import Preparer
-from slam3r_ros.ros.threads.drop_oldest_queue import Newest
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.threads.back_pressure import BackPressure
+from slam3r_ros.ros.threads.decoding_thread import DecodingThread
+from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
 from slam3r_ros.types import Frame, LocalPointmap, MapUpdate, PreparedFrame, Window
 
 
@@ -113,19 +113,24 @@ def test_diagnostics_tell_the_stride_and_warn_when_too_few_images_are_mapped() -
 
 
 def make_preparer(
-    capacity: int, demand: Demand | None = None
-) -> tuple[Preparer, Newest[Arrival], Newest[ReadyFrame], Counters]:
-    notices = Notices(get_logger("test"), lambda: 0)
-    frames = FrameMaker(
-        Cameras(notices, rectified=False),
-        StampGate(1.0),
+    capacity: int, demand: BackPressure | None = None
+) -> tuple[DecodingThread, DropOldestQueue[Arrival], DropOldestQueue[ReadyFrame], Counters]:
+    notices = ThrottledLog(get_logger("test"), lambda: 0)
+    frames = FrameBuilder(
+        CameraInfoCache(notices, rectified=False),
+        TimestampFilter(1.0),
         notices,
         lambda frame: PreparedFrame(frame.stamp_ns, frame.image, None, frame.image.shape[:2]),
     )
-    images: Newest[Arrival] = Newest(capacity)
-    ready: Newest[ReadyFrame] = Newest(capacity)
+    images: DropOldestQueue[Arrival] = DropOldestQueue(capacity)
+    ready: DropOldestQueue[ReadyFrame] = DropOldestQueue(capacity)
     counters = Counters()
-    return Preparer(images, ready, frames, counters, demand or Demand(), lambda frame: frame), images, ready, counters
+    return (
+        DecodingThread(images, ready, frames, counters, demand or BackPressure(), lambda frame: frame),
+        images,
+        ready,
+        counters,
+    )
 
 
 def arrival(number: int, stamp: int) -> Arrival:
@@ -163,7 +168,7 @@ def test_a_jump_of_time_is_seen_even_if_its_first_image_is_dropped() -> None:
 def test_images_that_a_newer_one_replaces_are_not_prepared() -> None:
     """While the engine is busy images wait as they came; what is prepared for it is the newest."""
     now_s = [0.0]
-    demand = Demand(lambda: now_s[0])
+    demand = BackPressure(lambda: now_s[0])
     demand.begin()
     now_s[0] += 10.0
     demand.end()

@@ -23,7 +23,7 @@ from tf2_msgs.msg import TFMessage
 from slam3r_ros.io.map_axes import T_map_world, points_in_map, pose_in_map
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
-from slam3r_ros.ros.output.decimated_path import Decimated
+from slam3r_ros.ros.output.decimated_path import DecimatedList
 from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.settings import SettingError
@@ -205,7 +205,7 @@ def test_map_axes_take_the_unit() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 9, 10, 16, 17])
 def test_a_decimated_list_filled_anew_keeps_and_goes_on_as_one_that_grew(count: int) -> None:
-    grown, filled = Decimated[int](4), Decimated[int](4)
+    grown, filled = DecimatedList[int](4), DecimatedList[int](4)
     for number in range(count):
         grown.add(10 * number)
     made: list[int] = []

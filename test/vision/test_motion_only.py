@@ -3,7 +3,7 @@ import pytest
 
 from slam3r_ros.geometry.se3 import Array, orthonormal, rigid, transform_points
 from slam3r_ros.vision.motion_only import resect, slope_errors
-from slam3r_ros.vision.pose_prior import LEAST_DOUBT, Prior, doubt_of, pose_residuals
+from slam3r_ros.vision.pose_prior import LEAST_DOUBT, PosePrior, doubt_of, pose_residuals
 
 T = rigid(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), [0.3, -0.2, 0.5])
 
@@ -35,7 +35,7 @@ def test_the_prior_decides_as_far_as_it_is_not_doubted(doubt: float, offset: flo
     points, slopes = seen(np.random.default_rng(1))
     said = T.copy()
     said[0, 3] += 0.02
-    found = resect(points, slopes, [T, said], 1e-3, Prior(said, 0.0, doubt))
+    found = resect(points, slopes, [T, said], 1e-3, PosePrior(said, 0.0, doubt))
     assert found[0, 3] - T[0, 3] == pytest.approx(offset, abs=1e-3)
 
 
@@ -43,8 +43,8 @@ def test_a_prior_of_the_scale_only_says_nothing_of_the_pose() -> None:
     points, slopes = seen(np.random.default_rng(1))
     slopes[::3] += 0.05
     alone = resect(points, slopes, [near(0.05)], 1e-3, None)
-    assert np.array_equal(resect(points, slopes, [near(0.05)], 1e-3, Prior(None, 5.0, LEAST_DOUBT)), alone)
-    assert not np.allclose(resect(points, slopes, [near(0.05)], 1e-3, Prior(near(0.01), 5.0, LEAST_DOUBT)), alone)
+    assert np.array_equal(resect(points, slopes, [near(0.05)], 1e-3, PosePrior(None, 5.0, LEAST_DOUBT)), alone)
+    assert not np.allclose(resect(points, slopes, [near(0.05)], 1e-3, PosePrior(near(0.01), 5.0, LEAST_DOUBT)), alone)
 
 
 def test_two_points_are_not_enough_and_points_behind_do_not_break_it() -> None:

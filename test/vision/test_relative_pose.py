@@ -4,8 +4,8 @@ import pytest
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
-from slam3r_ros.vision.feature_image import Features, Image
-from slam3r_ros.vision.relative_pose import FEWEST_DEPTHS, FEWEST_MATCHES, Recovered, recover
+from slam3r_ros.vision.feature_image import FeatureImage, Features
+from slam3r_ros.vision.relative_pose import FEWEST_DEPTHS, FEWEST_MATCHES, RelativePose, recover
 
 Known = tuple[Array, Array]
 DARK = np.zeros((SIDE, SIDE), np.uint8)
@@ -15,18 +15,18 @@ def turn(x: float, y: float, z: float) -> Array:
     return rigid(cv2.Rodrigues(np.array([x, y, z]))[0], np.zeros(3))
 
 
-def seen(T_world_camera: Array) -> Image:
-    return Image(image(T_world_camera), MATRIX)
+def seen(T_world_camera: Array) -> FeatureImage:
+    return FeatureImage(image(T_world_camera), MATRIX)
 
 
 def known_at(T_world_camera: Array, every: int = 16) -> Known:
     """Exact depths on a grid of pixels."""
     v, u = (each.ravel() for each in np.mgrid[every // 2 : SIDE : every, every // 2 : SIDE : every])
     exact = depths(T_world_camera)[v // 2, u // 2].astype(np.float64)
-    return Image(DARK, MATRIX).slopes(np.column_stack([u, v])), np.log(exact)
+    return FeatureImage(DARK, MATRIX).slopes(np.column_stack([u, v])), np.log(exact)
 
 
-def errors(recovered: Recovered, true: Array) -> tuple[float, float]:
+def errors(recovered: RelativePose, true: Array) -> tuple[float, float]:
     """Of the second camera's place in the first one's axes, and of its turn, radians."""
     place = invert_rigid(recovered.T_after_before)[:3, 3] - invert_rigid(true)[:3, 3]
     rest = cv2.Rodrigues(recovered.T_after_before[:3, :3] @ true[:3, :3].T)[0]
@@ -39,7 +39,7 @@ SIDEWAYS = turn(0.02, -0.04, 0.03) @ rigid(np.eye(3), [-0.8, 0.1, 0.15])
 
 def deep_scene(
     T_after_before: Array, *, count: int = 150, wrong: float = 0.0, noise_px: float = 0.1
-) -> tuple[Image, Image, Array]:
+) -> tuple[FeatureImage, FeatureImage, Array]:
     """Two images of points 1.5 to 8 m deep, described so that they match, a share of them wrongly; and the points
     (N, 3) in the first camera."""
     random = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def deep_scene(
     for there in (points, transform_points(T_after_before, points)):
         projected = there @ MATRIX.T
         pixels = projected[:, :2] / projected[:, 2:] + random.normal(0, noise_px, (count, 2))
-        images.append(Image(DARK.copy(), MATRIX))
+        images.append(FeatureImage(DARK.copy(), MATRIX))
         images[-1].__dict__["features"] = Features(pixels.astype(np.float32), descriptors)  # as if described
     astray = random.random(count) < wrong
     images[1].features.pixels[astray] = random.uniform(0, SIDE, (int(astray.sum()), 2))
@@ -138,23 +138,23 @@ def test_depths_that_contradict_each_other_tell_no_length() -> None:
     assert recover(before, after, (slopes, log_depths)) is None
 
 
-def other_wall(seed: int) -> Image:
+def other_wall(seed: int) -> FeatureImage:
     """Textured like the one of the plane scene."""
     random = np.random.default_rng(seed)
     layers = [cv2.resize(random.random((n, n)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for n in (6, 18, 45)]
-    return Image(np.asarray((np.sum(layers, axis=0) / 3).clip(0, 1) * 255, dtype=np.uint8), MATRIX)
+    return FeatureImage(np.asarray((np.sum(layers, axis=0) / 3).clip(0, 1) * 255, dtype=np.uint8), MATRIX)
 
 
 def test_unrelated_images_have_nothing_in_common() -> None:
     here, known = seen(pose(5)), known_at(pose(5))
-    noise = Image(np.random.default_rng(0).integers(0, 255, (SIDE, SIDE), dtype=np.uint8), MATRIX)
+    noise = FeatureImage(np.random.default_rng(0).integers(0, 255, (SIDE, SIDE), dtype=np.uint8), MATRIX)
     for other in (other_wall(0), other_wall(1), noise, seen(pose(110))):
         assert len(other.features.pixels) > 150
         assert recover(here, other, known) is None
 
 
 def test_what_has_no_texture_is_not_found() -> None:
-    here, known, grey = seen(pose(5)), known_at(pose(5)), Image(np.full((SIDE, SIDE), 128, np.uint8), MATRIX)
+    here, known, grey = seen(pose(5)), known_at(pose(5)), FeatureImage(np.full((SIDE, SIDE), 128, np.uint8), MATRIX)
     assert recover(here, grey, known) is None
     assert recover(grey, here, known) is None
     assert recover(grey, grey, known) is None
@@ -199,7 +199,7 @@ def test_images_of_other_cameras_are_compared_too() -> None:
     before, after = pose(5), pose(15)
     half = np.array([[0.5, 1, 0.5], [1, 0.5, 0.5], [1, 1, 1]]) * MATRIX - [[0, 0, 0.25], [0, 0, 0.25], [0, 0, 0]]
     grey = cv2.resize(image(after), (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
-    smaller = Image(np.asarray(grey, np.uint8), half)
+    smaller = FeatureImage(np.asarray(grey, np.uint8), half)
     recovered = recover(seen(before), smaller, known_at(before))
     assert recovered is not None
     true = invert_rigid(after) @ before
@@ -212,9 +212,9 @@ def test_images_of_other_cameras_are_compared_too() -> None:
 def test_grey_noise_does_not_mislead_where_a_search_alone_would_be_misled() -> None:
     random = np.random.default_rng(8)
 
-    def noisy(T_world_camera: Array) -> Image:
+    def noisy(T_world_camera: Array) -> FeatureImage:
         grey = image(T_world_camera) + random.normal(0, 4, (SIDE, SIDE))
-        return Image(np.clip(grey, 0, 255).astype(np.uint8), MATRIX)
+        return FeatureImage(np.clip(grey, 0, 255).astype(np.uint8), MATRIX)
 
     before, after = noisy(pose(15)), noisy(pose(30))
     true = invert_rigid(pose(30)) @ pose(15)
@@ -228,7 +228,7 @@ def test_grey_noise_does_not_mislead_where_a_search_alone_would_be_misled() -> N
 @pytest.mark.parametrize("T_after_before", [SIDEWAYS, turn(0.05, 0.3, -0.1)])
 @pytest.mark.parametrize("side", [0, 1])
 def test_matches_in_a_narrow_strip_are_not_believed(T_after_before: Array, side: int) -> None:
-    def within(half_px: float) -> Recovered | None:
+    def within(half_px: float) -> RelativePose | None:
         """What all matches tell that lie so near to a line down, or across, the middle of the second image."""
         before, after, points = deep_scene(T_after_before, count=1200)
         near = np.abs(after.features.pixels[:, side] - SIDE / 2) < half_px

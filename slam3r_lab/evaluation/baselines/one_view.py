@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from slam3r_lab.evaluation.baselines.result import BaselineResult
 from slam3r_lab.evaluation.sequence import ImageSequence, SequenceError
 from slam3r_ros.engine.encoder import Encoder
-from slam3r_ros.engine.image_to_points_stage import LocalPoints
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.geometry.se3 import Array, Similarity, robust_similarity
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.types import Frame, LocalPointmap, MapPoints, StampedPose, Window
@@ -51,7 +51,7 @@ def one_view(sequence: ImageSequence, networks: NetworkPair) -> BaselineResult:
     frame's camera and scale. No buffer, no L2W: what I2P knows of one image, and matching.
     """
     encoder = Encoder(networks.i2p)
-    local_points = LocalPoints(networks.i2p, networks.recommended.point_confidence)
+    local_points = ImageToPointsStage(networks.i2p, networks.recommended.point_confidence)
     trajectory: list[StampedPose] = []
     clouds: list[MapPoints] = []
     problems: list[str] = []

@@ -6,13 +6,13 @@ from sensor_msgs.msg import CameraInfo
 
 from slam3r_ros.geometry.camera import Camera, CameraError
 from slam3r_ros.io.camera_info import camera_from_message
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 
 
-class Cameras:
+class CameraInfoCache:
     """The newest camera_info. `take` is called by the executor thread, the rest by the worker."""
 
-    def __init__(self, notices: Notices, *, rectified: bool) -> None:
+    def __init__(self, notices: ThrottledLog, *, rectified: bool) -> None:
         self._notices = notices
         self._rectified = rectified
         self._newest: CameraInfo | None = None

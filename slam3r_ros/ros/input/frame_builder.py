@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from slam3r_ros.io.image_decoding import ImageError, UnknownEncodingError, decode_compressed, decode_message
-from slam3r_ros.ros.input.camera_info_cache import Cameras
+from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.image_subscription import Arrival
-from slam3r_ros.ros.input.timestamp_filter import StampGate, Verdict
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.input.timestamp_filter import TimestampDecision, TimestampFilter
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.ros.stand_ins import decode_with_cv_bridge
 from slam3r_ros.types import Frame, PreparedFrame
 
@@ -46,11 +46,15 @@ class ReadyFrame:
     """Another one than that of the frame before: time has jumped back between them, and the map so far is over."""
 
 
-class FrameMaker:
+class FrameBuilder:
     """Decodes images, judges their stamps, adds their camera and prepares them. Used by the preparing thread."""
 
     def __init__(
-        self, cameras: Cameras, stamps: StampGate, notices: Notices, prepare: Callable[[Frame], PreparedFrame]
+        self,
+        cameras: CameraInfoCache,
+        stamps: TimestampFilter,
+        notices: ThrottledLog,
+        prepare: Callable[[Frame], PreparedFrame],
     ) -> None:
         self._cameras = cameras
         self._stamps = stamps
@@ -74,10 +78,10 @@ class FrameMaker:
         judgement = self._stamps.judge(stamp.sec * NANOSECONDS + stamp.nanosec, arrival.arrival_ns)
         if judgement.kind:
             self._notices.warn(judgement.kind, judgement.reason)
-        if judgement.verdict is Verdict.DROP:
+        if judgement.verdict is TimestampDecision.DROP:
             self._not_counted += 1
             return None
-        self._epoch += judgement.verdict is Verdict.RESET_AND_USE
+        self._epoch += judgement.verdict is TimestampDecision.RESET_AND_USE
         camera = self._cameras.camera_for(image.shape[1], image.shape[0])
         self._note_size(image.shape[1], image.shape[0], is_calibrated=camera is not None)
         frame = Frame(judgement.stamp_ns, image, camera)

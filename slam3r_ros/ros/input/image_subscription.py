@@ -1,4 +1,4 @@
-"""The subscriptions: images into the ring, camera_info into `Cameras`. Nothing is computed here."""
+"""The subscriptions: images into the ring, camera_info into `CameraInfoCache`. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from slam3r_ros.ros.input.camera_info_cache import Cameras
+from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.throttled_log import Notices
-from slam3r_ros.ros.threads.drop_oldest_queue import Newest
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -38,7 +38,7 @@ class Arrival:
     """How many images had come before it."""
 
 
-class ImageInput:
+class ImageSubscription:
     """Listens to a camera until it is destroyed. Its callbacks run in the executor thread."""
 
     def __init__(
@@ -46,10 +46,10 @@ class ImageInput:
         node: Node,
         settings: NodeSettings,
         *,
-        images: Newest[Arrival],
-        cameras: Cameras,
+        images: DropOldestQueue[Arrival],
+        cameras: CameraInfoCache,
         counters: Counters,
-        notices: Notices,
+        notices: ThrottledLog,
         now_ns: Callable[[], int],
     ) -> None:
         self._node = node

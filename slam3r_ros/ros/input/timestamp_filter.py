@@ -8,7 +8,7 @@ from enum import Enum
 _NANOSECONDS = 1e-9
 
 
-class Verdict(Enum):
+class TimestampDecision(Enum):
     """What to do with an image."""
 
     USE = 0
@@ -17,10 +17,10 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class TimestampCheck:
     """What to do with an image, and what to tell the user."""
 
-    verdict: Verdict
+    verdict: TimestampDecision
     stamp_ns: int
     """The stamp to use."""
     kind: str = ""
@@ -28,7 +28,7 @@ class Judgement:
     reason: str = ""
 
 
-class StampGate:
+class TimestampFilter:
     """Lets stamps through that grow. A zero stamp becomes the time of arrival; one far in the past starts anew."""
 
     def __init__(self, time_jump_s: float) -> None:
@@ -37,9 +37,9 @@ class StampGate:
         self.jumps = 0
         """Backward jumps of time since the start."""
 
-    def judge(self, stamp_ns: int, arrival_ns: int) -> Judgement:
+    def judge(self, stamp_ns: int, arrival_ns: int) -> TimestampCheck:
         """What to do with an image of this stamp that arrived at ``arrival_ns``; both by the same clock."""
-        kind, reason, verdict = "", "", Verdict.USE
+        kind, reason, verdict = "", "", TimestampDecision.USE
         if stamp_ns == 0:
             kind, reason = (
                 "zero stamp",
@@ -51,18 +51,21 @@ class StampGate:
             back_s = (newest - stamp_ns) * _NANOSECONDS
             if back_s > self._time_jump_s:
                 self.jumps += 1
-                verdict, kind = Verdict.RESET_AND_USE, "time jump"
+                verdict, kind = TimestampDecision.RESET_AND_USE, "time jump"
                 reason = (
                     f"time jumped back by {back_s:.3f} s (stamp {stamp_ns} ns after {newest} ns): starting a new map"
                 )
             else:
                 said = f"{back_s:.6f} s older than" if stamp_ns < newest else "the same as"
                 kind = "old stamp" if stamp_ns < newest else "equal stamp"
-                return Judgement(
-                    Verdict.DROP, stamp_ns, kind, f"image dropped: its stamp {stamp_ns} ns is {said} the newest one's"
+                return TimestampCheck(
+                    TimestampDecision.DROP,
+                    stamp_ns,
+                    kind,
+                    f"image dropped: its stamp {stamp_ns} ns is {said} the newest one's",
                 )
         self._newest_ns = stamp_ns
-        return Judgement(verdict, stamp_ns, kind, reason)
+        return TimestampCheck(verdict, stamp_ns, kind, reason)
 
     def clock_jumped_back(self, now_ns: int) -> bool:
         """The clock went back to ``now_ns``: whether stamps already used lie in its future, so that all starts anew."""

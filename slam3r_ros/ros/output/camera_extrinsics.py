@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.ros.stand_ins import HAS_TF2_ROS, Buffer, TransformException, TransformListener
 
 
@@ -25,10 +25,10 @@ class BasePose:
     """(4, 4), the identity for the camera itself."""
 
 
-class Mount:
+class CameraExtrinsics:
     """Knows by TF where the base is, seen from the camera. A mount is in metres, as all of TF."""
 
-    def __init__(self, node: Node, base_frame: str, notices: Notices) -> None:
+    def __init__(self, node: Node, base_frame: str, notices: ThrottledLog) -> None:
         """``base_frame`` may be empty: the base is then the camera."""
         self._base_frame = base_frame
         self._notices = notices

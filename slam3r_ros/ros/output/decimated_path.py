@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Decimated(Generic[Item]):
+class DecimatedList(Generic[Item]):
     """Items in order. At ``limit`` of them every second one goes, and from then on only as many are taken."""
 
     def __init__(self, limit: int) -> None:

@@ -16,7 +16,7 @@ from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.ros.output.messages import camera_info_message, header
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.threads.async_publisher import BulkPublisher
+from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 from slam3r_ros.types import MapUpdate, PreparedFrame
 
 _RELIABLE = QoSProfile(depth=10)
@@ -26,7 +26,7 @@ _IMAGES_WAITING = 10
 class DepthOutput:
     """The topics ~/depth and ~/depth/camera_info, for tracked frames that have a pointmap."""
 
-    def __init__(self, node: Node, settings: NodeSettings, bulk: BulkPublisher) -> None:
+    def __init__(self, node: Node, settings: NodeSettings, bulk: AsyncPublisher) -> None:
         self._node = node
         self._least_confidence = settings.slam.map.point_confidence
         self._use_camera = settings.slam.pose.use_camera_info

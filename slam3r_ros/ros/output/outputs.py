@@ -19,8 +19,8 @@ from sensor_msgs.msg import PointCloud2
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.msg import Keyframe
-from slam3r_ros.ros.output.camera_extrinsics import Mount
-from slam3r_ros.ros.output.decimated_path import Decimated
+from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
+from slam3r_ros.ros.output.decimated_path import DecimatedList
 from slam3r_ros.ros.output.depth import DepthOutput
 from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.messages import (
@@ -33,8 +33,8 @@ from slam3r_ros.ros.output.messages import (
 from slam3r_ros.ros.output.odometry import OdometryOutput
 from slam3r_ros.ros.output.tf import TransformOutput
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.pipeline.throttled_log import Notices
-from slam3r_ros.ros.threads.async_publisher import BulkPublisher, Lane
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.threads.async_publisher import AsyncPublisher, TopicQueue
 from slam3r_ros.types import KeyframeRecord, MapUpdate, PreparedFrame
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -69,7 +69,7 @@ class _Due:
         """It changed."""
         self._changed = True
 
-    def now(self, lane: Lane) -> bool:
+    def now(self, lane: TopicQueue) -> bool:
         """Whether it is time; if so the caller publishes."""
         moment = time.monotonic()
         if not self._changed or moment - self._last < self._period_s or not _has_subscribers(lane.publisher):
@@ -83,7 +83,7 @@ class _Due:
 class Outputs:
     """The topics of the map. Used by the worker thread while there is one."""
 
-    def __init__(self, node: Node, settings: NodeSettings, notices: Notices) -> None:
+    def __init__(self, node: Node, settings: NodeSettings, notices: ThrottledLog) -> None:
         self._node = node
         self._settings = settings
         self._frame_id = settings.map_frame
@@ -96,10 +96,10 @@ class Outputs:
         self._cloud = node.create_publisher(PointCloud2, "~/cloud", _RELIABLE)
         self._map_cloud = node.create_publisher(PointCloud2, "~/map_cloud", LATCHED)
         self._odometry = OdometryOutput(node, settings.map_frame)
-        self._mount = Mount(node, settings.base_frame, notices)
+        self._mount = CameraExtrinsics(node, settings.base_frame, notices)
         self._tf = TransformOutput(node, settings, notices) if settings.tf_mode == "map_to_base" else None
         self._notices = notices
-        self._bulk = BulkPublisher()
+        self._bulk = AsyncPublisher()
         self._cloud_lane = self._bulk.lane(self._cloud, keep=_CLOUDS_WAITING)
         self._depth = DepthOutput(node, settings, self._bulk)
         self._path_lane, self._keyframes_lane = self._bulk.lane(self._path), self._bulk.lane(self._keyframes)
@@ -216,8 +216,8 @@ class Outputs:
         self._early_index = -1
         self._odometry.forget()
         self._told_lost = self._cloud_lane.lost
-        self._poses: Decimated[PoseStamped] = Decimated(settings.path_length)
-        self._keyframe_poses: Decimated[Pose] = Decimated(settings.path_length)
+        self._poses: DecimatedList[PoseStamped] = DecimatedList(settings.path_length)
+        self._keyframe_poses: DecimatedList[Pose] = DecimatedList(settings.path_length)
         self._facts: deque[_FrameFacts] = deque(maxlen=_FRAMES_REMEMBERED)
         self._path_due, self._keyframes_due = _Due(settings.path_period), _Due(settings.path_period)
         self._map_due = _Due(settings.map_period)

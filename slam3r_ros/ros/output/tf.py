@@ -10,14 +10,14 @@ from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.ros.output.camera_extrinsics import BasePose
 from slam3r_ros.ros.output.messages import transform_message
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.ros.stand_ins import TransformBroadcaster
 
 
 class TransformOutput:
     """Publishes map_frame -> base_frame (or its inverse), unless that would give a frame a second parent."""
 
-    def __init__(self, node: Node, settings: NodeSettings, notices: Notices) -> None:
+    def __init__(self, node: Node, settings: NodeSettings, notices: ThrottledLog) -> None:
         self._node = node
         self._settings = settings
         self._notices = notices

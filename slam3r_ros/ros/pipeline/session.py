@@ -20,23 +20,23 @@ from slam3r_ros.io.save import SavedMap, map_files
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.graph_capture import replayed
 from slam3r_ros.networks.weights import AUTO, load_networks
-from slam3r_ros.ros.input.camera_info_cache import Cameras
-from slam3r_ros.ros.input.frame_builder import FrameMaker, ReadyFrame
-from slam3r_ros.ros.input.image_subscription import Arrival, ImageInput
-from slam3r_ros.ros.input.timestamp_filter import StampGate
+from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
+from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
+from slam3r_ros.ros.input.image_subscription import Arrival, ImageSubscription
+from slam3r_ros.ros.input.timestamp_filter import TimestampFilter
 from slam3r_ros.ros.output.diagnostics import InputHealth
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.output.status import StatusValues, status_message
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.slam_runner import Mapping, MappingEvents
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.pipeline.slam_runner import SlamRunner, SlamRunnerEvents
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.ros.pipeline.weights_choice import tell_which_weights
-from slam3r_ros.ros.threads.back_pressure import Demand
-from slam3r_ros.ros.threads.decoding_thread import Preparer
-from slam3r_ros.ros.threads.drop_oldest_queue import Newest
-from slam3r_ros.ros.threads.loop_thread import Looping
-from slam3r_ros.ros.threads.mapping_thread import Request, Worker
+from slam3r_ros.ros.threads.back_pressure import BackPressure
+from slam3r_ros.ros.threads.decoding_thread import DecodingThread
+from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
+from slam3r_ros.ros.threads.loop_thread import LoopThread
+from slam3r_ros.ros.threads.mapping_thread import MappingThread, Request
 
 Result = TypeVar("Result")
 STOP_LIMIT_S = 10.0
@@ -50,7 +50,9 @@ class WorkerStuckError(RuntimeError):
 class Session:
     """Networks, engine, topics and worker, between configuring and cleaning up. Used by the executor thread."""
 
-    def __init__(self, node: Node, settings: NodeSettings, notices: Notices, state_changed: Callable[[], None]) -> None:
+    def __init__(
+        self, node: Node, settings: NodeSettings, notices: ThrottledLog, state_changed: Callable[[], None]
+    ) -> None:
         """Load the networks, run them in and make the publishers. Raises WeightsError and BackendError."""
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -69,23 +71,23 @@ class Session:
         self._settings = settings
         self._notices = notices
         self._counters = Counters()
-        self._images: Newest[Arrival] = Newest(settings.image_queue)
-        self._ready: Newest[ReadyFrame] = Newest(settings.image_queue)
-        self._cameras = Cameras(notices, rectified=settings.rectified)
-        self._stamps = StampGate(settings.time_jump)
+        self._images: DropOldestQueue[Arrival] = DropOldestQueue(settings.image_queue)
+        self._ready: DropOldestQueue[ReadyFrame] = DropOldestQueue(settings.image_queue)
+        self._cameras = CameraInfoCache(notices, rectified=settings.rectified)
+        self._stamps = TimestampFilter(settings.time_jump)
         slam = Slam(networks, settings.slam)
         self._outputs = Outputs(node, replace(settings, slam=slam.settings), notices)
-        frames = FrameMaker(self._cameras, self._stamps, notices, slam.encoder.prepare)
-        self._demand = Demand()
-        self._preparer = Preparer(
+        frames = FrameBuilder(self._cameras, self._stamps, notices, slam.encoder.prepare)
+        self._demand = BackPressure()
+        self._preparer = DecodingThread(
             self._images, self._ready, frames, self._counters, self._demand, slam.encoder.encode_ahead
         )
-        events = MappingEvents(self._now_ns, state_changed)
-        self._mapping = Mapping(slam, self._outputs, notices, events, self._counters)
-        self._input: ImageInput | None = None
-        self._preparing: Looping | None = None
-        self._worker: Worker | None = None
-        self._stuck: list[Looping | Worker] = []
+        events = SlamRunnerEvents(self._now_ns, state_changed)
+        self._mapping = SlamRunner(slam, self._outputs, notices, events, self._counters)
+        self._input: ImageSubscription | None = None
+        self._preparing: LoopThread | None = None
+        self._worker: MappingThread | None = None
+        self._stuck: list[LoopThread | MappingThread] = []
         """Threads that were told to end and have not."""
         self._paused = False
         self._active_since = time.monotonic()
@@ -100,8 +102,8 @@ class Session:
         self._images.clear()
         self._ready.clear()
         self._preparing = self._preparer.thread()
-        self._worker = Worker(self._ready, self._mapping, self._demand, flush_after_s=self._settings.flush_after)
-        self._input = ImageInput(
+        self._worker = MappingThread(self._ready, self._mapping, self._demand, flush_after_s=self._settings.flush_after)
+        self._input = ImageSubscription(
             self._node,
             self._settings,
             images=self._images,

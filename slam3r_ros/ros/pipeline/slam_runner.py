@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import cv2
 
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.stage_timer import StageClock
+from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.io.save import SavedMap, save_map
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.types import MapUpdate, PreparedFrame, SlamStatus, State
 
 _FAILURES = (RuntimeError, ValueError, cv2.error)
@@ -21,7 +21,7 @@ _FAILURES = (RuntimeError, ValueError, cv2.error)
 
 
 @dataclass(frozen=True, slots=True)
-class MappingEvents:
+class SlamRunnerEvents:
     """What Mapping asks and tells the node, from the worker thread."""
 
     now_ns: Callable[[], int]
@@ -33,11 +33,11 @@ class PublishingError(Exception):
     """A message could not be published."""
 
 
-class Mapping:
+class SlamRunner:
     """Frames to the engine, MapUpdates to messages. Used by one thread at a time."""
 
     def __init__(
-        self, slam: Slam, outputs: Outputs, notices: Notices, events: MappingEvents, counters: Counters
+        self, slam: Slam, outputs: Outputs, notices: ThrottledLog, events: SlamRunnerEvents, counters: Counters
     ) -> None:
         self._slam = slam
         slam.listener = self._hear
@@ -50,7 +50,7 @@ class Mapping:
         self._epoch = 0
         self._next_number: int | None = None
         self._flushed = True
-        self._clock = StageClock()
+        self._clock = StageTimer()
         self._counters = counters
 
     def process(self, frames: Sequence[ReadyFrame]) -> None:

@@ -23,7 +23,7 @@ class Notice:
     """When, by the node's clock."""
 
 
-class Notices:
+class ThrottledLog:
     """Logs warnings and errors, each kind at most every few seconds; the next one says how many were held back."""
 
     def __init__(self, logger: RcutilsLogger, now_ns: Callable[[], int]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import PUBLISHED_HUB
-from slam3r_ros.ros.pipeline.throttled_log import Notices
+from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 
 
-def tell_which_weights(networks: NetworkPair, notices: Notices) -> None:
+def tell_which_weights(networks: NetworkPair, notices: ThrottledLog) -> None:
     """Tell the user, who has not chosen any, what was chosen."""
     if networks.name != PUBLISHED_HUB:
         notices.warn(

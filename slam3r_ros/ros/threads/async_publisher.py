@@ -9,13 +9,13 @@ from typing import Any
 
 from rclpy.publisher import Publisher
 
-from slam3r_ros.ros.threads.loop_thread import Looping
+from slam3r_ros.ros.threads.loop_thread import LoopThread
 
 _IDLE_S = 0.1
 _STOP_LIMIT_S = 5.0
 
 
-class Lane:
+class TopicQueue:
     """What waits to be published on one topic, the newest few."""
 
     def __init__(self, publisher: Publisher, keep: int, changed: threading.Condition) -> None:
@@ -62,13 +62,13 @@ class Lane:
         return True
 
 
-class BulkPublisher:
+class AsyncPublisher:
     """The thread, and its lanes in order of their urgency."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._lanes: list[Lane] = []
-        self._thread = Looping("slam3r_publisher", self._once, self._nudge)
+        self._lanes: list[TopicQueue] = []
+        self._thread = LoopThread("slam3r_publisher", self._once, self._nudge)
         self._thread.start()
 
     @property
@@ -76,9 +76,9 @@ class BulkPublisher:
         """What ended the thread, if it was not `stop`."""
         return self._thread.failure
 
-    def lane(self, publisher: Publisher, keep: int = 1) -> Lane:
+    def lane(self, publisher: Publisher, keep: int = 1) -> TopicQueue:
         """A lane for a topic, at which at most ``keep`` messages wait. Lanes made first are served first."""
-        lane = Lane(publisher, keep, self._changed)
+        lane = TopicQueue(publisher, keep, self._changed)
         with self._changed:
             self._lanes.append(lane)
         return lane

@@ -9,7 +9,7 @@ from collections.abc import Callable
 _WEIGHT = 0.2  # of the newest time in the moving average
 
 
-class Demand:
+class BackPressure:
     """The engine's thread tells when it is busy; the preparing thread waits until it soon will not be.
 
     So the image that is prepared is the newest there is when the engine becomes free, and no time goes into images that

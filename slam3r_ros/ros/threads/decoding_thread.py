@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from slam3r_ros.engine.stage_timer import StageClock
-from slam3r_ros.ros.input.frame_builder import FrameMaker, ReadyFrame
+from slam3r_ros.engine.stage_timer import StageTimer
+from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
 from slam3r_ros.ros.input.image_subscription import Arrival
 from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.threads.back_pressure import Demand
-from slam3r_ros.ros.threads.drop_oldest_queue import Newest
-from slam3r_ros.ros.threads.loop_thread import Looping
+from slam3r_ros.ros.threads.back_pressure import BackPressure
+from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
+from slam3r_ros.ros.threads.loop_thread import LoopThread
 from slam3r_ros.types import PreparedFrame
 
 AHEAD = 2.0
@@ -23,16 +23,16 @@ _IDLE_S = 0.1
 _WEIGHT = 0.2  # of the newest time in the moving average
 
 
-class Preparer:
+class DecodingThread:
     """Image messages in, frames ready for the engine out; where the engine has no time, the newest win."""
 
     def __init__(
         self,
-        images: Newest[Arrival],
-        ready: Newest[ReadyFrame],
-        frames: FrameMaker,
+        images: DropOldestQueue[Arrival],
+        ready: DropOldestQueue[ReadyFrame],
+        frames: FrameBuilder,
         counters: Counters,
-        demand: Demand,
+        demand: BackPressure,
         encode_ahead: Callable[[PreparedFrame], PreparedFrame],
     ) -> None:
         self._images = images
@@ -43,12 +43,12 @@ class Preparer:
         self._encode_ahead = encode_ahead
         self._takes_s = 0.0
         self._busy = threading.Lock()  # while an image is in work
-        self._thread: Looping | None = None
-        self.clock = StageClock()
+        self._thread: LoopThread | None = None
+        self.clock = StageTimer()
 
-    def thread(self) -> Looping:
+    def thread(self) -> LoopThread:
         """A thread that does this."""
-        self._thread = Looping("slam3r_preparer", self.once, self._images.nudge)
+        self._thread = LoopThread("slam3r_preparer", self.once, self._images.nudge)
         return self._thread
 
     def once(self) -> None:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Newest(Generic[Item]):
+class DropOldestQueue(Generic[Item]):
     """A ring of the newest items: the newest wins."""
 
     def __init__(self, capacity: int) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-class Looping:
+class LoopThread:
     """Calls a function again and again; the function returns soon when there is nothing to do, or when nudged."""
 
     def __init__(self, name: str, once: Callable[[], None], nudge: Callable[[], None]) -> None:

@@ -9,10 +9,10 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
-from slam3r_ros.ros.pipeline.slam_runner import Mapping
-from slam3r_ros.ros.threads.back_pressure import Demand
-from slam3r_ros.ros.threads.drop_oldest_queue import Newest
-from slam3r_ros.ros.threads.loop_thread import Looping
+from slam3r_ros.ros.pipeline.slam_runner import SlamRunner
+from slam3r_ros.ros.threads.back_pressure import BackPressure
+from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
+from slam3r_ros.ros.threads.loop_thread import LoopThread
 
 Result = TypeVar("Result")
 _IDLE_S = 0.1
@@ -53,17 +53,19 @@ class Request(Generic[Result]):
         return True
 
 
-class Worker:
+class MappingThread:
     """Takes frames from the ring and maps them; between two frames it does what others ask of the engine."""
 
-    def __init__(self, ready: Newest[ReadyFrame], mapping: Mapping, demand: Demand, *, flush_after_s: float) -> None:
+    def __init__(
+        self, ready: DropOldestQueue[ReadyFrame], mapping: SlamRunner, demand: BackPressure, *, flush_after_s: float
+    ) -> None:
         self._ready = ready
         self._demand = demand
         self._mapping = mapping
         self._flush_after_s = flush_after_s
         self._requests: queue.SimpleQueue[Request[Any]] = queue.SimpleQueue()
         self._refusal: RuntimeError | None = None  # what is told to who asks after the thread has failed
-        self._thread = Looping("slam3r_worker", self._once, ready.nudge)
+        self._thread = LoopThread("slam3r_worker", self._once, ready.nudge)
         self._last_frame = time.monotonic()
 
     @property

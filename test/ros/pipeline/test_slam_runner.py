@@ -14,7 +14,7 @@ from ros_harness import FRAME
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.pipeline import slam_runner as mapping_module
 from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.slam_runner import Mapping, MappingEvents, PublishingError
+from slam3r_ros.ros.pipeline.slam_runner import PublishingError, SlamRunner, SlamRunnerEvents
 from slam3r_ros.types import MapUpdate, SlamStatus
 
 
@@ -55,7 +55,7 @@ def test_an_image_that_opencv_cannot_take_is_refused_and_the_next_one_mapped(sce
     small = np.zeros((2, 2), np.uint8)
     engine = Engine(lambda: cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) if failing.pop(0) else None)
     outputs = scene.outputs()
-    mapping = Mapping(engine, outputs, scene.notices, MappingEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    mapping = SlamRunner(engine, outputs, scene.notices, SlamRunnerEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
     mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
     assert counters.rejected == 1 and mapping.newest_stamp_ns == 0
     mapping.process([ReadyFrame(FRAME_VALUE, 1, FRAME, 0)])
@@ -65,7 +65,7 @@ def test_an_image_that_opencv_cannot_take_is_refused_and_the_next_one_mapped(sce
 
 def test_a_message_that_cannot_be_published_is_not_blamed_on_the_image(scene: Scene) -> None:
     counters, engine = Counters(), Engine(lambda: None)
-    mapping = Mapping(engine, Broken(), scene.notices, MappingEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    mapping = SlamRunner(engine, Broken(), scene.notices, SlamRunnerEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
     with pytest.raises(PublishingError, match="no publisher"):
         mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
     assert counters.rejected == 0
@@ -75,7 +75,7 @@ def test_a_keyframe_whose_points_are_lost_is_told_and_the_next_image_mapped(scen
     counters, failing = Counters(), [True, False]
     small, outputs = np.zeros((2, 2), np.uint8), scene.outputs()
     engine = Engine(lambda: cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) if failing.pop(0) else None)
-    mapping = Mapping(engine, outputs, scene.notices, MappingEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    mapping = SlamRunner(engine, outputs, scene.notices, SlamRunnerEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
     assert not mapping.is_unsettled
     engine.is_unsettled = True
     assert mapping.is_unsettled
@@ -97,7 +97,7 @@ def test_an_engine_that_fails_at_the_end_of_the_stream_does_not_keep_the_map_fro
 
     engine.flush = flush
     monkeypatch.setattr(mapping_module, "save_map", lambda *arguments: saved.append(arguments))
-    mapping = Mapping(engine, outputs, scene.notices, MappingEvents(lambda: 0, lambda: None), Counters())
+    mapping = SlamRunner(engine, outputs, scene.notices, SlamRunnerEvents(lambda: 0, lambda: None), Counters())
     mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
     mapping.save("map.ply")
     assert [path for _, path, _ in saved] == ["map.ply"]

@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointCloud2
 
 from slam3r_ros.ros.output import outputs
 from slam3r_ros.ros.output.outputs import LATCHED
-from slam3r_ros.ros.threads.async_publisher import BulkPublisher
+from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 
 
 class SlowTopic:
@@ -35,13 +35,13 @@ class SlowTopic:
 
 
 @pytest.fixture
-def bulk() -> Iterator[BulkPublisher]:
-    bulk = BulkPublisher()
+def bulk() -> Iterator[AsyncPublisher]:
+    bulk = AsyncPublisher()
     yield bulk
     bulk.stop()
 
 
-def test_what_waits_is_bounded_and_the_newest_stays(bulk: BulkPublisher) -> None:
+def test_what_waits_is_bounded_and_the_newest_stays(bulk: AsyncPublisher) -> None:
     topic: Any = SlowTopic()
     lane = bulk.lane(topic, keep=2)
     lane.put(lambda: "first")
@@ -56,7 +56,7 @@ def test_what_waits_is_bounded_and_the_newest_stays(bulk: BulkPublisher) -> None
     assert topic.published == ["first", 3, 4]
 
 
-def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(bulk: BulkPublisher) -> None:
+def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(bulk: AsyncPublisher) -> None:
     blocker: Any = SlowTopic()
     order: list[str] = []
 
@@ -78,7 +78,7 @@ def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(bulk: Bu
 
 
 def test_the_end_publishes_what_waits() -> None:
-    bulk, order = BulkPublisher(), []
+    bulk, order = AsyncPublisher(), []
 
     class Topic:
         def publish(self, message: int) -> None:

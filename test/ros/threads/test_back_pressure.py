@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from slam3r_ros.ros.threads.back_pressure import Demand
+from slam3r_ros.ros.threads.back_pressure import BackPressure
 
 
 class FakeClock:
@@ -23,14 +23,14 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def busy_for(demand: Demand, clock: FakeClock, seconds: float) -> None:
+def busy_for(demand: BackPressure, clock: FakeClock, seconds: float) -> None:
     demand.begin()
     clock.now_s += seconds
     demand.end()
 
 
 def test_at_first_and_whenever_the_engine_is_free_images_are_wanted(clock: FakeClock) -> None:
-    demand = Demand(clock)
+    demand = BackPressure(clock)
     assert demand.wait(0.0, 0.0)
     demand.begin()
     assert demand.wait(0.0, 0.0)  # nothing is known yet of how long it will be busy
@@ -40,7 +40,7 @@ def test_at_first_and_whenever_the_engine_is_free_images_are_wanted(clock: FakeC
 
 
 def test_a_busy_engine_wants_an_image_as_long_before_it_is_free_as_preparing_takes(clock: FakeClock) -> None:
-    demand = Demand(clock)
+    demand = BackPressure(clock)
     for _ in range(30):
         busy_for(demand, clock, 0.04)
     demand.begin()
@@ -55,7 +55,7 @@ def test_a_busy_engine_wants_an_image_as_long_before_it_is_free_as_preparing_tak
 
 
 def test_the_time_expected_follows_the_engine_and_one_slow_frame_changes_it_little(clock: FakeClock) -> None:
-    demand = Demand(clock)
+    demand = BackPressure(clock)
     for _ in range(30):
         busy_for(demand, clock, 0.04)
     busy_for(demand, clock, 0.14)
@@ -69,7 +69,7 @@ def test_the_time_expected_follows_the_engine_and_one_slow_frame_changes_it_litt
 
 
 def test_waiting_ends_at_once_when_the_engine_becomes_free() -> None:
-    demand = Demand()
+    demand = BackPressure()
     demand.begin()
     time.sleep(0.2)
     demand.end()

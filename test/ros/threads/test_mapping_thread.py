@@ -14,9 +14,9 @@ from ros_harness import wait_until
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.ros.pipeline.session import Session, WorkerStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
-from slam3r_ros.ros.threads.back_pressure import Demand
-from slam3r_ros.ros.threads.drop_oldest_queue import Newest
-from slam3r_ros.ros.threads.mapping_thread import RequestError, Worker
+from slam3r_ros.ros.threads.back_pressure import BackPressure
+from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
+from slam3r_ros.ros.threads.mapping_thread import MappingThread, RequestError
 
 
 class Engine:
@@ -42,9 +42,9 @@ class Engine:
 
 
 @pytest.fixture
-def running() -> Iterator[tuple[Worker, Engine, Newest[Any]]]:
-    engine, frames = Engine(), Newest[Any](3)
-    worker = Worker(frames, engine, Demand(), flush_after_s=0.0)  # type: ignore[arg-type]
+def running() -> Iterator[tuple[MappingThread, Engine, DropOldestQueue[Any]]]:
+    engine, frames = Engine(), DropOldestQueue[Any](3)
+    worker = MappingThread(frames, engine, BackPressure(), flush_after_s=0.0)  # type: ignore[arg-type]
     worker.start()
     yield worker, engine, frames
     worker.stop(5.0)
@@ -59,7 +59,7 @@ def failing(error: Exception) -> Callable[[], None]:
 
 @pytest.mark.parametrize("error", [OutputError("disk full"), ValueError("no scale"), RuntimeError("device")])
 def test_what_a_request_raises_is_told_to_who_asked(
-    running: tuple[Worker, Engine, Newest[Any]], error: Exception
+    running: tuple[MappingThread, Engine, DropOldestQueue[Any]], error: Exception
 ) -> None:
     worker, _, _ = running
     assert worker.ask(failing(error)).exception(5.0) is error
@@ -68,7 +68,7 @@ def test_what_a_request_raises_is_told_to_who_asked(
 
 @pytest.mark.parametrize("error", [cv2.error("filter"), PublishingError("no context"), MemoryError(), AssertionError()])
 def test_an_unforeseen_one_is_told_too_and_the_worker_goes_on(
-    running: tuple[Worker, Engine, Newest[Any]], error: Exception
+    running: tuple[MappingThread, Engine, DropOldestQueue[Any]], error: Exception
 ) -> None:
     worker, _, _ = running
     told = worker.ask(failing(error)).exception(5.0)
@@ -78,7 +78,9 @@ def test_an_unforeseen_one_is_told_too_and_the_worker_goes_on(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_requests_to_a_worker_that_fails_are_refused(running: tuple[Worker, Engine, Newest[Any]]) -> None:
+def test_requests_to_a_worker_that_fails_are_refused(
+    running: tuple[MappingThread, Engine, DropOldestQueue[Any]],
+) -> None:
     worker, engine, frames = running
     began, leave = threading.Event(), threading.Event()
 

@@ -17,7 +17,7 @@ from slam3r_lab.evaluation.oracle.views import TrueView, TrueViews
 from slam3r_lab.evaluation.sequence import ImageSequence
 from slam3r_lab.evaluation.truth import true_pointmap
 from slam3r_ros.engine.encoder import Encoder, resize_and_crop
-from slam3r_ros.engine.image_to_points_stage import LocalPoints
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array, weighted_similarity
 from slam3r_ros.settings import SlamSettings
@@ -102,7 +102,7 @@ def test_without_known_intrinsics_the_focal_length_is_found(rendered: ImageSeque
 
 def test_the_scale_of_a_window_is_its_own(rendered: ImageSequence) -> None:
     networks = oracle_networks(rendered, "exact", image_size=SIZE)
-    encoder, local_points = Encoder(networks.i2p), LocalPoints(networks.i2p, 1.5)
+    encoder, local_points = Encoder(networks.i2p), ImageToPointsStage(networks.i2p, 1.5)
     frames = [Frame(each.stamp_ns, rendered.image(each)) for each in rendered.frames[:3]]
     first, second, third = encoder.encode(frames, 0)
     own = local_points.estimate([Window(first, (second, third)), Window(second, (first, third))])
@@ -115,7 +115,7 @@ def test_the_scale_of_a_window_is_its_own(rendered: ImageSequence) -> None:
 def test_sources_are_answered_in_the_references_camera(rendered: ImageSequence) -> None:
     networks = oracle_networks(rendered, "exact", image_size=SIZE)
     encoded = Encoder(networks.i2p).encode([Frame(f.stamp_ns, rendered.image(f)) for f in rendered.frames[::20]], 0)
-    maps = LocalPoints(networks.i2p, 1.5).every_reference(encoded)
+    maps = ImageToPointsStage(networks.i2p, 1.5).every_reference(encoded)
     truths = [true_pointmap(rendered, frame, SIZE) for frame in rendered.frames[::20]]
     for reference, truth in enumerate(truths):
         assert truth is not None and truth.T_world_camera is not None
