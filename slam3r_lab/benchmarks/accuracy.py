@@ -1,8 +1,8 @@
 """How accurate every set of weights, the oracles and the baselines are: ``make accuracy``.
 
 Twelve rendered sequences (`accuracy_sequences`), and the folders given with ``--sequences``; the table goes to
-``slam3r_lab/benchmarks/accuracy.md`` after each row, all figures as JSON beside the rendered sequences. It takes hours on two
-cores: ``--weights`` chooses rows, ``--frames`` bounds the given sequences.
+``slam3r_lab/benchmarks/accuracy.md`` after each row, all figures as JSON beside the rendered sequences. It takes hours
+on two cores: ``--weights`` chooses rows, ``--frames`` bounds the given sequences.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ prepare_process()  # before torch is imported, as in the node
 import torch  # noqa: E402
 
 from slam3r_lab.benchmarks.accuracy_sequences import CACHE, DIFFICULTIES, FRAMES, RATE_HZ, SIZE, rendered_sequences  # noqa: E402
-from slam3r_lab.benchmarks.machine import ROOT  # noqa: E402
+from slam3r_lab.benchmarks.machine import BENCHMARKS  # noqa: E402
 from slam3r_lab.benchmarks.report import command_of  # noqa: E402
 from slam3r_lab.evaluation.baselines import BASELINES  # noqa: E402
 from slam3r_lab.evaluation.evaluate import Options  # noqa: E402
@@ -105,7 +105,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--intrinsics", choices=("known", "unknown"), default="known", help="whether the engine is told them"
     )
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "accuracy.md")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS / "accuracy.md")
     parser.add_argument("--processes", type=int, default=1, help="groups measured at once (default: %(default)s)")
     parser.add_argument("--note", default="", help="a sentence for the table, on the circumstances")
     return parser.parse_args()
@@ -161,9 +161,10 @@ def document(done: Sequence[tuple[Task, Report]], note: str) -> str:
         f"{where.date}, commit {', '.join(commits)}, {where.machine.text}: `{where.command}`",
         "",
         f"Easy, medium and hard: four rendered sequences each of {FRAMES} images, {SIZE[0]} x {SIZE[1]} pixels at "
-        f"{RATE_HZ:g} Hz, of worlds that no training touches (`slam3r_lab/benchmarks/accuracy_sequences.py`): plain rooms; "
-        "furnished rooms with mild camera effects; all worlds and motions with strong ones. Others: recorded sequences "
-        "by their public names, thinned where they are long and --frames says so. Every frame in order, no lookahead, "
+        f"{RATE_HZ:g} Hz, of worlds that no training touches (`slam3r_lab/benchmarks/accuracy_sequences.py`): "
+        "plain rooms; furnished rooms with mild camera effects; all worlds and motions with strong ones. "
+        "Others: recorded sequences by their public names, thinned where they are long and --frames says so. "
+        "Every frame in order, no lookahead, "
         f"{'known' if known else 'unknown'} intrinsics, the settings that the weights recommend, windows as long in "
         f"time as at 30 Hz. {note}".rstrip(),
         "",

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slam3r_lab import worlds
-from slam3r_lab.benchmarks.machine import ROOT
+from slam3r_lab.benchmarks.machine import BENCHMARKS
 from slam3r_lab.training.seeds import is_held_out
 from slam3r_lab.training.sequence_files import render_sequence, write_sequence
 from slam3r_lab.worlds.family import family_of
 from slam3r_lab.worlds.paths.choose import PathSettings
 
-CACHE = ROOT / "benchmarks" / "cache"
+CACHE = BENCHMARKS / "cache"
 FIRST_SEED = 30_000
 """Seeds from here on belong to this benchmark: no training, no validation, no demo."""
 FRAMES, RATE_HZ, SIZE = 90, 15.0, (320, 240)

@@ -1,4 +1,4 @@
-"""Whether ~/odometry's covariances are those of the true errors: ``python -m slam3r_lab.benchmarks.covariance``, some minutes.
+"""Whether ~/odometry's covariances are those of the true errors; it takes some minutes.
 
 Each sequence through the engine with known intrinsics, then the deviations told over the errors that there are after
 the best similarity, both as root mean squares over the tracked frames. Folders given with ``--sequences`` are measured
@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation  # noqa: E402
 
 from slam3r_lab.benchmarks.accuracy import protocol_for  # noqa: E402
 from slam3r_lab.benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences  # noqa: E402
-from slam3r_lab.benchmarks.machine import ROOT  # noqa: E402
+from slam3r_lab.benchmarks.machine import BENCHMARKS  # noqa: E402
 from slam3r_lab.benchmarks.report import measured_by  # noqa: E402
 from slam3r_lab.evaluation.alignment import similarity_of_positions  # noqa: E402
 from slam3r_lab.evaluation.readers import open_sequence  # noqa: E402
@@ -56,7 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--groups", nargs="*", choices=DIFFICULTIES, default=list(DIFFICULTIES), help="rendered ones")
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "covariance.md")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS / "covariance.md")
     arguments = parser.parse_args()
     networks, rows = load_networks(WEIGHTS, device="cpu"), list[Row]()
     for folder in _folders(arguments):

@@ -23,6 +23,7 @@ prepare_process()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 from slam3r_lab.benchmarks.gpu_stream import (  # noqa: E402
     Stream,
@@ -105,13 +106,18 @@ def resize_lines(device: str) -> list[str]:
         on_device = to_device(image, choose_device(device))
         expected = resize_and_crop(image, (224, 224))
         same = np.array_equal(resizer.resize(on_device).permute(1, 2, 0).cpu().numpy(), expected)
-        pillow_ms = 1e3 * best_seconds(lambda image=image: resize_and_crop(image, (224, 224)), torch.device("cpu"), 0.2)
-        device_ms = 1e3 * best_seconds(
-            lambda image=image: resizer.resize(to_device(image, choose_device(device))), choose_device(device), 0.2
-        )
+        pillow_ms, device_ms = resize_times_ms(resizer, image, device)
         verdict = "equal" if same else "FAILED: not equal"
         cells.append(f"{width} x {height}: {verdict}, Pillow {pillow_ms:.2f} ms, upload and device {device_ms:.2f} ms")
     return [f"**Resizing on {device}** against Pillow: {'; '.join(cells)}"]
+
+
+def resize_times_ms(resizer: DeviceResizer, image: NDArray[np.uint8], device: str) -> tuple[float, float]:
+    """Milliseconds of one image (H, W, 3) by Pillow, and by upload to the device and resizing there."""
+    on = choose_device(device)
+    pillow = best_seconds(lambda: resize_and_crop(image, (224, 224)), torch.device("cpu"), 0.2)
+    uploaded = best_seconds(lambda: resizer.resize(to_device(image, on)), on, 0.2)
+    return 1e3 * pillow, 1e3 * uploaded
 
 
 def attention_lines(device: str, config: NetworkConfig) -> list[str]:

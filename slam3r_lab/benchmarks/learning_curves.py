@@ -1,4 +1,4 @@
-"""Learning curves of the runs in ``slam3r_lab.benchmarks/training``: ``python -m slam3r_lab.benchmarks.learning_curves`` draws them anew."""
+"""Draws the learning curves of the runs in ``slam3r_lab/benchmarks/training`` anew."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from slam3r_lab.benchmarks.machine import ROOT
+from slam3r_lab.benchmarks.machine import BENCHMARKS
 
-FOLDER = ROOT / "benchmarks" / "training"
+FOLDER = BENCHMARKS / "training"
 ERROR, SEEN = "point_error", "point_error_seen"
 """Of worlds that are never trained on, and of some that are."""
 PANELS = {"i2p": "I2P", "l2w": "L2W"}

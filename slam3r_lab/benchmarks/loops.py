@@ -20,7 +20,7 @@ prepare_process()  # before torch is imported, as in the node
 
 from slam3r_lab.benchmarks.accuracy import protocol_for  # noqa: E402
 from slam3r_lab.benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences  # noqa: E402
-from slam3r_lab.benchmarks.machine import ROOT  # noqa: E402
+from slam3r_lab.benchmarks.machine import BENCHMARKS  # noqa: E402
 from slam3r_lab.benchmarks.report import measured_by  # noqa: E402
 from slam3r_lab.evaluation.evaluate import Evaluation, Options  # noqa: E402
 from slam3r_lab.evaluation.readers import open_sequence  # noqa: E402
@@ -62,7 +62,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--groups", nargs="*", choices=DIFFICULTIES, default=["medium", "hard"], help="rendered ones")
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "loops.md")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS / "loops.md")
     arguments = parser.parse_args()
     rows: list[tuple[str, str, Row, Row]] = []
     for way, sequence in _cases(arguments):

@@ -12,6 +12,9 @@ import torch
 from slam3r_lab.benchmarks.operations import Work
 
 ROOT = Path(__file__).resolve().parents[2]
+"""The repository's root folder."""
+BENCHMARKS = Path(__file__).resolve().parent
+"""The folder of the benchmarks, which keeps their tables, results and training logs."""
 
 
 @dataclass(frozen=True, slots=True)

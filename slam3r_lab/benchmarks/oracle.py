@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from slam3r_lab.benchmarks.machine import ROOT
+from slam3r_lab.benchmarks.machine import BENCHMARKS
 from slam3r_lab.evaluation.alignment import similarity_of_positions
 from slam3r_lab.evaluation.machine import commit_of_code
 from slam3r_lab.evaluation.oracle import oracle_networks
@@ -96,7 +96,10 @@ def measure(sequence: ImageSequence, setting: str, values: dict[str, Any]) -> Me
     true = np.array([truth.T_world_camera for _, truth in answered])
     alignment = similarity_of_positions(np.array(poses["engine"])[:, :3, 3], true[:, :3, 3])
     return Measured(
-        *(position_error(np.array(each), true) for each in poses.values()),
+        ate=position_error(np.array(poses["engine"]), true),
+        by_pnp=position_error(np.array(poses["pnp"]), true),
+        by_similarity=position_error(np.array(poses["similarity"]), true),
+        by_best_fit=position_error(np.array(poses["best"]), true),
         turn=turn_error(np.array(poses["engine"]), true),
         points=point_error(answered, alignment),
         lost=sum(update.state is State.LOST for update in updates),
@@ -182,7 +185,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=150, help="most frames of each (default: %(default)s)")
     parser.add_argument("--step", type=int, default=1, help="every so many frames (default: %(default)s)")
     parser.add_argument("--setting", action="append", help="an oracle's setting instead of these; may be repeated")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "oracle.md")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS / "oracle.md")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     lines = [

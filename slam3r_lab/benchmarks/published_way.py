@@ -79,15 +79,15 @@ class PublishedWay:
 
     def _scores(self, queries: Sequence[Tensor], scene: Scene) -> NDArray[np.float32]:
         """Mean score of every keyframe of the buffer, one query after the other."""
-        total = 0.0
+        means = []
         for query in queries:
             candidates = torch.stack([keyframe.local.frame.tokens for keyframe in scene.keyframes])
             x = self._i2p.decoder_tokens(query)[None, None]
             y = self._i2p.decoder_tokens(candidates)[None]
             _, y = decode(self._i2p, x, y, depth=self._i2p.config.correlation_depth, last_is_sources_only=True)
             head = self._i2p.correlation_head(self._i2p.correlation_norm(y))
-            total = total + (1 + head[0, ..., 0].float().exp()).mean(dim=-1)
-        mean = (total / len(queries)).cpu().numpy()
+            means.append((1 + head[0, ..., 0].float().exp()).mean(dim=-1))
+        mean = (sum(means[1:], means[0]) / len(queries)).cpu().numpy()
         return (mean - 1) / mean
 
     def _register(

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from slam3r_lab.benchmarks.machine import ROOT
+from slam3r_lab.benchmarks.machine import BENCHMARKS
 from slam3r_lab.evaluation.machine import commit_of_code, this_machine
 
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = BENCHMARKS / "results"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class RoundResult:
 def random_image(number: int, height: int = 480, width: int = 640) -> NDArray[np.uint8]:
     """A colourful image of blobs, another one for every number."""
     small = np.random.default_rng(number).integers(0, 256, (height // 40, width // 40, 3), dtype=np.uint8)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
 
 
 @torch.inference_mode()

@@ -1,8 +1,8 @@
-"""Time and error against size of the networks: ``python -m slam3r_lab.benchmarks.sizes`` writes ``slam3r_lab/benchmarks/sizes.md``.
+"""Time and error against size of the networks; the table goes to ``slam3r_lab/benchmarks/sizes.md``.
 
 Networks with random weights, one frame after the other through the stages as the node runs them with the embedded
 weights' settings. How accurate a size is takes hours of training: the error is that of the logs in
-``benchmarks/training``, for the sizes that were trained.
+``slam3r_lab/benchmarks/training``, for the sizes that were trained.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ prepare_process()  # before torch is imported, as in the node
 import torch  # noqa: E402
 
 from slam3r_lab.benchmarks.learning_curves import FOLDER as LOGS  # noqa: E402
-from slam3r_lab.benchmarks.machine import ROOT, measure_ceilings  # noqa: E402
+from slam3r_lab.benchmarks.machine import BENCHMARKS, measure_ceilings  # noqa: E402
 from slam3r_lab.benchmarks.operations import Workload  # noqa: E402
 from slam3r_lab.benchmarks.random_networks import random_networks  # noqa: E402
 from slam3r_lab.benchmarks.run import live_workload  # noqa: E402
@@ -61,7 +61,7 @@ SIZES: Mapping[str, NetworkConfig] = {
 }
 """The sizes of I2P that are compared; L2W's follow from them."""
 TRAINED = {"embedded": "augmented", "deeper": "deep", "embedded-large": "fine"}
-"""The best training run of the sizes that have one: `benchmarks/training/RUN-i2p.csv`."""
+"""The best training run of the sizes that have one: `slam3r_lab/benchmarks/training/RUN-i2p.csv`."""
 STAGE_SECONDS = 1.0
 FLOAT16_BYTES = 2
 
@@ -143,7 +143,7 @@ def size_table(costs: list[SizeCost]) -> list[str]:
 def main() -> int:
     """Measure all sizes, one after the other, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "sizes.md")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS / "sizes.md")
     parser.add_argument("--seconds", type=float, default=STAGE_SECONDS, help="for each stage (default: %(default)s)")
     parser.add_argument("--note", default="", help="a sentence on the circumstances")
     arguments = parser.parse_args()
@@ -165,7 +165,7 @@ def main() -> int:
         f"{load.buffer_size} keyframes every {interval} frames. Files: float16. Resizing, pose and map come on top.",
         "",
         "I2P's error: of the distance, on worlds that it was not trained on, at the end of that size's best "
-        "run (`benchmarks/training/runs.md`), whose samples came after those of the run it began with.",
+        "run (`slam3r_lab/benchmarks/training/runs.md`), whose samples came after those of the run it began with.",
         "",
         *size_table(costs),
     ]

@@ -1,6 +1,7 @@
 """A camera that costs nearly nothing: images made ready before, published at their rate with the time as stamp.
 
-``python -m slam3r_lab.benchmarks.topic_camera VIDEO --size 640x480 --rate 30 --seconds 8 --report FILE``, a process of its own.
+A process of its own:
+``python -m slam3r_lab.benchmarks.topic_camera VIDEO --size 640x480 --rate 30 --seconds 8 --report FILE``.
 """
 
 from __future__ import annotations

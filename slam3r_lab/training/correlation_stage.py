@@ -25,7 +25,7 @@ class CorrelationStage:
 
     The mean score m of each candidate, as (m - 1) / m, is compared (L1) with the true share of the query's points that
     the candidate sees. Published SLAM3R (arXiv 2412.09401, section 3.3) foretells I2P's confidence in the candidate
-    instead; `benchmarks/training/runs.md` has what that is worth here.
+    instead; `slam3r_lab/benchmarks/training/runs.md` has what that is worth here.
     """
 
     def __init__(self, i2p: ImageToPoints, training: Clips, validation: Clips, queries: int = 4) -> None:
