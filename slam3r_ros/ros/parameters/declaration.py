@@ -116,14 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--yaml", action="store_true", help="print config/slam3r.yaml")
-    action.add_argument("--markdown", action="store_true", help="print the README's table")
+    action.add_argument("--markdown", action="store_true", help="print doc/parameters.md")
     action.add_argument("--write", type=Path, metavar="ROOT", help="write both into the source tree at ROOT")
     chosen = parser.parse_args(arguments)
     if chosen.write:
         for path in parameter_documents.write_documents(chosen.write):
             print(f"wrote {path}")
     else:
-        print(parameter_documents.yaml_text() if chosen.yaml else parameter_documents.markdown_table(), end="")
+        print(parameter_documents.yaml_text() if chosen.yaml else parameter_documents.markdown_text(), end="")
     return 0
 
 

@@ -1,4 +1,8 @@
-"""config/slam3r.yaml and the README's table of parameters, made from the one definition in `settings`."""
+"""The parameter file config/slam3r.yaml and the reference doc/parameters.md, generated from the settings' definitions.
+
+The definitions are the dataclasses of ``slam3r_ros/settings.py`` and ``node_settings.py``; a test compares both files
+with what is generated here.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,6 @@ from pathlib import Path
 from slam3r_ros.ros.parameters.node_settings import node_specs
 from slam3r_ros.settings import SettingSpec
 
-TABLE_BEGIN = "<!-- parameters: begin (written by `python -m slam3r_ros.ros.parameters.declaration --write .`) -->"
-TABLE_END = "<!-- parameters: end -->"
 _COMMAND = "python -m slam3r_ros.ros.parameters.declaration --write ."
 
 
@@ -34,37 +36,36 @@ def yaml_text() -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown_table() -> str:
-    """The table of all parameters."""
-    lines = ["| parameter | default | range | meaning |", "|---|---|---|---|"]
+def markdown_text() -> str:
+    """The reference of all parameters in Markdown: one table for each stage of the engine."""
+    lines = [
+        "# Parameters of the node",
+        "",
+        f"This file is written by `{_COMMAND}` from",
+        "`slam3r_ros/ros/parameters/node_settings.py` and `slam3r_ros/settings.py`: edit those, not this. The node",
+        "reads its parameters when it is configured; it refuses unknown names and values out of range with a message",
+        "that names them. `config/slam3r.yaml` holds every parameter at its default: copy it, and give the copy to the",
+        "launch file as `config:=FILE`.",
+    ]
+    stage = None
     for spec in node_specs():
+        own_stage = spec.name.rpartition(".")[0]
+        if own_stage != stage:
+            stage = own_stage
+            title = f"The engine: `{stage}`" if stage else "The node"
+            lines += ["", f"## {title}", "", "| parameter | default | range | meaning |", "|---|---|---|---|"]
         unit = f" [{spec.unit}]" if spec.unit else ""
         lines.append(f"| `{spec.name}` | `{_yaml_value(spec.default)}` | {spec.range_text} | {spec.meaning}{unit} |")
     return "\n".join(lines) + "\n"
 
 
 def write_documents(root: Path) -> list[Path]:
-    """Write both into a source tree; returns the files that changed.
-
-    Raises ValueError if the README lacks the table's marks.
-    """
-    readme = root / "README.md"
-    texts = {root / "config" / "slam3r.yaml": yaml_text()}
-    if readme.is_file():
-        texts[readme] = with_table(readme.read_text())
+    """Write both files into the source tree at ``root``; returns those that changed."""
+    texts = {root / "config" / "slam3r.yaml": yaml_text(), root / "doc" / "parameters.md": markdown_text()}
     changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
     for path in changed:
         path.write_text(texts[path])
     return changed
-
-
-def with_table(text: str) -> str:
-    """A document with what lies between the table's marks replaced; raises ValueError if they are not there."""
-    before, begin, rest = text.partition(TABLE_BEGIN)
-    _, end, after = rest.partition(TABLE_END)
-    if not begin or not end:
-        raise ValueError(f"expected the lines '{TABLE_BEGIN}' and '{TABLE_END}' around the table of parameters")
-    return f"{before}{TABLE_BEGIN}\n{markdown_table()}{TABLE_END}{after}"
 
 
 def _comment(spec: SettingSpec) -> list[str]:
