@@ -33,7 +33,7 @@ accuracy: setup ## accuracy of all weights, oracles and baselines, in slam3r_lab
 	@$(ACTIVATE) && python -m slam3r_lab.benchmarks.accuracy $(ARGS)
 
 train: setup ## train the embedded weights again (hours)
-	@$(ACTIVATE) && slam3r_ros train $(ARGS)
+	@$(ACTIVATE) && slam3r_lab train $(ARGS)
 
 lock: ## resolve environment/*.in into environment/*.lock again (needs uv)
 	@$(PYTHON) environment/lock.py

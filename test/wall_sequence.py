@@ -55,7 +55,7 @@ def write_poses(path: Path, numbers: list[int], offset_ns: int = 0) -> None:
 
 
 def write_folder(folder: Path, count: int) -> Path:
-    """As ``slam3r_ros render``."""
+    """As ``slam3r_lab render``."""
     for number in range(count):
         write_image(folder / "rgb" / f"{number:06d}.png", number)
         write_depth(folder / "depth" / f"{number:06d}.png", number)

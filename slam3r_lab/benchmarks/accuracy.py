@@ -11,33 +11,29 @@ import argparse
 import multiprocessing
 import os
 import pickle
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import torch
+
+from slam3r_lab.benchmarks.accuracy_sequences import CACHE, DIFFICULTIES, FRAMES, RATE_HZ, SIZE, rendered_sequences
+from slam3r_lab.benchmarks.machine import BENCHMARKS
+from slam3r_lab.benchmarks.report import command_line_of_this_run
+from slam3r_lab.evaluation.baselines import BASELINES
+from slam3r_lab.evaluation.evaluate import Options
+from slam3r_lab.evaluation.machine import commit_of_code
+from slam3r_lab.evaluation.protocols import Protocol, find_protocol
+from slam3r_lab.evaluation.readers import open_sequence
+from slam3r_lab.evaluation.report import COLUMNS_EXPLAINED, Report, table
+from slam3r_lab.evaluation.sequence import ImageSequence
+from slam3r_lab.evaluation.session import Session
+from slam3r_lab.evaluation.weights import BASELINE_PREFIX, ORACLE_PREFIX, choose_networks
+from slam3r_ros.io.files import replacing
 from slam3r_ros.networks.cpu import prepare_process
-
-prepare_process()  # before torch is imported, as in the node
-
-import torch  # noqa: E402
-
-from slam3r_lab.benchmarks.accuracy_sequences import CACHE, DIFFICULTIES, FRAMES, RATE_HZ, SIZE, rendered_sequences  # noqa: E402
-from slam3r_lab.benchmarks.machine import BENCHMARKS  # noqa: E402
-from slam3r_lab.benchmarks.report import command_of  # noqa: E402
-from slam3r_lab.evaluation.baselines import BASELINES  # noqa: E402
-from slam3r_lab.evaluation.evaluate import Options  # noqa: E402
-from slam3r_lab.evaluation.machine import commit_of_code  # noqa: E402
-from slam3r_lab.evaluation.protocols import Protocol, find_protocol  # noqa: E402
-from slam3r_lab.evaluation.readers import open_sequence  # noqa: E402
-from slam3r_lab.evaluation.report import COLUMNS_EXPLAINED, Report, table  # noqa: E402
-from slam3r_lab.evaluation.sequence import ImageSequence  # noqa: E402
-from slam3r_lab.evaluation.session import Session  # noqa: E402
-from slam3r_lab.evaluation.weights import BASELINE_PREFIX, ORACLE_PREFIX, choose_networks  # noqa: E402
-from slam3r_ros.io.files import replacing  # noqa: E402
-from slam3r_ros.networks.weights import OWN_NAMES  # noqa: E402
+from slam3r_ros.networks.weights import OWN_NAMES
 
 ORACLES = ("exact", "noise=0.05", "noise=0.05,outliers=0.05,calibrated", "scale_drift=0.02,pose_drift=0.01")
 DEFAULT_RATE_HZ = 30.0
@@ -68,9 +64,8 @@ class Task:
     """Whether the engine is told the camera's."""
 
 
-def main() -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Measure group by group; the table holds what is done."""
-    arguments = _arguments()
     tasks = [
         Task(weights, group, arguments.processes, arguments.intrinsics == "known")
         for weights in arguments.weights or all_weights()
@@ -78,7 +73,7 @@ def main() -> int:
         if not (group.is_rendered and weights.removeprefix(BASELINE_PREFIX) in ONLY_REAL)
     ]
     done: list[tuple[Task, Report]] = []
-    with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn"), prepare_process) as pool:
         kept = {task: report for task in tasks if arguments.resume and (report := _kept_report(task)) is not None}
         waiting = {task: pool.submit(measure, task) for task in tasks if task not in kept}
         for task in tasks:
@@ -95,9 +90,10 @@ def all_weights() -> list[str]:
     return [*(BASELINE_PREFIX + name for name in BASELINES), *OWN_NAMES, *(ORACLE_PREFIX + name for name in ORACLES)]
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", nargs="+", help="rows, as of slam3r_ros evaluate (default: all there are)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench accuracy``."""
+    parser.description = __doc__
+    parser.add_argument("--weights", nargs="+", help="rows, as of slam3r_lab evaluate (default: all there are)")
     parser.add_argument("--groups", nargs="*", default=DIFFICULTIES, help="of rendered sequences (default: all)")
     parser.add_argument("--resume", action="store_true", help="take what was measured before, where it was")
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
@@ -108,7 +104,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "accuracy.md")
     parser.add_argument("--processes", type=int, default=1, help="groups measured at once (default: %(default)s)")
     parser.add_argument("--note", default="", help="a sentence for the table, on the circumstances")
-    return parser.parse_args()
 
 
 def _groups(arguments: argparse.Namespace) -> Iterator[Group]:
@@ -130,7 +125,9 @@ def measure(task: Task) -> Report:
     for sequence in task.group.sequences:
         print(f"{datetime.now().time():%H:%M:%S} {task.weights}: {sequence.name}", flush=True)
         session.evaluate(sequence)
-    return session.report(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", commit_of_code(), command_of("accuracy"))
+    return session.report(
+        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", commit_of_code(), command_line_of_this_run()
+    )
 
 
 def protocol_for(weights: str, sequence: ImageSequence) -> Protocol:
@@ -206,7 +203,3 @@ def _keep(task: Task, report: Report) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     report.write(file.parent)
     file.write_bytes(pickle.dumps(report))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,33 +8,28 @@ too. The table goes to ``slam3r_lab/benchmarks/covariance.md``.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slam3r_ros.networks.cpu import prepare_process
+import numpy as np
+from scipy.spatial.transform import Rotation
 
-prepare_process()  # before torch is imported, as in the node
-
-import numpy as np  # noqa: E402
-from scipy.spatial.transform import Rotation  # noqa: E402
-
-from slam3r_lab.benchmarks.accuracy import protocol_for  # noqa: E402
-from slam3r_lab.benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences  # noqa: E402
-from slam3r_lab.benchmarks.machine import BENCHMARKS  # noqa: E402
-from slam3r_lab.benchmarks.report import measured_by  # noqa: E402
-from slam3r_lab.evaluation.alignment import similarity_of_positions  # noqa: E402
-from slam3r_lab.evaluation.readers import open_sequence  # noqa: E402
-from slam3r_lab.evaluation.sequence import ImageSequence  # noqa: E402
-from slam3r_ros.engine.slam import Slam  # noqa: E402
-from slam3r_ros.geometry.se3 import Array  # noqa: E402
-from slam3r_ros.io.files import replacing  # noqa: E402
-from slam3r_ros.networks.interfaces import NetworkPair  # noqa: E402
-from slam3r_ros.networks.weights import load_networks  # noqa: E402
-from slam3r_ros.ros.output.pose_covariance import PoseUncertainty  # noqa: E402
-from slam3r_ros.settings import SlamSettings  # noqa: E402
-from slam3r_ros.types import Frame, MapUpdate  # noqa: E402
+from slam3r_lab.benchmarks.accuracy import protocol_for
+from slam3r_lab.benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences
+from slam3r_lab.benchmarks.machine import BENCHMARKS
+from slam3r_lab.benchmarks.report import measured_by
+from slam3r_lab.evaluation.alignment import similarity_of_positions
+from slam3r_lab.evaluation.readers import open_sequence
+from slam3r_lab.evaluation.sequence import ImageSequence
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.io.files import replacing
+from slam3r_ros.networks.interfaces import NetworkPair
+from slam3r_ros.networks.weights import load_networks
+from slam3r_ros.ros.output.pose_covariance import PoseUncertainty
+from slam3r_ros.settings import SlamSettings
+from slam3r_ros.types import Frame, MapUpdate
 
 WEIGHTS = "embedded"
 
@@ -51,13 +46,16 @@ class Row:
     rotation_told_deg: float
 
 
-def main() -> int:
-    """Measure sequence by sequence; the table holds what is done."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench covariance``."""
+    parser.description = __doc__
     parser.add_argument("--groups", nargs="*", choices=DIFFICULTIES, default=list(DIFFICULTIES), help="rendered ones")
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "covariance.md")
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure sequence by sequence; the table holds what is done."""
     networks, rows = load_networks(WEIGHTS, device="cpu"), list[Row]()
     for folder in _folders(arguments):
         rows.append(measure(open_sequence(folder), networks))
@@ -112,7 +110,7 @@ def document(rows: Sequence[Row]) -> str:
     lines = [
         "# Odometry's covariances against the true errors",
         "",
-        measured_by("covariance"),
+        measured_by(),
         "",
         "Root mean squares over the tracked frames, known intrinsics, embedded weights: errors after the best",
         "similarity (positions) and the best rotation, deviations by the covariances that ~/odometry publishes with",
@@ -142,7 +140,3 @@ def _folders(arguments: argparse.Namespace) -> Iterator[Path]:
     for group in arguments.groups:
         yield from (folder for _, folder in rendered_sequences(group))
     yield from arguments.sequences
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -235,12 +235,16 @@ class Measurement:
         self.values["tf32"] = asdict(tf32)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench gpu``."""
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--device", default="cuda", help="default: %(default)s")
     parser.add_argument("--tiny", action="store_true", help="tiny networks; nothing is written")
-    given = parser.parse_args(arguments)
+
+
+def main(given: argparse.Namespace) -> int:
+    """Measure, print, write."""
     if choose_device(given.device).type == "cpu":
         torch.set_num_threads(1)
     started = time.monotonic()
@@ -248,10 +252,12 @@ def main(arguments: list[str] | None = None) -> int:
     if given.tiny:
         print("\n".join(report.lines))
     else:
-        print(write("gpu", report, " ".join(["python -m slam3r_lab.benchmarks.gpu", *sys.argv[1:]])))
+        print(write("gpu", report, f"python -m slam3r_lab.benchmarks.gpu --device {given.device}"))
     print(f"{time.monotonic() - started:.0f} s")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _parser = argparse.ArgumentParser(prog="python -m slam3r_lab.benchmarks.gpu")
+    add_arguments(_parser)
+    sys.exit(main(_parser.parse_args()))

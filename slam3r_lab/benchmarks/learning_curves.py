@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,14 +77,12 @@ def draw(curves: list[Curve], target: Path) -> None:
     figure.savefig(target, dpi=110)
 
 
-def main() -> int:
-    """Draw curves.png beside the logs."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench curves``."""
     parser.add_argument("--folder", type=Path, default=FOLDER, help="logs RUN-STAGE.csv (default: %(default)s)")
-    folder = parser.parse_args().folder
-    draw(read_curves(folder), folder / "curves.png")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Draw curves.png beside the logs."""
+    draw(read_curves(arguments.folder), arguments.folder / "curves.png")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

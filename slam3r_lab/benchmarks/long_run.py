@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from slam3r_lab.benchmarks.machine import ROOT
 from slam3r_lab.benchmarks.random_networks import random_networks
-from slam3r_ros.cli.main import main as command_line
+from slam3r_lab.training.sequence_files import render_sequence, write_sequence
+from slam3r_lab.worlds.paths.choose import PathSettings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.sources import open_source
 from slam3r_ros.networks.config import NetworkConfig
@@ -30,6 +31,7 @@ from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame
 
 SEED = 20_011
+RATE_HZ = 10.0
 VIDEO_FRAMES = 600
 FRAME_PERIOD_NS = 33_333_333
 TIME_TARGET, MEMORY_TARGET = 1.1, 1.05
@@ -98,8 +100,7 @@ def tensor_bytes() -> int:
 def rendered_images(directory: Path, frames: int = VIDEO_FRAMES) -> list[np.ndarray]:
     """A video of a rendered room; rendered into ``directory`` if that is empty."""
     if not (directory / "rgb").is_dir():
-        command_line(["render", "--seed", str(SEED), "--frames", str(frames), "--size", "320x240", "--rate", "10",
-                      "--out", str(directory)])  # fmt: skip
+        write_sequence(render_sequence(SEED, PathSettings(frames, RATE_HZ), (320, 240)), RATE_HZ, directory)
     with open_source(str(directory)) as source:
         return [frame.image for frame in source]
 

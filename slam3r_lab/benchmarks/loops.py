@@ -8,25 +8,19 @@ with ``--sequences`` are mapped as they are too. The table goes to ``slam3r_lab/
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slam3r_ros.networks.cpu import prepare_process
-
-prepare_process()  # before torch is imported, as in the node
-
-
-from slam3r_lab.benchmarks.accuracy import protocol_for  # noqa: E402
-from slam3r_lab.benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences  # noqa: E402
-from slam3r_lab.benchmarks.machine import BENCHMARKS  # noqa: E402
-from slam3r_lab.benchmarks.report import measured_by  # noqa: E402
-from slam3r_lab.evaluation.evaluate import Evaluation, Options  # noqa: E402
-from slam3r_lab.evaluation.readers import open_sequence  # noqa: E402
-from slam3r_lab.evaluation.sequence import ImageSequence  # noqa: E402
-from slam3r_lab.evaluation.session import Session  # noqa: E402
-from slam3r_ros.io.files import replacing  # noqa: E402
+from slam3r_lab.benchmarks.accuracy import protocol_for
+from slam3r_lab.benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequences
+from slam3r_lab.benchmarks.machine import BENCHMARKS
+from slam3r_lab.benchmarks.report import measured_by
+from slam3r_lab.evaluation.evaluate import Evaluation, Options
+from slam3r_lab.evaluation.readers import open_sequence
+from slam3r_lab.evaluation.sequence import ImageSequence
+from slam3r_lab.evaluation.session import Session
+from slam3r_ros.io.files import replacing
 
 WEIGHTS = "embedded"
 OPTIONS = Options(cloud_points=100_000, network_samples=0)
@@ -57,13 +51,16 @@ class Row:
         )
 
 
-def main() -> int:
-    """Measure sequence by sequence; the table holds what is done."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench loops``."""
+    parser.description = __doc__
     parser.add_argument("--groups", nargs="*", choices=DIFFICULTIES, default=["medium", "hard"], help="rendered ones")
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "loops.md")
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure sequence by sequence; the table holds what is done."""
     rows: list[tuple[str, str, Row, Row]] = []
     for way, sequence in _cases(arguments):
         without, with_loops = (measure(sequence, close) for close in (False, True))
@@ -104,7 +101,7 @@ def document(rows: Sequence[tuple[str, str, Row, Row]]) -> str:
     lines = [
         "# What closing loops is worth",
         "",
-        measured_by("loops"),
+        measured_by(),
         "",
         "`loops.close` false -> true, otherwise the node's settings, known intrinsics, embedded weights. ATE in % of",
         "the path (after alignment), accuracy and completeness of the map in cm. `out and back`: the images and then",
@@ -138,7 +135,3 @@ def _cases(arguments: argparse.Namespace) -> Iterator[tuple[str, ImageSequence]]
             yield way, reordered(sequence, order(len(sequence)))
     for folder in arguments.sequences:
         yield "as it is", open_sequence(folder)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,6 @@ members of windows, with known and with estimated focal length, without and with
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,18 +177,21 @@ def row(sequence: ImageSequence, setting: str) -> list[str]:
     return [sequence.name, setting, *centimetres, *others, *with_tracks]
 
 
-def main() -> int:
-    """Measure every setting on every sequence; the table is written anew after each line."""
-    parser = argparse.ArgumentParser(description="Error out against error in, with oracle networks.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench oracle``."""
+    parser.description = __doc__
     parser.add_argument("sequences", nargs="+", help="folders with depth and poses")
     parser.add_argument("--frames", type=int, default=150, help="most frames of each (default: %(default)s)")
     parser.add_argument("--step", type=int, default=1, help="every so many frames (default: %(default)s)")
     parser.add_argument("--setting", action="append", help="an oracle's setting instead of these; may be repeated")
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "oracle.md")
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure every setting on every sequence; the table is written anew after each line."""
     torch.set_num_threads(1)
     lines = [
-        f"Commit {commit_of_code()}, `python -m slam3r_lab.benchmarks.oracle` with --frames {arguments.frames} "
+        f"Commit {commit_of_code()}, `slam3r_lab bench oracle` with --frames {arguments.frames} "
         f"--step {arguments.step}. ATE in cm after alignment with scale.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
@@ -202,7 +204,3 @@ def main() -> int:
             print(lines[-1], flush=True)
             arguments.out.write_text("\n".join(lines) + "\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

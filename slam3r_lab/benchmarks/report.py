@@ -29,15 +29,15 @@ class Report:
     """The same for JSON."""
 
 
-def measured_by(module: str) -> str:
-    """Date, commit, machine and command of a script of `benchmarks` that runs now on the CPU; Markdown."""
+def measured_by() -> str:
+    """Date, commit, machine and command line of a benchmark that runs now on the CPU, as Markdown."""
     machine = this_machine(torch.device("cpu")).text
-    return f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {machine}: `{command_of(module)}`"
+    return f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {machine}: `{command_line_of_this_run()}`"
 
 
-def command_of(module: str) -> str:
-    """How the script that runs now was called."""
-    return shlex.join(["python", "-m", f"slam3r_lab.benchmarks.{module}", *public_words(sys.argv[1:])])
+def command_line_of_this_run() -> str:
+    """The command line of ``slam3r_lab`` that runs now, without this machine's paths."""
+    return shlex.join(["slam3r_lab", *public_words(sys.argv[1:])])
 
 
 def public_words(words: Sequence[str]) -> list[str]:

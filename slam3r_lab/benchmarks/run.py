@@ -1,4 +1,4 @@
-"""Speed and memory on this machine: ``make bench``, or ``python -m slam3r_lab.benchmarks.run PART ...``.
+"""Speed, memory and accuracy on this machine: ``make bench``, or ``slam3r_lab bench PART ...``.
 
 Parts: ``topic`` (cameras over DDS into the real node), ``embedded`` (its networks' stages), ``published``
 (stages of the published size, random weights), ``ratio`` (the engine against the published way, all sizes over 4),
@@ -6,45 +6,44 @@ Parts: ``topic`` (cameras over DDS into the real node), ``embedded`` (its networ
 float16), ``cpu`` (the embedded networks eager, replayed, in bfloat16, in int8 and compiled), ``retrieval`` (shortlist
 against full search) and ``long`` (10,000 frames). Each part's results go to
 ``slam3r_lab/benchmarks/results/DATE-PART.md`` and ``.json``.
+
+Benchmarks with options of their own, as ``slam3r_lab bench NAME --help`` lists them: ``accuracy``, ``loops``,
+``covariance``, ``oracle``, ``sizes``, ``curves`` and ``gpu``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from slam3r_ros.networks.cpu import prepare_process
+import torch
 
-prepare_process()  # before torch is imported, as in the node
-
-import torch  # noqa: E402
-
-from slam3r_lab.benchmarks.cpu_ways import measure_ways, ways_table  # noqa: E402
-from slam3r_lab.benchmarks.long_run import RUNS, in_a_process_of_its_own, long_run_table, rendered_images  # noqa: E402
-from slam3r_lab.benchmarks.machine import Ceilings, measure_ceilings  # noqa: E402
-from slam3r_lab.benchmarks.operations import LADDER, ONE_BY_ONE, PUBLISHED, Count, Workload  # noqa: E402
-from slam3r_lab.benchmarks.precision import compare_precisions, drift_table, measure_drift  # noqa: E402
-from slam3r_lab.benchmarks.random_networks import published_config, random_networks  # noqa: E402
-from slam3r_lab.benchmarks.ratio import WAYS, Comparison, compare, comparison_table  # noqa: E402
-from slam3r_lab.benchmarks.report import Report, write  # noqa: E402
-from slam3r_lab.benchmarks.retrieval_agreement import agreement_table, measure_agreement, measure_growth  # noqa: E402
-from slam3r_lab.benchmarks.stages import StageCost, TimeBox, measure_stages, stage_table  # noqa: E402
-from slam3r_lab.benchmarks.topic import CASES, SECONDS, as_values, measure_topic, topic_table  # noqa: E402
-from slam3r_ros.cli.main import main as command_line  # noqa: E402
-from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
-from slam3r_ros.networks.weights import load_networks  # noqa: E402
-from slam3r_ros.ros.parameters.node_settings import NodeSettings  # noqa: E402
-from slam3r_ros.settings import SlamSettings  # noqa: E402
+from slam3r_lab.benchmarks.cpu_ways import measure_ways, ways_table
+from slam3r_lab.benchmarks.long_run import RUNS, in_a_process_of_its_own, long_run_table, rendered_images
+from slam3r_lab.benchmarks.machine import Ceilings, measure_ceilings
+from slam3r_lab.benchmarks.operations import LADDER, ONE_BY_ONE, PUBLISHED, Count, Workload
+from slam3r_lab.benchmarks.precision import compare_precisions, drift_table, measure_drift
+from slam3r_lab.benchmarks.random_networks import published_config, random_networks
+from slam3r_lab.benchmarks.ratio import WAYS, Comparison, compare, comparison_table
+from slam3r_lab.benchmarks.report import Report, command_line_of_this_run, write
+from slam3r_lab.benchmarks.retrieval_agreement import agreement_table, measure_agreement, measure_growth
+from slam3r_lab.benchmarks.stages import StageCost, TimeBox, measure_stages, stage_table
+from slam3r_lab.benchmarks.topic import CASES, SECONDS, as_values, measure_topic, topic_table
+from slam3r_lab.training.sequence_files import render_sequence, write_sequence
+from slam3r_lab.worlds.paths.choose import PathSettings
+from slam3r_ros.networks.config import NetworkConfig
+from slam3r_ros.networks.weights import load_networks
+from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.settings import SlamSettings
 
 SHORTLIST = 30
 ROUNDS = (("10 frames a round", PUBLISHED), ("1 frame a round", ONE_BY_ONE))
 """The published script's settings for long videos, and for short ones."""
-TOPIC_SEED = 20002
+TOPIC_SEED, TOPIC_RATE_HZ = 20002, 30.0
 STAGE_SECONDS = 20.0
 """Time box of one stage of the published size."""
 PRECISION_FRAMES = 90
@@ -56,8 +55,8 @@ def topic(arguments: argparse.Namespace) -> Report:
     with tempfile.TemporaryDirectory() as directory:
         video = arguments.video or Path(directory)
         if arguments.video is None:
-            render = ["render", "--family", "narrow", "--seed", str(TOPIC_SEED), "--frames", str(arguments.frames)]
-            command_line([*render, "--size", "640x480", "--rate", "30", "--out", directory])
+            path = PathSettings(arguments.frames, TOPIC_RATE_HZ)
+            write_sequence(render_sequence(TOPIC_SEED, path, (640, 480)), TOPIC_RATE_HZ, video)
         cases = [case for case in CASES if all(word in str(case).split() for word in arguments.case)]
         measured = measure_topic(video, cases, SECONDS, arguments.parameters)
     return Report(topic_table(measured), as_values(measured))
@@ -206,10 +205,20 @@ PARTS: dict[str, Callable[[argparse.Namespace], Report]] = {
 DEFAULT = ("topic", "embedded", "published", "ratio")
 
 
-def main() -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; {', '.join(DEFAULT)} if none")
+def part(text: str) -> str:
+    """The name of a part; raises argparse.ArgumentTypeError for another text."""
+    if text not in PARTS:
+        raise argparse.ArgumentTypeError(f"unknown part '{text}'; choose of {', '.join(PARTS)}")
+    return text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench``."""
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "parts", nargs="*", type=part, metavar="PART", help=f"of {', '.join(PARTS)}; {', '.join(DEFAULT)} if none"
+    )
     parser.add_argument("--device", default="auto", help="for the networks (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=300, help="images of the topic's video (default: %(default)s)")
     parser.add_argument("--video", type=Path, help="directory of images for topic, retrieval and long, else rendered")
@@ -222,16 +231,12 @@ def main() -> int:
     )
     parser.add_argument(
         "-p", dest="parameters", action="append", default=[], metavar="NAME:=VALUE", help="parameter of topic's node"
-    )  # fmt: skip
-    arguments = parser.parse_args()
-    if unknown := [part for part in arguments.parts if part not in PARTS]:
-        parser.error(f"unknown part '{unknown[0]}'; choose of {', '.join(PARTS)}")
-    command = " ".join(["make bench", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if sys.argv[1:] else [])])
-    for part in arguments.parts or DEFAULT:
-        name = "-".join([part, *(arguments.case if part == "topic" else [])])
-        print(write(name, PARTS[part](arguments), command), flush=True)
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure, print, write."""
+    for name in arguments.parts or DEFAULT:
+        full_name = "-".join([name, *(arguments.case if name == "topic" else [])])
+        print(write(full_name, PARTS[name](arguments), command_line_of_this_run()), flush=True)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

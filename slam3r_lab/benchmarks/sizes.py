@@ -11,29 +11,25 @@ import argparse
 import csv
 import datetime
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slam3r_ros.networks.cpu import prepare_process
+import torch
 
-prepare_process()  # before torch is imported, as in the node
-
-import torch  # noqa: E402
-
-from slam3r_lab.benchmarks.learning_curves import FOLDER as LOGS  # noqa: E402
-from slam3r_lab.benchmarks.machine import BENCHMARKS, measure_ceilings  # noqa: E402
-from slam3r_lab.benchmarks.operations import Workload  # noqa: E402
-from slam3r_lab.benchmarks.random_networks import random_networks  # noqa: E402
-from slam3r_lab.benchmarks.run import live_workload  # noqa: E402
-from slam3r_lab.benchmarks.stages import TimeBox, measure_stages  # noqa: E402
-from slam3r_lab.evaluation.machine import commit_of_code, this_machine  # noqa: E402
-from slam3r_lab.training.embedded_config import EMBEDDED_DEEP_I2P, EMBEDDED_I2P, EMBEDDED_LARGE_I2P  # noqa: E402
-from slam3r_ros.io.files import replacing  # noqa: E402
-from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
-from slam3r_ros.networks.weights import find_weights, load_networks  # noqa: E402
-from slam3r_ros.settings import SlamSettings  # noqa: E402
+from slam3r_lab.benchmarks.learning_curves import FOLDER as LOGS
+from slam3r_lab.benchmarks.machine import BENCHMARKS, measure_ceilings
+from slam3r_lab.benchmarks.operations import Workload
+from slam3r_lab.benchmarks.random_networks import random_networks
+from slam3r_lab.benchmarks.report import command_line_of_this_run
+from slam3r_lab.benchmarks.run import live_workload
+from slam3r_lab.benchmarks.stages import TimeBox, measure_stages
+from slam3r_lab.evaluation.machine import commit_of_code, this_machine
+from slam3r_lab.training.embedded_config import EMBEDDED_DEEP_I2P, EMBEDDED_I2P, EMBEDDED_LARGE_I2P
+from slam3r_ros.io.files import replacing
+from slam3r_ros.networks.config import NetworkConfig
+from slam3r_ros.networks.weights import find_weights, load_networks
+from slam3r_ros.settings import SlamSettings
 
 WIDE_AND_DEEP = replace(
     EMBEDDED_I2P,
@@ -140,13 +136,16 @@ def size_table(costs: list[SizeCost]) -> list[str]:
     ]
 
 
-def main() -> int:
-    """Measure all sizes, one after the other, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench sizes``."""
+    parser.description = __doc__
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "sizes.md")
     parser.add_argument("--seconds", type=float, default=STAGE_SECONDS, help="for each stage (default: %(default)s)")
     parser.add_argument("--note", default="", help="a sentence on the circumstances")
-    arguments = parser.parse_args()
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Measure all sizes, one after the other, and write the table."""
     torch.set_num_threads(os.cpu_count() or 1)
     settings = SlamSettings().resolved(load_networks(str(find_weights("embedded"))).recommended)
     load, interval = live_workload(settings), settings.register.retrieval_interval
@@ -158,7 +157,7 @@ def main() -> int:
         "",
         f"{datetime.date.today().isoformat()}, commit {commit_of_code()}, {this_machine(torch.device('cpu')).text}; "
         f"{ceilings}; "
-        f"`python -m slam3r_lab.benchmarks.sizes`. {arguments.note}".rstrip(),
+        f"`{command_line_of_this_run()}`. {arguments.note}".rstrip(),
         "",
         f"Random weights, float32, {torch.get_num_threads()} threads, one frame at a time, milliseconds a frame "
         f"(medians): windows of {load.sources + 1} views, {load.scene_frames} scene frames, a retrieval among "
@@ -173,7 +172,3 @@ def main() -> int:
         file.write(("\n".join(lines) + "\n").encode())
     print("\n".join(lines))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

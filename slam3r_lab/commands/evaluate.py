@@ -1,4 +1,4 @@
-"""Measure weights on sequences with truth: ``slam3r_ros evaluate SEQUENCE... --weights W --protocol NAME``."""
+"""Measure weights on sequences with truth: ``slam3r_lab evaluate SEQUENCE... --weights W --protocol NAME``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.weights import WeightsError
 from slam3r_ros.settings import SettingError
 
-EXTRA_MISSING = "slam3r_ros evaluate: needs the package evo: pip install '.[evaluation]' in the source tree"
+EXTRA_MISSING = "slam3r_lab evaluate: needs the package evo: pip install './slam3r_lab[evaluation]' in the source tree"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of ``slam3r_ros evaluate``."""
+    """Declare the command line of ``slam3r_lab evaluate``."""
     protocols = "; ".join(f"{each.name}: {each.source.split(':')[0]}" for each in PROTOCOLS)
     parser.add_argument("sequences", nargs="+", metavar="SEQUENCE", help="folder of a sequence, or of a 7-Scenes scene")
     parser.add_argument(
@@ -76,7 +76,7 @@ def main(arguments: argparse.Namespace) -> int:
         options = Options(seed=arguments.seed, network_samples=arguments.network_samples)
         session = Session(arguments.weights, protocol, options, device=arguments.device, precision=arguments.precision)
         make_writable(arguments.out)
-        commit, command = commit_of_code(), shlex.join(["slam3r_ros", *sys.argv[1:]])
+        commit, command = commit_of_code(), shlex.join(["slam3r_lab", *sys.argv[1:]])
         date = datetime.now(timezone.utc).isoformat(timespec="seconds")
         for sequence, name in opened(arguments, protocol, session.failures):
             with tqdm(total=len(sequence), unit="frame", desc=name, mininterval=0.5) as bar:
@@ -86,12 +86,12 @@ def main(arguments: argparse.Namespace) -> int:
         report = session.report(date, commit, command)
         report.write(arguments.out)
     except (SettingError, ProtocolError, WeightsError, BackendError, OutputError) as error:
-        print(f"slam3r_ros evaluate: {error}", file=sys.stderr)
+        print(f"slam3r_lab evaluate: {error}", file=sys.stderr)
         return 2
     print(report.as_markdown())
     print(f"written to {arguments.out}")
     if all(result.is_empty for result in report.results):
-        print("slam3r_ros evaluate: nothing could be computed", file=sys.stderr)
+        print("slam3r_lab evaluate: nothing could be computed", file=sys.stderr)
         return 1
     return 0
 
@@ -126,7 +126,7 @@ def opened(
             sequence = open_sequence(path, arguments.layout).every(protocol.frame_step, arguments.frames)
         except SequenceError as error:
             failures.append(str(error))
-            print(f"slam3r_ros evaluate: {error}", file=sys.stderr)
+            print(f"slam3r_lab evaluate: {error}", file=sys.stderr)
             continue
         names[sequence.name] += 1
         count = names[sequence.name]

@@ -1,4 +1,4 @@
-"""Compare this package with golden numbers of the published implementation: ``slam3r_ros parity DIRECTORY``.
+"""Compare this package with golden numbers of the published implementation: ``slam3r_lab parity DIRECTORY``.
 
 The directory holds any of ``networks/``, ``sequence_*/``, ``preprocess/`` and ``published_state_dict_shapes.json``,
 or is one of these folders itself (a sequence beside its ``networks``). Exit status 0 only if every row is inside its
@@ -265,7 +265,7 @@ def _compare_shapes(folder: Path, device: str) -> Iterator[Row]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of ``slam3r_ros parity``."""
+    """Declare the command line of ``slam3r_lab parity``."""
     parser.add_argument("directory", type=Path, help="directory of golden numbers")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (default: %(default)s)")
 

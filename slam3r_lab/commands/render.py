@@ -1,4 +1,4 @@
-"""`slam3r_ros render`: a video of a procedural world, with depth, poses and intrinsics."""
+"""`slam3r_lab render`: a video of a procedural world, with depth, poses and intrinsics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slam3r_ros train`: render the training worlds and train networks, one stage at a time or all."""
+"""`slam3r_lab train`: render the training worlds and train networks, one stage at a time or all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that a training run can be told, as one value; the command line of `slam3r_ros train` is made from it."""
+"""Everything that a training run can be told, as one value; the command line of `slam3r_lab train` is made from it."""
 
 from __future__ import annotations
 

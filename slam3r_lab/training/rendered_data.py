@@ -98,7 +98,7 @@ def render_worlds(
 def no_worlds(folder: Path) -> DataError:
     """The error of a folder without the worlds that are wanted."""
     return DataError(
-        f"no rendered worlds of the wanted seeds in {folder}: render them with 'slam3r_ros train --stage data', with "
+        f"no rendered worlds of the wanted seeds in {folder}: render them with 'slam3r_lab train --stage data', with "
         "the same --data, --rooms and --curriculum"
     )
 

@@ -165,7 +165,7 @@ def _finished_i2p(out: Path, stage: str) -> ImageToPoints:
     try:
         return load_network(ImageToPoints, out / stage, "i2p").eval()
     except WeightsError as error:
-        command = f"slam3r_ros train --stage {stage}"
+        command = f"slam3r_lab train --stage {stage}"
         raise DataError(f"the weights of stage {stage} are needed: run '{command}' first ({error})") from error
 
 

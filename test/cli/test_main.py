@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import subprocess
 import sys
@@ -43,10 +44,19 @@ def test_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(f"  {name} " in shown for name in cli.COMMANDS)
+    assert all(f"  {name} " in shown for name in cli.COMMAND_LINE.commands)
 
 
-@pytest.mark.parametrize("name", ["run", "evaluate", "parity", "render", "train", "demo"])
+@pytest.mark.parametrize("name", ["evaluate", "parity", "render", "train"])
+def test_command_of_the_lab_is_told_where_it_went(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([name, "--whatever"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"slam3r_ros: 'slam3r_ros {name}' is 'slam3r_lab {name}' now, which 'make setup' installs in the source tree\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["run", "demo"])
 def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([name, "--help"])
@@ -193,5 +203,5 @@ def test_ctrl_c_while_a_command_is_being_imported_ends_without_a_traceback(monke
     def interrupted(_path: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    monkeypatch.setattr(importlib, "import_module", interrupted)
     assert cli.main(["run", "video.mp4"]) == 130

@@ -4,13 +4,13 @@ import sys
 import pytest
 
 from slam3r_lab.benchmarks import gpu
-from slam3r_lab.benchmarks.gpu import main
 from slam3r_lab.benchmarks.gpu_stream import CAMERA_QUEUE, _Camera, camera_images
 from slam3r_lab.benchmarks.machine import ROOT
+from slam3r_lab.commands.main import main
 
 
 def test_the_gpu_benchmark_runs_through_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--device", "cpu", "--tiny"]) == 0
+    assert main(["bench", "gpu", "--device", "cpu", "--tiny"]) == 0
     out = capsys.readouterr().out
     assert "Golden parity on cpu" in out and "FAILED" not in out
     for precision in ("float32", "bfloat16", "float16"):

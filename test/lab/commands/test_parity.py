@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slam3r_lab.commands import main as cli
 from slam3r_lab.commands.parity import ParityError, Row, compare
-from slam3r_ros.cli import main as cli
 
 
 @pytest.fixture

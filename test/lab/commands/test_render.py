@@ -1,4 +1,4 @@
-"""`slam3r_ros render`: what it refuses before it renders."""
+"""`slam3r_lab render`: what it refuses before it renders."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from slam3r_lab.commands import main as cli
 from slam3r_lab.training import sequence_files
-from slam3r_ros.cli import main as cli
 
 
 @pytest.mark.parametrize("part", ["rgb", "depth"])

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from wall_sequence import write_folder, write_poses, write_seven_scenes
 
+from slam3r_lab.commands import main as cli
 from slam3r_lab.evaluation.protocols import PROTOCOLS, ProtocolError, find_protocol
-from slam3r_ros.cli import main as cli
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
 from slam3r_ros.networks.weights import Networks, save_network
@@ -207,7 +207,7 @@ class NoEvo:
         if name.split(".")[0] == "evo":
             raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 sys.meta_path.insert(0, NoEvo())
-from slam3r_ros.cli.main import main
+from slam3r_lab.commands.main import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -216,7 +216,9 @@ def test_what_to_install_is_told(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WITHOUT_EVO, "evaluate", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("needs the package evo: pip install '.[evaluation]' in the source tree")
+    assert done.stderr.strip().endswith(
+        "needs the package evo: pip install './slam3r_lab[evaluation]' in the source tree"
+    )
 
 
 # ---- protocols

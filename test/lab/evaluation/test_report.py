@@ -72,7 +72,7 @@ def test_json_keeps_apart_what_differs_between_runs() -> None:
     odd = result("odd", replace(TRAJECTORY, ate_max_m=math.inf))
     report = Report(
         "embedded", find_protocol("all-frames"), {"window.stride": 3}, Options(), (*RESULTS, odd), ("x: not there",),
-        Circumstances("2026-01-01", "abc", "slam3r_ros evaluate x", machine),
+        Circumstances("2026-01-01", "abc", "slam3r_lab evaluate x", machine),
     )  # fmt: skip
     document = json.loads(report.as_json())
     assert set(document["run"]) == {"date", "commit", "command", "machine", "cost"}
@@ -81,7 +81,7 @@ def test_json_keeps_apart_what_differs_between_runs() -> None:
     assert "frames/s" not in document["mean"] and document["mean"]["tracked %"] == 80
     assert document["results"][3]["trajectory"]["ate_max_m"] is None
     text = report.as_markdown()
-    assert "- one: a problem" in text and "- x: not there" in text and "slam3r_ros evaluate x" in text
+    assert "- one: a problem" in text and "- x: not there" in text and "slam3r_lab evaluate x" in text
 
 
 def test_commit_and_memory() -> None:

@@ -1,0 +1,46 @@
+"""The command line ``slam3r_lab``: worlds, training, evaluation and benchmarks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from slam3r_ros.cli.command_line import Command, CommandLine
+
+COMMAND_LINE = CommandLine(
+    "slam3r_lab",
+    {
+        "render": Command("slam3r_lab.commands.render", "render a video of a procedural world, with truth"),
+        "train": Command("slam3r_lab.commands.train", "train networks on rendered and recorded sequences"),
+        "evaluate": Command(
+            "slam3r_lab.commands.evaluate", "measure weights on sequences with truth: poses, clouds, networks, cost"
+        ),
+        "parity": Command("slam3r_lab.commands.parity", "compare networks and engine with golden numbers"),
+        "bench": Command("slam3r_lab.benchmarks.run", "measure speed, memory and accuracy (bench --help lists what)"),
+    },
+)
+BENCHMARKS = CommandLine(
+    "slam3r_lab bench",
+    {
+        "accuracy": Command("slam3r_lab.benchmarks.accuracy", "accuracy of all weights, oracles and baselines"),
+        "loops": Command("slam3r_lab.benchmarks.loops", "accuracy with and without loop closure"),
+        "covariance": Command("slam3r_lab.benchmarks.covariance", "published covariances against true errors"),
+        "oracle": Command("slam3r_lab.benchmarks.oracle", "the engine's errors with networks of known errors"),
+        "sizes": Command("slam3r_lab.benchmarks.sizes", "time and error against the size of the networks"),
+        "curves": Command("slam3r_lab.benchmarks.learning_curves", "draw the kept learning curves anew"),
+        "gpu": Command("slam3r_lab.benchmarks.gpu", "all that needs a GPU, without ROS, in under 8 minutes"),
+    },
+)
+"""The benchmarks that have options of their own. The parts of ``slam3r_lab bench PART ...`` share theirs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns its exit status, 2 for a command line that cannot be understood, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["bench"] and words[1:2] and words[1] in BENCHMARKS.commands:
+        return BENCHMARKS.run(words[1:])
+    return COMMAND_LINE.run(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
