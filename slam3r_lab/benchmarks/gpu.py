@@ -41,7 +41,7 @@ from slam3r_lab.benchmarks.random_networks import published_config, random_netwo
 from slam3r_lab.benchmarks.ratio import ENGINE, FROM_SCRATCH, SHORTLIST, TOKENS_KEPT, compare, comparison_table  # noqa: E402
 from slam3r_lab.benchmarks.report import Report, write  # noqa: E402
 from slam3r_lab.benchmarks.stages import TimeBox, measure_stages, stage_table  # noqa: E402
-from slam3r_lab.commands.parity import compare as compare_with_golden  # noqa: E402
+from slam3r_lab.evaluation.parity import compare as compare_with_golden  # noqa: E402
 from slam3r_lab.training.seeds import FIRST_DEMO_SEED  # noqa: E402
 from slam3r_lab.training.sequence_files import render_sequence  # noqa: E402
 from slam3r_lab.worlds.family import family_of  # noqa: E402

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slam3r_lab.commands.parity import compare, sequence_settings
+from slam3r_lab.evaluation.parity import compare, sequence_settings
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.types import Frame

@@ -7,7 +7,7 @@ import pytest
 import torch
 from synthetic import textured_image
 
-from slam3r_lab.commands.parity import sequence_settings
+from slam3r_lab.evaluation.parity import sequence_settings
 from slam3r_ros.engine import slam as engine_slam
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.slam import Slam

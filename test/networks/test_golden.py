@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from slam3r_lab.commands.parity import compare
+from slam3r_lab.evaluation.parity import compare
 
 
 @pytest.mark.parametrize("folder", ["networks", "preprocess"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from slam3r_lab.commands import main as cli
-from slam3r_lab.commands.parity import ParityError, Row, compare
+from slam3r_lab.evaluation.parity import ParityError, Row, compare
 
 
 @pytest.fixture
