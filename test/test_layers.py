@@ -54,13 +54,32 @@ ROS_MODULES = {
 }
 GENERATED = {"msg", "srv", "action"}
 
+LAB = PACKAGE.parent / "slam3r_lab"
+_MEASURING = {"worlds", "sequences", "training", "oracle", "baselines", "evaluation"}
+LAB_BELOW = {
+    "worlds": set[str](),
+    "sequences": set[str](),
+    "training": {"worlds"},
+    "oracle": {"sequences"},
+    "baselines": {"sequences"},
+    "evaluation": {"sequences", "oracle", "baselines"},
+    "benchmarks": _MEASURING,
+    "commands": _MEASURING,
+    "__main__": {"commands"},
+}
+"""What each folder of slam3r_lab may import of slam3r_lab, besides itself."""
+
 
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
-    """Yield (absolute dotted name, line, whether at the top of the module) of every import in the file `path`."""
+def imports(path: Path, root: Path | None = None) -> Iterator[tuple[str, int, bool]]:
+    """Yield (absolute dotted name, line, whether at the top of the module) of every import in the file `path`.
+
+    `root` is the folder of the package it belongs to, slam3r_ros if None.
+    """
+    name, root = ("slam3r_ros", PACKAGE) if root is None else (root.name, root)
     tree = ast.parse(path.read_text(), str(path))
     deferred = {
         id(inner)
@@ -68,7 +87,7 @@ def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
         if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)) or is_for_type_checking(outer)
         for inner in ast.walk(outer)
     }
-    package = ["slam3r_ros", *path.relative_to(PACKAGE).parent.parts]
+    package = [name, *path.relative_to(root).parent.parts]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -100,11 +119,58 @@ def violations(path: Path) -> list[str]:
         if parts[0] in ROS_MODULES or (parts[0] == "slam3r_ros" and parts[1:2] and parts[1] in GENERATED):
             if layer != "ros":
                 found.append(f"{where}: only slam3r_ros/ros/ may import ROS or messages")
+        elif parts[0] == "slam3r_lab":
+            found.append(f"{where}: slam3r_lab is not installed on a robot")
         elif parts[0] == "slam3r_ros" and layer is not None and parts[1:2]:
             allowed = (BELOW if at_top else BELOW_INSIDE_FUNCTIONS)[layer] | {layer}
             if parts[1] not in allowed:
                 found.append(f"{where}: {layer} may import {', '.join(sorted(allowed))}")
     return found
+
+
+def lab_violations(path: Path, root: Path = LAB) -> list[str]:
+    """Return one sentence for every import in `path` that a file of slam3r_lab may not have."""
+    layer = path.relative_to(root).with_suffix("").parts[0]
+    found = []
+    for name, line, _ in imports(path, root):
+        parts = name.split(".")
+        where = f"{path.relative_to(root.parent)}:{line} imports {name}"
+        is_ros = parts[0] in ROS_MODULES or (
+            parts[0] == "slam3r_ros" and parts[1:2] and parts[1] in {"ros", *GENERATED}
+        )
+        if is_ros and layer != "benchmarks":
+            found.append(f"{where}: of slam3r_lab only the benchmarks may import ROS")
+        elif parts[0] == "slam3r_lab" and parts[1:2] and parts[1] not in LAB_BELOW[layer] | {layer}:
+            found.append(f"{where}: {layer} may import {', '.join(sorted(LAB_BELOW[layer]))}")
+    return found
+
+
+def lab_modules() -> list[Path]:
+    return [path for path in sorted(LAB.rglob("*.py")) if path != LAB / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", lab_modules(), ids=lambda path: str(path.relative_to(LAB)))
+def test_imports_of_the_lab_point_left(path: Path) -> None:
+    assert lab_violations(path) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "is_allowed"),
+    [
+        ("worlds/a.py", "from slam3r_ros.geometry.camera import Camera", True),
+        ("worlds/a.py", "def f():\n    from slam3r_lab.training import run", False),
+        ("evaluation/a.py", "from slam3r_ros.ros.parameters import node_settings", False),
+        ("evaluation/a.py", "from slam3r_lab.oracle import views", True),
+        ("oracle/a.py", "from slam3r_lab.evaluation import run", False),
+        ("benchmarks/a.py", "import rclpy\nfrom slam3r_ros.ros.tools import recorder", True),
+        ("commands/a.py", "import rclpy", False),
+    ],
+)
+def test_the_rule_of_the_lab_itself(file: str, text: str, is_allowed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "slam3r_lab" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert (lab_violations(path, tmp_path / "slam3r_lab") == []) is is_allowed
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -132,6 +198,7 @@ def test_every_folder_is_a_known_layer() -> None:
         ("cli/a.py", "from slam3r_ros.ros import node", False),
         ("cli/a.py", "def main():\n    from slam3r_ros.ros import node", True),
         ("cli/a.py", "def main():\n    import rclpy", False),
+        ("cli/a.py", "def main():\n    from slam3r_lab.worlds import build", False),
     ],
 )
 def test_the_rule_itself(

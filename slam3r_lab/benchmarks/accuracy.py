@@ -19,18 +19,18 @@ from pathlib import Path
 
 import torch
 
+from slam3r_lab.baselines import BASELINES
 from slam3r_lab.benchmarks.accuracy_sequences import CACHE, DIFFICULTIES, FRAMES, RATE_HZ, SIZE, rendered_sequences
 from slam3r_lab.benchmarks.machine import BENCHMARKS
 from slam3r_lab.benchmarks.report import command_line_of_this_run
-from slam3r_lab.evaluation.baselines import BASELINES
 from slam3r_lab.evaluation.evaluate import Options
 from slam3r_lab.evaluation.machine import commit_of_code
 from slam3r_lab.evaluation.protocols import Protocol, find_protocol
-from slam3r_lab.evaluation.readers import open_sequence
 from slam3r_lab.evaluation.report import COLUMNS_EXPLAINED, Report, table
-from slam3r_lab.evaluation.sequence import ImageSequence
 from slam3r_lab.evaluation.session import Session
 from slam3r_lab.evaluation.weights import BASELINE_PREFIX, ORACLE_PREFIX, choose_networks
+from slam3r_lab.sequences.readers import open_sequence
+from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.io.files import replacing
 from slam3r_ros.networks.cpu import prepare_process
 from slam3r_ros.networks.weights import OWN_NAMES

@@ -17,9 +17,9 @@ from slam3r_lab.benchmarks.accuracy_sequences import DIFFICULTIES, rendered_sequ
 from slam3r_lab.benchmarks.machine import BENCHMARKS
 from slam3r_lab.benchmarks.report import measured_by
 from slam3r_lab.evaluation.evaluate import Evaluation, Options
-from slam3r_lab.evaluation.readers import open_sequence
-from slam3r_lab.evaluation.sequence import ImageSequence
 from slam3r_lab.evaluation.session import Session
+from slam3r_lab.sequences.readers import open_sequence
+from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.io.files import replacing
 
 WEIGHTS = "embedded"

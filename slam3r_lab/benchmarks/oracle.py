@@ -2,7 +2,7 @@
 
     python -m slam3r_lab.benchmarks.oracle SEQUENCE... [--frames N] [--step N] [--out FILE.md]
 
-Oracles (`slam3r_lab.evaluation.oracle`) answer from a sequence's truth; the table says how much of each error reaches
+Oracles (`slam3r_lab.oracle`) answer from a sequence's truth; the table says how much of each error reaches
 the trajectory and the map, with the engine's pose, with PnP alone and with the similarity alone, without and with later
 members of windows, with known and with estimated focal length, without and with image tracks.
 """
@@ -20,10 +20,10 @@ import torch
 from slam3r_lab.benchmarks.machine import BENCHMARKS
 from slam3r_lab.evaluation.alignment import similarity_of_positions
 from slam3r_lab.evaluation.machine import commit_of_code
-from slam3r_lab.evaluation.oracle import oracle_networks
-from slam3r_lab.evaluation.readers import open_sequence
-from slam3r_lab.evaluation.sequence import ImageSequence
-from slam3r_lab.evaluation.truth import TruePointmap, true_pointmap
+from slam3r_lab.oracle import oracle_networks
+from slam3r_lab.sequences.readers import open_sequence
+from slam3r_lab.sequences.sequence import ImageSequence
+from slam3r_lab.sequences.truth import TruePointmap, true_pointmap
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, robust_similarity
 from slam3r_ros.settings import SlamSettings

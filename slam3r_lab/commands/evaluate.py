@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from slam3r_lab.evaluation.machine import commit_of_code
 from slam3r_lab.evaluation.protocols import PROTOCOLS, Protocol, ProtocolError, find_protocol
-from slam3r_lab.evaluation.readers import LAYOUTS, open_sequence, sequence_folders
-from slam3r_lab.evaluation.sequence import ImageSequence, SequenceError
+from slam3r_lab.sequences.readers import LAYOUTS, open_sequence, sequence_folders
+from slam3r_lab.sequences.sequence import ImageSequence, SequenceError
 from slam3r_ros.cli.run import setting_values
 from slam3r_ros.io.files import OutputError, make_writable
 from slam3r_ros.networks.attention import BackendError

@@ -1,6 +1,8 @@
-"""How good maps and poses are: sequences with truth, metrics, protocols, oracle networks and baselines.
+"""How good maps and poses are: protocols, errors of trajectories, clouds and networks, reports.
 
-Nothing of the node imports this. The way of a sequence can be read off the file list:
+The way of a sequence can be read off the file list:
 
-    readers -> sequence -> run -> alignment -> trajectory | clouds | calibration | networks -> report
+    protocols -> session -> run -> alignment -> trajectory | clouds | calibration | network_errors -> report
+
+`parity` compares networks and engine with golden numbers of the published implementation.
 """

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import numpy as np
 from scipy.spatial import cKDTree
 
+from slam3r_lab.baselines import BaselineError, BaselineResult, run_baseline
 from slam3r_lab.evaluation.alignment import followed_by, iterative_closest_point
-from slam3r_lab.evaluation.baselines import BaselineError, BaselineResult, run_baseline
 from slam3r_lab.evaluation.clouds import ICP_POINTS, AlignedCloud, Cloud, cloud_metrics, random_choice
 from slam3r_lab.evaluation.evaluate import Evaluation, Options, SequenceResult, true_pixels_of
 from slam3r_lab.evaluation.machine import PeakMemory
 from slam3r_lab.evaluation.protocols import Protocol
 from slam3r_lab.evaluation.run import Cost, Tracking
 from slam3r_lab.evaluation.samples import PixelChoice, PixelPairs, pair_up
-from slam3r_lab.evaluation.sequence import ImageSequence
 from slam3r_lab.evaluation.trajectory import compare_trajectories
+from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.geometry.se3 import Similarity
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.types import MapPoints, State

@@ -14,9 +14,9 @@ from slam3r_lab.evaluation.overlap import RetrievalMetrics, measure_retrieval
 from slam3r_lab.evaluation.protocols import Protocol
 from slam3r_lab.evaluation.run import Cost, Run, Tracking, run_sequence
 from slam3r_lab.evaluation.samples import PixelChoice, PixelPairs, TruePixels, pair_up, true_pixels
-from slam3r_lab.evaluation.sequence import ImageSequence, SequenceError
 from slam3r_lab.evaluation.trajectory import AlignedTrajectory, TrajectoryMetrics, compare_trajectories
-from slam3r_lab.evaluation.truth import TruePointmap, true_pointmap
+from slam3r_lab.sequences.sequence import ImageSequence, SequenceError
+from slam3r_lab.sequences.truth import TruePointmap, true_pointmap
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import MapPoints, StampedPose

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from slam3r_lab.evaluation.overlap import overlap
-from slam3r_lab.evaluation.sequence import ImageSequence, SequenceError
-from slam3r_lab.evaluation.truth import TruePointmap, true_pointmap
+from slam3r_lab.sequences.sequence import ImageSequence, SequenceError
+from slam3r_lab.sequences.truth import TruePointmap, true_pointmap
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage, mean_distance, normalise
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes

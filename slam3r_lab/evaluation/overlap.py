@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slam3r_lab.evaluation.truth import TruePointmap
+from slam3r_lab.sequences.truth import TruePointmap
 from slam3r_ros.geometry.se3 import invert_rigid, transform_points
 from slam3r_ros.types import Registration
 

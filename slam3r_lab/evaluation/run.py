@@ -10,7 +10,7 @@ import torch
 
 from slam3r_lab.evaluation.machine import PeakMemory
 from slam3r_lab.evaluation.samples import EstimatedPixels, PixelChoice, estimated_pixels
-from slam3r_lab.evaluation.sequence import ImageSequence, SequenceError
+from slam3r_lab.sequences.sequence import ImageSequence, SequenceError
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.settings import SlamSettings

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_lab.evaluation.truth import TruePointmap
+from slam3r_lab.sequences.truth import TruePointmap
 from slam3r_ros.types import MapUpdate, State
 
 LARGEST_JUMP = 0.1

@@ -12,8 +12,8 @@ from slam3r_lab.evaluation.machine import this_machine
 from slam3r_lab.evaluation.pictures import draw_evaluation
 from slam3r_lab.evaluation.protocols import Protocol
 from slam3r_lab.evaluation.report import Circumstances, Report
-from slam3r_lab.evaluation.sequence import ImageSequence
 from slam3r_lab.evaluation.weights import BASELINE_PREFIX, choose_networks
+from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.io.files import OutputError, make_writable
 from slam3r_ros.io.map_axes import points_in_map, trajectory_in_map
 from slam3r_ros.io.ply import write_ply

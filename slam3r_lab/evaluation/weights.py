@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from slam3r_lab.evaluation.sequence import ImageSequence
+from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import WeightsError, load_networks
 
@@ -20,14 +20,14 @@ def choose_networks(weights: str, *, device: str = "auto", precision: str = "aut
     Raises WeightsError, also for an oracle's setting or a baseline that is unknown, and BackendError.
     """
     if weights.startswith(BASELINE_PREFIX):
-        from slam3r_lab.evaluation.baselines import BASELINES
+        from slam3r_lab.baselines import BASELINES
 
         if weights.removeprefix(BASELINE_PREFIX) not in BASELINES:
             raise WeightsError(f"{weights}: unknown; known: {', '.join(BASELINE_PREFIX + name for name in BASELINES)}")
         weights = "embedded"
     if weights.startswith(ORACLE_PREFIX):
-        from slam3r_lab.evaluation.oracle import OracleSettings, oracle_networks
-        from slam3r_lab.evaluation.oracle.settings import OracleSettingError
+        from slam3r_lab.oracle import OracleSettings, oracle_networks
+        from slam3r_lab.oracle.settings import OracleSettingError
 
         setting = weights.removeprefix(ORACLE_PREFIX)
         try:

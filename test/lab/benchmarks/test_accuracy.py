@@ -10,7 +10,7 @@ from wall_sequence import write_folder
 from slam3r_lab.benchmarks.accuracy import Group, Task, all_weights, document, measure, protocol_for
 from slam3r_lab.benchmarks.accuracy_sequences import FIRST_SEED, SEQUENCES, renderer_version
 from slam3r_lab.benchmarks.report import public_words
-from slam3r_lab.evaluation.readers import open_sequence
+from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.training.seeds import FIRST_DEMO_SEED, is_held_out
 
 

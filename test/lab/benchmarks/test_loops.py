@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slam3r_lab.benchmarks.loops import Row, document, out_and_back, reordered, with_jump
-from slam3r_lab.evaluation.sequence import ImageSequence, SequenceFrame
+from slam3r_lab.sequences.sequence import ImageSequence, SequenceFrame
 
 
 def test_out_and_back_sees_every_image_but_the_last_twice() -> None:

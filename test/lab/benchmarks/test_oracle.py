@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from slam3r_lab.benchmarks.oracle import COLUMNS, SETTINGS, measure, position_error, row, turn_error
-from slam3r_lab.evaluation.oracle import OracleSettings
-from slam3r_lab.evaluation.readers import open_sequence
+from slam3r_lab.oracle import OracleSettings
+from slam3r_lab.sequences.readers import open_sequence
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 
 EXCERPT = Path(__file__).parents[2] / "data" / "hololens_excerpt"

@@ -8,9 +8,9 @@ import pytest
 from wall_sequence import write_folder
 
 from slam3r_lab.evaluation.network_errors import SCENE_FRAMES, WINDOW_VIEWS, NetworkProbe
-from slam3r_lab.evaluation.oracle import oracle_networks
-from slam3r_lab.evaluation.readers import open_sequence
-from slam3r_lab.evaluation.sequence import ImageSequence
+from slam3r_lab.oracle import oracle_networks
+from slam3r_lab.sequences.readers import open_sequence
+from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
 

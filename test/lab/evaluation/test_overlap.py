@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slam3r_lab.evaluation.overlap import measure_retrieval, overlap
-from slam3r_lab.evaluation.truth import TruePointmap
+from slam3r_lab.sequences.truth import TruePointmap
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rigid
 from slam3r_ros.types import Registration

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from slam3r_lab.evaluation.overlap import overlap
-from slam3r_lab.evaluation.truth import TruePointmap
+from slam3r_lab.sequences.truth import TruePointmap
 from slam3r_lab.training import export
 from slam3r_lab.training.augmentation import change_colours, mirror
 from slam3r_lab.training.clips import Clips

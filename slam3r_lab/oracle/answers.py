@@ -1,0 +1,31 @@
+"""Between the engine's tensors and an oracle's views: what its tokens carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slam3r_lab.oracle.errors import Answer
+from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.decoder import Pointmaps
+
+
+def without_attention(x: Tensor) -> LayerInput:
+    """Tokens (..., 1, width) as they are, with nothing to ask or hear."""
+    nothing = x.new_zeros(*x.shape[:-2], 1, 1, 1)
+    return LayerInput(x, nothing, nothing, nothing)
+
+
+def numbers_of(views: LayerInput) -> list[list[int]]:
+    """The views' numbers, [batch][view]: the last channel of their token."""
+    return [[int(number) for number in row] for row in views.features[..., 0, -1].tolist()]
+
+
+def pointmaps_of(answers: Sequence[Sequence[Answer]]) -> Pointmaps:
+    """Answers [batch][view] as tensors."""
+    points = np.stack([np.stack([answer.points for answer in row]) for row in answers]).astype(np.float32)
+    confidence = np.stack([np.stack([answer.confidence for answer in row]) for row in answers]).astype(np.float32)
+    return Pointmaps(torch.from_numpy(points), torch.from_numpy(confidence))

@@ -1,0 +1,202 @@
+"""The engine closes loops: a camera that goes along a wall and comes back, its tracks led astray on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import pytest
+from plane_scene import MATRIX, SIDE, depths, image, pose
+
+from slam3r_lab.oracle import oracle_networks
+from slam3r_lab.sequences.sequence import DepthFormat, ImageSequence, SequenceFrame
+from slam3r_ros.engine.slam import Slam
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.se3 import Array, Similarity
+from slam3r_ros.loop_closure import loop_closer as closing
+from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.settings import SlamSettings
+from slam3r_ros.types import Frame, MapUpdate
+
+STEP_NS = 100_000_000
+THERE = np.arange(0, 40, 2.0)
+NUMBERS = np.concatenate([THERE, THERE[-2::-1]])
+"""Of the plane scene's poses."""
+ASTRAY_AT = 15
+ASTRAY = Similarity(1.15, cv2.Rodrigues(np.array([0.05, 0.1, 0.0]))[0], np.array([0.1, 0.2, 0.0]))
+"""How the tracks' world is moved there, of which nobody is told."""
+APART = 10
+"""Places between two that may close a loop, in this short run."""
+
+
+@pytest.fixture(scope="module")
+def there_and_back(tmp_path_factory: pytest.TempPathFactory) -> ImageSequence:
+    folder, frames = tmp_path_factory.mktemp("wall"), list[SequenceFrame]()
+    for index, number in enumerate(NUMBERS):
+        T, paths = pose(number), [folder / f"{index}{what}.png" for what in ("", "d")]
+        depth = cv2.resize(depths(T), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        cv2.imwrite(str(paths[0]), np.dstack([image(T)] * 3))
+        cv2.imwrite(str(paths[1]), np.rint(depth * 10_000).astype(np.uint16))
+        frames.append(SequenceFrame(index, index * STEP_NS, paths[0], paths[1], T))
+    camera = Camera(SIDE, SIDE, MATRIX[0, 0], MATRIX[1, 1], MATRIX[0, 2], MATRIX[1, 2])
+    return ImageSequence("there and back", "test", tuple(frames), camera, DepthFormat(10_000.0))
+
+
+@dataclass
+class Moment:
+    """What the engine holds."""
+
+    stamps: Array
+    poses: Array
+    keyframes: list[int]
+    keyframe_poses: Array
+    points: Array
+    point_frames: Array
+    buffer: list[Array]
+    buffer_frames: tuple[int, ...]
+
+
+def moment(slam: Slam) -> Moment:
+    records, buffer = slam.keyframes(), slam._buffer
+    assert buffer is not None
+    points = slam.map_points().points_world
+    return Moment(
+        np.array([each.stamp_ns for each in slam.trajectory()]),
+        np.array([each.T_world_camera for each in slam.trajectory()]),
+        [record.index for record in records],
+        np.array([record.pose.T_world_camera for record in records if record.pose is not None]),
+        points,
+        slam._mapped.map._frames[: len(points)].copy(),
+        [buffer[position].points_world.numpy().copy() for position in range(len(buffer))],
+        buffer.indices,
+    )
+
+
+@dataclass
+class Run:
+    slam: Slam
+    updates: list[MapUpdate] = field(default_factory=list)
+    corrections: list[tuple[Correction, Moment, Moment]] = field(default_factory=list)
+    """Each, and what was held before and after it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loops_are_short() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closing, "APART", APART)
+        patch.setattr(closing, "LEAST_MOTION", 0.0)
+        yield
+
+
+def started(sequence: ImageSequence) -> Slam:
+    settings = SlamSettings().with_values({"window.stride": 1, "pose.tracks": "on"})
+    return Slam(oracle_networks(sequence, "noise=0.05", image_size=(64, 64)), settings)
+
+
+def pushed(slam: Slam, sequence: ImageSequence, first: int, end: int) -> list[MapUpdate]:
+    """Frames from the first to before the end, five at a time, so that a loop is closed between frames of one push."""
+    updates: list[MapUpdate] = []
+    while first < end:
+        if first == ASTRAY_AT:
+            assert slam._tracks is not None
+            slam._tracks._poses.transform(ASTRAY)
+        batch = sequence.frames[first : min(first + 5, end)]
+        images = [sequence.image(frame) for frame in batch]
+        updates += slam.push(*(Frame(f.stamp_ns, i, sequence.camera_of(i)) for f, i in zip(batch, images, strict=True)))
+        first += 5
+    return updates
+
+
+@pytest.fixture(scope="module")
+def run(there_and_back: ImageSequence) -> Run:
+    slam = started(there_and_back)
+    result, close, tracks = Run(slam), slam._close_loop, slam._tracks
+    assert tracks is not None
+    closed_loop, answers = tracks.closed_loop, list[Correction | None]()
+
+    def closed() -> Correction | None:
+        answers.append(closed_loop())
+        return answers[-1]
+
+    def spy() -> None:
+        before = moment(slam)
+        close()
+        if (correction := answers[-1]) is not None:
+            assert slam._buffer is not None
+            slam._buffer.catch_up()
+            result.corrections.append((correction, before, moment(slam)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracks, "closed_loop", closed)
+        patch.setattr(slam, "_close_loop", spy)
+        result.updates += pushed(slam, there_and_back, 0, len(there_and_back)) + slam.settle()
+    return result
+
+
+def gap(poses: Array, number: int) -> float:
+    """Between where the camera was on its way and where it was when it was there again."""
+    return float(np.linalg.norm(poses[number, :3, 3] - poses[len(NUMBERS) - 1 - number, :3, 3]))
+
+
+def test_each_closing_is_told_once_and_with_the_first_frame_after_it(run: Run) -> None:
+    assert [update.index for update in run.updates] == list(range(len(NUMBERS)))
+    corrected = [update.index for update in run.updates if update.is_corrected]
+    assert len(corrected) == len(run.corrections) == run.slam.status().loops_closed >= 1
+    for index, (_, before, _) in zip(corrected, run.corrections, strict=True):
+        assert index == len(before.stamps)  # all frames were tracked, those before it in the world as it was
+    assert any(index % 5 for index in corrected)  # not only the first of those pushed together
+
+
+def test_the_closing_brings_back_what_was_led_astray(run: Run) -> None:
+    _, before, _ = run.corrections[0]
+    final = np.array([each.T_world_camera for each in run.slam.trajectory()])
+    corrected = len(before.stamps)
+    met = len(NUMBERS) - 1 - (corrected - 1)  # where the camera was when it last was there before
+    assert np.linalg.norm(before.poses[corrected - 1, :3, 3] - before.poses[met, :3, 3]) > 0.15
+    assert gap(final, met) < 0.13 and gap(final, 0) < 0.1
+    # Tracking goes on in the corrected world: in its scale, as on the way there.
+    true = np.array([pose(number) for number in NUMBERS])
+    steps, true_steps = (np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1) for poses in (final, true))
+    scales = steps / true_steps
+    np.testing.assert_allclose(scales[corrected:], np.median(scales[:ASTRAY_AT]), rtol=0.25)
+    assert steps[corrected - 1] < 2 * steps[corrected]
+
+
+def test_everything_that_is_held_moves_as_one(run: Run) -> None:
+    for correction, before, after in run.corrections:
+        assert np.array_equal(before.stamps, after.stamps) and before.keyframes == after.keyframes
+        frames = before.stamps // STEP_NS
+        np.testing.assert_allclose(after.poses, correction.of_poses(frames, before.poses))
+        np.testing.assert_allclose(
+            after.keyframe_poses, correction.of_poses(np.array(before.keyframes), before.keyframe_poses)
+        )
+        assert np.abs(after.poses - before.poses).max() > 0.05
+        where = {int(stamp // STEP_NS): T for stamp, T in zip(after.stamps, after.poses, strict=True)}
+        assert all(np.allclose(where[i], T) for i, T in zip(after.keyframes, after.keyframe_poses, strict=True))
+        moved = correction.of_points(before.point_frames, before.points)
+        rows, expected = ({tuple(row) for row in np.round(points, 5)} for points in (after.points, moved))
+        assert 100 < len(after.points) <= len(before.points) and rows <= expected
+        for index, one, other in zip(before.buffer_frames, before.buffer, after.buffer, strict=True):
+            points = one.reshape(-1, 3)
+            moved = correction.of_points(np.full(len(points), index), points)
+            moved[~points.any(axis=1)] = 0
+            np.testing.assert_allclose(other.reshape(-1, 3), moved, atol=1e-4)
+
+
+def test_a_loop_that_the_last_frame_has_found_is_closed_at_the_end(run: Run, there_and_back: ImageSequence) -> None:
+    _, before, after = run.corrections[0]
+    slam, end = started(there_and_back), len(before.stamps)
+    pushed(slam, there_and_back, 0, end)
+    assert slam.status().loops_closed == 0
+    np.testing.assert_allclose(moment(slam).poses, before.poses)
+    assert slam.flush() == []
+    assert slam.status().loops_closed == 1 and slam.status().map_points == len(slam.map_points())
+    np.testing.assert_allclose(moment(slam).poses, after.poses)
+    np.testing.assert_allclose(moment(slam).keyframe_poses, after.keyframe_poses)
+    np.testing.assert_allclose(moment(slam).points, after.points)
+    assert slam.flush() == [] and slam.status().loops_closed == 1
+    updates = pushed(slam, there_and_back, end, len(there_and_back))  # the stream goes on after all
+    assert [update.is_corrected for update in updates[:2]] == [True, False]
+    np.testing.assert_allclose(moment(slam).poses[end], run.updates[end].pose.T_world_camera)  # type: ignore[union-attr]
