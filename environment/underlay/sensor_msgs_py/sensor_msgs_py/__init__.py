@@ -1,0 +1,1 @@
+"""A subset of sensor_msgs_py, for a machine without a ROS distribution."""
