@@ -43,7 +43,7 @@ except ImportError:
 
 
 def decode_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
-    """(height, width, 3) RGB of a message in an encoding that this package does not decode itself (Bayer, YUV ...).
+    """(height, width, 3) RGB of a message in an encoding that this package does not decode itself (32FC1, yuv444 ...).
 
     Raises ImageError, also where cv_bridge does not import (its compiled part needs NumPy 1 in some distributions).
     """

@@ -138,7 +138,7 @@ def test_images_and_cameras_that_cannot_be_used_are_problems(tmp_path):
     corrupt.data = corrupt.data[:100]
     messages = [
         ("/camera_info", stamp(0), info_message(stamp(0), 16, 12, 0.0)),
-        ("/image", stamp(1), image_message(stamp(1), IMAGES[1], encoding="bayer_rggb8")),
+        ("/image", stamp(1), image_message(stamp(1), IMAGES[1], encoding="yuv444")),
         ("/image", stamp(2), image_message(stamp(2), IMAGES[2], step=1000)),
         ("/image", stamp(3), image_message(stamp(3), IMAGES[3])),
         ("/image", stamp(4), image_message(stamp(4), IMAGES[4][:1, :1])),
@@ -150,7 +150,7 @@ def test_images_and_cameras_that_cannot_be_used_are_problems(tmp_path):
     assert len(source.problems) == 4
     for expected in (
         "/camera_info not used: focal lengths",
-        "'bayer_rggb8' is unknown",
+        "'yuv444' is unknown",
         "12000 bytes",
         "at least 2 x 2",
     ):
@@ -190,6 +190,18 @@ def test_damage_inside_a_bag_never_raises_later(tmp_path):
         opened += 1
         list(source)
     assert opened
+
+
+@pytest.mark.parametrize(("encoding", "bytes_per_pixel"), [("yuv422_yuy2", 2), ("bayer_grbg8", 1), ("16UC1", 2)])
+def test_encodings_of_common_cameras(tmp_path, encoding, bytes_per_pixel):
+    data = np.full(12 * 16 * bytes_per_pixel, 128, np.uint8)
+    message = image_message(stamp(0), IMAGES[0], encoding=encoding, step=16 * bytes_per_pixel, data=data)
+    source = open_source(str(write_bag(tmp_path / "bag", "mcap", [("/image", stamp(0), message)])))
+    (frame,) = source
+    assert frame.image.shape == (12, 16, 3) and np.ptp(frame.image) == 0
+    assert [problem.split(" are ")[0] for problem in source.problems] == (
+        ["images of encoding 16UC1"] if encoding == "16UC1" else []
+    )
 
 
 def test_closing_ends_an_iteration(tmp_path):

@@ -14,6 +14,7 @@ from slam3r_ros.io.image_decoding import (
     UnknownEncodingError,
     decode_compressed,
     decode_image,
+    encoding_remark,
 )
 
 HEIGHT, WIDTH = 5, 7
@@ -22,6 +23,9 @@ GREY = RGB[..., 0]
 ALPHA = np.full((HEIGHT, WIDTH, 1), 77, np.uint8)
 GREY_RGB = np.repeat(GREY[..., None], 3, axis=2)
 GREY_16 = GREY.astype(np.uint16) * 256 + 200
+
+RGB_16 = RGB.astype(np.uint16) * 256 + 100
+RGBA_16 = np.concatenate([RGB_16, ALPHA.astype(np.uint16) * 256], axis=2)
 
 CASES = {
     "rgb8": (RGB, False, RGB),
@@ -33,6 +37,16 @@ CASES = {
     "8UC1": (GREY, False, GREY_RGB),
     "mono16": (GREY_16.astype("<u2"), False, GREY_RGB),
     "mono16 big-endian": (GREY_16.astype(">u2"), True, GREY_RGB),
+    "8UC4": (np.concatenate([RGB[..., ::-1], ALPHA], axis=2), False, RGB),
+    "16UC1": (GREY_16.astype("<u2"), False, GREY_RGB),
+    "rgb16": (RGB_16.astype("<u2"), False, RGB),
+    "rgb16 big-endian": (RGB_16.astype(">u2"), True, RGB),
+    "bgr16": (RGB_16[..., ::-1].astype("<u2"), False, RGB),
+    "16UC3": (RGB_16[..., ::-1].astype("<u2"), False, RGB),
+    "rgba16": (RGBA_16.astype("<u2"), False, RGB),
+    "rgba16 big-endian": (RGBA_16.astype(">u2"), True, RGB),
+    "bgra16": (RGBA_16[..., [2, 1, 0, 3]].astype("<u2"), False, RGB),
+    "16UC4": (RGBA_16[..., [2, 1, 0, 3]].astype("<u2"), False, RGB),
 }
 
 
@@ -43,7 +57,9 @@ def padded(image: np.ndarray, padding: int) -> tuple[bytes, int]:
 
 
 def test_the_table_below_has_every_known_encoding():
-    assert {name.split()[0] for name in CASES} == set(KNOWN_ENCODINGS)
+    interpolated = {"nv12", "nv21", "uyvy", "yuv422", "yuyv", "yuv422_yuy2"}
+    interpolated |= {f"bayer_{order}{bits}" for order in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16)}
+    assert {name.split()[0] for name in CASES} == set(KNOWN_ENCODINGS) - interpolated  # in test_chroma_and_bayer.py
 
 
 @pytest.mark.parametrize("padding", [0, 1, 9])
@@ -76,7 +92,7 @@ def test_more_data_than_needed_is_fine():
     assert np.array_equal(decode_image(data + b"xx", width=WIDTH, height=HEIGHT, encoding="rgb8", step=step), RGB)
 
 
-@pytest.mark.parametrize("encoding", ["bayer_rggb8", "yuv422", "16UC1", "32FC1", "", "RGB8"])
+@pytest.mark.parametrize("encoding", ["bayer_xxxx8", "yuv444", "8UC2", "32FC1", "", "RGB8"])
 def test_unknown_encoding_names_itself_and_the_known(encoding):
     with pytest.raises(UnknownEncodingError, match=f"encoding '{encoding}' is unknown; known: rgb8, bgr8.*mono16"):
         decode_image(b"0" * 1000, width=2, height=2, encoding=encoding, step=100)
@@ -137,6 +153,27 @@ def test_a_preview_inside_does_not_hide_that_the_image_breaks_off():
     assert decode_compressed(with_preview).shape == (60, 80, 3)
     with pytest.raises(ImageError, match="breaks off"):
         decode_compressed(with_preview[:-200])
+
+
+@pytest.mark.parametrize("image", [smooth_image(), np.random.default_rng(1).integers(0, 256, (50, 70, 3), np.uint8)])
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("rest", [b"", b"\xff", b"\0" * 300])
+def test_a_jpeg_that_lacks_only_its_end_mark_is_taken(image, progressive, rest):
+    whole = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    assert whole.endswith(b"\xff\xd9")
+    assert np.array_equal(decode_compressed(whole[:-2] + rest), decode_compressed(whole))
+
+
+@pytest.mark.parametrize("missing", [1, 3, 10, 200])
+def test_a_jpeg_that_lacks_a_little_more_breaks_off(missing):
+    whole = encoded(".jpg", np.random.default_rng(2).integers(0, 256, (60, 80, 3), np.uint8))
+    with pytest.raises(ImageError, match="breaks off"):
+        decode_compressed(whole[: -2 - missing])
+
+
+def test_only_an_encoding_of_uncertain_meaning_is_remarked_on():
+    assert {name for name in KNOWN_ENCODINGS if encoding_remark(name)} == {"16UC1"}
+    assert "depth" in encoding_remark("16UC1")
 
 
 def test_padding_after_a_jpeg_is_fine():

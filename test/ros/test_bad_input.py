@@ -131,11 +131,22 @@ def big_endian_grey(message: Image) -> Image:
     return message
 
 
+def flat(encoding: str, bytes_per_pixel: float) -> Callable[[Image], Image]:
+    """A grey image in an encoding of common cameras, its rows padded by 16 bytes."""
+    step = int(64 * max(bytes_per_pixel // 1, 1)) + 16
+    rows = 72 if bytes_per_pixel == 1.5 else 48
+    return changed(encoding=encoding, step=step, data=array.array("B", b"\x80" * (rows * step)))
+
+
 TAKEN: dict[str, Callable[[Image], Image]] = {
     "rows with padding": padded_rows,
     "big-endian 16 bit": big_endian_grey,
     "another size": of_size(60, 80),
     "another encoding": changed(encoding="bgr8"),
+    "Bayer with padded rows": flat("bayer_grbg8", 1),
+    "16 bit Bayer": flat("bayer_rggb16", 2),
+    "YUV 4:2:2": flat("yuv422_yuy2", 2),
+    "NV12": flat("nv12", 1.5),
     "black": lambda m: changed(data=array.array("B", bytes(9216)))(m),
     "white": lambda m: changed(data=array.array("B", b"\xff" * 9216))(m),
     "constant": lambda m: changed(data=array.array("B", b"\x7f" * 9216))(m),
@@ -152,6 +163,13 @@ def test_unusual_image_in_mid_stream_is_taken_and_the_map_is_kept(mapped: Mapped
     assert after.frames_processed == before.frames_processed + 2
     assert after.frames_rejected == before.frames_rejected
     assert after.map_points >= before.map_points
+
+
+def test_16_bits_without_a_meaning_are_taken_as_grey_and_told(mapped: Mapped) -> None:
+    before = mapped.bench.status.frames_processed
+    mapped.send(flat("16UC1", 2)(mapped.good()))
+    assert mapped.bench.status.frames_processed == before + 1
+    assert "16UC1 are taken as 16 bit grey; if this is a depth image" in mapped.bench.notice
 
 
 def test_change_of_size_is_told(mapped: Mapped) -> None:

@@ -16,7 +16,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from slam3r_ros.geometry.camera import Camera, CameraError
 from slam3r_ros.io.camera_info import Rectification, camera_from_message, rectification_from_message
-from slam3r_ros.io.image_decoding import ImageError, decode_compressed, decode_message
+from slam3r_ros.io.image_decoding import ImageError, decode_compressed, decode_message, encoding_remark
 from slam3r_ros.io.sources.base import Source, SourceError, rate_of
 from slam3r_ros.types import Frame
 
@@ -100,9 +100,12 @@ class BagSource(Source):
         try:
             message: Any = self._types.deserialize_cdr(data, kind)
             image = decode_compressed(message.data) if kind == _COMPRESSED else decode_message(message)
+            remark = None if kind == _COMPRESSED else encoding_remark(message.encoding)
         except (SerdeError, ImageError) as error:
             self._report(f"{name} left out: {error}")
             return None
+        if remark is not None:
+            self._report(remark)
         stamp, origin = message.header.stamp, str(self._info_topic)
         stamp_ns = (stamp.sec * 10**9 + stamp.nanosec) or recorded_ns
         frame = self._frame(name, stamp_ns, image, self._fitting(camera, image, origin))

@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from slam3r_ros.io.image_decoding import ImageError, UnknownEncodingError, decode_compressed, decode_message
+from slam3r_ros.io.image_decoding import (
+    ImageError,
+    UnknownEncodingError,
+    decode_compressed,
+    decode_message,
+    encoding_remark,
+)
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.image_subscription import Arrival
 from slam3r_ros.ros.input.timestamp_filter import TimestampDecision, TimestampFilter
@@ -74,6 +80,8 @@ class FrameBuilder:
         except ImageError as error:
             self._notices.warn(f"image: {str(error)[:24]}", f"image refused: {error}")
             return None
+        if isinstance(message, Image) and (remark := encoding_remark(message.encoding)):
+            self._notices.warn("encoding", remark)
         stamp = message.header.stamp
         judgement = self._stamps.judge(stamp.sec * NANOSECONDS + stamp.nanosec, arrival.arrival_ns)
         if judgement.kind:
