@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.odometry.depth_correction import sampled
-from slam3r_ros.odometry.depth_fusion import CONFIDENCE_BY_ERROR
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage, Features, slopes_of
 from slam3r_ros.vision.relative_pose import RelativePose, recover
 
@@ -99,7 +99,7 @@ def place_of(view: PlaceView) -> Place:
         view.image.width,
         view.image.grey.shape[0],
         at_features[kept].astype(np.float64),
-        CONFIDENCE_BY_ERROR / confidence[kept].astype(np.float64),
+        TUNING.confidence_times_error / confidence[kept].astype(np.float64),
         np.asarray(cv2.resize(view.image.grey, (SMALL, SMALL), interpolation=cv2.INTER_AREA), np.uint8),
         sampled(log_depths, _grid()).reshape(SMALL, SMALL).astype(np.float16),
         view.T_world_camera,

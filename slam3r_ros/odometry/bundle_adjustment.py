@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.pose_prior import (
     PRIOR_KERNEL,
     SCALE_DEVIATION,
@@ -22,30 +23,6 @@ from slam3r_ros.vision.pose_prior import (
     pose_residuals,
     prior_roots,
 )
-
-DEPTH_DEVIATION = 1.0
-"""Of the logarithm of one depth of a pointmap against the window's, where L2W is doubted in full. Pointmaps err by
-less, but neighbours and successive frames together."""
-PIXEL_KERNEL = 2.0
-DEPTH_KERNEL = 1.0
-"""Deviations at which the weight of a residual has fallen to a half."""
-WIDEST_KERNEL = 16.0
-"""Most that the kernel of pixels is widened by at first, where a start explains them badly: a narrow one would keep
-what a bad start happens to explain and call the rest wrong."""
-TYPICAL_ERROR = 1.5
-"""Median of errors in deviations up to which a start is a good one."""
-BEHIND_COST = 1e3
-"""Of a point that is behind a keyframe that sees it."""
-FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-4, 1e-6, 1e2
-"""Of the normal equations, over their diagonal."""
-LEAST_NORMAL = 1e-6
-"""Added to that diagonal, for unknowns that nothing tells: they stay."""
-ENOUGH = 1e-3
-"""Share of the cost that a step must save to be followed by another."""
-MUCH_BETTER = 0.9
-"""Of the cost, that another valley must have."""
-LARGEST_STEP = 0.5
-"""Of a turn in radians and of a logarithm; beyond it a step is shortened."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +97,7 @@ def adjust_afresh(problem: Problem, estimate: Estimate, steps: int) -> Estimate:
     together = np.repeat(estimate.T_camera_world[:1], len(estimate.T_camera_world), axis=0)
     flat = np.full_like(estimate.log_depths, np.median(estimate.log_depths))
     other = adjust(free, replace(estimate, T_camera_world=together, log_depths=flat), steps)
-    return other if cost_of(free, other) < MUCH_BETTER * cost_of(free, estimate) else estimate
+    return other if cost_of(free, other) < TUNING.multi_start_cost_ratio * cost_of(free, estimate) else estimate
 
 
 def _widening(problem: Problem, start: Estimate) -> float:
@@ -132,23 +109,23 @@ def _widening(problem: Problem, start: Estimate) -> float:
         for keyframe in range(len(problem.priors))
         if (seen := elsewhere & (observations.keyframe == keyframe)).any()
     ]
-    widening = max(typical, default=0.0) / problem.slope_deviation / TYPICAL_ERROR
-    return min(max(widening, 1.0), WIDEST_KERNEL) if np.isfinite(widening) else 1.0
+    widening = max(typical, default=0.0) / problem.slope_deviation / TUNING.good_start_error
+    return min(max(widening, 1.0), TUNING.max_kernel_factor) if np.isfinite(widening) else 1.0
 
 
 def _descend(layout: _Layout, start: Estimate, widening: float, steps: int) -> tuple[Estimate, int]:
     """The estimate after at most ``steps`` steps under one kernel, and how many were tried."""
-    system, damping = _System(layout, start, widening), FIRST_DAMPING
+    system, damping = _System(layout, start, widening), TUNING.initial_damping
     for tried in range(steps):
         moved = system.moved_by_step(damping)
         following = None if moved is None else _System(layout, moved, widening)
         if following is None or not following.cost < system.cost:
             damping *= 10
-            if damping > MOST_DAMPING:
+            if damping > TUNING.max_damping:
                 return system.estimate, tried + 1
             continue
-        saved, system, damping = system.cost - following.cost, following, max(damping / 10, LEAST_DAMPING)
-        if saved < ENOUGH * system.cost:
+        saved, system, damping = system.cost - following.cost, following, max(damping / 10, TUNING.min_damping)
+        if saved < TUNING.min_cost_decrease * system.cost:
             return system.estimate, tried + 1
     return system.estimate, steps
 
@@ -245,12 +222,16 @@ class _System:
         problem = layout.problem
         self._seen = seen = _Seen(problem, estimate)
         plane = np.einsum("mi,mi->m", seen.on_plane, seen.on_plane) / problem.slope_deviation**2
-        self.cost = float((~seen.front).sum()) * BEHIND_COST
-        self._weights_plane = self._weigh(plane, seen.front, PIXEL_KERNEL * widening) / problem.slope_deviation**2
+        self.cost = float((~seen.front).sum()) * TUNING.behind_camera_cost
+        self._weights_plane = (
+            self._weigh(plane, seen.front, TUNING.reprojection_kernel * widening) / problem.slope_deviation**2
+        )
         has_depth = seen.front & np.isfinite(seen.in_depth)
-        deviations = (DEPTH_DEVIATION * layout.doubts)[problem.observations.keyframe]
+        deviations = (TUNING.pointmap_depth_sigma * layout.doubts)[problem.observations.keyframe]
         self._in_depth = np.where(has_depth, seen.in_depth, 0.0)
-        self._weights_depth = self._weigh((self._in_depth / deviations) ** 2, has_depth, DEPTH_KERNEL) / deviations**2
+        self._weights_depth = (
+            self._weigh((self._in_depth / deviations) ** 2, has_depth, TUNING.pointmap_depth_kernel) / deviations**2
+        )
         self._prior_normal, self._prior_gradient = self._priors()
 
     def _weigh(self, squares: Array, used: NDArray[np.bool_], kernel: float) -> Array:
@@ -299,7 +280,7 @@ class _System:
         unknowns = np.arange(7 * count)
         free = unknowns[(unknowns >= 7 * self._problem.fixed) | (unknowns % 7 == 6)]
         normal = equations.normal.copy()
-        normal[np.diag_indices(7 * count)] = normal.diagonal() * (1 + damping) + LEAST_NORMAL
+        normal[np.diag_indices(7 * count)] = normal.diagonal() * (1 + damping) + TUNING.absolute_damping
         reduced = (normal - equations.crossed.T @ scaled)[np.ix_(free, free)]
         x = np.zeros(7 * count)
         try:
@@ -364,14 +345,14 @@ class _System:
         depth = float(np.exp(self.estimate.log_depths).mean()) if len(y) else 1.0
         units = np.array([1, 1, 1, 1 / depth, 1 / depth, 1 / depth, 1])
         size = float(np.abs(x * units).max())
-        if size > LARGEST_STEP:
-            x, y = x * (LARGEST_STEP / size), y * (LARGEST_STEP / size)
+        if size > TUNING.max_step:
+            x, y = x * (TUNING.max_step / size), y * (TUNING.max_step / size)
         T = self.estimate.T_camera_world.copy()
         for k in range(self._problem.fixed, len(x)):
             turn = cv2.Rodrigues(x[k, :3])[0]
             T[k, :3, :3] = turn @ T[k, :3, :3]
             T[k, :3, 3] = turn @ T[k, :3, 3] + x[k, 3:6]
-        log_depths = self.estimate.log_depths + np.clip(y, -LARGEST_STEP, LARGEST_STEP)
+        log_depths = self.estimate.log_depths + np.clip(y, -TUNING.max_step, TUNING.max_step)
         return replace(
             self.estimate, T_camera_world=T, log_scales=self.estimate.log_scales + x[:, 6], log_depths=log_depths
         )

@@ -7,17 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array
-
-CELLS = 28
-"""Rows and columns of the grid that the field is computed on; between its cells it is interpolated."""
-NEAR = 0.12
-"""Distance over which a track speaks for its neighbours, as a share of the image."""
-ALIKE = 0.3
-"""Difference of the depths' logarithms over which it does: what lies behind an edge is another surface."""
-REMAINDER = 0.1
-"""Weight of no correction, in tracks that lie right there."""
-LARGEST = 0.7
-"""Of the logarithm of a correction: a track that says more is not believed."""
+from slam3r_ros.odometry.tuning import TUNING
 
 
 def depth_corrections(
@@ -31,15 +21,15 @@ def depth_corrections(
     """
     height, width = log_depths.shape
     there = sampled(log_depths, places)
-    usable = np.isfinite(ratios) & (np.abs(ratios) < LARGEST) & np.isfinite(there)
+    usable = np.isfinite(ratios) & (np.abs(ratios) < TUNING.correction_max_log_ratio) & np.isfinite(there)
     places, ratios, there = places[usable].astype(np.float32), ratios[usable].astype(np.float32), there[usable]
-    middles = (np.arange(CELLS, dtype=np.float32) + 0.5) / CELLS
+    middles = (np.arange(TUNING.correction_grid, dtype=np.float32) + 0.5) / TUNING.correction_grid
     own = log_depths[np.ix_((middles * height).astype(np.intp), (middles * width).astype(np.intp))]
-    by_row = np.square((middles[:, None] - places[:, 1]) / NEAR)
-    by_column = np.square((middles[:, None] - places[:, 0]) / NEAR)
-    squares = by_row[:, None] + by_column + np.square((own[..., None] - there) / ALIKE)
+    by_row = np.square((middles[:, None] - places[:, 1]) / TUNING.correction_reach)
+    by_column = np.square((middles[:, None] - places[:, 0]) / TUNING.correction_reach)
+    squares = by_row[:, None] + by_column + np.square((own[..., None] - there) / TUNING.correction_depth_reach)
     weights = np.where(np.isfinite(squares), np.exp(-0.5 * squares), 0.0).astype(np.float32)
-    field = (weights @ ratios) / (weights.sum(axis=2) + REMAINDER)
+    field = (weights @ ratios) / (weights.sum(axis=2) + TUNING.correction_zero_weight)
     spread = cv2.resize(field.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.exp(spread), dtype=np.float32)
 

@@ -9,21 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.odometry.flow_depth import FlowDepth
-
-SURE_DEVIATION = 0.1
-"""Of distances that tell how wrong the network's are."""
-FEWEST_SURE = 0.01
-"""Share of the pixels that must have such a distance: with fewer nothing is changed."""
-NETWORK_DEVIATIONS = (0.01, 1.0)
-"""Least and most that the network's distances are taken to err by."""
-GATE = 3.0
-"""Deviations by which parallax and network may differ; beyond it parallax is not believed."""
-NEAR = 0.06
-"""Distance over which a pixel speaks for its neighbours without one of their own, as a share of the image."""
-REMAINDER = 0.05
-"""Weight of no correction there, in sure pixels all around."""
-CONFIDENCE_BY_ERROR = 0.2
-"""Confidence times the relative error to expect: what training drives them to (`training.losses.CONFIDENCE_WEIGHT`)."""
+from slam3r_ros.odometry.tuning import TUNING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,20 +32,26 @@ def fuse(log_depths: NDArray[np.float32], confidence: NDArray[np.float32], dista
     one without parallax takes what the network errs by around it, and no more confidence than such errors deserve.
     """
     ratios = distances.log_depths - log_depths
-    sure = np.isfinite(ratios) & (distances.deviations < SURE_DEVIATION)
-    if sure.mean() < FEWEST_SURE:
+    sure = np.isfinite(ratios) & (distances.deviations < TUNING.fusion_sure_sigma)
+    if sure.mean() < TUNING.fusion_min_sure_share:
         return None
-    network = float(np.clip(1.4826 * np.median(np.abs(ratios[sure])), *NETWORK_DEVIATIONS))
+    network = float(
+        np.clip(
+            1.4826 * np.median(np.abs(ratios[sure])), TUNING.fusion_min_network_sigma, TUNING.fusion_max_network_sigma
+        )
+    )
     with np.errstate(invalid="ignore"):
-        told = np.isfinite(ratios) & (np.abs(ratios) < GATE * np.hypot(distances.deviations, network))
+        told = np.isfinite(ratios) & (np.abs(ratios) < TUNING.fusion_gate * np.hypot(distances.deviations, network))
     weights = np.where(told, 1 / np.where(told, distances.deviations, 1) ** 2, 0).astype(np.float32)
     share = weights / (weights + 1 / network**2)
     factors = np.where(told, share * np.where(told, ratios, 0), 0).astype(np.float32)
-    speaks = np.minimum(weights * SURE_DEVIATION**2, 1)
-    spread = NEAR * log_depths.shape[1]
-    around = cv2.GaussianBlur(speaks * factors, (0, 0), spread) / (cv2.GaussianBlur(speaks, (0, 0), spread) + REMAINDER)
+    speaks = np.minimum(weights * TUNING.fusion_sure_sigma**2, 1)
+    spread = TUNING.fusion_reach * log_depths.shape[1]
+    around = cv2.GaussianBlur(speaks * factors, (0, 0), spread) / (
+        cv2.GaussianBlur(speaks, (0, 0), spread) + TUNING.fusion_zero_weight
+    )
     errors = np.where(told, 1 / np.sqrt(weights + 1 / network**2), network)
-    calibrated = np.maximum(CONFIDENCE_BY_ERROR / errors, 1).astype(np.float32)
+    calibrated = np.maximum(TUNING.confidence_times_error / errors, 1).astype(np.float32)
     return FusedDepth(
         np.where(told, factors, np.where(np.isfinite(log_depths), around, 0)).astype(np.float32),
         np.where(told, np.maximum(confidence, calibrated), np.minimum(confidence, calibrated)),

@@ -14,22 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.klt import dense_flow
-
-FLOW_DEVIATION_PX = 0.5
-"""Of the dense flow, where the texture is rich and it returns to where it came from."""
-LEAST_DEVIATION = 0.015
-"""Of a distance, as a share of it: poses err too."""
-RICH_TEXTURE = 3.0
-"""Grey levels a pixel along the motion: with so much, the flow's variance is twice the least one."""
-TEXTURE_WINDOW_PX = 7
-RETURN_PX, EPIPOLAR_PX = 1.5, 1.5
-"""Farthest that flow forth and back may miss its beginning, and a pixel the line on which it must lie."""
-LARGEST_CONTRADICTION = 9.0
-"""Sum of the squared deviations of what several keyframes tell from their mean, beyond which they tell nothing."""
-FINEST_SCALE = 1
-"""Halvings of the image at which the flow ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +50,9 @@ def distances_by_parallax(frame: PosedImage, others: Sequence[PosedImage], shape
     told = weight > 0
     mean = sum((information * inverse for inverse, information in each), np.zeros(shape)) / np.where(told, weight, 1.0)
     contradiction = sum((information * (inverse - mean) ** 2 for inverse, information in each), np.zeros(shape))
-    told &= (mean > 0) & (contradiction < LARGEST_CONTRADICTION)
+    told &= (mean > 0) & (contradiction < TUNING.flow_max_disagreement)
     safe = np.where(told, mean, 1.0)
-    deviations = np.sqrt(1 / np.where(told, weight, 1) / safe**2 + LEAST_DEVIATION**2)
+    deviations = np.sqrt(1 / np.where(told, weight, 1) / safe**2 + TUNING.flow_depth_min_sigma**2)
     return FlowDepth(
         np.where(told, -np.log(safe), np.float32(np.nan)).astype(np.float32),
         np.where(told, deviations, np.float32(np.inf)).astype(np.float32),
@@ -76,7 +63,7 @@ def _found(
     grey: NDArray[np.uint8], other: NDArray[np.uint8], shape: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Flow (H, W, 2) from one image to another, pixels, and how far from its beginning its way back ends (H, W)."""
-    forth, back = dense_flow(grey, other, FINEST_SCALE), dense_flow(other, grey, FINEST_SCALE)
+    forth, back = dense_flow(grey, other, TUNING.flow_finest_level), dense_flow(other, grey, TUNING.flow_finest_level)
     rows, columns = np.indices(grey.shape, dtype=np.float32)
     returned = cv2.remap(
         back,
@@ -97,7 +84,7 @@ def _structure(grey: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.fl
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
     products = np.stack([across * across, across * down, down * down], axis=2)
-    smooth = cv2.boxFilter(products, -1, (TEXTURE_WINDOW_PX, TEXTURE_WINDOW_PX))
+    smooth = cv2.boxFilter(products, -1, (TUNING.flow_texture_window_px, TUNING.flow_texture_window_px))
     return np.asarray(cv2.resize(smooth, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), np.float32)
 
 
@@ -130,10 +117,10 @@ def _triangulated(
         + texture[..., 2] * along[..., 1] ** 2
     )
     variance = (
-        (FLOW_DEVIATION_PX / focal) ** 2
-        * (1 + (missed / FLOW_DEVIATION_PX) ** 2)
-        * (1 + RICH_TEXTURE**2 / (gradient + 1e-6))
+        (TUNING.flow_sigma_px / focal) ** 2
+        * (1 + (missed / TUNING.flow_sigma_px) ** 2)
+        * (1 + TUNING.flow_rich_gradient**2 / (gradient + 1e-6))
     )
-    told = (missed < RETURN_PX) & (off_line < EPIPOLAR_PX) & (turned[..., 2] > 0.1)
+    told = (missed < TUNING.flow_max_return_px) & (off_line < TUNING.flow_max_epipolar_px) & (turned[..., 2] > 0.1)
     inverse = np.einsum("hwi,hwi->hw", along, offset) / length
     return np.where(told, inverse, 0), np.where(told, length**2 / np.where(told, variance, 1), 0)

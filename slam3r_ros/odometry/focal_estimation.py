@@ -14,24 +14,7 @@ import numpy as np
 
 from slam3r_ros.geometry.se3 import weighted_median
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, adjust, cost_of
-
-STEP = 0.1
-"""Between focal lengths tried, logarithm."""
-MOST_STEPS = 6
-"""From the one assumed, in one window."""
-ADJUST_STEPS = 10
-FEWEST_KEYFRAMES = 5
-"""Of a window that is asked."""
-KEYFRAMES_BETWEEN = 3
-"""From one window that is asked to the next."""
-LEAST_INFORMATION, MOST_INFORMATION = 400.0, 10_000.0
-"""Of one window: one that tells the logarithm to less than 0.05 is not heard, none counts for more than 0.01."""
-ENOUGH_INFORMATION = 2_000.0
-"""Of all windows heard, before anything is changed."""
-ENOUGH_WINDOWS = 12
-"""Heard, after which the focal length is settled."""
-SMALLEST_CHANGE = 0.003
-"""Logarithm; a smaller one changes nothing."""
+from slam3r_ros.odometry.tuning import TUNING
 
 
 class FocalSearch:
@@ -52,8 +35,8 @@ class FocalSearch:
         """
         better = self._answered(focal)
         self._keyframes_until -= 1
-        if len(problem.priors) >= FEWEST_KEYFRAMES and self._keyframes_until <= 0 and not self.is_settled:
-            self._keyframes_until = KEYFRAMES_BETWEEN
+        if len(problem.priors) >= TUNING.focal_min_keyframes and self._keyframes_until <= 0 and not self.is_settled:
+            self._keyframes_until = TUNING.focal_keyframe_interval
             self._asked = focal, self._executor.submit(lowest, problem, estimate)
         return better
 
@@ -64,16 +47,16 @@ class FocalSearch:
             return None
         change, information = found
         self._log_focals.append(float(np.log(asked[0])) - change)
-        self._information.append(min(information, MOST_INFORMATION))
-        if sum(self._information) < ENOUGH_INFORMATION:
+        self._information.append(min(information, TUNING.focal_max_information))
+        if sum(self._information) < TUNING.focal_enough_information:
             return None
         log_focal = weighted_median(np.array(self._log_focals), np.array(self._information))
-        return float(np.exp(log_focal)) if abs(log_focal - np.log(focal)) > SMALLEST_CHANGE else None
+        return float(np.exp(log_focal)) if abs(log_focal - np.log(focal)) > TUNING.focal_min_change else None
 
     @property
     def is_settled(self) -> bool:
         """Whether no more windows are asked."""
-        return len(self._log_focals) >= ENOUGH_WINDOWS
+        return len(self._log_focals) >= TUNING.focal_enough_windows
 
 
 def lowest(problem: Problem, estimate: Estimate) -> tuple[float, float] | None:
@@ -84,24 +67,24 @@ def lowest(problem: Problem, estimate: Estimate) -> tuple[float, float] | None:
 
     def cost(step: int) -> float:
         if step not in costs:
-            changed = with_slopes(problem, float(np.exp(STEP * step)))
+            changed = with_slopes(problem, float(np.exp(TUNING.focal_log_step * step)))
             start = estimates[min(estimates, key=lambda other: abs(other - step))]
-            estimates[step] = adjust(changed, start, ADJUST_STEPS)
+            estimates[step] = adjust(changed, start, TUNING.focal_iterations)
             costs[step] = cost_of(changed, estimates[step])
         return costs[step]
 
     middle = 0
-    while abs(middle) < MOST_STEPS:
+    while abs(middle) < TUNING.focal_max_steps:
         downhill = min((middle, middle - 1, middle + 1), key=cost)
         if downhill == middle:
             break
         middle = downhill
     left, low, right = cost(middle - 1), cost(middle), cost(middle + 1)
     bend = left - 2 * low + right
-    information = bend / STEP**2
-    if not np.isfinite(information) or information < LEAST_INFORMATION:
+    information = bend / TUNING.focal_log_step**2
+    if not np.isfinite(information) or information < TUNING.focal_min_information:
         return None
-    return STEP * (middle + float(np.clip((left - right) / (2 * bend), -1, 1))), float(information)
+    return TUNING.focal_log_step * (middle + float(np.clip((left - right) / (2 * bend), -1, 1))), float(information)
 
 
 def with_slopes(problem: Problem, factor: float) -> Problem:

@@ -9,17 +9,9 @@ from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera, transform_points
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Observations, Problem
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.pose_prior import PosePrior
-
-WINDOW_KEYFRAMES = 7
-"""Most keyframes of the window."""
-WINDOW_POINTS = 400
-"""Most points of the window."""
-SHARED_POINTS = 0.4
-"""Share of the newest keyframe's points that another one must see to be compared with it densely."""
-FIXED_KEYFRAMES = 2
-"""The oldest of a full window stay where they are: they hold its place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +53,7 @@ class SlidingWindow:
     @property
     def is_full(self) -> bool:
         """Whether the oldest keyframes are fixed."""
-        return len(self._keyframes) == WINDOW_KEYFRAMES
+        return len(self._keyframes) == TUNING.window_keyframes
 
     @property
     def point_count(self) -> int:
@@ -103,7 +95,7 @@ class SlidingWindow:
         """Keyframes, at most two, that see much of what the newest does from afar: the farthest and one half as far."""
         newest = len(self) - 1
         shared = (self._seen[:newest] & self._seen[newest]).sum(axis=1)
-        enough = np.flatnonzero(shared >= SHARED_POINTS * max(1, int(self._seen[newest].sum())))
+        enough = np.flatnonzero(shared >= TUNING.covisible_share * max(1, int(self._seen[newest].sum())))
         if not len(enough):
             return []
         positions = np.stack([invert_rigid(keyframe.T_camera_world)[:3, 3] for keyframe in self._keyframes])
@@ -145,7 +137,7 @@ class SlidingWindow:
             self._anchors.copy(),
             self._rays.copy(),
             tuple(keyframe.prior for keyframe in keyframes),
-            fixed=FIXED_KEYFRAMES if self.is_full else 1,
+            fixed=TUNING.fixed_keyframes if self.is_full else 1,
             slope_deviation=slope_deviation,
         )
         estimate = Estimate(
@@ -249,7 +241,7 @@ class SlidingWindow:
         followed[self.followed] = True
         sightings = self._seen.sum(axis=0)
         kept = (sightings >= 2) | (followed & (sightings >= 1))
-        excess = int(kept.sum()) - WINDOW_POINTS
+        excess = int(kept.sum()) - TUNING.window_landmarks
         if excess > 0:
             kept[np.flatnonzero(kept & ~followed)[:excess]] = False
         if kept.all():

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.odometry import bundle_adjustment
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Observations, Problem, adjust, observed_errors
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.pose_prior import PosePrior
 
 KEYFRAMES, POINTS, DEVIATION = 6, 80, 1e-3
@@ -168,7 +171,7 @@ def test_a_wide_kernel_first_does_not_keep_what_a_bad_start_happens_to_explain(
     result = adjust(problem, start, 40)
     assert position_errors(result, poses).max() < 0.01
     assert np.median(observed_errors(problem, result)[~wrong]) * FOCAL_PX < 0.05
-    monkeypatch.setattr(bundle_adjustment, "WIDEST_KERNEL", 1.0)
+    monkeypatch.setattr(bundle_adjustment, "TUNING", replace(TUNING, max_kernel_factor=1.0))
     narrow = adjust(problem, start, 40)
     assert position_errors(narrow, poses).max() > 0.1
     assert np.median(observed_errors(problem, narrow)[~wrong]) * FOCAL_PX > 5

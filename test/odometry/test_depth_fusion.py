@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from slam3r_ros.odometry.depth_fusion import CONFIDENCE_BY_ERROR, FEWEST_SURE, FusedDepth, fuse
+from slam3r_ros.odometry.depth_fusion import FusedDepth, fuse
 from slam3r_ros.odometry.flow_depth import FlowDepth
+from slam3r_ros.odometry.tuning import TUNING
 
 SIDE = 112
 SHAPE = (SIDE, SIDE)
@@ -73,7 +74,7 @@ def test_each_counts_as_far_as_it_is_sure() -> None:
 
 def test_confidence_rises_where_distances_are_told_and_never_falls_there() -> None:
     result = fused(BENT, told(0.02))
-    assert result.confidence == pytest.approx(CONFIDENCE_BY_ERROR / 0.02, rel=0.01)
+    assert result.confidence == pytest.approx(TUNING.confidence_times_error / 0.02, rel=0.01)
     higher = np.full(SHAPE, 50, np.float32)
     assert np.array_equal(fused(BENT, told(0.02), higher).confidence, higher)
     coarse = fused(BENT, told(0.09))
@@ -96,7 +97,7 @@ def test_too_little_parallax_changes_nothing() -> None:
     assert fuse(BENT, CONFIDENCE, told(0.02, holes=~NOWHERE)) is None
     assert fuse(np.full_like(BENT, np.nan), CONFIDENCE, told(0.02)) is None
     order = np.random.default_rng(0).permutation(SIDE * SIDE).reshape(SHAPE)
-    few = int(FEWEST_SURE * SIDE * SIDE)
+    few = int(TUNING.fusion_min_sure_share * SIDE * SIDE)
     assert fuse(BENT, CONFIDENCE, told(0.02, holes=order >= few - 1)) is None
     assert fuse(BENT, CONFIDENCE, told(0.02, holes=order >= few + 2)) is not None
 

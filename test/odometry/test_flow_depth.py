@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid
-from slam3r_ros.odometry.flow_depth import LEAST_DEVIATION, FlowDepth, PosedImage, distances_by_parallax
+from slam3r_ros.odometry.flow_depth import FlowDepth, PosedImage, distances_by_parallax
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
 
 SHAPE = (SIDE // 2, SIDE // 2)
@@ -57,14 +58,14 @@ def test_the_deviations_cover_the_errors(levels: float) -> None:
     ratios = np.abs(errors_of(distances, pose(40))[told]) / distances.deviations[told]
     assert (ratios < 1.5).mean() > 0.68
     assert (ratios < 3).mean() > 0.97
-    assert distances.deviations.min() >= LEAST_DEVIATION
+    assert distances.deviations.min() >= TUNING.flow_depth_min_sigma
     assert np.median(distances.deviations[told]) < 0.05  # and do not cover everything
 
 
 def test_a_short_way_tells_less_and_says_so() -> None:
     by_way = [told_of(20, (other,)) for other in (19, 17, 13)]
     medians = [float(np.median(each.deviations[inside(each)])) for each in by_way]
-    # In proportion to the way, as long as LEAST_DEVIATION is small beside it.
+    # In proportion to the way, as long as TUNING.flow_depth_min_sigma is small beside it.
     assert medians[0] > 2 * medians[1] > 2.5 * medians[2]
     errors = [float(np.nanquantile(np.abs(errors_of(each, pose(20))), 0.9)) for each in by_way]
     assert errors[0] > errors[1] > errors[2]

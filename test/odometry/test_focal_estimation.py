@@ -13,11 +13,6 @@ from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.odometry import focal_estimation as calibration
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Observations, Problem, adjust
 from slam3r_ros.odometry.focal_estimation import (
-    ENOUGH_INFORMATION,
-    ENOUGH_WINDOWS,
-    FEWEST_KEYFRAMES,
-    KEYFRAMES_BETWEEN,
-    LEAST_INFORMATION,
     FocalSearch,
     lowest,
     with_slopes,
@@ -25,6 +20,7 @@ from slam3r_ros.odometry.focal_estimation import (
 from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.odometry.sliding_window import KeyframeObservation, SlidingWindow
 from slam3r_ros.odometry.tracked_frame import OdometryInput
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import VisualOdometry
 from slam3r_ros.settings import LoopSettings, PoseSettings
 from slam3r_ros.types import EncodedFrame, HostPointmaps, LocalPointmap, PoseEstimate, RegisteredFrame, State
@@ -69,7 +65,7 @@ def test_a_wrong_focal_length_is_found_to_two_per_cent(assumed: float) -> None:
     assert found is not None
     change, information = found
     assert change == pytest.approx(np.log(assumed), abs=0.02)  # too long a focal length: slopes are larger than seen
-    assert information > LEAST_INFORMATION
+    assert information > TUNING.focal_min_information
 
 
 @pytest.mark.parametrize(("assumed", "seed"), [(1 / 1.4, 1), (1.15, 2), (1.4, 3)])
@@ -99,7 +95,7 @@ def test_other_slopes_are_those_of_the_same_pixels_under_another_focal_length() 
 class Search(FocalSearch):
     """One that is told what windows say."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, keyframes: int = FEWEST_KEYFRAMES) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, keyframes: int = TUNING.focal_min_keyframes) -> None:
         super().__init__()
         self.asked = 0
         self._said: Found = None
@@ -121,8 +117,8 @@ class Search(FocalSearch):
 
     def window(self, focal: float, says: float | None, information: float = 1000.0) -> float | None:
         """The same, told with the next keyframe, and the keyframes after which no window is asked."""
-        answers = [self.keyframe(focal, says, information) for _ in range(KEYFRAMES_BETWEEN)]
-        assert answers[:1] + answers[2:] == [None] * (KEYFRAMES_BETWEEN - 1)
+        answers = [self.keyframe(focal, says, information) for _ in range(TUNING.focal_keyframe_interval)]
+        assert answers[:1] + answers[2:] == [None] * (TUNING.focal_keyframe_interval - 1)
         return answers[1]
 
 
@@ -150,24 +146,24 @@ def test_it_settles_after_enough_windows_and_asks_no_more(monkeypatch: pytest.Mo
     assert search.window(200.0, 220.0, 3000.0) == pytest.approx(220.0)
     assert search.window(220.0, None) is None  # tells nothing: not heard
     assert search.window(220.0, 220.5) is None  # no better one
-    for _ in range(ENOUGH_WINDOWS - 2):
+    for _ in range(TUNING.focal_enough_windows - 2):
         assert not search.is_settled
         search.window(220.0, 220.0)
     assert search.is_settled
-    assert search.asked == ENOUGH_WINDOWS + 1
-    for _ in range(3 * KEYFRAMES_BETWEEN):
+    assert search.asked == TUNING.focal_enough_windows + 1
+    for _ in range(3 * TUNING.focal_keyframe_interval):
         assert search.keyframe(220.0, 300.0) is None
-    assert search.asked == ENOUGH_WINDOWS + 1
+    assert search.asked == TUNING.focal_enough_windows + 1
 
 
 def test_one_window_that_tells_little_changes_nothing_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     search = Search(monkeypatch)
-    assert search.window(200.0, 165.0, ENOUGH_INFORMATION / 2 - 1) is None
-    assert search.window(200.0, 165.0, ENOUGH_INFORMATION / 2 + 1) == pytest.approx(165.0)
+    assert search.window(200.0, 165.0, TUNING.focal_enough_information / 2 - 1) is None
+    assert search.window(200.0, 165.0, TUNING.focal_enough_information / 2 + 1) == pytest.approx(165.0)
 
 
 def test_a_window_of_few_keyframes_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    search = Search(monkeypatch, FEWEST_KEYFRAMES - 1)
+    search = Search(monkeypatch, TUNING.focal_min_keyframes - 1)
     assert [search.keyframe(200.0, 220.0) for _ in range(8)] == [None] * 8
     assert search.asked == 0
 
@@ -265,7 +261,7 @@ def test_with_known_intrinsics_no_focal_length_is_searched(monkeypatch: pytest.M
     monkeypatch.setattr(FocalSearch, "observe", asked)
     focal, error, tracks = followed(1.0, is_calibrated=True, frames=25)
     assert focal == 1.0 and error < 0.01
-    assert len(tracks._window) >= FEWEST_KEYFRAMES
+    assert len(tracks._window) >= TUNING.focal_min_keyframes
     with pytest.raises(AssertionError, match="a window is asked"):
         followed(1.0, is_calibrated=False, frames=25)
 

@@ -5,12 +5,10 @@ from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, rigid, tran
 from slam3r_ros.geometry.sim3 import rotations_of
 from slam3r_ros.odometry.bundle_adjustment import adjust, cost_of
 from slam3r_ros.odometry.sliding_window import (
-    FIXED_KEYFRAMES,
-    WINDOW_KEYFRAMES,
-    WINDOW_POINTS,
     KeyframeObservation,
     SlidingWindow,
 )
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.pose_prior import PosePrior
 
@@ -42,13 +40,13 @@ def window_of(keyframes: int) -> SlidingWindow:
 
 
 def test_points_keep_their_place_when_their_anchor_leaves() -> None:
-    for keyframes in (1, WINDOW_KEYFRAMES, WINDOW_KEYFRAMES + 3):
+    for keyframes in (1, TUNING.window_keyframes, TUNING.window_keyframes + 3):
         window = window_of(keyframes)
-        assert len(window) == min(keyframes, WINDOW_KEYFRAMES)
+        assert len(window) == min(keyframes, TUNING.window_keyframes)
         np.testing.assert_allclose(window.points_world(), POINTS, atol=1e-9)
         problem, estimate = window.problem(1e-3)
         assert len(problem.observations.point) == len(window) * len(POINTS)
-        assert problem.fixed == (FIXED_KEYFRAMES if len(window) == WINDOW_KEYFRAMES else 1)
+        assert problem.fixed == (TUNING.fixed_keyframes if len(window) == TUNING.window_keyframes else 1)
         assert (np.diff(problem.observations.point) >= 0).all()
         np.testing.assert_allclose(estimate.T_camera_world[-1], camera(keyframes - 1))
 
@@ -58,7 +56,7 @@ def test_a_lost_point_stays_until_its_keyframes_are_gone() -> None:
     kept = np.arange(len(POINTS)) >= 10
     window.keep_followed(kept)
     assert (window.point_count, len(window.followed)) == (40, 30)
-    for number in range(2, 2 + WINDOW_KEYFRAMES):
+    for number in range(2, 2 + TUNING.window_keyframes):
         slopes, log_depths = slopes_and_depths(camera(number), POINTS[kept])
         window.add(
             KeyframeObservation(slopes, log_depths, camera(number), 0.0, None, IMAGE),
@@ -81,7 +79,7 @@ def test_wrong_sightings_are_forgotten_and_their_points_not_followed() -> None:
 
 
 def test_a_point_behind_its_next_anchor_does_not_break_the_window() -> None:
-    window = window_of(WINDOW_KEYFRAMES)
+    window = window_of(TUNING.window_keyframes)
     _, estimate = window.problem(1e-3)
     turned = estimate.T_camera_world.copy()
     turned[1:, :3, :3] = np.diag([-1.0, 1.0, -1.0])
@@ -101,8 +99,8 @@ def test_the_number_of_points_is_bounded() -> None:
             random.normal(size=(followed, 2)), np.zeros(followed), camera(number), 0.0, None, IMAGE
         )
         window.add(sighting, random.normal(size=(120, 2)), np.zeros(120), np.zeros(120))
-        assert window.point_count <= WINDOW_POINTS + 2 * 120
-        assert len(window) <= WINDOW_KEYFRAMES
+        assert window.point_count <= TUNING.window_landmarks + 2 * 120
+        assert len(window) <= TUNING.window_keyframes
 
 
 def test_a_fresh_point_begins_at_its_guess_whatever_its_pointmap_says() -> None:
@@ -121,7 +119,7 @@ def test_a_fresh_point_begins_at_its_guess_whatever_its_pointmap_says() -> None:
 
 
 def test_what_a_keyframe_sees_and_how_deep_it_lies_there() -> None:
-    for keyframes in (3, WINDOW_KEYFRAMES + 2):
+    for keyframes in (3, TUNING.window_keyframes + 2):
         window = window_of(keyframes)
         window.keep_followed(np.arange(40) >= 10)  # those that are lost are seen by the keyframes all the same
         for number in range(len(window)):
@@ -132,7 +130,7 @@ def test_what_a_keyframe_sees_and_how_deep_it_lies_there() -> None:
     problem, estimate = window.problem(1e-3)
     wrong = (problem.observations.keyframe == 4) & (problem.observations.point < 7)
     window.remove_sightings(wrong)
-    assert [len(window.seen_by(number)[0]) for number in range(WINDOW_KEYFRAMES)] == [40, 40, 40, 40, 33, 40, 40]
+    assert [len(window.seen_by(number)[0]) for number in range(TUNING.window_keyframes)] == [40, 40, 40, 40, 33, 40, 40]
     turned = estimate.T_camera_world.copy()
     turned[3, :3, :3] = np.diag([-1.0, 1.0, -1.0])
     window.take(type(estimate)(turned, estimate.log_scales, estimate.log_depths))
@@ -142,12 +140,12 @@ def test_what_a_keyframe_sees_and_how_deep_it_lies_there() -> None:
 
 def test_keyframes_are_told_apart_by_number() -> None:
     window = SlidingWindow()
-    for number in range(WINDOW_KEYFRAMES + 2):
+    for number in range(TUNING.window_keyframes + 2):
         image = FeatureImage(np.full((24, 24), number, np.uint8), np.eye(3))
         sighting = KeyframeObservation(np.empty((0, 2)), NOTHING, camera(number), 0.0, None, image)
         window.add(sighting, np.empty((0, 2)), NOTHING, NOTHING)
     levels = [int(window[number].image.grey[0, 0]) for number in range(len(window))]
-    assert levels == list(range(2, WINDOW_KEYFRAMES + 2))
+    assert levels == list(range(2, TUNING.window_keyframes + 2))
     assert window[len(window) - 1] is window.newest
 
 
@@ -161,7 +159,7 @@ def test_points_followed_again_replace_those_followed_and_are_anchored_where_the
     assert list(window.sightings[window.followed]) == [1] * 15
     assert [len(window.seen_by(number)[0]) for number in range(3)] == [40, 55, 40]
     # They are followed on like all others, and outlive their anchor.
-    for number in range(3, WINDOW_KEYFRAMES + 3):
+    for number in range(3, TUNING.window_keyframes + 3):
         slopes, log_depths = slopes_and_depths(camera(number), again)
         window.add(
             KeyframeObservation(slopes, log_depths, camera(number), 0.0, None, IMAGE),
@@ -226,7 +224,7 @@ MOVED = Similarity(2.5, rotations_of(np.array([[0.4, -1.0, 0.3]]))[0], np.array(
 
 def test_a_window_that_moves_with_the_world_explains_what_it_sees_as_well_as_before() -> None:
     window, random = SlidingWindow(), np.random.default_rng(3)
-    for number in range(WINDOW_KEYFRAMES):
+    for number in range(TUNING.window_keyframes):
         T = rigid(rotations_of(random.normal(0, 0.02, (1, 3)))[0], [-0.1 * number, 0.02 * number, 0])
         slopes, log_depths = slopes_and_depths(T, POINTS)
         slopes += random.normal(0, 1e-3, slopes.shape)
@@ -237,7 +235,7 @@ def test_a_window_that_moves_with_the_world_explains_what_it_sees_as_well_as_bef
         sighting = KeyframeObservation(slopes[:followed], own[:followed], T, 0.3, prior, IMAGE)
         window.add(sighting, slopes[followed:], own[followed:], log_depths[followed:] + 0.01)
     points, (problem, estimate) = window.points_world(), window.problem(1e-3)
-    seen = [window.seen_by(number) for number in range(WINDOW_KEYFRAMES)]
+    seen = [window.seen_by(number) for number in range(TUNING.window_keyframes)]
     partners, cost = window.partners(), cost_of(problem, estimate)
     window.transform(MOVED)
     np.testing.assert_allclose(window.points_world(), MOVED.apply(points), atol=1e-9)

@@ -6,10 +6,10 @@ import pytest
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera, rigid
-from slam3r_ros.odometry import sliding_window as window
 from slam3r_ros.odometry import visual_odometry as engine_poses
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, cost_of
 from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import FOLLOWED_POINTS, KEYFRAMES_TRIED, LARGEST_CONTRADICTION, VisualOdometry
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.pose_prior import PosePrior
@@ -174,8 +174,8 @@ def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_foun
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tracks, _, random = started(30)
-    assert len(tracks._window) == window.WINDOW_KEYFRAMES
-    greys = [tracks._window[number].image.grey for number in range(window.WINDOW_KEYFRAMES)]
+    assert len(tracks._window) == TUNING.window_keyframes
+    greys = [tracks._window[number].image.grey for number in range(TUNING.window_keyframes)]
     compared: list[FeatureImage] = []
 
     def nothing(before: FeatureImage, after: FeatureImage, known: tuple[Array, Array]) -> RelativePose | None:
@@ -496,8 +496,8 @@ def test_memory_is_bounded_and_reset_forgets() -> None:
     tracks, random = VisualOdometry(), np.random.default_rng(0)
     for number in range(60):
         tracks.locate(view_of(pose(number), random))
-        assert len(tracks._window) <= window.WINDOW_KEYFRAMES
-        assert tracks._window.point_count <= window.WINDOW_POINTS + FOLLOWED_POINTS
+        assert len(tracks._window) <= TUNING.window_keyframes
+        assert tracks._window.point_count <= TUNING.window_landmarks + FOLLOWED_POINTS
         assert len(tracks._pixels) <= FOLLOWED_POINTS
     tracks.reset()
     assert len(tracks._window) == 0
@@ -578,14 +578,14 @@ def test_what_a_start_that_knows_nothing_finds_is_taken_before_the_next_keyframe
     monkeypatch.setattr(engine_poses, "adjust_afresh", elsewhere)
     random, tracks, answers, keyframes = np.random.default_rng(0), VisualOdometry(), list[TrackedFrame](), list[int]()
     number = 0
-    while len(tracks._window) < window.WINDOW_KEYFRAMES:
+    while len(tracks._window) < TUNING.window_keyframes:
         view = replace(view_of(pose(number), random, noise=0.0), prior=SCALE_ONLY if number else PosePrior(
             invert_rigid(pose(0)), float(np.log(SCALE)), 1.0))  # fmt: skip
         if answer := tracks.locate(view):
             answers.append(answer)
             keyframes += [number] if answer.is_keyframe else []
         number += 1
-    assert found == list(range(2, window.WINDOW_KEYFRAMES))  # not while there is one keyframe, nor with a full window
+    assert found == list(range(2, TUNING.window_keyframes))  # not while there is one keyframe, nor with a full window
     for frame, answer in enumerate(answers, 1):
         before = frame < keyframes[1]  # until the second keyframe after the first the world is the old one
         expected = pose(frame) if before else shift @ pose(frame)
