@@ -19,6 +19,7 @@ from slam3r_lab.commands.main import BENCHMARKS
 from slam3r_lab.commands.main import COMMAND_LINE as LAB
 from slam3r_ros.cli.command_line import Command
 from slam3r_ros.cli.main import COMMAND_LINE as ROBOT
+from slam3r_ros.io.image_decoding import KNOWN_ENCODINGS
 from slam3r_ros.ros.parameters.launch_options import node_arguments
 from slam3r_ros.ros.parameters.node_settings import spec_of
 
@@ -222,6 +223,10 @@ def test_extras_that_are_named_exist() -> None:
     parser.read(ROOT / "setup.cfg")
     named = {name for path in GUIDES for name in re.findall(r"'\.\[(\w+)\]'", path.read_text())}
     assert named <= set(parser["options.extras_require"])
+
+
+def test_the_list_of_encodings_is_that_of_the_decoder() -> None:
+    assert set(KNOWN_ENCODINGS) <= set(code_spans(ROOT / "doc" / "ros_api.md"))
 
 
 # ---- the citation
