@@ -14,7 +14,9 @@ from slam3r_lab.baselines.result import BaselineResult
 from slam3r_lab.sequences.sequence import ImageSequence, SequenceError
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
-from slam3r_ros.geometry.se3 import Array, Similarity, robust_similarity
+from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.geometry.umeyama import robust_umeyama
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.types import Frame, LocalPointmap, MapPoints, StampedPose, Window
 
@@ -57,7 +59,7 @@ def one_view(sequence: ImageSequence, networks: NetworkPair) -> BaselineResult:
     problems: list[str] = []
     seconds, unmatched = 0.0, 0
     last: _View | None = None
-    world = Similarity(1.0, np.eye(3), np.zeros(3))
+    world = Sim3.identity()
     for number, frame in enumerate(sequence.frames):
         try:
             image = sequence.image(frame)
@@ -69,8 +71,8 @@ def one_view(sequence: ImageSequence, networks: NetworkPair) -> BaselineResult:
         view = _view_of(local_points.estimate([Window(encoded, (encoded,))])[0])
         motion = None if last is None else _motion(last, view)
         unmatched += last is not None and motion is None
-        world = world if motion is None else _chained(world, motion)
-        trajectory.append(StampedPose(frame.stamp_ns, world.rigid))
+        world = world if motion is None else world @ motion
+        trajectory.append(StampedPose(frame.stamp_ns, world.pose))
         clouds.append(_cloud(view, world))
         last = view
         seconds += time.perf_counter() - started
@@ -84,7 +86,7 @@ def _view_of(local: LocalPointmap) -> _View:
     return _View(local.frame.image, points.astype(np.float64), confidence, local.valid.cpu().numpy())
 
 
-def _motion(last: _View, view: _View) -> Similarity | None:
+def _motion(last: _View, view: _View) -> Sim3 | None:
     """The similarity from this view's points to the last one's; None where too few points can be followed."""
     height, width = view.valid.shape
     grid = np.mgrid[FLOW_STEP // 2 : height : FLOW_STEP, FLOW_STEP // 2 : width : FLOW_STEP].reshape(2, -1).T
@@ -102,17 +104,10 @@ def _motion(last: _View, view: _View) -> Similarity | None:
     if np.count_nonzero(both) < FEWEST_POINTS:
         return None
     weights = view.confidence[source] * last.confidence[target]
-    return robust_similarity(view.points[source][both], last.points[target][both], weights[both])
+    return robust_umeyama(view.points[source][both], last.points[target][both], weights[both])
 
 
-def _chained(world: Similarity, motion: Similarity) -> Similarity:
-    """First ``motion``, then ``world``."""
-    return Similarity(
-        world.scale * motion.scale, world.rotation @ motion.rotation, world.apply(motion.translation)
-    )  # fmt: skip
-
-
-def _cloud(view: _View, world: Similarity) -> MapPoints:
+def _cloud(view: _View, world: Sim3) -> MapPoints:
     chosen = np.flatnonzero(view.valid)
     if len(chosen) > POINTS_PER_FRAME:
         chosen = chosen[np.linspace(0, len(chosen) - 1, POINTS_PER_FRAME).astype(np.intp)]

@@ -99,7 +99,7 @@ def compared(name: str, estimated: Array, true: Array, told: Array) -> Row:
         name,
         len(estimated),
         100 * _root_mean_square(off),
-        100 * fitted.scale * float(np.sqrt(np.trace(told[:, :3, :3], axis1=1, axis2=2).mean())),
+        100 * float(fitted.scale) * float(np.sqrt(np.trace(told[:, :3, :3], axis1=1, axis2=2).mean())),
         float(np.degrees(_root_mean_square(turned))),
         float(np.degrees(np.sqrt(np.trace(told[:, 3:, 3:], axis1=1, axis2=2).mean()))),
     )

@@ -25,7 +25,9 @@ from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_lab.sequences.truth import TruePointmap, true_pointmap
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, robust_similarity
+from slam3r_ros.geometry.se3 import Array, invert_rigid, nearest_rotation
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.geometry.umeyama import robust_umeyama
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, MapUpdate, State
 from slam3r_ros.vision.pnp import PointObservations, ransac_pose
@@ -114,14 +116,13 @@ def position_error(poses: Array, true: Array) -> float:
 
 def turn_error(poses: Array, true: Array) -> float:
     """Median angle in degrees after the best common rotation."""
-    u, _, vt = np.linalg.svd(np.einsum("nij,nkj->ik", true[:, :3, :3], poses[:, :3, :3]))
-    common = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    common = nearest_rotation(np.einsum("nij,nkj->ik", true[:, :3, :3], poses[:, :3, :3]))
     delta = np.einsum("nji,jk,nkl->nil", true[:, :3, :3], common, poses[:, :3, :3])
     chord = np.linalg.norm(delta - np.eye(3), axis=(1, 2)) / (2 * np.sqrt(2))
     return float(np.degrees(np.median(2 * np.arcsin(np.minimum(chord, 1)))))
 
 
-def point_error(answered: list[tuple[MapUpdate, TruePointmap]], alignment: Similarity) -> float:
+def point_error(answered: list[tuple[MapUpdate, TruePointmap]], alignment: Sim3) -> float:
     """Mean distance of the sure points that go into the map from the true points of their pixels, aligned by their own
     robust similarity."""
     estimated, true = [], []
@@ -133,7 +134,9 @@ def point_error(answered: list[tuple[MapUpdate, TruePointmap]], alignment: Simil
         true.append(truth.points_world().reshape(-1, 3)[sure])
     source, target = np.concatenate(estimated).astype(np.float64), np.concatenate(true)
     some = slice(None, None, max(1, len(source) // 20_000))
-    fitted = robust_similarity(source[some], target[some], np.ones(len(source[some]))) or alignment
+    fitted = robust_umeyama(source[some], target[some], np.ones(len(source[some])))
+    if fitted is None:
+        fitted = alignment
     return float(np.linalg.norm(fitted.apply(source) - target, axis=1).mean())
 
 
@@ -142,8 +145,8 @@ def similarity_pose(update: MapUpdate, points_camera: np.ndarray, truth: TruePoi
     assert update.pose is not None
     chosen = np.flatnonzero(truth.valid & points_camera.any(axis=-1))[::PIXEL_STEP]
     source, target = points_camera.reshape(-1, 3)[chosen], update.points_world.reshape(-1, 3)[chosen]
-    fitted = robust_similarity(source, target, update.confidence.ravel()[chosen])
-    return update.pose.T_world_camera if fitted is None else fitted.rigid
+    fitted = robust_umeyama(source, target, update.confidence.ravel()[chosen])
+    return update.pose.T_world_camera if fitted is None else fitted.pose
 
 
 def pnp_pose(update: MapUpdate, truth: TruePointmap) -> Array:

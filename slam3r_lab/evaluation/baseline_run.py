@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from slam3r_lab.baselines import BaselineError, BaselineResult, run_baseline
-from slam3r_lab.evaluation.alignment import followed_by, iterative_closest_point
+from slam3r_lab.evaluation.alignment import iterative_closest_point
 from slam3r_lab.evaluation.clouds import ICP_POINTS, AlignedCloud, Cloud, cloud_metrics, random_choice
 from slam3r_lab.evaluation.evaluate import Evaluation, Options, SequenceResult, true_pixels_of
 from slam3r_lab.evaluation.machine import PeakMemory
@@ -17,7 +17,7 @@ from slam3r_lab.evaluation.run import Cost, Tracking
 from slam3r_lab.evaluation.samples import PixelChoice, PixelPairs, pair_up
 from slam3r_lab.evaluation.trajectory import compare_trajectories
 from slam3r_lab.sequences.sequence import ImageSequence
-from slam3r_ros.geometry.se3 import Similarity
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.types import MapPoints, State
 
@@ -92,7 +92,7 @@ def _tracking(frames: int, poses: int, points: int) -> Tracking:
     )
 
 
-def _compare(points: MapPoints, by_trajectory: Similarity, pairs: PixelPairs, seed: int) -> AlignedCloud:
+def _compare(points: MapPoints, by_trajectory: Sim3, pairs: PixelPairs, seed: int) -> AlignedCloud:
     """Place by the trajectory's alignment, then ICP."""
     true = Cloud(pairs.true.astype(np.float64), pairs.true_normals.astype(np.float64))
     tree = cKDTree(true.points)
@@ -100,7 +100,7 @@ def _compare(points: MapPoints, by_trajectory: Similarity, pairs: PixelPairs, se
     chosen = np.arange(len(placed))
     if len(chosen) > ICP_POINTS:
         chosen = random_choice(chosen, ICP_POINTS, seed)
-    alignment = followed_by(by_trajectory, iterative_closest_point(placed[chosen], tree, true.points))
+    alignment = iterative_closest_point(placed[chosen], tree, true.points) @ by_trajectory
     estimated = Cloud(alignment.apply(points.points_world), np.zeros((len(points), 3)))
     metrics = cloud_metrics(estimated, true, seed, tree)
     return AlignedCloud(alignment, metrics, metrics)

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from slam3r_lab.evaluation.alignment import followed_by, iterative_closest_point
+from slam3r_lab.evaluation.alignment import iterative_closest_point
 from slam3r_lab.evaluation.samples import PixelPairs
-from slam3r_ros.geometry.se3 import Similarity, weighted_similarity
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.geometry.umeyama import umeyama
 
 Array = NDArray[np.float64]
 
@@ -62,7 +63,7 @@ class Cloud:
 class AlignedCloud:
     """The estimated points on the truth."""
 
-    alignment: Similarity
+    alignment: Sim3
     """From scene units to metres: Umeyama over the pixels' pairs, then ICP."""
     metrics: CloudMetrics
     """Of the confident points."""
@@ -78,7 +79,7 @@ def compare_clouds(pairs: PixelPairs, confidence: float, seed: int) -> AlignedCl
     """
     confident = pairs.has_estimate & ~pairs.is_held & (pairs.confidence >= confidence)
     usable = confident & np.isfinite(pairs.estimated).all(axis=1)
-    alignment = weighted_similarity(pairs.estimated[usable], pairs.true[usable], np.ones(np.count_nonzero(usable)))
+    alignment = umeyama(pairs.estimated[usable], pairs.true[usable])
     if alignment is None:
         return None
     true = Cloud(pairs.true.astype(np.float64), pairs.true_normals.astype(np.float64))
@@ -87,7 +88,7 @@ def compare_clouds(pairs: PixelPairs, confidence: float, seed: int) -> AlignedCl
     if len(chosen) > ICP_POINTS:
         chosen = random_choice(chosen, ICP_POINTS, seed)
     refinement = iterative_closest_point(alignment.apply(pairs.estimated[chosen]), tree, true.points)
-    alignment = followed_by(alignment, refinement)
+    alignment = refinement @ alignment
 
     def placed(which: NDArray[np.bool_]) -> Cloud:
         return Cloud(alignment.apply(pairs.estimated[which]), pairs.estimated_normals[which] @ alignment.rotation.T)

@@ -13,7 +13,8 @@ from evo.core.trajectory import PoseTrajectory3D
 from numpy.typing import NDArray
 
 from slam3r_lab.evaluation.alignment import similarity_of_positions
-from slam3r_ros.geometry.se3 import Similarity, orthonormal, rigid
+from slam3r_ros.geometry.se3 import orthonormal, rigid
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.types import StampedPose
 
 FEWEST_POSES = 3
@@ -67,7 +68,7 @@ class AlignedTrajectory:
     """What was compared, for pictures."""
 
     metrics: TrajectoryMetrics
-    alignment: Similarity
+    alignment: Sim3
     """From scene units to metres."""
     estimated: NDArray[np.float64]
     """(N, 3) positions after the alignment."""
@@ -97,7 +98,7 @@ def compare_trajectories(
     distances = np.asarray(ape.error)
     rmse = float(np.sqrt(np.mean(distances**2)))
     path = float(true.path_length)
-    scales = local_scales(np.array([pose[:3, 3] for pose in poses]), true.positions_xyz, alignment.scale)
+    scales = local_scales(np.array([pose[:3, 3] for pose in poses]), true.positions_xyz, float(alignment.scale))
     drift, spread = _scale_drift(scales, path)
     relative = partial(_relative_error, true, estimated)
     metrics = TrajectoryMetrics(
@@ -108,7 +109,7 @@ def compare_trajectories(
         ate_median_m=float(np.median(distances)),
         ate_max_m=float(distances.max()),
         ate_percent_of_path=100 * rmse / path if path > 0 else 0.0,
-        metres_per_unit=alignment.scale,
+        metres_per_unit=float(alignment.scale),
         rpe_translation_rmse_m=relative(PoseRelation.translation_part, 1, Unit.frames) or 0.0,
         rpe_rotation_rmse_deg=relative(PoseRelation.rotation_angle_deg, 1, Unit.frames) or 0.0,
         rpe_per_metre_translation_rmse_m=relative(PoseRelation.translation_part, 1.0, Unit.meters),

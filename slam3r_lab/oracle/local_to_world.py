@@ -14,7 +14,9 @@ from slam3r_lab.oracle.answers import numbers_of, pointmaps_of, without_attentio
 from slam3r_lab.oracle.drift import Placement
 from slam3r_lab.oracle.errors import Answer, Errors
 from slam3r_lab.oracle.views import TrueViews
-from slam3r_ros.geometry.se3 import Array, Similarity, robust_similarity
+from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.geometry.umeyama import robust_umeyama
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
@@ -81,7 +83,7 @@ class OracleLocalToWorld:
                 of_references.append([self._in_world(number, scene, world) for number in scene])
         return pointmaps_of(of_references) if need_references else None, pointmaps_of(of_sources)
 
-    def _world_of(self, scene: Sequence[int], points: np.ndarray) -> Similarity | None:
+    def _world_of(self, scene: Sequence[int], points: np.ndarray) -> Sim3 | None:
         """The similarity from the oracle's world to that of the scene frames' points (views, H W, 3)."""
         believed, given = [np.empty((0, 3))], [np.empty((0, 3))]
         for number, scene_points in zip(scene, points, strict=True):
@@ -94,9 +96,9 @@ class OracleLocalToWorld:
             believed.append(placement.to_world(view.points_camera.reshape(-1, 3)[chosen].astype(np.float64)))
             given.append(scene_points[chosen])
         source = np.concatenate(believed)
-        return robust_similarity(source, np.concatenate(given), np.ones(len(source)))
+        return robust_umeyama(source, np.concatenate(given), np.ones(len(source)))
 
-    def _in_world(self, number: int, scene: Sequence[int], world: Similarity | None) -> Answer:
+    def _in_world(self, number: int, scene: Sequence[int], world: Sim3 | None) -> Answer:
         """A view's points in the world; zeros without confidence where the world or its pose is not known."""
         view, placement = self._views[number], self._placements[number]
         if world is None or placement is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.geometry.se3 import weighted_similarity
+from slam3r_ros.geometry.umeyama import umeyama
 from slam3r_ros.types import StampedPose
 
 
@@ -39,7 +39,7 @@ def trajectory_error(
         return None
     estimated = np.array([pose.T_world_camera[:3, 3] for pose in common])
     true = np.array([truth[pose.stamp_ns][:3, 3] for pose in common])
-    alignment = weighted_similarity(estimated, true, np.ones(len(common)))
+    alignment = umeyama(estimated, true)
     if alignment is None:
         return None
     distances = np.linalg.norm(alignment.apply(estimated) - true, axis=1)
@@ -47,4 +47,6 @@ def trajectory_error(
     path = np.array([truth[stamp][:3, 3] for stamp in sorted(truth) if first <= stamp <= last])
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
     rmse = float(np.sqrt(np.mean(distances**2)))
-    return TrajectoryError(rmse, 100 * rmse / length if length > 0 else 0.0, length, len(common), alignment.scale)
+    return TrajectoryError(
+        rmse, 100 * rmse / length if length > 0 else 0.0, length, len(common), float(alignment.scale)
+    )

@@ -9,16 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.camera import Camera
-from slam3r_ros.geometry.se3 import (
-    FIELD_OF_VIEW_DEFAULT,
-    Array,
-    Similarity,
-    fit_focal,
-    focal_from_field_of_view,
-    invert_rigid,
-    robust_similarity,
-    transform_points,
-)
+from slam3r_ros.geometry.focal import FIELD_OF_VIEW_DEFAULT, fit_focal, focal_from_field_of_view
+from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.geometry.umeyama import robust_umeyama
 from slam3r_ros.settings import PoseSettings
 from slam3r_ros.types import PoseEstimate
 from slam3r_ros.vision.pnp import Fit, PointObservations, fit_of, ransac_pose
@@ -170,31 +164,31 @@ def _similarity(
     weights: NDArray[np.float32],
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
-) -> Similarity | None:
+) -> Sim3 | None:
     """The similarity from a frame's own points to its world points, over those tested pixels where both are valid."""
     source = points_camera[rows, columns]
     valid = np.flatnonzero(source.any(axis=1))
     if len(valid) > SIMILARITY_POINTS:
         valid = valid[np.linspace(0, len(valid) - 1, SIMILARITY_POINTS).astype(np.intp)]
-    return robust_similarity(source[valid], points_world[rows, columns][valid], weights[rows, columns][valid])
+    return robust_umeyama(source[valid], points_world[rows, columns][valid], weights[rows, columns][valid])
 
 
-def _best_fit(observed: PointObservations, points_camera: Array, similarity: Similarity | None) -> Fit | None:
+def _best_fit(observed: PointObservations, points_camera: Array, similarity: Sim3 | None) -> Fit | None:
     """The pose refined from the better of PnP's and the similarity's; the similarity's as it is where PnP fails."""
     if similarity is None:
         start = ransac_pose(observed)
         return None if start is None else refine_pose(observed, np.zeros_like(points_camera), start, 1.0)
-    second = fit_of(observed, invert_rigid(similarity.rigid))
+    second = fit_of(observed, invert_rigid(similarity.pose))
     if second.inlier_fraction >= GOOD_START:
-        return refine_pose(observed, points_camera, second, similarity.scale)
+        return refine_pose(observed, points_camera, second, float(similarity.scale))
     start = ransac_pose(observed)
     if start is None:
         return second
-    best = refine_pose(observed, points_camera, min(start, second, key=lambda fit: fit.cost), similarity.scale)
+    best = refine_pose(observed, points_camera, min(start, second, key=lambda fit: fit.cost), float(similarity.scale))
     return best if best.inlier_fraction >= WORST_PNP else second
 
 
-def _describe(observed: PointObservations, best: Fit, similarity: Similarity | None) -> PoseEstimate:
+def _describe(observed: PointObservations, best: Fit, similarity: Sim3 | None) -> PoseEstimate:
     T_world_camera = invert_rigid(best.T_camera_world)
     errors = best.errors_px[best.inliers]
     return PoseEstimate(
@@ -202,14 +196,12 @@ def _describe(observed: PointObservations, best: Fit, similarity: Similarity | N
         focal_px=math.sqrt(observed.matrix[0, 0] * observed.matrix[1, 1]),
         inlier_fraction=best.inlier_fraction,
         reprojection_error_px=float(np.median(errors)) if len(errors) else math.inf,
-        scale=similarity.scale if similarity is not None else math.nan,
+        scale=float(similarity.scale) if similarity is not None else math.nan,
         similarity_error=_similarity_error(observed, best, similarity, T_world_camera),
     )
 
 
-def _similarity_error(
-    observed: PointObservations, best: Fit, similarity: Similarity | None, T_world_camera: Array
-) -> float:
+def _similarity_error(observed: PointObservations, best: Fit, similarity: Sim3 | None, T_world_camera: Array) -> float:
     """Distance of the two positions as a fraction of the inliers' mean depth (of all points' without inliers)."""
     if similarity is None:
         return math.nan

@@ -246,9 +246,9 @@ def _corrected(keyframe: RegisteredFrame, correction: Correction) -> RegisteredF
 
 def _moved(keyframe: RegisteredFrame, correction: Correction) -> Tensor:
     """(H, W, 3) a keyframe's world points, moved; those of exactly zero are invalid and stay."""
-    points, moved = keyframe.points_world, correction.of_frames(np.array([keyframe.index]))
-    turned_and_scaled = (moved.scales[0] * moved.rotations[0]).astype(np.float32)
-    matrix, shift = (to_device(each, points.device) for each in (turned_and_scaled, moved.shifts[0].astype(np.float32)))
+    points, moved = keyframe.points_world, correction.of_frames(np.array([keyframe.index]))[0]
+    parts = (moved.scale * moved.rotation, moved.translation)
+    matrix, shift = (to_device(each.astype(np.float32), points.device) for each in parts)
     return torch.where(points.any(dim=-1, keepdim=True), points @ matrix.T + shift, points)
 
 

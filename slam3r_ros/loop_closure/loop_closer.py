@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array
-from slam3r_ros.geometry.sim3 import Similarities
-from slam3r_ros.loop_closure.correction import Correction, moved_poses
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.loop_closure.place import UNKNOWN_DEVIATION, LoopConstraint, Place, PlaceView, loop_between, place_of
 from slam3r_ros.loop_closure.pose_graph import Edges, optimised
 
@@ -83,8 +83,8 @@ class LoopCloser:
         """Forget all places."""
         self._searching: Future[_SearchResult] | None = None
         self._places: list[Place] = []
-        self._nodes = Similarities.none()
-        self._measured = Similarities.none()  # (P - 1,) from each place to the next
+        self._nodes = Sim3.empty()
+        self._measured = Sim3.empty()  # (P - 1,) from each place to the next
         self._deviations: Array = np.empty((0, 7))
         self._loops: list[LoopConstraint] = []
         self._unconfirmed: list[LoopConstraint] = []
@@ -111,7 +111,7 @@ class LoopCloser:
         """Whether a camera looks elsewhere than at the last place."""
         if not self._places:
             return True
-        between = (self._nodes[-1:].inverse() @ Similarities.of_poses(T_world_camera[None])).vectors()[0]
+        between = (self._nodes[-1:].inverse() @ Sim3.from_pose(T_world_camera[None])).as_vector()[0]
         depth = self._places[-1].depth
         return float(np.linalg.norm(between[:3]) + np.linalg.norm(between[3:6]) / depth) >= LEAST_MOTION
 
@@ -148,9 +148,9 @@ class LoopCloser:
         best = max(found.loops, key=lambda loop: loop.matches)
         position = self._positions()[best.before]
         node = self._nodes[position : position + 1]
-        T_world_camera = moved_poses(node, best.T_before_after[None])[0]
+        T_world_camera = node.apply_to_pose(best.T_before_after[None])[0]
         is_known = best.log_scale_deviation < UNKNOWN_DEVIATION
-        log_scale = best.log_scale + float(np.log(node.scales[0])) if is_known else None
+        log_scale = best.log_scale + float(np.log(node.scale[0])) if is_known else None
         return Relocalization(T_world_camera, log_scale)
 
     def _result_of(self, searching: Future[_SearchResult]) -> _SearchResult | None:
@@ -162,10 +162,10 @@ class LoopCloser:
 
     def _append(self, place: Place) -> None:
         """The newest place, mapped where the world is now."""
-        node = Similarities.of_poses(place.T_world_camera[None])
+        node = Sim3.from_pose(place.T_world_camera[None])
         if self._places:
             measured = self._nodes[-1:].inverse() @ node
-            turn, shift = np.linalg.norm(measured.vectors()[0, :3]), np.linalg.norm(measured.shifts[0])
+            turn, shift = np.linalg.norm(measured.as_vector()[0, :3]), np.linalg.norm(measured.translation[0])
             deviations = np.repeat(
                 [
                     TURN_DEVIATIONS[0] + TURN_DEVIATIONS[1] * turn,
@@ -174,9 +174,9 @@ class LoopCloser:
                 ],
                 [3, 3, 1],
             )
-            self._measured = Similarities.joined([self._measured, measured])
+            self._measured = Sim3.concatenate([self._measured, measured])
             self._deviations = np.vstack([self._deviations, deviations * (BROKEN if self._offered_is_broken else 1.0)])
-        self._nodes = Similarities.joined([self._nodes, node])
+        self._nodes = Sim3.concatenate([self._nodes, node])
         self._places.append(place)
 
     def _note(self, loop: LoopConstraint) -> None:
@@ -207,7 +207,7 @@ class LoopCloser:
         node = self._nodes[position : position + 1]
         return _is_within(difference, node, one.depth, ALIKE)
 
-    def _corrected_by(self, loop: LoopConstraint, positions: dict[int, int]) -> Similarities:
+    def _corrected_by(self, loop: LoopConstraint, positions: dict[int, int]) -> Sim3:
         """(1,) how the world around a loop's later place would move if that loop alone were closed."""
         before, after = (self._nodes[p : p + 1] for p in (positions[loop.before], positions[loop.after]))
         return before @ _measured_by([loop]) @ after.inverse()
@@ -272,15 +272,15 @@ def most_alike(descriptor: NDArray[np.float32], places: list[Place], count: int)
     return [places[position] for position in order[:count]]
 
 
-def _measured_by(loops: list[LoopConstraint]) -> Similarities:
+def _measured_by(loops: list[LoopConstraint]) -> Sim3:
     """(L,) that take the later places' points to the earlier ones."""
-    rigid = Similarities.of_poses(np.stack([loop.T_before_after for loop in loops]))
-    return Similarities(rigid.rotations, rigid.shifts, np.exp([loop.log_scale for loop in loops]))
+    rigid = Sim3.from_pose(np.stack([loop.T_before_after for loop in loops]))
+    return Sim3(np.exp([loop.log_scale for loop in loops]), rigid.rotation, rigid.translation)
 
 
-def _is_within(change: Similarities, node: Similarities, depth: float, limits: tuple[float, float, float]) -> bool:
+def _is_within(change: Sim3, node: Sim3, depth: float, limits: tuple[float, float, float]) -> bool:
     """Whether a change of the world (1,), as a camera (1,) sees it, is no more than a turn, a shift in depths and a
     scale."""
-    vector = (node.inverse() @ change @ node).vectors()[0]
+    vector = (node.inverse() @ change @ node).as_vector()[0]
     sizes = (np.linalg.norm(vector[:3]), np.linalg.norm(vector[3:6]) / depth, abs(vector[6]))
     return all(size <= limit for size, limit in zip(sizes, limits, strict=True))

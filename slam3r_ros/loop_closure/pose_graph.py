@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.linalg import splu
 
 from slam3r_ros.geometry.se3 import Array
-from slam3r_ros.geometry.sim3 import Similarities
+from slam3r_ros.geometry.sim3 import Sim3
 
 STEPS = 10
 """Most steps of an optimisation."""
@@ -41,7 +41,7 @@ class Edges:
     """(E,) nodes."""
     second: NDArray[np.intp]
     """(E,) nodes."""
-    measured: Similarities
+    measured: Sim3
     """(E,) that take the second's points to the first's."""
     deviations: Array
     """(E, 7) of turn, radians; shift, the first's lengths; logarithm of the scale."""
@@ -52,23 +52,23 @@ class Edges:
         return Edges(
             np.concatenate([part.first for part in parts]),
             np.concatenate([part.second for part in parts]),
-            Similarities.joined([part.measured for part in parts]),
+            Sim3.concatenate([part.measured for part in parts]),
             np.concatenate([part.deviations for part in parts]),
         )
 
 
-def residuals(nodes: Similarities, edges: Edges) -> Array:
+def residuals(nodes: Sim3, edges: Edges) -> Array:
     """(E, 7) by which nodes miss what was measured between them, in deviations."""
     return _missed(nodes, nodes, edges)
 
 
-def _missed(firsts: Similarities, seconds: Similarities, edges: Edges) -> Array:
+def _missed(firsts: Sim3, seconds: Sim3, edges: Edges) -> Array:
     """`residuals` where the edges' first nodes are taken from ``firsts``, their second ones from ``seconds``."""
     between = firsts[edges.first].inverse() @ seconds[edges.second]
-    return np.asarray((edges.measured.inverse() @ between).vectors() / edges.deviations)
+    return np.asarray((edges.measured.inverse() @ between).as_vector() / edges.deviations)
 
 
-def optimised(nodes: Similarities, chain: Edges, loops: Edges) -> Similarities:
+def optimised(nodes: Sim3, chain: Edges, loops: Edges) -> Sim3:
     """Nodes (N,), the first of which stays, that agree best with both.
 
     First all loops are believed, since a true one may be far from closed; then only as many as agree.
@@ -80,7 +80,7 @@ def optimised(nodes: Similarities, chain: Edges, loops: Edges) -> Similarities:
     return nodes
 
 
-def _descended(nodes: Similarities, edges: Edges, kernels: Array) -> Similarities:
+def _descended(nodes: Sim3, edges: Edges, kernels: Array) -> Sim3:
     """Nodes that edges with these kernels (E,) agree with better."""
     cost = _cost(residuals(nodes, edges), kernels)
     for _ in range(STEPS):
@@ -88,7 +88,7 @@ def _descended(nodes: Similarities, edges: Edges, kernels: Array) -> Similaritie
         if step is None:
             break
         for share in STEP_SHARES:
-            moved = nodes.moved(share * step)
+            moved = nodes.retract(share * step)
             if (moved_cost := _cost(residuals(moved, edges), kernels)) < cost:
                 break
         else:
@@ -106,7 +106,7 @@ def _cost(values: Array, kernels: Array) -> float:
     return float(np.where(np.isfinite(kernels), robust, squares).sum())
 
 
-def _step(nodes: Similarities, edges: Edges, kernels: Array) -> Array | None:
+def _step(nodes: Sim3, edges: Edges, kernels: Array) -> Array | None:
     """(N, 7) by which to move the nodes, each in its own axes; None where the equations have no solution."""
     values = residuals(nodes, edges)
     roots = 1 / np.sqrt(1 + np.einsum("ei,ei->e", values, values) / kernels**2)[:, None]
@@ -114,7 +114,7 @@ def _step(nodes: Similarities, edges: Edges, kernels: Array) -> Array | None:
     for unknown in range(7):
         change = np.zeros((len(nodes), 7))
         change[:, unknown] = DIFFERENCE
-        moved = nodes.moved(change)
+        moved = nodes.retract(change)
         for end, (firsts, seconds) in enumerate(((moved, nodes), (nodes, moved))):
             jacobians[end, :, :, unknown] = (_missed(firsts, seconds, edges) - values) / DIFFERENCE
     jacobians *= roots[None, :, :, None]

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera
+from slam3r_ros.geometry.se3 import Array, invert_rigid
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.pose_prior import (
     PRIOR_KERNEL,
@@ -55,8 +56,8 @@ class Estimate:
         """The same with all lengths multiplied, about the oldest keyframe."""
         oldest = invert_rigid(self.T_camera_world[0])[:3, 3]
         factor = float(np.exp(log_factor))
-        moved = Similarity(factor, np.eye(3), (1 - factor) * oldest)
-        poses = np.stack([moved_camera(T, moved) for T in self.T_camera_world])
+        moved = Sim3(factor, np.eye(3), (1 - factor) * oldest)
+        poses = moved.apply_to_extrinsics(self.T_camera_world)
         return Estimate(poses, self.log_scales + log_factor, self.log_depths + log_factor)
 
 

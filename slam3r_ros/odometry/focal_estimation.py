@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from slam3r_ros.geometry.se3 import weighted_median
+from slam3r_ros.geometry.robust import weighted_median
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, adjust, cost_of
 from slam3r_ros.odometry.tuning import TUNING
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera, transform_points
+from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Observations, Problem
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
@@ -168,14 +169,14 @@ class SlidingWindow:
             for keyframe in self._keyframes
         ]
 
-    def transform(self, moved: Similarity) -> None:
+    def transform(self, moved: Sim3) -> None:
         """Take over that the world has been moved."""
         growth = float(np.log(moved.scale))
         self._log_depths = self._log_depths + growth
         self._keyframes = [
             replace(
                 keyframe,
-                T_camera_world=moved_camera(keyframe.T_camera_world, moved),
+                T_camera_world=moved.apply_to_extrinsics(keyframe.T_camera_world),
                 log_scale=keyframe.log_scale + growth,
                 prior=None if keyframe.prior is None else keyframe.prior.transformed(moved),
             )

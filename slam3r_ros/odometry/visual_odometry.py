@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera, orthonormal, rigid
+from slam3r_ros.geometry.se3 import Array, invert_rigid, orthonormal, rigid
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, adjust, adjust_afresh, observed_errors
 from slam3r_ros.odometry.depth_correction import sampled
 from slam3r_ros.odometry.flow_depth import PosedImage
@@ -90,12 +91,12 @@ class VisualOdometry:
         self._motion = np.eye(4)
         self._own_log_scale: float | None = None  # of the last keyframe with depths of its own
 
-    def transform(self, moved: Similarity) -> None:
+    def transform(self, moved: Sim3) -> None:
         """Take over that the world has been moved."""
         self._take_afresh()
         self._window.transform(moved)
         if self._last is not None:
-            self._last = moved_camera(self._last, moved)
+            self._last = moved.apply_to_extrinsics(self._last)
         self._motion = rigid(self._motion[:3, :3], moved.scale * self._motion[:3, 3])
         if self._own_log_scale is not None:
             self._own_log_scale += float(np.log(moved.scale))

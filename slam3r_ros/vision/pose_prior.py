@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slam3r_ros.geometry.se3 import Array, Similarity, moved_camera
+from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.sim3 import Sim3
 
 TURN_DEVIATION = 0.3
 """Of L2W's orientation, radians, where it is doubted in full."""
@@ -33,9 +34,9 @@ class PosePrior:
     doubt: float
     """Its deviations as a share of those above: 1 for trained networks of today, near 0 for exact ones."""
 
-    def transformed(self, moved: Similarity) -> PosePrior:
+    def transformed(self, moved: Sim3) -> PosePrior:
         """The same in a world that has been moved."""
-        T = None if self.T_camera_world is None else moved_camera(self.T_camera_world, moved)
+        T = None if self.T_camera_world is None else moved.apply_to_extrinsics(self.T_camera_world)
         return PosePrior(T, self.log_scale + float(np.log(moved.scale)), self.doubt)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from slam3r_ros.device.memory_guard import MemoryGuard, is_out_of_memory
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.geometry.sim3 import Similarities
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.interfaces import NetworkPair
@@ -138,7 +138,7 @@ def test_a_loop_is_closed_whole_though_there_is_no_room_for_it(
     tracks, buffer = slam._tracks, slam._buffer
     assert tracks is not None and buffer is not None
     before = {index: buffer[position].points_world.clone() for position, index in enumerate(buffer.indices)}
-    moved = Similarities(np.eye(3)[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
+    moved = Sim3(np.array([2.0]), np.eye(3)[None], np.array([[1.0, 2, 3]]))
     correction = Correction(np.array([0]), moved)
     corrections = iter([correction])
     monkeypatch.setattr(tracks, "closed_loop", lambda: next(corrections, None))

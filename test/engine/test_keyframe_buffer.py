@@ -9,8 +9,8 @@ from torch import Tensor
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
-from slam3r_ros.geometry.se3 import rigid
-from slam3r_ros.geometry.sim3 import Similarities, rotations_of
+from slam3r_ros.geometry.se3 import rigid, rotation_from_vector
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.weights import Networks
@@ -171,8 +171,8 @@ def moved_with(keyframe: RegisteredFrame, correction: Correction) -> RegisteredF
 
 
 def correction() -> Correction:
-    turns = rotations_of(np.array([[0, 0, 0], [0.3, -0.2, 1.0], [0, 2.0, 0]]))
-    moved = Similarities(turns, np.array([[0, 0, 0], [1.0, 2, 3], [-4.0, 0, 1]]), np.array([1.0, 1.5, 0.7]))
+    turns = rotation_from_vector(np.array([[0, 0, 0], [0.3, -0.2, 1.0], [0, 2.0, 0]]))
+    moved = Sim3(np.array([1.0, 1.5, 0.7]), turns, np.array([[0, 0, 0], [1.0, 2, 3], [-4.0, 0, 1]]))
     return Correction(np.array([0, 9, 13]), moved)
 
 

@@ -13,7 +13,7 @@ from slam3r_ros.engine import point_map as world_map
 from slam3r_ros.engine import voxel_hash_map as voxel_table
 from slam3r_ros.engine.point_map import PointMap
 from slam3r_ros.engine.voxel_hash_map import CHUNK, VoxelHashMap, voxel_keys
-from slam3r_ros.geometry.sim3 import Similarities
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.settings import MapSettings
 from slam3r_ros.types import MapPoints
@@ -237,9 +237,7 @@ def test_voxel_keys_differ_for_voxels_that_differ():
 def correction(indices: list[int], shifts: list[list[float]], scales: list[float] | None = None) -> Correction:
     count = len(indices)
     turns = np.tile(np.eye(3), (count, 1, 1))
-    return Correction(
-        np.array(indices), Similarities(turns, np.array(shifts, float), np.array(scales or [1.0] * count))
-    )
+    return Correction(np.array(indices), Sim3(np.array(scales or [1.0] * count), turns, np.array(shifts, float)))
 
 
 def rows(points: MapPoints) -> set[tuple[float, ...]]:

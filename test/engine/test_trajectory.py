@@ -2,7 +2,7 @@ import numpy as np
 
 from slam3r_ros.engine.trajectory import FIRST_POSES, Trajectory
 from slam3r_ros.geometry.se3 import Array, rigid
-from slam3r_ros.geometry.sim3 import Similarities
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.types import PoseEstimate
 
@@ -31,7 +31,7 @@ def test_it_grows_without_an_end_and_forgets_nothing() -> None:
 def test_poses_move_with_the_keyframe_before_them_and_stamps_stay() -> None:
     trajectory = walked(FIRST_POSES + 10)
     shifts = np.array([[0.0, 0, 0], [0, 5, 0]])
-    moved = Similarities(np.tile(np.eye(3), (2, 1, 1)), shifts, np.array([1.0, 3.0]))
+    moved = Sim3(np.array([1.0, 3.0]), np.tile(np.eye(3), (2, 1, 1)), shifts)
     trajectory.correct(Correction(np.array([4, 9]), moved))
     for number, pose in enumerate(trajectory.poses()):
         expected = [number, 0, 0] if 2 * number < 9 else [3 * number, 5, 0]
@@ -46,7 +46,7 @@ def test_poses_move_with_the_keyframe_before_them_and_stamps_stay() -> None:
 def test_what_was_handed_out_does_not_change_and_changes_nothing() -> None:
     trajectory = walked(3)
     first = trajectory.poses()
-    still = Similarities.of_poses(at(1)[None])
+    still = Sim3.from_pose(at(1)[None])
     trajectory.correct(Correction(np.array([0]), still))
     assert [pose.T_world_camera[0, 3] for pose in first] == [0, 1, 2]
     trajectory.poses()[1].T_world_camera[:] = 7

@@ -1,31 +1,31 @@
 import numpy as np
 import pytest
 
-from slam3r_ros.geometry.se3 import Array, rigid
-from slam3r_ros.geometry.sim3 import Similarities, rotations_of
-from slam3r_ros.loop_closure.correction import Correction, moved_poses
+from slam3r_ros.geometry.se3 import Array, rigid, rotation_from_vector
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.types import PoseEstimate
 
 RANDOM = np.random.default_rng(0)
-MOVED = Similarities(rotations_of(RANDOM.normal(0, 0.5, (3, 3))), RANDOM.normal(size=(3, 3)), np.array([1.0, 2.0, 0.5]))
+MOVED = Sim3(np.array([1.0, 2.0, 0.5]), rotation_from_vector(RANDOM.normal(0, 0.5, (3, 3))), RANDOM.normal(size=(3, 3)))
 CORRECTION = Correction(np.array([10, 20, 40]), MOVED)
 FRAMES = np.array([0, 9, 10, 11, 19, 20, 39, 40, 41, 1000])
 MOVES_WITH = np.array([0, 0, 0, 0, 0, 1, 1, 2, 2, 2])
 
 
 def some_poses(count: int) -> Array:
-    turns, shifts = rotations_of(RANDOM.normal(size=(count, 3))), RANDOM.normal(size=(count, 3))
+    turns, shifts = rotation_from_vector(RANDOM.normal(size=(count, 3))), RANDOM.normal(size=(count, 3))
     return np.stack([rigid(turn, shift) for turn, shift in zip(turns, shifts, strict=True)])
 
 
 def test_what_was_mapped_between_two_keyframes_moves_as_the_earlier_one() -> None:
     moved = CORRECTION.of_frames(FRAMES)
-    np.testing.assert_array_equal(moved.scales, MOVED.scales[MOVES_WITH])
-    np.testing.assert_array_equal(moved.rotations, MOVED.rotations[MOVES_WITH])
-    np.testing.assert_array_equal(moved.shifts, MOVED.shifts[MOVES_WITH])
+    np.testing.assert_array_equal(moved.scale, MOVED.scale[MOVES_WITH])
+    np.testing.assert_array_equal(moved.rotation, MOVED.rotation[MOVES_WITH])
+    np.testing.assert_array_equal(moved.translation, MOVED.translation[MOVES_WITH])
     assert len(CORRECTION.of_frames(FRAMES[:0])) == 0
     alone = Correction(np.array([5]), MOVED[1:2]).of_frames(np.array([0, 5, 9]))
-    np.testing.assert_array_equal(alone.scales, [2.0, 2.0, 2.0])
+    np.testing.assert_array_equal(alone.scale, [2.0, 2.0, 2.0])
 
 
 def test_what_comes_after_the_last_moves_with_it() -> None:
@@ -38,7 +38,7 @@ def test_cameras_stay_cameras() -> None:
     before = poses.copy()
     moved = CORRECTION.of_poses(FRAMES, poses)
     np.testing.assert_array_equal(poses, before)
-    np.testing.assert_array_equal(moved, moved_poses(CORRECTION.of_frames(FRAMES), poses))
+    np.testing.assert_array_equal(moved, CORRECTION.of_frames(FRAMES).apply_to_pose(poses))
     identity = np.tile(np.eye(3), (len(FRAMES), 1, 1))
     np.testing.assert_allclose(moved[:, :3, :3] @ moved[:, :3, :3].transpose(0, 2, 1), identity, atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(moved[:, :3, :3]), 1)
@@ -51,7 +51,7 @@ def test_a_point_is_seen_after_it_where_it_was_seen_before() -> None:
     moved_points = CORRECTION.of_points(FRAMES, points.astype(np.float32))
     moved = CORRECTION.of_poses(FRAMES, poses)
     seen = np.einsum("nji,nj->ni", moved[:, :3, :3], moved_points - moved[:, :3, 3])
-    np.testing.assert_allclose(seen, at_camera * MOVED.scales[MOVES_WITH][:, None], atol=1e-5)
+    np.testing.assert_allclose(seen, at_camera * MOVED.scale[MOVES_WITH][:, None], atol=1e-5)
     assert moved_points.dtype == np.float32 and moved_points.shape == points.shape
     assert CORRECTION.of_points(FRAMES[:0], np.empty((0, 3), np.float32)).shape == (0, 3)
 
@@ -69,7 +69,7 @@ def test_a_pose_estimate_keeps_its_qualities_and_has_the_new_lengths() -> None:
 
 
 def test_nothing_moves_where_nothing_is_to_be_moved() -> None:
-    still = Correction(np.array([0]), Similarities.of_poses(np.eye(4)[None]))
+    still = Correction(np.array([0]), Sim3.from_pose(np.eye(4)[None]))
     points = RANDOM.normal(0, 50, (1000, 3)).astype(np.float32)
     np.testing.assert_array_equal(still.of_points(np.arange(1000), points), points)
     poses = some_poses(5)

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from slam3r_ros.geometry.se3 import Array, rigid, transform_points
-from slam3r_ros.geometry.sim3 import Similarities, rotations_of
+from slam3r_ros.geometry.se3 import Array, rigid, rotation_from_vector, transform_points
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure import loop_closer as engine_closing
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.loop_closure.loop_closer import APART, COMPARED, CONFIRMED_WITHIN, REST, LoopCloser, most_alike
 from slam3r_ros.loop_closure.place import LoopConstraint, Place, PlaceView
 from slam3r_ros.vision.feature_image import FeatureImage, Features
 
-DRIFT = Similarities(rotations_of(np.array([[0, 0.004, 0.001]])), np.array([[0, -0.01, 0.0]]), np.exp([0.004]))
+DRIFT = Sim3(np.exp([0.004]), rotation_from_vector(np.array([[0, 0.004, 0.001]])), np.array([[0, -0.01, 0.0]]))
 """Of each step."""
-NO_DRIFT = Similarities.of_poses(np.eye(4)[None])
+NO_DRIFT = Sim3.from_pose(np.eye(4)[None])
 FRAMES_BETWEEN = 10
 """Frames from one place to the next."""
 NOTHING = np.empty(0, np.float32)
@@ -29,12 +29,12 @@ NOTHING = np.empty(0, np.float32)
 def true_pose(number: int) -> Array:
     """Round a circle of radius 3, 40 places a round, looking at its middle."""
     angle = 2 * np.pi * number / 40
-    turn = rotations_of(np.array([[0, angle, 0]]))[0]
+    turn = rotation_from_vector(np.array([[0, angle, 0]]))[0]
     return rigid(turn, 3 * np.array([-np.sin(angle), 0, -np.cos(angle)]))
 
 
-def node(T: Array) -> Similarities:
-    return Similarities.of_poses(T[None])
+def node(T: Array) -> Sim3:
+    return Sim3.from_pose(T[None])
 
 
 def place(index: int, T: Array, depth: float = 2.0, descriptor: Array | None = None) -> Place:
@@ -46,13 +46,13 @@ def place(index: int, T: Array, depth: float = 2.0, descriptor: Array | None = N
 class Walk:
     """Places one after the other, as drifting tracks have them, and the loops that are found there."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int = 500, drift: Similarities = DRIFT) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int = 500, drift: Sim3 = DRIFT) -> None:
         self.closing, self.drift = LoopCloser(most), drift
         self.corrections: dict[int, Correction] = {}
         """By the number of the place with which they came."""
         self.loops: dict[tuple[int, int], LoopConstraint] = {}
         """By numbers of places."""
-        self.estimated: list[Similarities] = []
+        self.estimated: list[Sim3] = []
         """(1,) each; from the camera, in true lengths, to the world as it is now."""
         self.mapped: list[float] = []
         """World length of a metre when the place was mapped."""
@@ -67,10 +67,10 @@ class Walk:
     def view(self, number: int) -> PlaceView:
         image = FeatureImage(np.zeros((8, 8), np.uint8), np.eye(3))
         last = self.estimated[number]
-        T = rigid(last.rotations[0], last.shifts[0])
+        T = rigid(last.rotation[0], last.translation[0])
         return PlaceView(FRAMES_BETWEEN * number, NOTHING, image, NOTHING, NOTHING, T)
 
-    def step(self, lost: bool = False, jump: Similarities = NO_DRIFT) -> Correction | None:
+    def step(self, lost: bool = False, jump: Sim3 = NO_DRIFT) -> Correction | None:
         """The next place."""
         self.move(jump)
         if lost:
@@ -78,14 +78,14 @@ class Walk:
         self.closing.offer(self.view(len(self.estimated) - 1))
         return self.collect()
 
-    def move(self, jump: Similarities = NO_DRIFT) -> None:
+    def move(self, jump: Sim3 = NO_DRIFT) -> None:
         number = len(self.estimated)
         if number:
             motion = node(np.linalg.inv(true_pose(number - 1)) @ true_pose(number))
             self.estimated.append(self.estimated[-1] @ motion @ self.drift @ jump)
         else:
             self.estimated.append(node(true_pose(0)))
-        self.mapped.append(float(self.estimated[-1].scales[0]))
+        self.mapped.append(float(self.estimated[-1].scale[0]))
 
     def collect(self) -> Correction | None:
         correction = self.closing.collect()
@@ -101,13 +101,13 @@ class Walk:
         first = len(self.estimated)
         return [number for number in range(first, first + count) if self.step() is not None]
 
-    def add_loop(self, before: int, after: int, *, off: Similarities = NO_DRIFT) -> None:
+    def add_loop(self, before: int, after: int, *, off: Sim3 = NO_DRIFT) -> None:
         """What will be found, exactly but for an error."""
-        self.loops[before, after] = LoopConstraint(before, after, off.rotations[0], 0, 0.05, 0.05, 2.0, 100)
+        self.loops[before, after] = LoopConstraint(before, after, off.rotation[0], 0, 0.05, 0.05, 2.0, 100)
 
     def errors(self) -> Array:
         """(3,) of the newest place: turn, shift, logarithm of the scale."""
-        vector = (node(true_pose(len(self.estimated) - 1)).inverse() @ self.estimated[-1]).vectors()[0]
+        vector = (node(true_pose(len(self.estimated) - 1)).inverse() @ self.estimated[-1]).as_vector()[0]
         return np.array([np.linalg.norm(vector[:3]), np.linalg.norm(vector[3:6]), abs(vector[6])])
 
     def _place_of(self, view: PlaceView) -> Place:
@@ -131,14 +131,14 @@ class Walk:
         )
 
 
-def orthonormal(moved: Similarities) -> Similarities:
+def orthonormal(moved: Sim3) -> Sim3:
     """With an exact rotation, as tracks give every pose one."""
-    u, _, vt = np.linalg.svd(moved.rotations[0])
-    return Similarities((u @ vt)[None], moved.shifts, moved.scales)
+    u, _, vt = np.linalg.svd(moved.rotation[0])
+    return Sim3(moved.scale, (u @ vt)[None], moved.translation)
 
 
-def turned(angle: float) -> Similarities:
-    return Similarities(rotations_of(np.array([[0, angle, 0]])), np.zeros((1, 3)), np.ones(1))
+def turned(angle: float) -> Sim3:
+    return Sim3(np.ones(1), rotation_from_vector(np.array([[0, angle, 0]])), np.zeros((1, 3)))
 
 
 def test_one_loop_alone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,9 +160,9 @@ def test_two_loops_that_agree_close(monkeypatch: pytest.MonkeyPatch) -> None:
     correction = walk.corrections[41]
     assert correction.indices.tolist() == [FRAMES_BETWEEN * number for number in range(42)]
     first = correction.moved
-    np.testing.assert_array_equal(first.rotations[0], np.eye(3))
-    np.testing.assert_array_equal(first.shifts[0], np.zeros(3))
-    assert first.scales[0] == 1
+    np.testing.assert_array_equal(first.rotation[0], np.eye(3))
+    np.testing.assert_array_equal(first.translation[0], np.zeros(3))
+    assert first.scale[0] == 1
     assert walk.walk(30) == []  # no news, no correction
 
 
@@ -174,7 +174,7 @@ def test_two_that_come_with_one_place_close_too(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("off", [turned(0.4), turned(-0.4)])
-def test_two_loops_that_contradict_each_other_do_not_close(monkeypatch: pytest.MonkeyPatch, off: Similarities) -> None:
+def test_two_loops_that_contradict_each_other_do_not_close(monkeypatch: pytest.MonkeyPatch, off: Sim3) -> None:
     walk = Walk(monkeypatch)
     walk.add_loop(0, 40)
     walk.add_loop(1, 41, off=off)
@@ -256,15 +256,16 @@ def test_forgetting_places_forgets_no_correction(monkeypatch: pytest.MonkeyPatch
     walk.add_loop(0, 40)
     walk.add_loop(1, 41)
     assert walk.walk(42) == [41]
-    before = [walk.closing._nodes.shifts[p] for p in range(0, 40, 2)]
+    before = [walk.closing._nodes.translation[p] for p in range(0, 40, 2)]
     assert walk.walk(19) == [] and len(walk.closing._places) < 60
-    after = {each.index // FRAMES_BETWEEN: walk.closing._nodes.shifts[p] for p, each in enumerate(walk.closing._places)}
+    positions = walk.closing._nodes.translation
+    after = {each.index // FRAMES_BETWEEN: positions[p] for p, each in enumerate(walk.closing._places)}
     np.testing.assert_array_equal([after[number] for number in range(0, 40, 2)], before)
     chain = walk.closing._nodes[:1]
     for p in range(len(walk.closing._measured)):
         chain = chain @ walk.closing._measured[p : p + 1]
-    np.testing.assert_allclose(chain.shifts[0], walk.closing._nodes.shifts[-1], atol=1e-9)
-    np.testing.assert_allclose(chain.scales[0], walk.closing._nodes.scales[-1])
+    np.testing.assert_allclose(chain.translation[0], walk.closing._nodes.translation[-1], atol=1e-9)
+    np.testing.assert_allclose(chain.scale[0], walk.closing._nodes.scale[-1])
 
 
 @pytest.mark.parametrize("before", [20, 21])  # one stays, one goes
@@ -292,7 +293,7 @@ def test_news_that_wait_are_heard_before_places_are_forgotten(monkeypatch: pytes
 
 
 def test_where_the_tracks_were_lost_the_chain_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    jump = Similarities(rotations_of(np.array([[0, 0.4, 0]])), np.array([[0.5, 1.0, 0]]), np.ones(1))
+    jump = Sim3(np.ones(1), rotation_from_vector(np.array([[0, 0.4, 0]])), np.array([[0.5, 1.0, 0]]))
 
     def error(lost: bool) -> float:
         """Of a place half way between the jump and the loops, units."""
@@ -302,7 +303,7 @@ def test_where_the_tracks_were_lost_the_chain_gives_way(monkeypatch: pytest.Monk
         walk.walk(20)
         walk.step(lost, jump)
         assert walk.walk(21) == [41]
-        return float(np.linalg.norm(walk.estimated[30].shifts[0] - true_pose(30)[:3, 3]))
+        return float(np.linalg.norm(walk.estimated[30].translation[0] - true_pose(30)[:3, 3]))
 
     assert error(lost=True) < 0.1 < 2 * 0.1 < error(lost=False)
 
@@ -383,7 +384,7 @@ def test_how_fast_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch
             walk.add_loop(number - 40, number)
         results.append((walk.walk(60), walk.estimated[-1]))
     assert results[0][0] == results[1][0]
-    np.testing.assert_array_equal(results[0][1].shifts, results[1][1].shifts)
+    np.testing.assert_array_equal(results[0][1].translation, results[1][1].translation)
 
 
 @pytest.mark.parametrize(("shift", "turn", "places"), [(0.0, 0.0, 1), (0.16, 0.0, 4), (0.0, 0.04, 4), (0.08, 0.02, 4)])
@@ -392,7 +393,7 @@ def test_a_keyframe_that_shows_much_the_same_is_no_place(shift: float, turn: flo
     grey = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     image, closing = FeatureImage(grey, np.array([[64.0, 0, 32], [0, 64, 32], [0, 0, 1]])), LoopCloser(500)
     for number in range(10):
-        T = rigid(rotations_of(np.array([[0, number * turn, 0]]))[0], [number * shift, 0, 0])
+        T = rigid(rotation_from_vector(np.array([[0, number * turn, 0]]))[0], [number * shift, 0, 0])
         wall = transform_points(T, image.rays((8, 8)) * np.float32(4)).astype(np.float32)
         closing.offer(PlaceView(number, np.ones(4, np.float32), image, wall, np.ones((8, 8), np.float32), T))
         closing.collect()

@@ -10,7 +10,7 @@ from plane_scene import MATRIX, SIDE, depths, image, pose, refined
 from slam3r_ros.engine.encoder import Encoder, grey_crop
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
-from slam3r_ros.geometry.sim3 import Similarities
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure import loop_closer as engine_closing
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.loop_closure.loop_closer import BROKEN, CHAIN_SCALE_DEVIATION
@@ -400,7 +400,7 @@ def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPat
         refined(stage, described(keyframe(number, pose(number))))
     assert stage._loops is not None
     before, last = list(stage._log_scales), refined(stage, lost_at(12)).pose
-    moved = Similarities(np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
+    moved = Sim3(np.array([2.0]), np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]))
     correction = Correction(np.array([0]), moved)
     monkeypatch.setattr(stage._loops, "collect", lambda: correction)
     assert stage.closed_loop() is correction
@@ -425,8 +425,8 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
     world = rigid(np.eye(3), np.zeros(3))
     if corrected:  # the places as a closed loop has moved them
         nodes = stage._loops._nodes
-        moved = Similarities(np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]), np.array([2.0]))
-        stage._loops._nodes = Similarities.joined([moved @ nodes[p : p + 1] for p in range(len(nodes))])
+        moved = Sim3(np.array([2.0]), np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]))
+        stage._loops._nodes = Sim3.concatenate([moved @ nodes[p : p + 1] for p in range(len(nodes))])
         world = Correction(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
     monkeypatch.setattr(engine_poses, "recover", lambda *_: None)  # the newest keyframes do not show it
     covered = seen_as(described(lost_at(12)), black)

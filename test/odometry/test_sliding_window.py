@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, rigid, transform_points
-from slam3r_ros.geometry.sim3 import rotations_of
+from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, rotation_from_vector, transform_points
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.bundle_adjustment import adjust, cost_of
 from slam3r_ros.odometry.sliding_window import (
     KeyframeObservation,
@@ -218,19 +218,19 @@ def test_partners_see_much_of_the_same_from_farthest_and_half_as_far() -> None:
     assert seeing([0.3, 0.3, 1], [0, 1, 2]).partners() == []
 
 
-MOVED = Similarity(2.5, rotations_of(np.array([[0.4, -1.0, 0.3]]))[0], np.array([5.0, -2.0, 1.0]))
+MOVED = Sim3(2.5, rotation_from_vector(np.array([[0.4, -1.0, 0.3]]))[0], np.array([5.0, -2.0, 1.0]))
 """Of the world."""
 
 
 def test_a_window_that_moves_with_the_world_explains_what_it_sees_as_well_as_before() -> None:
     window, random = SlidingWindow(), np.random.default_rng(3)
     for number in range(TUNING.window_keyframes):
-        T = rigid(rotations_of(random.normal(0, 0.02, (1, 3)))[0], [-0.1 * number, 0.02 * number, 0])
+        T = rigid(rotation_from_vector(random.normal(0, 0.02, (1, 3)))[0], [-0.1 * number, 0.02 * number, 0])
         slopes, log_depths = slopes_and_depths(T, POINTS)
         slopes += random.normal(0, 1e-3, slopes.shape)
         own = log_depths - 0.3 + random.normal(0, 0.05, len(log_depths))
         followed = len(window.followed)
-        said = T @ rigid(rotations_of(random.normal(0, 0.05, (1, 3)))[0], random.normal(0, 0.1, 3))
+        said = T @ rigid(rotation_from_vector(random.normal(0, 0.05, (1, 3)))[0], random.normal(0, 0.1, 3))
         prior = (None, PosePrior(None, 0.25, 0.8), PosePrior(said, 0.35, 0.5))[number % 3]
         sighting = KeyframeObservation(slopes[:followed], own[:followed], T, 0.3, prior, IMAGE)
         window.add(sighting, slopes[followed:], own[followed:], log_depths[followed:] + 0.01)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
-from slam3r_ros.geometry.se3 import Array, Similarity, invert_rigid, moved_camera, rigid
+from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry import visual_odometry as engine_poses
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, cost_of
 from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
@@ -507,7 +508,7 @@ def test_memory_is_bounded_and_reset_forgets() -> None:
         assert one is None or other is None or np.array_equal(one.T_world_camera, other.T_world_camera)
 
 
-MOVED = Similarity(1.7, cv2.Rodrigues(np.array([0.3, -0.8, 0.2]))[0], np.array([4.0, 1.0, -2.0]))
+MOVED = Sim3(1.7, cv2.Rodrigues(np.array([0.3, -0.8, 0.2]))[0], np.array([4.0, 1.0, -2.0]))
 """Of the world."""
 
 
@@ -553,7 +554,7 @@ def test_what_was_lost_is_found_again_in_the_moved_world(scale: float) -> None:
 def test_what_is_expected_of_the_next_frame_moves_too() -> None:
     tracks, _, _ = started()
     assert tracks._last is not None
-    expected = moved_camera(tracks._motion @ tracks._last, MOVED)
+    expected = MOVED.apply_to_extrinsics(tracks._motion @ tracks._last)
     assert np.linalg.norm(tracks._motion[:3, 3]) > 0.01
     tracks.transform(MOVED)
     np.testing.assert_allclose(tracks._motion @ tracks._last, expected, atol=1e-9)

@@ -10,7 +10,8 @@ from scipy.spatial import cKDTree
 from slam3r_lab.evaluation.alignment import iterative_closest_point, similarity_of_positions
 from slam3r_lab.evaluation.clouds import Cloud, CloudMetrics, cloud_metrics, compare_clouds, one_per_voxel
 from slam3r_lab.evaluation.samples import PixelPairs, normals_of
-from slam3r_ros.geometry.se3 import Similarity, rotation_from_quat_xyzw
+from slam3r_ros.geometry.se3 import rotation_from_quat_xyzw
+from slam3r_ros.geometry.sim3 import Sim3
 
 Array = NDArray[np.float64]
 
@@ -185,7 +186,7 @@ def test_icp_finds_a_small_motion() -> None:
 
 def test_similarity_of_positions_where_there_is_no_motion() -> None:
     fitted = similarity_of_positions(np.ones((5, 3)), np.arange(15.0).reshape(5, 3))
-    assert isinstance(fitted, Similarity)
+    assert isinstance(fitted, Sim3)
     assert fitted.apply(np.ones((1, 3)))[0] == pytest.approx([6, 7, 8])
 
 

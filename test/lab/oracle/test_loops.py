@@ -14,7 +14,8 @@ from slam3r_lab.oracle import oracle_networks
 from slam3r_lab.sequences.sequence import DepthFormat, ImageSequence, SequenceFrame
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.camera import Camera
-from slam3r_ros.geometry.se3 import Array, Similarity
+from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure import loop_closer as closing
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.settings import SlamSettings
@@ -25,7 +26,7 @@ THERE = np.arange(0, 40, 2.0)
 NUMBERS = np.concatenate([THERE, THERE[-2::-1]])
 """Of the plane scene's poses."""
 ASTRAY_AT = 15
-ASTRAY = Similarity(1.15, cv2.Rodrigues(np.array([0.05, 0.1, 0.0]))[0], np.array([0.1, 0.2, 0.0]))
+ASTRAY = Sim3(1.15, cv2.Rodrigues(np.array([0.05, 0.1, 0.0]))[0], np.array([0.1, 0.2, 0.0]))
 """How the tracks' world is moved there, of which nobody is told."""
 APART = 10
 """Places between two that may close a loop, in this short run."""

@@ -19,7 +19,8 @@ from slam3r_lab.sequences.truth import true_pointmap
 from slam3r_ros.engine.encoder import Encoder, resize_and_crop
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.geometry.se3 import Array, weighted_similarity
+from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.umeyama import umeyama
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, MapUpdate, SlamStatus, Window
 
@@ -50,7 +51,7 @@ def outcome(sequence: ImageSequence, setting: str, **values: object) -> Outcome:
     true_poses = {frame.stamp_ns: frame.T_world_camera for frame in sequence.frames}
     estimated = np.array([pose.T_world_camera[:3, 3] for pose in slam.trajectory()])
     true = np.array([true_poses[pose.stamp_ns][:3, 3] for pose in slam.trajectory()])
-    alignment = weighted_similarity(estimated, true, np.ones(len(true)))
+    alignment = umeyama(estimated, true, np.ones(len(true)))
     assert alignment is not None
     ate = float(np.sqrt(np.mean(np.sum((alignment.apply(estimated) - true) ** 2, axis=1))))
     errors = []
