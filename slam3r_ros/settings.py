@@ -1,141 +1,95 @@
-"""Every setting of the engine: one frozen dataclass a stage, each field once with default, meaning, unit and range.
+"""Every setting of the engine: one frozen dataclass for each stage, each setting defined once.
 
-ROS parameters, the YAML file, the command line and the tables of the documentation are derived from here.
+ROS parameters, the YAML file, the options of the command line and the tables of the documentation are derived from
+here, in the way that `slam3r_ros.setting_spec` describes. A set of weights may recommend values for those settings that
+are made by `recommended_setting`; it names them as they are named here.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from slam3r_ros.networks.weights import WeightSettings
+from slam3r_ros.setting_spec import (
+    RECOMMENDED,
+    Recommended,
+    SettingError,
+    SettingValue,
+    check_values,
+    recommended_setting,
+    setting,
+    specs_of,
+    value_of,
+    with_values,
+)
 
-
-class SettingError(ValueError):
-    """A setting is unknown, of the wrong type or out of range; the message names it."""
-
-
-def setting(
-    default: bool | int | float | str,
-    meaning: str,
-    *,
-    unit: str = "",
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A dataclass field that is a setting: its default, meaning, unit and inclusive range or choices."""
-    return field(default=default, metadata={"spec": (meaning, unit, minimum, maximum, choices)})
-
-
-@dataclass(frozen=True, slots=True)
-class SettingSpec:
-    """What is known of one setting, for declarations and tables."""
-
-    name: str
-    """Dotted: stage and field, for example ``window.radius``."""
-    default: bool | int | float | str
-    meaning: str
-    unit: str
-    minimum: float | None
-    maximum: float | None
-    choices: tuple[str, ...]
-
-    def check(self, value: object) -> Any:
-        """``value`` as the setting's type, or SettingError saying what was expected and what came."""
-        kind = type(self.default)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if isinstance(value, bool) and {"on", "off"} <= set(self.choices):
-            value = "on" if value else "off"  # what YAML, and so ROS, reads an unquoted on or off as
-        if type(value) is not kind:
-            raise SettingError(f"{self.name}: expected {kind.__name__}, got {value!r}")
-        if isinstance(value, float) and math.isnan(value):
-            raise SettingError(f"{self.name}: expected a number, got NaN")
-        if self.choices and value not in self.choices:
-            raise SettingError(f"{self.name}: expected one of {', '.join(self.choices)}, got {value!r}")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            low, high = self.minimum, self.maximum
-            if (low is not None and value < low) or (high is not None and value > high):
-                raise SettingError(f"{self.name}: expected {self.range_text}, got {value!r}")
-        return value
-
-    @property
-    def range_text(self) -> str:
-        """The range or choices in words, empty if there is none."""
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        if self.minimum is not None and self.maximum is not None:
-            return f"{self.minimum:g} to {self.maximum:g}"
-        if self.minimum is not None:
-            return f"at least {self.minimum:g}"
-        return f"at most {self.maximum:g}" if self.maximum is not None else ""
-
-
-def specs_of(settings_class: type, prefix: str = "") -> Iterator[SettingSpec]:
-    """The specs of a settings dataclass in order, those of nested dataclasses under ``<field>.``."""
-    for f in fields(settings_class):
-        if "spec" in f.metadata:
-            yield SettingSpec(prefix + f.name, f.default, *f.metadata["spec"])  # type: ignore[arg-type]
-        else:
-            yield from specs_of(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
+CHOSEN_STRIDE = -1
+"""The value of `WindowSettings.stride` with which the initializer chooses the stride from the first frames."""
+LOOKAHEAD_OF_RADIUS = -1
+"""The value of `WindowSettings.lookahead` that means as many views as the radius."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
     """Which frames form the window of a frame t: t and t +- i * stride, i = 1..radius."""
 
-    stride: int = setting(
-        0,
-        "distance between the members of a window; 0: as the weights recommend; -1 chooses it from the first frames",
+    stride: int = recommended_setting(
+        5,
+        "Distance in the stream between neighbouring views of a window. -1 chooses it from the first frames.",
+        public=0,
         unit="frames",
         minimum=-1,
         maximum=100,
     )
-    radius: int = setting(
-        0, "members on each side of the reference; 0: as the weights recommend", unit="views", minimum=0, maximum=50
+    radius: int = recommended_setting(
+        5, "Number of views on each side of a window's reference view.", public=0, unit="views", minimum=0, maximum=50
     )
     lookahead: int = setting(
         0,
-        "later members waited for before a frame is answered: adds lookahead * stride / camera rate of latency; "
-        "0 answers at once; as many as the radius, or -1, give the offline result",
+        "Number of later views of its window that a frame waits for before it is registered, which adds lookahead * "
+        "stride / camera rate of latency. 0 registers it at once. As many as the radius, or -1, give the result of "
+        "offline processing.",
         unit="views",
         minimum=-1,
         maximum=50,
     )
     adapt_frames: int = setting(
-        121, "first frames from which stride -1 chooses", unit="frames", minimum=7, maximum=2000
+        121,
+        "Number of first frames from which the stride is chosen where window.stride is -1.",
+        unit="frames",
+        minimum=7,
+        maximum=2000,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class InitializeSettings:
-    """How the first frames set up the world."""
+    """How the initial map is made of the first frames."""
 
-    window_size: int = setting(5, "frames of the initial window", unit="views", minimum=2, maximum=50)
-    shrink_below: float = setting(
-        -1.0,
-        "drop the newest frame of the initial window (down to 3) while its confidence is below this; "
-        "-1: as the weights recommend",
+    window_size: int = setting(5, "Number of frames in the initial window.", unit="views", minimum=2, maximum=50)
+    shrink_below: float = recommended_setting(
+        5.0,
+        "Mean I2P confidence below which the newest frame of the initial window is dropped, down to 3 frames.",
+        public=-1.0,
         minimum=-1,
     )
-    minimum_confidence: float = setting(
-        -1.0,
-        "mean confidence below which initialisation fails and goes on with newer frames; -1: as the weights recommend",
+    minimum_confidence: float = recommended_setting(
+        1.5,
+        "Mean I2P confidence of the initial window below which initialization fails and goes on with newer frames.",
+        public=-1.0,
         minimum=-1,
     )
     minimum_texture: float = setting(
         3.0,
-        "standard deviation of grey levels below which an image says nothing; 0 accepts all",
+        "Standard deviation of an image's grey levels below which initialization refuses it. 0 accepts every image.",
         unit="grey levels",
         minimum=0,
         maximum=255,
     )
     minimum_motion: float = setting(
         0.5,
-        "mean difference of the initial window's images below which the camera has not moved; 0 accepts all",
+        "Mean difference between the images of the initial window below which the camera counts as not moved, and "
+        "initialization waits. 0 accepts every window.",
         unit="grey levels",
         minimum=0,
         maximum=255,
@@ -144,72 +98,85 @@ class InitializeSettings:
 
 @dataclass(frozen=True, slots=True)
 class RegisterSettings:
-    """How frames are registered into the world."""
+    """How frames are registered into the world by retrieval and Local-to-World (L2W)."""
 
-    point_confidence: float = setting(
-        -1.0, "I2P confidence below which a point is zeroed before L2W; -1: as the weights recommend", minimum=-1
+    point_confidence: float = recommended_setting(
+        1.5, "I2P confidence below which a point is set to zero before L2W.", public=-1.0, minimum=-1
     )
-    scene_frames: int = setting(
-        0,
-        "keyframes retrieved as references of one registration; 0: as the weights recommend",
+    scene_frames: int = recommended_setting(
+        10,
+        "Number of keyframes that retrieval chooses as the scene frames of one registration.",
+        public=0,
         unit="views",
         minimum=0,
         maximum=100,
     )
-    retrieval_interval: int = setting(
-        0,
-        "rounds between retrievals, which also follow every change of the buffer; rounds between take the scene frames "
-        "of the last one; 0: as the weights recommend",
-        unit="rounds",
+    retrieval_interval: int = recommended_setting(
+        1,
+        "Number of registration batches from one retrieval to the next. A change of the keyframe buffer also brings a "
+        "retrieval; the batches between two retrievals take the scene frames of the last one.",
+        public=0,
+        unit="batches",
         minimum=0,
         maximum=1000,
     )
     shortlist: int = setting(
         0,
-        "keyframes that retrieval scores exactly, chosen by their descriptors and last scores: the time of a retrieval "
-        "then no longer grows with the buffer; three times scene_frames agrees well; 0 scores the whole buffer",
+        "Number of keyframes that retrieval scores exactly, chosen by their descriptors and last scores. The time of a "
+        "retrieval then does not grow with the keyframe buffer; three times register.scene_frames agrees well with "
+        "the exact choice. 0 scores the whole buffer.",
         unit="keyframes",
         minimum=0,
         maximum=10000,
     )
     together_max: int = setting(
         10,
-        "most frames registered at once: with lookahead, rounds of (stride + 1) / 2 frames; without, as many as wait",
+        "Largest number of frames that are registered as one batch. With lookahead a batch is (stride + 1) / 2 frames; "
+        "without, as many as wait.",
         unit="frames",
         minimum=1,
         maximum=100,
     )
     only_keyframes: bool = setting(
         True,
-        "with image tracks: I2P and L2W see only frames that the tracks make keyframes of, or lose; the tracks give "
-        "the poses between; false: every frame is registered",
+        "Whether, with image tracks, I2P and L2W see only those frames that visual odometry makes keyframes of, or "
+        "loses; visual odometry gives the poses between. If false, every frame is registered.",
     )
-    normalise_input: bool = setting(False, "divide L2W's input points by their mean distance, and undo it after")
+    normalise_input: bool = setting(
+        False, "Whether L2W's input points are divided by their mean distance, and its output multiplied by it."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class KeyframeSettings:
-    """The buffering set: the keyframes that retrieval chooses from."""
+    """The keyframe buffer, from which retrieval chooses scene frames (the paper's buffering set)."""
 
-    buffer_size: int = setting(
-        0,
-        "keyframes kept for retrieval, at least those of the initial window; 0: as the weights recommend; "
-        "-1 keeps all (memory grows)",
+    buffer_size: int = recommended_setting(
+        100,
+        "Number of keyframes that are kept for retrieval, at least those of the initial window. -1 keeps all, so that "
+        "memory grows.",
+        public=0,
         unit="keyframes",
         minimum=-1,
         maximum=10000,
     )
     strategy: str = setting(
-        "reservoir", "which keyframe leaves a full buffer: a random one, or the oldest", choices=("reservoir", "fifo")
+        "reservoir",
+        "Which keyframe leaves a full buffer: with reservoir a random one, with fifo the oldest.",
+        choices=("reservoir", "fifo"),
     )
-    interval: int = setting(
-        0,
-        "stretches between updates of the buffer; a stretch is stride frames; 0: as the weights recommend",
-        unit="stretches",
+    interval: int = recommended_setting(
+        1,
+        "Number of keyframe intervals, of window.stride frames each, from one update of the keyframe buffer to the "
+        "next. The best frame of every interval is proposed to the buffer.",
+        public=0,
+        unit="intervals",
         minimum=0,
         maximum=1000,
     )
-    seed: int = setting(42, "seed of the reservoir's draws", minimum=0, maximum=2**31 - 1)
+    seed: int = setting(
+        42, "Seed of the random numbers with which the reservoir chooses.", minimum=0, maximum=2**31 - 1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,42 +184,49 @@ class PoseSettings:
     """Camera poses from world pointmaps, and when tracking counts as lost."""
 
     use_camera_info: bool = setting(
-        True, "use known intrinsics where a frame has them; otherwise estimate the focal length"
+        True,
+        "Whether known intrinsics are used where a frame has them. Otherwise the focal length is estimated.",
     )
-    inlier_threshold: float = setting(
-        -1.0,
-        "reprojection error below which a point is an inlier, as a fraction of the image's width; "
-        "-1: as the weights recommend",
+    inlier_threshold: float = recommended_setting(
+        0.02,
+        "Reprojection error below which a point is an inlier of the pose, as a fraction of the image's width.",
+        public=-1.0,
         minimum=-1,
         maximum=0.5,
     )
-    minimum_inliers: float = setting(0.3, "fraction of inliers below which a frame is lost", minimum=0, maximum=1)
-    minimum_confidence: float = setting(
-        -1.0, "mean L2W confidence below which a frame is lost; -1: as the weights recommend", minimum=-1
+    minimum_inliers: float = setting(
+        0.3, "Fraction of inliers of the pose below which a frame is lost.", minimum=0, maximum=1
     )
-    tracks: str = setting(
-        "auto",
-        "follow corners from image to image and take the motion that explains them, anchored in the networks' points; "
-        "auto: as the weights recommend",
+    minimum_confidence: float = recommended_setting(
+        1.5, "Mean L2W confidence of a frame's points below which the frame is lost.", public=-1.0, minimum=-1
+    )
+    tracks: str = recommended_setting(
+        "off",
+        "Whether visual odometry gives the poses: it tracks corners from image to image and estimates the motion that "
+        "explains them, anchored in the networks' points.",
+        public="auto",
         choices=("auto", "on", "off"),
     )
     hold_map_when_lost: bool = setting(
-        True, "lost frames add nothing to map and buffer; false is what the offline script does"
+        True,
+        "Whether lost frames are excluded from the map and the keyframe buffer. The published offline script adds "
+        "them.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """Putting right what has drifted, when the camera comes back to where it has been. Needs image tracks."""
+    """Loop closure: the correction of drift when the camera comes back to a place. Needs image tracks."""
 
     close: bool = setting(
         True,
-        "correct poses, keyframes and map when the image tracks' keyframes show a place seen before; without image "
-        "tracks nothing is",
+        "Whether poses, keyframes and map are corrected when visual odometry's keyframes show a place that was seen "
+        "before. Without image tracks nothing is corrected.",
     )
     most_places: int = setting(
         300,
-        "keyframes remembered to recognise places by, about 55 kB each; of more, every second one is forgotten",
+        "Number of keyframes that are kept to recognise places by, about 55 kB each. When there are more, every second "
+        "one is dropped.",
         unit="keyframes",
         minimum=40,
         maximum=100_000,
@@ -261,15 +235,21 @@ class LoopSettings:
 
 @dataclass(frozen=True, slots=True)
 class MapSettings:
-    """The map: confident points, one a voxel."""
+    """The point map: confident points, one for each voxel."""
 
-    point_confidence: float = setting(
-        -1.0, "L2W confidence below which a point stays out of the map; -1: as the weights recommend", minimum=-1
+    point_confidence: float = recommended_setting(
+        12.0, "L2W confidence below which a point stays out of the map.", public=-1.0, minimum=-1
     )
-    voxel_size: float = setting(0.02, "side of a voxel", unit="scene units", minimum=1e-6, maximum=100)
+    voxel_size: float = setting(
+        0.02,
+        "Side of a voxel; the map keeps one point for each voxel.",
+        unit="scene units",
+        minimum=1e-6,
+        maximum=100,
+    )
     maximum_points: int = setting(
         2_000_000,
-        "most points kept: at this number the voxels' side doubles",
+        "Largest number of points in the map. When it is reached, the side of the voxels is doubled.",
         unit="points",
         minimum=1000,
         maximum=100_000_000,
@@ -278,7 +258,11 @@ class MapSettings:
 
 @dataclass(frozen=True, slots=True)
 class SlamSettings:
-    """All settings of the engine. The defaults are the live ones; `published` gives those of the offline script."""
+    """All settings of the engine. The defaults are for live use; `published` gives those of the offline script.
+
+    A setting that is left to the weights is `RECOMMENDED` until `resolved` has replaced it; the stages of the engine
+    are made with resolved settings.
+    """
 
     window: WindowSettings = field(default_factory=WindowSettings)
     initialize: InitializeSettings = field(default_factory=InitializeSettings)
@@ -289,65 +273,45 @@ class SlamSettings:
     map: MapSettings = field(default_factory=MapSettings)
 
     def __post_init__(self) -> None:
-        for spec in specs_of(type(self)):
-            spec.check(self.value(spec.name))
-        if 0 < self.window.radius < self.window.lookahead:
-            raise SettingError(
-                f"window.lookahead: expected at most window.radius = {self.window.radius}, got {self.window.lookahead}"
-            )
+        check_values(self)
+        radius, lookahead = self.value("window.radius"), self.window.lookahead
+        if isinstance(radius, int) and radius < lookahead:
+            raise SettingError(f"window.lookahead: expected at most window.radius = {radius}, got {lookahead}")
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str) -> SettingValue | Recommended:
         """The value of a dotted name; raises SettingError for an unknown one."""
-        stage, _, field_name = name.partition(".")
-        try:
-            return getattr(getattr(self, stage), field_name)
-        except AttributeError:
-            raise SettingError(
-                f"unknown setting '{name}'; known: {', '.join(s.name for s in specs_of(type(self)))}"
-            ) from None
+        return value_of(self, name)
 
-    def with_values(self, values: Mapping[str, Any]) -> SlamSettings:
-        """A copy with values by dotted name; raises SettingError naming an unknown or wrong one."""
-        specs = {spec.name: spec for spec in specs_of(type(self))}
-        stages = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, value in values.items():
-            if name not in specs:
-                raise SettingError(f"unknown setting '{name}'; known: {', '.join(specs)}")
-            stage, _, field_name = name.partition(".")
-            stages[stage] = replace(stages[stage], **{field_name: specs[name].check(value)})
-        return SlamSettings(**stages)
+    def with_values(self, values: Mapping[str, object]) -> SlamSettings:
+        """A copy with public values, or `RECOMMENDED`, by dotted name.
 
-    def resolved(self, recommended: WeightSettings) -> SlamSettings:
-        """Every value that is left to the weights (thresholds of -1, numbers of 0) replaced by what they recommend.
-
-        Raises SettingError when a value does not go with what is recommended.
+        Raises SettingError naming an unknown or wrong one.
         """
-        of_weights = {
-            "window.stride": (0, recommended.stride),
-            "window.radius": (0, recommended.radius),
-            "initialize.shrink_below": (-1, recommended.shrink_below),
-            "initialize.minimum_confidence": (-1, recommended.initialize_confidence),
-            "register.point_confidence": (-1, recommended.point_confidence),
-            "register.scene_frames": (0, recommended.scene_frames),
-            "register.retrieval_interval": (0, recommended.retrieval_interval),
-            "keyframes.buffer_size": (0, recommended.buffer_size),
-            "keyframes.interval": (0, recommended.keyframe_interval),
-            "pose.inlier_threshold": (-1, recommended.inlier_threshold),
-            "pose.minimum_confidence": (-1, recommended.tracking_confidence),
-            "pose.tracks": ("auto", "on" if recommended.tracks else "off"),
-            "map.point_confidence": (-1, recommended.map_confidence),
-        }
-        settings = self.with_values({n: value for n, (open_, value) in of_weights.items() if self.value(n) == open_})
-        if settings.window.lookahead == -1:
+        return with_values(self, values)
+
+    def resolved(self, recommended: SlamSettings) -> SlamSettings:
+        """The settings to run with: every value that is left to the weights replaced by what they recommend.
+
+        ``recommended``: settings in which nothing is left to the weights, such as `NetworkPair.recommended`. Raises
+        SettingError when a value does not go with what is recommended.
+        """
+        left = [spec.name for spec in specs_of(type(self)) if self.value(spec.name) is RECOMMENDED]
+        settings = self.with_values({name: recommended.value(name) for name in left})
+        if settings.window.lookahead == LOOKAHEAD_OF_RADIUS:
             return settings.with_values({"window.lookahead": settings.window.radius})
         return settings
 
     @classmethod
+    def of_published_weights(cls) -> SlamSettings:
+        """The default settings with what the published weights recommend, live at 30 images a second."""
+        return cls().with_values({s.name: s.published for s in specs_of(cls) if s.published is not None})
+
+    @classmethod
     def published(cls) -> SlamSettings:
-        """The settings of the published offline script: everything registered, nothing held back, nothing skipped."""
+        """The settings of the published offline script: every frame is registered, and none is excluded or skipped."""
         return cls().with_values(
             {
-                "window.stride": -1,
+                "window.stride": CHOSEN_STRIDE,
                 "window.radius": 5,
                 "window.lookahead": 5,
                 "initialize.shrink_below": 5.0,

@@ -14,17 +14,29 @@ import torch  # noqa: E402
 from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.image_to_points import ImageToPoints  # noqa: E402
 from slam3r_ros.networks.local_to_world import LocalToWorld  # noqa: E402
-from slam3r_ros.networks.weights import Networks, WeightSettings, load_networks  # noqa: E402
+from slam3r_ros.networks.weights import Networks, load_networks  # noqa: E402
+from slam3r_ros.settings import SlamSettings  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 
 torch.set_num_threads(1)  # small networks gain nothing from more, and tests share the machine
 
 
-TINY_SETTINGS = WeightSettings(
-    0.0, 0.0, 0.0, 0.0, 0.0,
-    stride=3, radius=2, scene_frames=4, retrieval_interval=6, buffer_size=12, keyframe_interval=3,
-)  # fmt: skip
+TINY_SETTINGS = SlamSettings.of_published_weights().with_values(
+    {
+        "window.stride": 3,
+        "window.radius": 2,
+        "initialize.shrink_below": 0.0,
+        "initialize.minimum_confidence": 0.0,
+        "register.point_confidence": 0.0,
+        "register.scene_frames": 4,
+        "register.retrieval_interval": 6,
+        "keyframes.buffer_size": 12,
+        "keyframes.interval": 3,
+        "pose.minimum_confidence": 0.0,
+        "map.point_confidence": 0.0,
+    }
+)
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ class Scene:
 
     def outputs(self, **settings: object) -> Outputs:
         """Outputs with these settings (``__`` for a dot), connected."""
-        values = {name.replace("__", "."): value for name, value in settings.items()}
+        values = {"map.point_confidence": 0.0, **{name.replace("__", "."): each for name, each in settings.items()}}
         outputs = Outputs(self.node, NodeSettings.from_values(values), self.notices)
         wait_until(lambda: outputs._pose.get_subscription_count() > 0, "the listener hears poses")
         wait_until(lambda: outputs._cloud.get_subscription_count() > 0, "the listener hears clouds")

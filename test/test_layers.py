@@ -11,15 +11,16 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "slam3r_ros"
 
 # What each layer may import of this package, besides itself. A file at the top, like `types.py`, is a layer of its own.
-_VALUES = {"geometry", "networks", "types", "settings"}
+_VALUES = {"geometry", "networks", "types", "setting_spec", "settings"}
 _WINGS = {*_VALUES, "vision", "device", "odometry", "loop_closure", "engine"}
 BELOW = {
     "geometry": set[str](),
     "device": set[str](),
     "vision": {"geometry"},
-    "networks": {"device"},
+    "setting_spec": set[str](),
+    "settings": {"setting_spec"},
+    "networks": {"device", "setting_spec", "settings"},
     "types": {"geometry", "networks"},
-    "settings": {"networks"},
     "odometry": {*_VALUES, "vision", "device", "loop_closure"},
     "loop_closure": {*_VALUES, "vision", "device", "odometry"},
     "engine": _WINGS - {"engine"},

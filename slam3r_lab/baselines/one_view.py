@@ -53,7 +53,7 @@ def one_view(sequence: ImageSequence, networks: NetworkPair) -> BaselineResult:
     frame's camera and scale. No buffer, no L2W: what I2P knows of one image, and matching.
     """
     encoder = Encoder(networks.i2p)
-    local_points = ImageToPointsStage(networks.i2p, networks.recommended.point_confidence)
+    local_points = ImageToPointsStage(networks.i2p, networks.recommended.register.point_confidence)
     trajectory: list[StampedPose] = []
     clouds: list[MapPoints] = []
     problems: list[str] = []

@@ -135,7 +135,7 @@ def protocol_for(weights: str, sequence: ImageSequence) -> Protocol:
     protocol = find_protocol("all-frames")
     if sequence.rate_hz >= DEFAULT_RATE_HZ:
         return protocol
-    recommended = choose_networks(weights)(sequence).recommended.stride
+    recommended = choose_networks(weights)(sequence).recommended.window.stride
     stride = recommended * sequence.rate_hz / DEFAULT_RATE_HZ
     stride = round(round(stride, 2))  # stamps in whole microseconds make 14.9999 Hz of 15, and 1.5 must not be less
     return replace(protocol, values={"window.stride": max(1, stride)})

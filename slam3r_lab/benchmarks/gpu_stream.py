@@ -28,7 +28,7 @@ from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.graph_capture import replayed
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.networks.weights import PRECISIONS, WeightSettings
+from slam3r_ros.networks.weights import PRECISIONS
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, PreparedFrame
 
@@ -71,7 +71,7 @@ class PlausibleNetworks:
     i2p: Any
     l2w: Any
     name: str
-    recommended: WeightSettings
+    recommended: SlamSettings
 
 
 def plausible(networks: NetworkPair) -> PlausibleNetworks:

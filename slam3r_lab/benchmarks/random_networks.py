@@ -8,8 +8,20 @@ from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import MultiviewNetwork
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
-from slam3r_ros.networks.weights import Networks, WeightSettings, choose_device
+from slam3r_ros.networks.weights import Networks, choose_device
+from slam3r_ros.settings import SlamSettings
 
+NO_THRESHOLDS = dict.fromkeys(
+    (
+        "register.point_confidence",
+        "initialize.shrink_below",
+        "initialize.minimum_confidence",
+        "pose.minimum_confidence",
+        "map.point_confidence",
+    ),
+    0.0,
+)
+"""Settings with which every confidence is high enough: those of random networks mean nothing."""
 _BIAS = 0.02
 _CHUNK = 1 << 20
 
@@ -46,7 +58,7 @@ def random_networks(config: NetworkConfig, device: str = "cpu", dtype: torch.dty
         network.use_precision(dtype)
         network.use_attention("auto")
         network.eval().requires_grad_(False)
-    return Networks(i2p, l2w, "random", WeightSettings(0.0, 0.0, 0.0, 0.0, 0.0))
+    return Networks(i2p, l2w, "random", SlamSettings.of_published_weights().with_values(NO_THRESHOLDS))
 
 
 def _without_encoder(config: NetworkConfig) -> NetworkConfig:

@@ -118,7 +118,7 @@ def _outside_the_networks(size: tuple[int, int], box: TimeBox) -> list[StageCost
     points = wall_points(camera)
     confidence = np.full(size, 3.0, np.float32)
     settings = PoseSettings(inlier_threshold=0.02)
-    world_map, colours = PointMap(MapSettings()), resize_and_crop(image, size)
+    world_map, colours = PointMap(MapSettings(point_confidence=0.0)), resize_and_crop(image, size)
     steps = iter(range(1_000_000))
 
     def add() -> None:

@@ -20,8 +20,8 @@ from slam3r_lab.sequences.sequence import ImageSequence, SequenceError
 from slam3r_ros.cli.run import setting_values
 from slam3r_ros.io.files import OutputError, make_writable
 from slam3r_ros.networks.attention import BackendError
-from slam3r_ros.networks.weights import WeightsError
-from slam3r_ros.settings import SettingError
+from slam3r_ros.networks.errors import WeightsError
+from slam3r_ros.setting_spec import SettingError
 
 EXTRA_MISSING = "slam3r_lab evaluate: needs the package evo: pip install './slam3r_lab[evaluation]' in the source tree"
 

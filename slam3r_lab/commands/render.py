@@ -43,7 +43,8 @@ def main(arguments: argparse.Namespace) -> int:
     from slam3r_lab.worlds.family import FamilyError, family_of
     from slam3r_lab.worlds.paths.choose import PathSettings
     from slam3r_lab.worlds.paths.curves import NoFreePathError
-    from slam3r_ros.networks.weights import WeightsError, choose_device
+    from slam3r_ros.networks.errors import WeightsError
+    from slam3r_ros.networks.weights import choose_device
 
     if arguments.frames < 1:
         print(f"render: --frames must be at least 1, got {arguments.frames}", file=sys.stderr)

@@ -67,7 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
     from slam3r_lab.training.clips import DataError
     from slam3r_lab.training.run import run_training
     from slam3r_lab.worlds.family import FamilyError
-    from slam3r_ros.networks.weights import WeightsError
+    from slam3r_ros.networks.errors import WeightsError
 
     try:
         run_training(config)

@@ -19,7 +19,7 @@ from slam3r_ros.io.map_axes import points_in_map, trajectory_in_map
 from slam3r_ros.io.ply import write_ply
 from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
 from slam3r_ros.io.tum import write_trajectory
-from slam3r_ros.settings import specs_of
+from slam3r_ros.setting_spec import specs_of
 from slam3r_ros.types import StampedPose
 
 TRUTH_NAME = "truth.tum"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from slam3r_lab.sequences.sequence import ImageSequence
+from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.networks.weights import WeightsError, load_networks
+from slam3r_ros.networks.weights import load_networks
 
 ORACLE_PREFIX, BASELINE_PREFIX = "oracle:", "baseline:"
 NetworkChoice = Callable[[ImageSequence], NetworkPair]

@@ -12,7 +12,7 @@ from slam3r_lab.oracle.settings import OracleSettings
 from slam3r_lab.oracle.views import TrueViews
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.weights import WeightSettings
+from slam3r_ros.settings import SlamSettings
 
 LEAST_INLIER_THRESHOLD = 0.01
 
@@ -24,7 +24,7 @@ class OracleNetworks:
     i2p: OracleImageToPoints
     l2w: OracleLocalToWorld
     name: str
-    recommended: WeightSettings
+    recommended: SlamSettings
 
 
 def oracle_networks(
@@ -47,13 +47,15 @@ def oracle_networks(
     return OracleNetworks(i2p, l2w, f"oracle:{name or 'exact'}", recommended_for(settings))
 
 
-def recommended_for(settings: OracleSettings) -> WeightSettings:
+def recommended_for(settings: OracleSettings) -> SlamSettings:
     """Thresholds that fit these answers: confidence is 4 where sure and 1 where nothing is known."""
-    return WeightSettings(
-        point_confidence=1.5,
-        shrink_below=1.0,
-        initialize_confidence=1.1,
-        tracking_confidence=1.1,
-        map_confidence=1.5,
-        inlier_threshold=max(LEAST_INLIER_THRESHOLD, settings.noise / 2),
+    return SlamSettings.of_published_weights().with_values(
+        {
+            "register.point_confidence": 1.5,
+            "initialize.shrink_below": 1.0,
+            "initialize.minimum_confidence": 1.1,
+            "pose.minimum_confidence": 1.1,
+            "map.point_confidence": 1.5,
+            "pose.inlier_threshold": max(LEAST_INLIER_THRESHOLD, settings.noise / 2),
+        }
     )

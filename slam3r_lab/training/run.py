@@ -10,16 +10,11 @@ from typing import TypeVar
 import torch
 
 from slam3r_ros.networks.decoder import MultiviewNetwork
+from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
-from slam3r_ros.networks.weights import (
-    SETTINGS_FILE,
-    WeightsError,
-    WeightSettings,
-    choose_device,
-    find_weights,
-    load_network,
-)
+from slam3r_ros.networks.recommended_settings import SETTINGS_FILE, recommended_settings
+from slam3r_ros.networks.weights import choose_device, find_weights, load_network
 
 from .clips import DataError
 from .config import TrainingConfig
@@ -177,7 +172,7 @@ def _l2w_stage(config: TrainingConfig, i2p: ImageToPoints, workers: Workers) -> 
     """Every worker trains on its own share of the clips, so that it needs the tokens of these only."""
     config = _last_phase_only(config)
     side = i2p.config.image_size[0]
-    threshold = WeightSettings.from_directory(_alike(config)).point_confidence  # points below it are zero, as in use
+    threshold = recommended_settings(_alike(config)).register.point_confidence  # points below it are zero, as in use
     model = new_l2w(i2p)
     if config.start is not None:
         model = with_patches_of(load_network(LocalToWorld, find_weights(config.start), "l2w"), i2p.config)

@@ -10,9 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import yaml
 from tqdm import tqdm
 
 from slam3r_ros.engine.slam import Slam
@@ -20,9 +18,11 @@ from slam3r_ros.io.files import OutputError, make_writable
 from slam3r_ros.io.save import map_files, save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.networks.attention import BackendError
+from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.graph_capture import replayed
-from slam3r_ros.networks.weights import WeightsError, load_networks
-from slam3r_ros.settings import SettingError, SlamSettings, specs_of
+from slam3r_ros.networks.weights import load_networks
+from slam3r_ros.setting_spec import SettingError, SettingValue, specs_of
+from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import State
 
 
@@ -86,15 +86,15 @@ def offline_settings(assignments: list[str]) -> SlamSettings:
     return SlamSettings().with_values({"window.lookahead": -1, **setting_values(assignments)})
 
 
-def setting_values(assignments: list[str]) -> dict[str, Any]:
+def setting_values(assignments: list[str]) -> dict[str, SettingValue]:
     """Values by dotted name from NAME=VALUE texts; raises SettingError for a text without =."""
-    kinds = {spec.name: type(spec.default) for spec in specs_of(SlamSettings)}
-    values: dict[str, Any] = {}
+    specs = {spec.name: spec for spec in specs_of(SlamSettings)}
+    values: dict[str, SettingValue] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise SettingError(f"--set: expected NAME=VALUE, got '{assignment}'")
-        values[name] = text if kinds.get(name) is str else yaml.safe_load(text)
+        values[name] = specs[name].parse(text) if name in specs else text  # an unknown name is refused with the values
     return values
 
 

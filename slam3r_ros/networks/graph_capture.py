@@ -24,7 +24,8 @@ from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.interfaces import NetworkPair, PointsNetwork, WorldNetwork
 from slam3r_ros.networks.local_to_world import LocalToWorld
-from slam3r_ros.networks.weights import Networks, WeightSettings
+from slam3r_ros.networks.weights import Networks
+from slam3r_ros.settings import SlamSettings
 
 CALLS_BEFORE_RECORDING = 2
 """Calls of one combination of shapes that are run as usual."""
@@ -191,7 +192,7 @@ class ReplayedNetworks:
     i2p: PointsNetwork
     l2w: WorldNetwork
     name: str
-    recommended: WeightSettings
+    recommended: SlamSettings
 
 
 def replayed(networks: Networks) -> NetworkPair:

@@ -10,7 +10,7 @@ from torch import Tensor
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
-from slam3r_ros.networks.weights import WeightSettings
+from slam3r_ros.settings import SlamSettings
 
 
 class MultiviewInterface(Protocol):
@@ -83,5 +83,5 @@ class NetworkPair(Protocol):
         """What was asked for."""
 
     @property
-    def recommended(self) -> WeightSettings:
-        """Thresholds that fit these networks."""
+    def recommended(self) -> SlamSettings:
+        """The engine's settings with which these networks do best; nothing in it is left to the weights."""

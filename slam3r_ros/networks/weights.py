@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from slam3r_ros.networks.config import ConfigError, NetworkConfig
 from slam3r_ros.networks.decoder import MultiviewNetwork
+from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.published_names import from_published, to_published
+from slam3r_ros.networks.recommended_settings import recommended_settings
+from slam3r_ros.settings import SlamSettings
 
 OWN_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 OWN_NAMES = ("embedded", "embedded-large")
@@ -29,7 +31,6 @@ AUTO = "auto"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 NETWORKS = ("i2p", "l2w")
 _HUB_FILES = ("config.json", "model.safetensors")
-SETTINGS_FILE = "settings.yaml"
 # Where the config and the weights of network {n} (i2p or l2w) may lie in a directory of weights.
 _LAYOUTS = (
     ("{n}/config.json", "{n}/model.safetensors"),
@@ -40,69 +41,6 @@ _LAYOUTS = (
 Network = TypeVar("Network", bound=MultiviewNetwork)
 
 
-class WeightsError(RuntimeError):
-    """Weights that are missing or wrong; the message says what to do."""
-
-
-_KINDS: dict[type[Any], str] = {bool: "true or false", int: "a whole number", float: "a number"}
-
-
-@dataclass(frozen=True, slots=True)
-class WeightSettings:
-    """What a set of weights recommends: thresholds, for confidences (above 1) and accuracy differ between weights, and
-    how much work the networks are worth. The defaults are for the published weights, live at 30 images a second.
-    """
-
-    point_confidence: float = 1.5
-    """I2P points below it are zeroed before L2W."""
-    shrink_below: float = 5.0
-    """The initial window shrinks while its confidence is below it."""
-    initialize_confidence: float = 1.5
-    """Initialisation fails below it."""
-    tracking_confidence: float = 1.5
-    """Frames whose mean L2W confidence is below it are lost."""
-    map_confidence: float = 12.0
-    """L2W points below it stay out of the map."""
-    inlier_threshold: float = 0.02
-    """Reprojection error of an inlier, as a fraction of the image's width: how exact the points are."""
-    stride: int = 5
-    """Frames from one member of a window to the next."""
-    radius: int = 5
-    """Members of a window on each side of its reference."""
-    scene_frames: int = 10
-    """Keyframes that a frame is registered against."""
-    retrieval_interval: int = 1
-    """Rounds from one retrieval to the next."""
-    buffer_size: int = 100
-    """Keyframes kept for retrieval."""
-    keyframe_interval: int = 1
-    """Stretches of `stride` frames from one update of the buffer to the next."""
-    tracks: bool = False
-    """Whether image tracks make poses better than these weights' points alone."""
-
-    @classmethod
-    def from_directory(cls, directory: Path) -> WeightSettings:
-        """Read settings.yaml where the directory has one; the defaults, those of the published weights, otherwise.
-
-        Raises WeightsError for a file that cannot be read and for what is no setting.
-        """
-        path = directory / SETTINGS_FILE
-        if not path.is_file():
-            return cls()
-        try:
-            values = yaml.safe_load(path.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise WeightsError(f"{path}: {error}") from error
-        kinds: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(cls)}
-        if not isinstance(values, dict) or not set(values) <= set(kinds):
-            raise WeightsError(f"{path}: expected a mapping with some of {', '.join(kinds)}, got {values!r}")
-        for name, value in values.items():
-            kind = kinds[name]
-            if type(value) is not kind and not (kind is float and type(value) is int):
-                raise WeightsError(f"{path}: {name}: expected {_KINDS[kind]}, got {value!r}")
-        return cls(**{name: kinds[name](value) for name, value in values.items()})
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Networks:
     """The two networks, ready to be run."""
@@ -111,7 +49,8 @@ class Networks:
     l2w: LocalToWorld
     name: str
     """'embedded', 'embedded-large', a hub id or a directory."""
-    recommended: WeightSettings
+    recommended: SlamSettings
+    """The engine's settings with which these weights do best; a setting that is left to the weights takes its value."""
 
     @property
     def device(self) -> torch.device:
@@ -138,7 +77,7 @@ def load_networks(
     dtype = _choose_precision(precision, on)
     weights = meant_by(weights)
     directory = find_weights(weights)
-    recommended = WeightSettings.from_directory(directory)
+    recommended = recommended_settings(directory)
     i2p, l2w = load_network(ImageToPoints, directory, "i2p"), load_network(LocalToWorld, directory, "l2w")
     _check_pair(i2p.config, l2w.config, directory)
     for network in (i2p, l2w):

@@ -27,7 +27,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
-from slam3r_ros.networks.weights import WeightsError
+from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.ros.input.transport import use_transport
 from slam3r_ros.ros.output import diagnostics
 from slam3r_ros.ros.output.outputs import LATCHED
@@ -36,7 +36,7 @@ from slam3r_ros.ros.pipeline.session import Session, WorkerStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
 from slam3r_ros.ros.pipeline.stopping import stop_on_signals
 from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
-from slam3r_ros.settings import SettingError
+from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.srv import SaveMap, SetScale
 
 Result = TypeVar("Result")

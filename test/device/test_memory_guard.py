@@ -19,7 +19,7 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.networks.blocks import LayerInput
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.networks.weights import Networks, WeightSettings
+from slam3r_ros.networks.weights import Networks
 from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, MapUpdate, State
@@ -66,7 +66,7 @@ class Pair:
 
     i2p: Any
     l2w: Any
-    recommended: WeightSettings
+    recommended: SlamSettings
     name: str = "full"
 
 

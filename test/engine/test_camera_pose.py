@@ -167,7 +167,7 @@ def test_known_intrinsics_are_used_and_can_be_refused():
     assert errors_of(estimate)[1] < 0.001
     assert estimate.focal_px == pytest.approx(math.sqrt(150 * 140))
     assert math.isnan(estimate.scale) and math.isnan(estimate.similarity_error)
-    refused = view.estimate(CameraPoseEstimator(PoseSettings(use_camera_info=False)), True)
+    refused = view.estimate(CameraPoseEstimator(PoseSettings(use_camera_info=False, inlier_threshold=0.02)), True)
     assert refused.focal_px == pytest.approx(56 / math.tan(math.radians(30)))
     assert errors_of(refused)[1] > 0.05
 

@@ -66,7 +66,7 @@ def random_points(seed: int, count: int, spread: float = 0.1) -> tuple[np.ndarra
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.integers(0, 2**31 - 1), st.floats(0.02, 2), st.sampled_from([1000, 1500, 10**6]))
 def test_same_as_a_dictionary(seed, spread, maximum):
-    chosen = MapSettings(voxel_size=0.03, maximum_points=maximum)
+    chosen = MapSettings(point_confidence=0.0, voxel_size=0.03, maximum_points=maximum)
     fast, naive = PointMap(chosen), NaiveMap(chosen)
     for frame in range(4):
         points = random_points(seed + frame, 600, spread)
@@ -80,7 +80,7 @@ def test_same_as_a_dictionary_in_chunks_and_with_growth(monkeypatch):
     monkeypatch.setattr(voxel_table, "CHUNK", 64)
     monkeypatch.setattr(world_map, "CHUNK", 64)
     monkeypatch.setattr(world_map, "RESERVED_POINTS", 100)
-    chosen = MapSettings(voxel_size=0.02, maximum_points=1500)
+    chosen = MapSettings(point_confidence=0.0, voxel_size=0.02, maximum_points=1500)
     fast, naive = PointMap(chosen), NaiveMap(chosen)
     for frame in range(3):
         points = random_points(frame, 400)
@@ -91,7 +91,7 @@ def test_same_as_a_dictionary_in_chunks_and_with_growth(monkeypatch):
 
 
 def test_added_are_the_voxels_that_were_empty():
-    fast = PointMap(MapSettings(voxel_size=0.05))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=0.05))
     seen: set[Cell] = set()
     for frame in range(5):
         points, colours, confidence = random_points(frame, 2000)
@@ -105,7 +105,7 @@ def test_added_are_the_voxels_that_were_empty():
 
 
 def test_a_better_point_replaces_in_place_and_is_not_reported():
-    fast = PointMap(MapSettings(voxel_size=1.0))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0))
     first = fast.add(np.float32([[0.2, 0.2, 0.2]]), np.uint8([[1, 2, 3]]), np.float32([5]))
     assert len(first) == 1
     for confidence, expected in ((4, 0.2), (5, 0.2), (6, 0.7)):
@@ -117,7 +117,7 @@ def test_a_better_point_replaces_in_place_and_is_not_reported():
 
 
 def test_negative_coordinates_have_voxels_of_the_same_size():
-    fast = PointMap(MapSettings(voxel_size=1.0))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0))
     fast.add(np.float32([[-0.5, 0, 0], [0.5, 0, 0], [-1.5, 0, 0]]), np.zeros((3, 3), np.uint8), np.ones(3, np.float32))
     assert len(fast) == 3
 
@@ -127,13 +127,13 @@ def test_what_is_not_finite_is_dropped():
         [[np.nan, 0, 0], [0, np.inf, 0], [0, 0, -np.inf], [1, 1, 1], [2, 2, 2], [3, 3, 3], [3e38, 0, 0]]
     )
     confidence = np.float32([1, 1, 1, np.nan, np.inf, 1, 1])
-    fast = PointMap(MapSettings())
+    fast = PointMap(MapSettings(point_confidence=0.0))
     added = fast.add(points, np.zeros((7, 3), np.uint8), confidence)
     assert added.points_world.tolist() == [[3, 3, 3]] and len(fast) == 1
 
 
 def test_nothing_added_gives_nothing():
-    fast = PointMap(MapSettings())
+    fast = PointMap(MapSettings(point_confidence=0.0))
     nothing = (np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), np.empty(0, np.float32))
     assert len(fast.add(*nothing)) == 0 and len(fast.points()) == 0
     assert len(fast.add(np.full((5, 3), np.nan, np.float32), np.zeros((5, 3), np.uint8), np.ones(5, np.float32))) == 0
@@ -141,7 +141,7 @@ def test_nothing_added_gives_nothing():
 
 @pytest.mark.parametrize("spread", [1.0, 1e6])
 def test_maximum_holds_and_doubling_loses_nothing_else(spread):
-    chosen = MapSettings(voxel_size=0.001, maximum_points=2000)
+    chosen = MapSettings(point_confidence=0.0, voxel_size=0.001, maximum_points=2000)
     fast = PointMap(chosen)
     everything = []
     for frame in range(20):
@@ -157,7 +157,7 @@ def test_maximum_holds_and_doubling_loses_nothing_else(spread):
 
 
 def test_added_after_a_doubling_are_new_at_the_new_size():
-    fast = PointMap(MapSettings(voxel_size=1.0, maximum_points=1000))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0, maximum_points=1000))
     line = np.zeros((1600, 3), np.float32)
     line[:, 0] = np.arange(1600) + 0.25
     colours, confidence = np.zeros((1600, 3), np.uint8), np.arange(1600, dtype=np.float32)
@@ -170,7 +170,7 @@ def test_added_after_a_doubling_are_new_at_the_new_size():
 
 
 def test_one_frame_larger_than_the_maximum():
-    fast = PointMap(MapSettings(voxel_size=1e-6, maximum_points=1000))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1e-6, maximum_points=1000))
     points, colours, confidence = random_points(0, CHUNK + 5000, 10.0)
     added = fast.add(points, colours, confidence)
     assert 100 < len(fast) <= 1000
@@ -178,7 +178,7 @@ def test_one_frame_larger_than_the_maximum():
 
 
 def test_points_returns_copies():
-    fast = PointMap(MapSettings(voxel_size=0.01))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=0.01))
     added = fast.add(*random_points(0, 100))
     before = fast.points()
     for values in (added, fast.points()):
@@ -188,20 +188,20 @@ def test_points_returns_copies():
 
 
 def test_clear_forgets_points_and_size():
-    fast = PointMap(MapSettings(voxel_size=0.001, maximum_points=1000))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=0.001, maximum_points=1000))
     fast.add(*random_points(0, 3000))
     assert fast.voxel_size > 0.001
     fast.clear()
     assert len(fast) == 0 and fast.voxel_size == 0.001
     points = random_points(1, 200)
     fast.add(*points)
-    naive = NaiveMap(MapSettings(voxel_size=0.001))
+    naive = NaiveMap(MapSettings(point_confidence=0.0, voxel_size=0.001))
     naive.add(*points)
     assert_same(fast.points(), naive)
 
 
 def test_memory_is_bounded():
-    fast = PointMap(MapSettings(voxel_size=0.001, maximum_points=5000))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=0.001, maximum_points=5000))
     for frame in range(30):
         fast.add(*random_points(frame, 2000, 1.0))
     assert fast.memory_bytes < 2_000_000
@@ -211,7 +211,7 @@ def test_memory_is_bounded():
 def test_wrong_shapes_are_refused():
     points, colours, confidence = random_points(0, 10)
     with pytest.raises(ValueError, match=r"expected \(N, 3\) points"):
-        PointMap(MapSettings()).add(points, colours[:9], confidence)
+        PointMap(MapSettings(point_confidence=0.0)).add(points, colours[:9], confidence)
 
 
 def test_table_survives_keys_that_all_collide():
@@ -246,7 +246,7 @@ def rows(points: MapPoints) -> set[tuple[float, ...]]:
 
 def test_points_move_with_the_frame_that_told_them_and_keep_colour_and_confidence(monkeypatch):
     monkeypatch.setattr(world_map, "CHUNK", 700)
-    fast, expected = PointMap(MapSettings(voxel_size=0.001)), set()
+    fast, expected = PointMap(MapSettings(point_confidence=0.0, voxel_size=0.001)), set()
     shifts, scales = [[0.0, 0, 0], [0.0, 40, 0], [8.0, 0, 16]], [1.0, 1.0, 2.0]
     for frame in (3, 5, 8, 9, 30):
         points, colours, confidence = random_points(frame, 500)
@@ -266,7 +266,7 @@ def test_points_move_with_the_frame_that_told_them_and_keep_colour_and_confidenc
 
 
 def test_a_correction_of_nothing_changes_nothing():
-    fast = PointMap(MapSettings(voxel_size=0.02))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=0.02))
     for frame in range(4):
         fast.add(*random_points(frame, 3000), frame)
     before = fast.points()
@@ -274,13 +274,13 @@ def test_a_correction_of_nothing_changes_nothing():
     after = fast.points()
     assert np.array_equal(before.points_world, after.points_world) and np.array_equal(before.colours, after.colours)
     assert np.array_equal(before.confidence, after.confidence)
-    empty = PointMap(MapSettings())
+    empty = PointMap(MapSettings(point_confidence=0.0))
     empty.correct(correction([0], [[1, 0, 0]]))
     assert len(empty) == 0
 
 
 def test_points_that_meet_become_the_more_confident_one_and_move_on_with_its_frame():
-    fast = PointMap(MapSettings(voxel_size=1.0))
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0))
     fast.add(np.float32([[0.5, 0.5, 0.5], [9.5, 0.5, 0.5]]), np.uint8([[1, 1, 1], [2, 2, 2]]), np.float32([3, 4]), 1)
     fast.add(np.float32([[5.6, 0.5, 0.5], [14.5, 0.5, 0.5]]), np.uint8([[3, 3, 3], [4, 4, 4]]), np.float32([5, 2]), 7)
     fast.correct(correction([0, 7], [[0, 0, 0], [-5.0, 0, 0]]))
@@ -294,7 +294,10 @@ def test_points_that_meet_become_the_more_confident_one_and_move_on_with_its_fra
 
 def test_after_many_corrections_the_map_is_bounded_and_still_the_best_of_every_voxel(monkeypatch):
     monkeypatch.setattr(world_map, "RESERVED_POINTS", 100)
-    fast, random = PointMap(MapSettings(voxel_size=0.02, maximum_points=2000)), np.random.default_rng(0)
+    fast, random = (
+        PointMap(MapSettings(point_confidence=0.0, voxel_size=0.02, maximum_points=2000)),
+        np.random.default_rng(0),
+    )
     for frame in range(30):
         fast.add(*random_points(frame, 400), frame)
         if frame % 3 == 2:

@@ -19,10 +19,20 @@ from slam3r_ros.networks.graph_capture import (
     Tensors,
     replayed,
 )
-from slam3r_ros.networks.weights import Networks, WeightSettings
+from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, PoseEstimate
 
+NO_THRESHOLDS = dict.fromkeys(
+    (
+        "register.point_confidence",
+        "initialize.shrink_below",
+        "initialize.minimum_confidence",
+        "pose.minimum_confidence",
+        "map.point_confidence",
+    ),
+    0.0,
+)
 SETTINGS = SlamSettings().with_values(
     {
         "window.stride": 1,
@@ -83,7 +93,7 @@ def test_shapes_that_are_captured_late_have_come_often_enough(
         ReplayedImageToPoints(tiny_networks.i2p, replays),
         ReplayedLocalToWorld(tiny_networks.l2w, replays),
         "tiny",
-        WeightSettings(0.0, 0.0, 0.0, 0.0, 0.0),
+        SlamSettings.of_published_weights().with_values(NO_THRESHOLDS),
     )
     warm_up(networks, SlamSettings(), together=4)
     in_warm_up = len(captured)

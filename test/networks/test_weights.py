@@ -5,19 +5,13 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.published_names import from_published, to_published
-from slam3r_ros.networks.weights import (
-    Networks,
-    WeightsError,
-    WeightSettings,
-    find_weights,
-    load_network,
-    load_networks,
-    meant_by,
-    save_network,
-)
+from slam3r_ros.networks.recommended_settings import recommended_settings
+from slam3r_ros.networks.weights import Networks, find_weights, load_network, load_networks, meant_by, save_network
+from slam3r_ros.settings import SlamSettings
 
 
 @pytest.fixture
@@ -79,38 +73,66 @@ def test_reduced_precision_is_close_to_float32(weights: Path) -> None:
 
 
 def test_recommended_settings_are_read(weights: Path) -> None:
-    assert load_networks(str(weights), device="cpu").recommended == WeightSettings()
-    (weights / "settings.yaml").write_text("map_confidence: 3\n")
-    assert load_networks(str(weights), device="cpu").recommended.map_confidence == 3.0
-    (weights / "settings.yaml").write_text("tracks: true\nstride: 4\n")
+    assert load_networks(str(weights), device="cpu").recommended == SlamSettings.of_published_weights()
+    (weights / "settings.yaml").write_text("map:\n  point_confidence: 3\n")
+    assert load_networks(str(weights), device="cpu").recommended.map.point_confidence == 3.0
+    (weights / "settings.yaml").write_text("pose: {tracks: on}\nwindow.stride: 4\n")
     recommended = load_networks(str(weights), device="cpu").recommended
-    assert (recommended.tracks, recommended.stride) == (True, 4)
+    assert (recommended.pose.tracks, recommended.window.stride) == ("on", 4)
     (weights / "settings.yaml").write_text("map_threshold: 3\n")
-    with pytest.raises(WeightsError, match="settings.yaml.*map_confidence.*map_threshold"):
+    with pytest.raises(WeightsError, match="settings.yaml.*map.point_confidence.*map_threshold"):
         load_networks(str(weights), device="cpu")
+
+
+def test_settings_by_their_former_names_are_read(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(
+        "point_confidence: 1.1\nshrink_below: 1.3\ninitialize_confidence: 1.15\ntracking_confidence: 1.2\n"
+        "map_confidence: 1.4\ninlier_threshold: 0.05\nstride: 3\nradius: 1\nscene_frames: 2\nretrieval_interval: 6\n"
+        "buffer_size: 12\nkeyframe_interval: 4\ntracks: true\n"
+    )
+    assert recommended_settings(tmp_path) == SlamSettings().with_values(
+        {
+            "register.point_confidence": 1.1,
+            "initialize.shrink_below": 1.3,
+            "initialize.minimum_confidence": 1.15,
+            "pose.minimum_confidence": 1.2,
+            "map.point_confidence": 1.4,
+            "pose.inlier_threshold": 0.05,
+            "window.stride": 3,
+            "window.radius": 1,
+            "register.scene_frames": 2,
+            "register.retrieval_interval": 6,
+            "keyframes.buffer_size": 12,
+            "keyframes.interval": 4,
+            "pose.tracks": "on",
+        }
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("stride: many", "stride: expected a whole number, got 'many'"),
-        ("stride: 2.9", "stride: expected a whole number, got 2.9"),
-        ("stride: true", "stride: expected a whole number, got True"),
-        ('tracks: "false"', "tracks: expected true or false, got 'false'"),
-        ("map_confidence: [3]", r"map_confidence: expected a number, got \[3\]"),
+        ("stride: many", "window.stride: expected int, got 'many'"),
+        ("window: {stride: 2.9}", "window.stride: expected int, got 2.9"),
+        ("stride: true", "window.stride: expected int, got True"),
+        ('tracks: "false"', "pose.tracks: expected one of auto, on, off, got 'false'"),
+        ("map_confidence: [3]", r"map.point_confidence: expected float, got \[3\]"),
+        ("window: {stride: 0}", "window.stride: expected what these weights recommend, got 0"),
+        ("pose: {tracks: auto}", "pose.tracks: expected what these weights recommend, got 'auto'"),
+        ("pose: {minimum_inliers: 0.2}", "expected a mapping with some of window.stride"),
         ("stride: [1", "while parsing a flow sequence"),
     ],
 )
 def test_settings_that_cannot_be_read_are_named(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "settings.yaml").write_text(text)
     with pytest.raises(WeightsError, match=f"settings.yaml: {reason}"):
-        WeightSettings.from_directory(tmp_path)
+        recommended_settings(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "patch"), [("embedded", 16), ("embedded-large", 8)])
 def test_own_weights_load(name: str, patch: int) -> None:
     networks = load_networks(name, device="cpu")
-    assert networks.name == name and networks.recommended.tracks
+    assert networks.name == name and networks.recommended.pose.tracks == "on"
     assert networks.i2p.config.patch_size == networks.l2w.config.patch_size == patch
     assert networks.i2p.config.image_size == networks.l2w.config.image_size
 
@@ -150,7 +172,7 @@ def test_auto_means_embedded_unless_both_published_networks_are_here(
     assert meant_by("embedded") == "embedded"
     networks = load_networks("auto", device="cpu")
     assert networks.name == "siyan824/slam3r"
-    assert networks.recommended == WeightSettings()
+    assert networks.recommended == SlamSettings.of_published_weights()
     cached = (tmp_path / "home" / "slam3r_ros" / "siyan824--slam3r" / "l2w").resolve()
     assert cached == (cache / "models--siyan824--slam3r_l2w" / "snapshots" / "0123").resolve()  # not a second copy
 

@@ -23,7 +23,7 @@ from slam3r_ros.ros.parameters.launch_options import (
     node_arguments,
     node_options,
 )
-from slam3r_ros.settings import SettingError
+from slam3r_ros.setting_spec import SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {"image": "/camera/image_raw", "use_sim_time": "false"}

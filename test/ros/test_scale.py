@@ -26,7 +26,7 @@ from slam3r_ros.io.tum import read_trajectory
 from slam3r_ros.ros.output.decimated_path import DecimatedList
 from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.outputs import LATCHED
-from slam3r_ros.settings import SettingError
+from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.types import MapPoints
 
 COUNT = 12

@@ -19,7 +19,7 @@ from rclpy.parameter import Parameter
 
 from slam3r_ros.ros.parameters import documents as parameter_documents
 from slam3r_ros.ros.parameters.node_settings import NodeSettings, node_specs, spec_of, unknown_parameter
-from slam3r_ros.settings import SettingError, SettingSpec
+from slam3r_ros.setting_spec import SettingError, SettingSpec
 
 _LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
 _ROS_OWN = ("use_sim_time", "start_type_description_service")

@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 from slam3r_ros.ros.parameters.node_settings import node_specs
-from slam3r_ros.settings import SettingSpec
+from slam3r_ros.setting_spec import SettingSpec
 
 _COMMAND = "python -m slam3r_ros.ros.parameters.declaration --write ."
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from slam3r_ros.ros.parameters.node_settings import spec_of
-from slam3r_ros.settings import SettingError, SettingSpec
+from slam3r_ros.setting_spec import SettingError, SettingSpec
 
 PARAMETER_ARGUMENTS = (
     "weights",
@@ -108,12 +107,6 @@ def _meaning(spec: SettingSpec) -> str:
 
 def _value(spec: SettingSpec, text: str) -> bool | int | float | str:
     """A parameter's value from its text; raises SettingError naming a wrong one."""
-    kind = type(spec.default)
-    if kind is bool:
+    if type(spec.default) is bool:
         return flag({spec.name: text}, spec.name)
-    value: int | float | str = text
-    if kind in (int, float):
-        with suppress(ValueError):  # `check` tells what was expected
-            value = kind(text)
-    checked: int | float | str = spec.check(value)
-    return checked
+    return spec.parse(text)

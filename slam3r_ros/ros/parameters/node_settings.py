@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from slam3r_ros.networks.weights import AUTO
-from slam3r_ros.settings import SettingError, SettingSpec, SlamSettings, setting, specs_of
+from slam3r_ros.setting_spec import SettingError, SettingSpec, check_values, setting, specs_of, with_values
+from slam3r_ros.settings import SlamSettings
 
 LEAST_SCALE = 1e-6
 """Smallest scale that is not 0: far below it lengths would vanish in a float of 32 bits."""
@@ -123,9 +123,7 @@ class NodeSettings:
     slam: SlamSettings = field(default_factory=SlamSettings)
 
     def __post_init__(self) -> None:
-        for spec in node_specs():
-            if "." not in spec.name:
-                spec.check(getattr(self, spec.name))
+        check_values(self)
         for name in ("weights", "device", "map_frame", "save_path"):
             if not getattr(self, name):
                 raise SettingError(f"{name}: expected a name, got an empty one")
@@ -137,12 +135,10 @@ class NodeSettings:
             raise SettingError(f"base_frame: expected another frame than map_frame, got '{self.base_frame}' for both")
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> NodeSettings:
+    def from_values(cls, values: Mapping[str, object]) -> NodeSettings:
         """Settings from values by parameter name, defaults for the rest; raises SettingError naming what is wrong."""
-        own = {f.name for f in fields(cls)} - {"slam"}
         checked = {name: spec_of(name).check(value) for name, value in values.items()}
-        slam = SlamSettings().with_values({name: value for name, value in checked.items() if name not in own})
-        return cls(**{name: value for name, value in checked.items() if name in own}, slam=slam)
+        return with_values(cls(), {f"slam.{name}" if "." in name else name: value for name, value in checked.items()})
 
 
 def node_specs() -> Iterator[SettingSpec]:
@@ -161,7 +157,7 @@ def spec_of(name: str) -> SettingSpec:
 
 def check_scale(value: float) -> float:
     """``value`` if it can be a scale in metres per scene unit, or 0; raises SettingError saying what was expected."""
-    scale: float = spec_of("scale").check(value)
+    scale = float(spec_of("scale").check(value))
     if 0 < scale < LEAST_SCALE:
         raise SettingError(f"scale: expected 0 or {LEAST_SCALE:g} to 1e+06, got {value!r}")
     return scale
@@ -176,6 +172,4 @@ def unknown_parameter(name: str) -> str:
 
 
 def _without_prefix(spec: SettingSpec) -> SettingSpec:
-    return SettingSpec(
-        spec.name.removeprefix("slam."), spec.default, spec.meaning, spec.unit, spec.minimum, spec.maximum, spec.choices
-    )
+    return replace(spec, name=spec.name.removeprefix("slam."))

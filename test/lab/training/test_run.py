@@ -20,7 +20,9 @@ from slam3r_lab.training.run import choose_precision, collect_weights, for_train
 from slam3r_lab.training.workers import Workers
 from slam3r_ros.networks.attention import attention_function
 from slam3r_ros.networks.image_to_points import ImageToPoints
-from slam3r_ros.networks.weights import WeightSettings, find_weights, load_network
+from slam3r_ros.networks.recommended_settings import recommended_settings
+from slam3r_ros.networks.weights import find_weights, load_network
+from slam3r_ros.settings import SlamSettings
 
 CPU = torch.device("cpu")
 
@@ -153,8 +155,8 @@ def test_trained_weights_take_the_thresholds_along_that_fit_them(finished: Path,
     assert (weights / "i2p" / "config.json").read_text() == "correlation"
     assert (weights / "l2w" / "config.json").read_text() == "l2w"
     assert {file.name for file in (weights / "i2p").iterdir()} == {"config.json", "model.safetensors"}
-    recommended = WeightSettings.from_directory(find_weights(start or "embedded"))
-    assert WeightSettings.from_directory(weights) == recommended != WeightSettings()
+    recommended = recommended_settings(find_weights(start or "embedded"))
+    assert recommended_settings(weights) == recommended != SlamSettings.of_published_weights()
 
 
 def test_weights_that_began_without_thresholds_get_none(finished: Path, tmp_path: Path) -> None:
@@ -166,4 +168,4 @@ def test_weights_that_began_without_thresholds_get_none(finished: Path, tmp_path
         (published / network / "config.json").write_text("{}")
         (published / network / "model.safetensors").write_bytes(b"")
     weights = collect_weights(TrainingConfig(out=finished, start=str(published)))
-    assert WeightSettings.from_directory(weights) == WeightSettings()
+    assert recommended_settings(weights) == SlamSettings.of_published_weights()

@@ -15,7 +15,8 @@ from ros_harness import Bench, running_node
 
 from slam3r_ros.ros.parameters import documents as parameter_documents
 from slam3r_ros.ros.parameters.node_settings import NodeSettings, node_specs
-from slam3r_ros.settings import SettingError, SlamSettings, specs_of
+from slam3r_ros.setting_spec import RECOMMENDED, SettingError, specs_of
+from slam3r_ros.settings import SlamSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -140,6 +141,6 @@ def test_every_parameter_is_described(context: Context, weights: Path) -> None:
                 assert ranges[0].to_value == spec.maximum
 
 
-@pytest.mark.parametrize(("given", "meant"), [(False, "off"), (True, "on"), ("auto", "auto")])
-def test_on_and_off_are_understood_although_yaml_makes_them_booleans(given: object, meant: str) -> None:
+@pytest.mark.parametrize(("given", "meant"), [(False, "off"), (True, "on"), ("auto", RECOMMENDED)])
+def test_on_and_off_are_understood_although_yaml_makes_them_booleans(given: object, meant: object) -> None:
     assert NodeSettings.from_values({"pose.tracks": given}).slam.pose.tracks == meant
