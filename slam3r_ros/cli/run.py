@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import cv2
 from tqdm import tqdm
 
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.io.files import OutputError, make_writable
-from slam3r_ros.io.save import map_files, save_map
+from slam3r_ros.io.files import OutputError
+from slam3r_ros.io.save import NothingMappedError, prepare_map_files, save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
+from slam3r_ros.io.terminal import LastingStderr, say
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.graph_capture import replayed
 from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.setting_spec import SettingError, SettingValue, specs_of
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import State
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a run, with its map saved."""
+_ENGINE_FAILURES = (RuntimeError, ValueError, cv2.error)
+"""What torch, NumPy, OpenCV and the engine itself raise, as when the memory is used up."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="video file, .mcap or .db3 bag, directory of images or of rgb/ (with intrinsics.txt, timestamps.txt or "
         "poses.txt for the stamps, where they are)",
     )
-    parser.add_argument("--out", type=Path, default=Path("slam3r_map"), help="directory for map.ply and trajectory.tum")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("slam3r_map"),
+        help="directory for map.ply and trajectory.tum, or a file NAME.ply or NAME.pcd (default: %(default)s)",
+    )
     parser.add_argument(
         "--weights",
         default="embedded",
@@ -55,30 +66,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Map the source and write the files; 1 if nothing could be mapped, 2 if something given cannot be used, 130 if
-    Ctrl-C ended it (what was mapped until then is written)."""
+    """Map the source and write the files; 1 if nothing could be mapped or the engine failed, 2 if something given
+    cannot be used, 128 + N if signal N ended it (130: Ctrl-C). What was mapped until then is written in every case."""
     try:
         settings = offline_settings(arguments.settings)
-        networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
-        slam = Slam(replayed(networks), settings)
         with open_source(arguments.source, topic=arguments.topic, rectified=arguments.rectified) as source:
-            make_writable(map_files(arguments.out)[0].parent)
-            is_whole = map_source(slam, source)
-        if not is_whole and not slam.status().map_points:
-            print("slam3r_ros run: interrupted before anything was mapped: nothing is saved", file=sys.stderr)
-            return 130
-        saved = save_map(slam, arguments.out)
+            prepare_map_files(arguments.out)
+            networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
+            slam = Slam(replayed(networks), settings)
+            with first_interrupt() as interruption:
+                outcome = map_source(slam, source, interruption)
+                saved = save_map(slam, arguments.out)
+    except NothingMappedError as error:
+        say(f"slam3r_ros run: {error}; {slam.status().reason}", is_trouble=True)
+        return outcome or 1
     except (SettingError, WeightsError, BackendError, SourceError, OutputError) as error:
-        print(f"slam3r_ros run: {error}", file=sys.stderr)
+        say(f"slam3r_ros run: {error}", is_trouble=True)
         return 2
-    print(f"{saved.point_count} points in {saved.map_path}, {saved.pose_count} poses in {saved.trajectory_path}")
-    if not is_whole:
-        return 130
-    status = slam.status()
-    if status.state in (State.WAITING_FOR_IMAGES, State.INITIALIZING):
-        print(f"slam3r_ros run: no map: {status.reason}", file=sys.stderr)
-        return 1
-    return 0
+    say(f"{saved.point_count} points in {saved.map_path}, {saved.pose_count} poses in {saved.trajectory_path}")
+    return outcome
 
 
 def offline_settings(assignments: list[str]) -> SlamSettings:
@@ -98,40 +104,73 @@ def setting_values(assignments: list[str]) -> dict[str, SettingValue]:
     return values
 
 
-def map_source(slam: Slam, source: Source) -> bool:
-    """Push every frame of a source, with a progress bar, and flush; False if Ctrl-C ended it."""
-    started, count = time.monotonic(), 0
-    with (
-        first_interrupt() as interrupted,
-        tqdm(total=source.length, unit="frame", desc=source.description, mininterval=0.5) as bar,
-    ):
+def map_source(slam: Slam, source: Source, interruption: Interruption) -> int:
+    """Push every frame of a source, with a progress bar, and flush. Returns 0, 1 where the engine failed, or 128 and
+    the number of the signal that ended it."""
+    started, count, failure = time.monotonic(), 0, ""
+    with tqdm(total=source.length, unit="frame", desc=source.description, mininterval=0.5, file=LastingStderr()) as bar:
         for frame in source:
-            if interrupted.is_set():
-                bar.write("interrupted: what is mapped is saved (Ctrl-C again to leave it)", file=sys.stderr)
+            if interruption.signal_number is not None:
+                bar.clear()
+                say("interrupted: what is mapped is saved (Ctrl-C again to leave it)", is_trouble=True)
                 break
-            slam.push(frame)
+            failure = _engine_failure(partial(slam.push, frame))
+            if failure:
+                break
             count += 1
             bar.update()
-            bar.set_postfix_str(f"{slam.status().state.name.lower()}, {slam.status().map_points} points", refresh=False)
-        slam.flush()
-    for problem in source.problems:
-        print(f"slam3r_ros run: {problem}", file=sys.stderr)
+            status = slam.status()
+            bar.set_postfix_str(f"{status.state.name.lower()}, {status.map_points} points", refresh=False)
+        flush_failure = _engine_failure(slam.flush)
+    failure = failure or flush_failure
+    if failure:
+        failure = f"the engine failed at frame {count}: {failure}; what is mapped is saved"
+    for problem in [*source.problems, *([failure] if failure else [])]:
+        say(f"slam3r_ros run: {problem}", is_trouble=True)
     seconds = time.monotonic() - started
-    print(f"{count} frames in {seconds:.1f} s, {count / seconds:.1f} a second; {slam.status().reason}")
-    return not interrupted.is_set()
+    say(f"{count} frames in {seconds:.1f} s, {count / seconds:.1f} a second; {slam.status().reason}")
+    if interruption.signal_number is not None:
+        return 128 + interruption.signal_number
+    return 1 if failure else 0
+
+
+def _engine_failure(step: Callable[[], object]) -> str:
+    """Do a step of the engine; what it raised, in words, or nothing."""
+    try:
+        step()
+    except _ENGINE_FAILURES as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+@dataclass(slots=True)
+class Interruption:
+    """Whether this process was asked to end."""
+
+    signal_number: int | None = None
+    """The first signal that came; None before."""
 
 
 @contextmanager
-def first_interrupt() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that the frame in work is finished; the second raises KeyboardInterrupt as ever."""
-    event, usual = threading.Event(), signal.getsignal(signal.SIGINT)
+def first_interrupt() -> Iterator[Interruption]:
+    """Notes SIGINT (Ctrl-C), SIGTERM and SIGHUP (a terminal that closes), so that the frame in work is finished and
+    what is mapped is saved; a second Ctrl-C raises KeyboardInterrupt as ever.
 
-    def interrupt(_number: int, _frame: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, usual)
+    A hang-up that is ignored from the start, as nohup has it, stays ignored.
+    """
+    interruption = Interruption()
+    usual = {number: signal.getsignal(number) for number in _SIGNALS}
 
-    signal.signal(signal.SIGINT, interrupt)
+    def interrupt(number: int, _frame: object) -> None:
+        if interruption.signal_number is None:
+            interruption.signal_number = number
+        signal.signal(signal.SIGINT, usual[signal.SIGINT])
+
+    for number, action in usual.items():
+        if number != signal.SIGHUP or action != signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
-        yield event
+        yield interruption
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, action in usual.items():
+            signal.signal(number, action)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,18 +37,43 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     It is written beside ``path`` and renamed, so that no reader ever sees half of it and an error leaves what was
     there before. Raises OutputError when it cannot be written: no such folder, no permission, a full disk.
     """
-    target = Path(path)
-    if not target.name:
-        raise OutputError(f"cannot write '{path}': not the name of a file")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    with replacing_together(path) as (file,):
+        yield file
+
+
+@contextmanager
+def replacing_together(*paths: str | Path) -> Iterator[Sequence[BinaryIO]]:
+    """Several files as `replacing` has one: none takes its path's place before all are completely written.
+
+    A link is kept and what it leads to is replaced; what is no ordinary file, such as /dev/null, is written to.
+    """
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    partials = [_partial_file(target, path) for target, path in zip(targets, paths, strict=True)]
     try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
+        with ExitStack() as stack:
+            files = [stack.enter_context(open(partial, "wb")) for partial in partials]
+            yield files
+            for file, partial, target in zip(files, partials, targets, strict=True):
+                file.flush()
+                if partial != target:
+                    os.fsync(file.fileno())
+        for partial, target in zip(partials, targets, strict=True):
+            os.replace(partial, target)
     except OSError as error:
-        raise OutputError(f"cannot write '{target}': {error.strerror or error}") from error
+        names = " and ".join(f"'{path}'" for path in paths)
+        raise OutputError(f"cannot write {names}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # already renamed, or never made
-            partial.unlink()
+        for partial in {*partials} - {*targets}:
+            with suppress(OSError):  # already renamed, or never made
+                partial.unlink()
+
+
+def _partial_file(target: Path, path: str | Path) -> Path:
+    """Where a file is written until it is complete; raises OutputError for what is no file's name."""
+    if not Path(path).name:
+        raise OutputError(f"cannot write '{path}': not the name of a file")
+    if os.path.isdir(target):  # False too for a name that is too long
+        raise OutputError(f"cannot write '{path}': it is a folder")
+    if os.path.exists(target) and not os.path.isfile(target):
+        return target
+    return target.with_name(f".{target.name}.{os.getpid()}.partial")

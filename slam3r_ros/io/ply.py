@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -19,11 +20,18 @@ _HEADER_LIMIT = 65536
 
 
 def write_ply(path: str | Path, points: MapPoints, lengths: str = "scene units") -> None:
+    """Write a map as `dump_ply` does into a file that replaces an existing one only when it is complete.
+
+    Raises OutputError when it cannot be written.
+    """
+    with replacing(path) as file:
+        dump_ply(file, points, lengths)
+
+
+def dump_ply(file: BinaryIO, points: MapPoints, lengths: str = "scene units") -> None:
     """Write a map as binary little endian PLY: float x y z, uchar red green blue, float confidence.
 
     ``lengths`` is the unit of x y z that a comment in the file names.
-
-    An existing file is replaced only when the new one is complete. Raises OutputError when it cannot be written.
     """
     vertices = np.empty(len(points), dtype=[(name, _TYPES[kind]) for name, kind in _PROPERTIES.items()])
     vertices["x"], vertices["y"], vertices["z"] = points.points_world.T
@@ -32,9 +40,8 @@ def write_ply(path: str | Path, points: MapPoints, lengths: str = "scene units")
     header = ["ply", "format binary_little_endian 1.0", f"comment slam3r_ros map, lengths in {lengths}"]
     header += [f"element vertex {len(points)}"]
     header += [f"property {kind} {name}" for name, kind in _PROPERTIES.items()]
-    with replacing(path) as file:
-        file.write(("\n".join([*header, "end_header"]) + "\n").encode("ascii"))
-        file.write(vertices.tobytes())
+    file.write(("\n".join([*header, "end_header"]) + "\n").encode("ascii"))
+    file.write(vertices.tobytes())
 
 
 def read_ply(path: str | Path) -> MapPoints:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.io.files import OutputError, make_writable
+from slam3r_ros.io.files import OutputError, make_writable, replacing_together
 from slam3r_ros.io.map_axes import points_in_map, trajectory_in_map
-from slam3r_ros.io.ply import write_ply
-from slam3r_ros.io.tum import write_trajectory
+from slam3r_ros.io.pcd import dump_pcd
+from slam3r_ros.io.ply import dump_ply
+from slam3r_ros.io.tum import dump_trajectory
 
 MAP_NAME = "map.ply"
 TRAJECTORY_NAME = "trajectory.tum"
+_WRITERS = {".ply": dump_ply, ".pcd": dump_pcd}
+_OTHER_MAP_SUFFIXES = frozenset(
+    {".tum", ".txt", ".xyz", ".pts", ".ptx", ".las", ".laz", ".e57", ".obj", ".stl", ".glb"}
+)
+"""Suffixes that name a file for sure, of formats that are not written."""
+
+
+class NothingMappedError(OutputError):
+    """There is no map that could be saved; what was saved before stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,32 +31,58 @@ class SavedMap:
     """What was written where."""
 
     map_path: Path
+    """The file of the points."""
     trajectory_path: Path
+    """The file of the camera's poses."""
     point_count: int
+    """The number of points in the map's file, at least 1."""
     pose_count: int
+    """The number of poses in the trajectory's file."""
 
 
 def save_map(slam: Slam, path: str | Path, metres_per_unit: float = 0.0) -> SavedMap:
-    """Write map and trajectory, in map axes: into the folder ``path``, or to ``NAME.ply`` and ``NAME.tum`` beside it.
+    """Write map and trajectory, in map axes, where `map_files` says.
 
-    Lengths are metres where ``metres_per_unit`` of the scene is known, scene units where it is 0.
-    Folders are made. Raises OutputError when something cannot be written.
+    Lengths are metres where ``metres_per_unit`` of the scene is known, scene units where it is 0. Folders are made;
+    both files replace earlier ones together, when both are complete. Raises NothingMappedError, and OutputError when
+    something cannot be written.
     """
-    map_path, trajectory_path = map_files(path)
-    make_writable(map_path.parent)
     unit, lengths = (metres_per_unit, "metres") if metres_per_unit else (1.0, "scene units")
     points, trajectory = points_in_map(slam.map_points(), unit), trajectory_in_map(slam.trajectory(), unit)
-    write_ply(map_path, points, lengths)
-    write_trajectory(trajectory_path, trajectory)
+    map_path, trajectory_path = map_files(path)
+    if not len(points):
+        kept = "stays as it is" if os.path.exists(map_path) else "is not written"
+        raise NothingMappedError(f"nothing is mapped: '{map_path}' {kept}")
+    prepare_map_files(path)
+    with replacing_together(map_path, trajectory_path) as (map_file, trajectory_file):
+        _WRITERS[map_path.suffix.lower()](map_file, points, lengths)
+        dump_trajectory(trajectory_file, trajectory)
     return SavedMap(map_path, trajectory_path, len(points), len(trajectory))
 
 
 def map_files(path: str | Path) -> tuple[Path, Path]:
-    """Where `save_map` puts map and trajectory; raises OutputError for the home of a user that there is not."""
+    """Where `save_map` puts map and trajectory: ``map.ply`` and ``trajectory.tum`` in the folder ``path``, or the file
+    ``NAME.ply`` or ``NAME.pcd`` and ``NAME.tum`` beside it.
+
+    Raises OutputError for a file of another format and for the home of a user that there is not.
+    """
     try:
         target = Path(path).expanduser().absolute()
     except RuntimeError as error:
         raise OutputError(f"cannot write '{path}': {error}") from error
-    if target.suffix == ".ply" and not target.is_dir():
+    suffix = target.suffix.lower()
+    if os.path.isdir(target):
+        return target / MAP_NAME, target / TRAJECTORY_NAME
+    if suffix in _WRITERS:
         return target, target.with_suffix(".tum")
+    if suffix in _OTHER_MAP_SUFFIXES:
+        raise OutputError(f"cannot write '{path}': a map is saved as .ply or .pcd, or into a folder")
     return target / MAP_NAME, target / TRAJECTORY_NAME
+
+
+def prepare_map_files(path: str | Path) -> None:
+    """Make the folder that `map_files` names, and try whether both files can be written; raises OutputError."""
+    for file in map_files(path):
+        make_writable(file.parent)
+        if os.path.isdir(file):
+            raise OutputError(f"cannot write '{file}': it is a folder")

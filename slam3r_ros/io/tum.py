@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from slam3r_ros.geometry.se3 import quat_xyzw_from_rotation, rigid, rotation_from_quat_xyzw
 from slam3r_ros.io.files import FileFormatError, replacing
@@ -12,16 +13,21 @@ from slam3r_ros.types import StampedPose
 
 
 def write_trajectory(path: str | Path, trajectory: Iterable[StampedPose]) -> None:
-    """Write poses T_world_camera: seconds with all nine digits, position in the poses' lengths, unit quaternion.
+    """Write poses as `dump_trajectory` does into a file that replaces an existing one only when it is complete.
 
-    An existing file is replaced only when the new one is complete. Raises OutputError when it cannot be written.
+    Raises OutputError when it cannot be written.
     """
     with replacing(path) as file:
-        file.write(b"# timestamp tx ty tz qx qy qz qw\n")
-        for pose in trajectory:
-            numbers = [*pose.T_world_camera[:3, 3], *quat_xyzw_from_rotation(pose.T_world_camera[:3, :3])]
-            values = " ".join(f"{number:.9g}" for number in numbers)
-            file.write(f"{text_from_stamp_ns(pose.stamp_ns)} {values}\n".encode("ascii"))
+        dump_trajectory(file, trajectory)
+
+
+def dump_trajectory(file: BinaryIO, trajectory: Iterable[StampedPose]) -> None:
+    """Write poses T_world_camera: seconds with all nine digits, position in the poses' lengths, unit quaternion."""
+    file.write(b"# timestamp tx ty tz qx qy qz qw\n")
+    for pose in trajectory:
+        numbers = [*pose.T_world_camera[:3, 3], *quat_xyzw_from_rotation(pose.T_world_camera[:3, :3])]
+        values = " ".join(f"{number:.9g}" for number in numbers)
+        file.write(f"{text_from_stamp_ns(pose.stamp_ns)} {values}\n".encode("ascii"))
 
 
 def read_trajectory(path: str | Path) -> list[StampedPose]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
+import os
+import pty
+import shutil
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -119,17 +124,55 @@ def test_run_maps_without_ros(sequence: Path, tiny: list[str], tmp_path: Path) -
     assert len(points) > 0
 
 
-def interrupted_before(frame_number: int) -> Callable[..., Source]:
-    """Stands in for open_source: Ctrl-C comes while this frame, of those that there are, is being read."""
+def test_run_that_maps_nothing_leaves_an_earlier_map_and_makes_no_file(
+    sequence: Path, tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, out = tmp_path / "one", tmp_path / "out"
+    one.mkdir()
+    shutil.copy(next(sequence.glob("*.png")), one)
+    assert cli.main(["run", str(one), "--out", str(out), *tiny]) == 1
+    assert list(out.iterdir()) == []
+    assert f"nothing is mapped: '{out}/map.ply' is not written; " in capsys.readouterr().err
+    (out / "map.ply").write_text("of yesterday")
+    assert cli.main(["run", str(one), "--out", str(out), *tiny]) == 1
+    assert (out / "map.ply").read_text() == "of yesterday" and len(list(out.iterdir())) == 1
+    assert "stays as it is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x.PLY", "x.pcd"])
+def test_run_writes_the_file_that_it_is_given(name: str, sequence: Path, tiny: list[str], tmp_path: Path) -> None:
+    assert cli.main(["run", str(sequence), "--out", str(tmp_path / "new" / name), *tiny]) == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted([name, "x.tum"])
+
+
+def test_engine_that_fails_does_not_take_the_map_along(
+    sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push, pushed = run.Slam.push, []
+
+    def failing(slam: run.Slam, frame: Frame) -> object:
+        pushed.append(frame)
+        if len(pushed) == 7:
+            raise RuntimeError("CUDA out of memory")
+        return push(slam, frame)
+
+    monkeypatch.setattr(run.Slam, "push", failing)
+    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 1
+    assert "the engine failed at frame 6: RuntimeError: CUDA out of memory; what is" in capsys.readouterr().err
+    assert len(read_ply(tmp_path / "map.ply")) > 0
+
+
+def interrupted_before(frame_number: int, number: int = signal.SIGINT) -> Callable[..., Source]:
+    """Stands in for open_source: a signal comes while this frame, of those that there are, is being read."""
 
     def opened(*words: str, **options: object) -> Source:
         source = open_source(*words, **options)
         frames = source._frames
 
         def interrupting() -> Iterator[Frame]:
-            for number, frame in enumerate(frames()):
-                if number == frame_number:
-                    signal.raise_signal(signal.SIGINT)
+            for index, frame in enumerate(frames()):
+                if index == frame_number:
+                    signal.raise_signal(number)
                 yield frame
 
         source._frames = interrupting
@@ -139,16 +182,62 @@ def interrupted_before(frame_number: int) -> Callable[..., Source]:
     return opened
 
 
-def test_ctrl_c_ends_run_with_what_is_mapped(
-    sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    usual = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(run, "open_source", interrupted_before(6))
-    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 130
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signal_ends_run_with_what_is_mapped(
+    number: int, status: int, sequence: Path, tiny: list[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    usual = signal.getsignal(number)
+    monkeypatch.setattr(run, "open_source", interrupted_before(6, number))
+    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == status
     assert len(read_trajectory(tmp_path / "trajectory.tum")) == 6
     assert len(read_ply(tmp_path / "map.ply")) > 0
     assert "interrupted: what is mapped is saved" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is usual
+    assert signal.getsignal(number) is usual
+
+
+def test_hang_up_that_nohup_ignores_stays_ignored(
+    sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(run, "open_source", interrupted_before(3, signal.SIGHUP))
+        assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, usual)
+
+
+def test_terminal_that_closes_leaves_the_map(sequence: Path, tiny: list[str], tmp_path: Path) -> None:
+    """The process leads a session on a terminal of its own, whose other end is closed while it maps."""
+    many, out = tmp_path / "many", tmp_path / "out"
+    many.mkdir()
+    images = sorted(sequence.glob("*.png"))
+    for index in range(2000):
+        (many / f"{index:04d}{images[0].suffix}").symlink_to(images[index % len(images)])
+    master, slave = pty.openpty()
+    words = [sys.executable, "-m", "slam3r_ros.cli.main", "run", str(many), "--out", str(out), *tiny]
+    process = subprocess.Popen(
+        words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(slave)
+    said = b""
+    while b" points" not in said:
+        said += os.read(master, 4096)
+    os.close(master)
+    assert process.wait(60) == 129
+    assert len(read_ply(out / "map.ply")) > 0
+
+
+def test_pipe_that_nobody_reads_and_no_home_leave_the_map(sequence: Path, tiny: list[str], tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    words = [sys.executable, "-m", "slam3r_ros.cli.main", "run", str(sequence), "--out", str(tmp_path), *tiny]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(60) == 0
+    assert len(read_ply(tmp_path / "map.ply")) > 0
 
 
 def test_ctrl_c_before_anything_is_mapped_leaves_an_earlier_map(
@@ -189,10 +278,15 @@ def test_demo_refuses_numbers_that_it_cannot_use(words: list[str], capsys: pytes
         (["nowhere.mp4"], "source 'nowhere.mp4' does not exist"),
         (["x", "--set", "windw.radius=1"], "unknown setting 'windw.radius'"),
         (["x", "--set", "window.radius"], "expected NAME=VALUE, got 'window.radius'"),
-        (["x", "--weights", "nothing"], "weights 'nothing' are neither"),
+        (["SEQUENCE", "--weights", "nothing"], "weights 'nothing' are neither"),
+        (["SEQUENCE", "--out", "map.las", "--weights", "nothing"], "a map is saved as .ply or .pcd, or into a folder"),
+        (["nowhere.mp4", "--weights", "nothing"], "source 'nowhere.mp4' does not exist"),
     ],
 )
-def test_run_says_what_is_wrong(words: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_says_what_is_wrong(
+    words: list[str], reason: str, sequence: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(sequence) if word == "SEQUENCE" else word for word in words]
     if "--weights" not in words and "--set" not in words:
         words = [*words, "--weights", str(Path(__file__).parents[1] / "data" / "golden" / "networks")]
     assert cli.main(["run", *words]) == 2

@@ -189,8 +189,10 @@ def test_report_and_picture_of_an_earlier_map_go_when_the_new_one_is_saved(
     assert [path.name for path in tmp_path.iterdir()] == ["map.ply"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_the_node_cleanly_and_saves_the_map(weights: Path, tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_node_cleanly_and_saves_no_empty_map(
+    weights: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     log, saved = tmp_path / "log", tmp_path / "saved"
     environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
     parameters = ["--ros-args", "-p", f"weights:={weights}", "-p", f"save_on_exit:={saved}"]
@@ -209,9 +211,8 @@ def test_signal_ends_the_node_cleanly_and_saves_the_map(weights: Path, tmp_path:
         assert time.monotonic() - started < 10
     finally:
         node.kill()
-    assert (saved / "map.ply").is_file()
-    assert (saved / "trajectory.tum").is_file()
-    assert "saved 0 points" in log.read_text()
+    assert f"nothing is mapped: '{saved}/map.ply' is not written" in log.read_text()
+    assert not saved.exists()
 
 
 def test_picture_of_nothing_is_drawn_too(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import SavedMap, map_files
+from slam3r_ros.io.save import NothingMappedError, SavedMap
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.graph_capture import replayed
 from slam3r_ros.networks.weights import AUTO, load_networks
@@ -248,11 +248,10 @@ class Session:
 
     def _save_on_exit(self, save: Callable[[str], SavedMap]) -> None:
         try:
-            map_path, _ = map_files(self._settings.save_on_exit)
-            if map_path.exists() and not self._mapping.status().map_points:
-                self._notices.info(f"nothing is mapped: '{map_path}' stays as it is")
-                return
             saved = save(self._settings.save_on_exit)
+        except NothingMappedError as error:
+            self._notices.info(str(error))
+            return
         except OutputError as error:
             self._notices.error("save", f"map not saved: {error}")
             return

@@ -7,15 +7,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set. After the block both are ignored: the process is ending, cleanly."""
+    """An event that SIGINT (Ctrl-C), SIGTERM and SIGHUP (a terminal that closes) set.
+
+    A hang-up that is ignored from the start, as nohup has it, stays ignored. After the block all are ignored: the
+    process is ending, cleanly.
+    """
     stop = threading.Event()
     for number in _SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
     try:
         yield stop
     finally:
