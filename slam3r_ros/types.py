@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from slam3r_ros.geometry.camera import Camera
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 
 
 class InputError(ValueError):
@@ -94,9 +94,9 @@ class EncodedFrame:
     """Pinhole intrinsics of the crop where the frame's were known."""
     tokens: Tensor
     """(tokens, encoder width), before the encoder's norm."""
-    as_reference: LayerInput
-    """I2P decoder layer 0's share of this frame as a reference: (tokens, width), (tokens, heads, head width)."""
-    as_source: LayerInput
+    reference_activations: LayerActivations
+    """I2P's layer-0 activations of this frame as a reference view: (tokens, width), (tokens, heads, head width)."""
+    source_activations: LayerActivations
     """The same as a source."""
     source_index: int
     """Number of the image in the camera's stream, from 0, those left out counted too: what strides are counted in."""
@@ -135,8 +135,8 @@ class SceneInput:
 
     embedding: Tensor
     """(tokens, width): the embedding of its world points."""
-    layer: LayerInput
-    """Decoder layer 0's share as a reference."""
+    layer: LayerActivations
+    """Layer-0 activations as a reference view."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ def answers(networks: NetworkPair, seed: int, sources: int) -> Iterator[Tensor]:
     tokens = i2p.encode(images.to(i2p.device))
     yield tokens
     x = i2p.decoder_tokens(tokens)[None]
-    reference, others = i2p.first_reference(x[:, :1]), i2p.first_source(x[:, 1:])
+    reference, others = i2p.reference_activations(x[:, :1]), i2p.source_activations(x[:, 1:])
     yield from (*reference.tensors, *others.tensors, i2p.correlation(reference, others))
     for need in (False, True):
         for pointmaps in i2p.decode(reference, others, need_sources=need):
@@ -25,7 +25,7 @@ def answers(networks: NetworkPair, seed: int, sources: int) -> Iterator[Tensor]:
     points = torch.randn(1, 1 + sources, 64, 64, 3, generator=generator)
     embedding = l2w.embed_points(points.to(i2p.device))
     x = l2w.decoder_tokens(tokens)[None] + embedding
-    inputs = (l2w.first_reference(x[:, 1:]), l2w.first_source(x[:, :1]), embedding[:, 1:], embedding[:, :1])
+    inputs = (l2w.reference_activations(x[:, 1:]), l2w.source_activations(x[:, :1]), embedding[:, 1:], embedding[:, :1])
     for need in (False, True):
         for pointmaps in l2w.decode(*inputs, need_references=need):
             yield from () if pointmaps is None else pointmaps.tensors

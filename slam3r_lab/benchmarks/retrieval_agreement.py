@@ -16,7 +16,7 @@ from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
 from slam3r_ros.engine.retrieval import Candidates, Retrieval, RetrievalResult, describe
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import KeyframeSettings
 from slam3r_ros.types import EncodedFrame, Frame
@@ -83,7 +83,7 @@ def _candidates(frames: Sequence[EncodedFrame]) -> Candidates:
     return Candidates(
         tuple(frame.index for frame in frames),
         tuple(range(len(frames))),
-        LayerInput.stack([frame.as_source for frame in frames]),
+        LayerActivations.stack([frame.source_activations for frame in frames]),
         torch.stack([describe(frame.tokens) for frame in frames]),
     )
 

@@ -78,7 +78,7 @@ def random_keyframes(network: ImageToPoints, count: int) -> list[RegisteredFrame
         tokens = torch.randn(number, config.token_count, config.encoder_width, generator=generator)
         tokens = tokens.to(device, network.dtype)
         x = network.decoder_tokens(tokens)
-        references, sources = network.first_reference(x), network.first_source(x)
+        references, sources = network.reference_activations(x), network.source_activations(x)
         for i in range(number):
             index = start + i
             frame = EncodedFrame(index, index, pixels, None, tokens[i], references[i], sources[i], index)
@@ -93,5 +93,5 @@ def warm_up(networks: Networks, scene: Scene) -> None:
     """One decoder layer of each network on two views: threads, kernels and allocator are there."""
     frame = scene.members[0]
     for network in (networks.i2p, networks.l2w):
-        network.run_layers(frame.as_reference[None][None], frame.as_source[None][None], depth=1)
+        network.run_layers(frame.reference_activations[None][None], frame.source_activations[None][None], depth=1)
     synchronize(networks.device)

@@ -131,7 +131,7 @@ def _compare_networks(folder: Path, device: str) -> Iterator[Row]:
             query, first, last = (int(number) for number in match.groups())
             x = i2p.decoder_tokens(tokens)
             scores = i2p.correlation(
-                i2p.first_reference(x[query : query + 1])[None], i2p.first_source(x[first : last + 1])[None]
+                i2p.reference_activations(x[query : query + 1])[None], i2p.source_activations(x[first : last + 1])[None]
             )
             yield _call_row(f"networks: {key}", scores[0], expected[key])
     yield from _compare_l2w(networks, tokens, expected)

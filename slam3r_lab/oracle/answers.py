@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from slam3r_lab.oracle.errors import Answer
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.decoder import Pointmaps
 
 
-def without_attention(x: Tensor) -> LayerInput:
+def without_attention(x: Tensor) -> LayerActivations:
     """Tokens (..., 1, width) as they are, with nothing to ask or hear."""
     nothing = x.new_zeros(*x.shape[:-2], 1, 1, 1)
-    return LayerInput(x, nothing, nothing, nothing)
+    return LayerActivations(x, nothing, nothing, nothing)
 
 
-def numbers_of(views: LayerInput) -> list[list[int]]:
+def numbers_of(views: LayerActivations) -> list[list[int]]:
     """The views' numbers, [batch][view]: the last channel of their token."""
     return [[int(number) for number in row] for row in views.features[..., 0, -1].tolist()]
 

@@ -14,7 +14,7 @@ from slam3r_lab.oracle.drift import Placement
 from slam3r_lab.oracle.errors import Answer, Errors
 from slam3r_lab.oracle.views import TrueView, TrueViews
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
 
@@ -46,16 +46,16 @@ class OracleImageToPoints:
         """The tokens."""
         return tokens
 
-    def first_reference(self, x: Tensor) -> LayerInput:
+    def reference_activations(self, x: Tensor) -> LayerActivations:
         """The tokens, and nothing to ask or hear."""
         return without_attention(x)
 
-    def first_source(self, x: Tensor) -> LayerInput:
+    def source_activations(self, x: Tensor) -> LayerActivations:
         """The same."""
         return without_attention(x)
 
     def decode(
-        self, references: LayerInput, sources: LayerInput, *, need_sources: bool = True
+        self, references: LayerActivations, sources: LayerActivations, *, need_sources: bool = True
     ) -> tuple[Pointmaps, Pointmaps | None]:
         """Pointmaps of references (batch, 1, ...) and sources (batch, views, ...), in the reference's camera."""
         of_references, of_sources = [], []
@@ -66,7 +66,7 @@ class OracleImageToPoints:
                 of_sources.append([self._in_camera(other, number[0], scale) for other in others])
         return pointmaps_of(of_references), pointmaps_of(of_sources) if need_sources else None
 
-    def correlation(self, queries: LayerInput, candidates: LayerInput) -> Tensor:
+    def correlation(self, queries: LayerActivations, candidates: LayerActivations) -> Tensor:
         """1 + the share of the query's points that the candidate sees too: (batch, candidates, 1)."""
         rows = numbers_of(candidates)
         rows = rows * len(numbers_of(queries)) if len(rows) == 1 else rows

@@ -17,7 +17,7 @@ from slam3r_lab.oracle.views import TrueViews
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.geometry.umeyama import robust_umeyama
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
 
@@ -56,18 +56,18 @@ class OracleLocalToWorld:
         """Points (..., H, W, 3) as one token with room for the view's number: (..., 1, 3 H W + 1)."""
         return functional.pad(points.flatten(-3)[..., None, :], (0, 1))
 
-    def first_reference(self, x: Tensor) -> LayerInput:
+    def reference_activations(self, x: Tensor) -> LayerActivations:
         """The tokens, and nothing to ask or hear."""
         return without_attention(x)
 
-    def first_source(self, x: Tensor) -> LayerInput:
+    def source_activations(self, x: Tensor) -> LayerActivations:
         """The same."""
         return without_attention(x)
 
     def decode(
         self,
-        references: LayerInput,
-        sources: LayerInput,
+        references: LayerActivations,
+        sources: LayerActivations,
         reference_embedding: Tensor,
         source_embedding: Tensor,
         *,

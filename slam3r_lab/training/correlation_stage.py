@@ -65,7 +65,7 @@ class CorrelationStage:
     def _score(self, images: Tensor) -> Tensor:
         """Normalised mean scores (batch, candidates) of images (batch, 1 + candidates, 3, H, W), the query first."""
         x = self._tokens(images)
-        query, candidates = self.model.first_reference(x[:, :1]), self.model.first_source(x[:, 1:])
+        query, candidates = self.model.reference_activations(x[:, :1]), self.model.source_activations(x[:, 1:])
         scores = self.model.correlation(query, candidates).mean(-1)
         return (scores - 1) / scores
 

@@ -82,9 +82,9 @@ def _own_pointmaps(i2p: ImageToPoints, tokens: Tensor, random: Random, confidenc
             np.where((chosen < 0) | (chosen >= count), reference + np.abs(offsets), chosen).clip(0, count - 1)
         )
     x = i2p.decoder_tokens(tokens)
-    as_reference, as_source = i2p.first_reference(x), i2p.first_source(x)
-    reference_input = as_reference[torch.from_numpy(references)][:, None]
-    result, _ = i2p.decode(reference_input, as_source[torch.from_numpy(np.stack(sources))], need_sources=False)
+    reference_activations, source_activations = i2p.reference_activations(x), i2p.source_activations(x)
+    reference_input = reference_activations[torch.from_numpy(references)][:, None]
+    result, _ = i2p.decode(reference_input, source_activations[torch.from_numpy(np.stack(sources))], need_sources=False)
     valid = result.confidence >= confidence_threshold
     points = result.points / mean_distance(result.points, valid)
     return torch.where(valid[..., None], points, 0.0)[:, 0]

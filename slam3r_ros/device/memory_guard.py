@@ -1,4 +1,4 @@
-"""What is done when the device's memory is full: the same again with less, and from then on."""
+"""The out-of-memory guard: what does not fit into the device's memory is run again with smaller batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
 _OUT_OF_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What the messages of CUDA and its libraries hold when memory ran out below torch's own allocator."""
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -19,33 +21,37 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 class MemoryGuard:
-    """Tries again with fewer frames at once, and then with fewer keyframes, while memory runs out."""
+    """Runs work again with smaller batches, and then with fewer keyframes, while the device's memory is full.
+
+    What was found to fit holds from then on.
+    """
 
     def __init__(self) -> None:
-        self._together: int | None = None
-        self.notices: tuple[str, ...] = ()
-        """What had to be done, in order."""
+        self._batch_limit: int | None = None
+        self.warnings: tuple[str, ...] = ()
+        """What had to be reduced, in order, one sentence each."""
 
-    def note(self, text: str) -> None:
-        """Have another notice among these, unless it is empty or there already."""
-        if text and text not in self.notices:
-            self.notices += (text,)
+    def add_warning(self, text: str) -> None:
+        """Add a sentence to the warnings, unless it is empty or among them already."""
+        if text and text not in self.warnings:
+            self.warnings += (text,)
 
     @property
-    def together(self) -> int | None:
-        """Most frames that go through a network at once; None while there is no limit."""
-        return self._together
+    def batch_limit(self) -> int | None:
+        """Largest number of frames that go through a network at once; None while there is no limit."""
+        return self._batch_limit
 
     def batches(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-        """The items in order, as many at once as the limit allows."""
-        size = self._together or max(len(items), 1)
+        """The items in order, in batches as large as the limit allows."""
+        size = self._batch_limit or max(len(items), 1)
         return (items[start : start + size] for start in range(0, len(items), size))
 
-    def attempt(self, work: Callable[[], Result], frames: int, shrink_buffer: Callable[[], int]) -> Result | None:
+    def run(self, work: Callable[[], Result], frames: int, shrink_buffer: Callable[[], int]) -> Result | None:
         """What ``work`` for so many frames returns; None where it does not fit however little is asked for.
 
-        It is called again after each saving, so it must be something that can be begun anew.
-        shrink_buffer: make the buffering set smaller; the number of its keyframes then, 0 where it cannot be.
+        ``work`` is called again after each reduction, so it must be something that can be begun anew.
+        ``shrink_buffer`` makes the keyframe buffer smaller and returns the number of its keyframes then, 0 where it
+        cannot be made smaller.
         """
         while True:
             try:
@@ -56,15 +62,15 @@ class MemoryGuard:
             # Not in the handler: the error holds on to the tensors of all calls it came through.
             gc.collect()
             torch.cuda.empty_cache()
-            if not (saving := self._save(frames, shrink_buffer)):
+            if not (reduction := self._reduce(frames, shrink_buffer)):
                 return None
-            self.notices += (f"the device's memory is full: {saving}",)
+            self.warnings += (f"the device's memory is full: {reduction}",)
 
-    def _save(self, frames: int, shrink_buffer: Callable[[], int]) -> str:
-        """What is done with less from now on; empty where nothing is left."""
-        at_once = min(frames, self._together or frames)
-        if at_once > 1:
-            self._together = at_once // 2
-            return f"at most {self._together} frames go through a network at once from now on"
+    def _reduce(self, frames: int, shrink_buffer: Callable[[], int]) -> str:
+        """Make batches or the buffer smaller from now on; the sentence that says so, empty where nothing is left."""
+        batch = min(frames, self._batch_limit or frames)
+        if batch > 1:
+            self._batch_limit = batch // 2
+            return f"at most {self._batch_limit} frames go through a network at once from now on"
         keyframes = shrink_buffer()
         return f"the buffering set keeps {keyframes} keyframes from now on" if keyframes else ""

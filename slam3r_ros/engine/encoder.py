@@ -78,7 +78,7 @@ class Encoder:
         self._with_grey = with_grey
         on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
         self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
-        self._beside, self._one_at_a_time = SideStream(network.device), threading.Lock()
+        self._side_stream, self._one_at_a_time = SideStream(network.device), threading.Lock()
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def prepare(self, frame: Frame) -> PreparedFrame:
@@ -120,7 +120,8 @@ class Encoder:
             encoded, mark = self._encode(prepared)
             marks = [mark] * len(encoded)
         for each, mark in zip(encoded, marks, strict=True):
-            self._beside.take((each.tokens, *each.as_reference.tensors, *each.as_source.tensors), mark)
+            tensors = (each.tokens, *each.reference_activations.tensors, *each.source_activations.tensors)
+            self._side_stream.wait_event(mark, tensors)
         source = (first_index if first_source is None else first_source) - 1
         numbered = []
         for number, (frame, each) in enumerate(zip(prepared, encoded, strict=True)):
@@ -131,12 +132,12 @@ class Encoder:
     def _encode(self, prepared: Sequence[PreparedFrame]) -> tuple[list[EncodedFrame], torch.cuda.Event | None]:
         """All but their numbers, and what the stream that uses them has to wait for."""
         network, size = self._network, self._network.config.image_size
-        with self._one_at_a_time, self._beside.work():
+        with self._one_at_a_time, self._side_stream.work():
             grey_levels, crops = self._crops(prepared)
             tokens = network.encode(grey_levels / 127.5 - 1)
             x = network.decoder_tokens(tokens)
-            references, sources = network.first_reference(x), network.first_source(x)
-            mark = self._beside.mark()
+            references, sources = network.reference_activations(x), network.source_activations(x)
+            mark = self._side_stream.record_event()
             (images,) = crops.wait()  # the device encodes meanwhile
         encoded = [
             EncodedFrame(
@@ -145,8 +146,8 @@ class Encoder:
                 image=images[number],
                 camera=None if frame.camera is None else crop_camera(frame.camera, size),
                 tokens=tokens[number],
-                as_reference=references[number],
-                as_source=sources[number],
+                reference_activations=references[number],
+                source_activations=sources[number],
                 source_index=0,
                 grey=frame.grey,
             )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from slam3r_ros.device.host_transfer import to_device
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.interfaces import PointsNetwork
 from slam3r_ros.types import EncodedFrame, LocalPointmap, Window
@@ -83,8 +83,10 @@ class ImageToPointsStage:
         ]
 
 
-def _layer_inputs(windows: Sequence[Window]) -> tuple[LayerInput, LayerInput]:
-    """Layer 0's shares of windows of one length: references (windows, 1, ...), sources (windows, views - 1, ...)."""
-    references = LayerInput.stack([window.reference.as_reference for window in windows])[:, None]
-    sources = LayerInput.stack([LayerInput.stack([s.as_source for s in window.sources]) for window in windows])
+def _layer_inputs(windows: Sequence[Window]) -> tuple[LayerActivations, LayerActivations]:
+    """Layer-0 activations of windows of one length: references (windows, 1, ...), sources (windows, views - 1, ...)."""
+    references = LayerActivations.stack([window.reference.reference_activations for window in windows])[:, None]
+    sources = LayerActivations.stack(
+        [LayerActivations.stack([s.source_activations for s in window.sources]) for window in windows]
+    )
     return references, sources

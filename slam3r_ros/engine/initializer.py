@@ -22,13 +22,13 @@ class Initializer:
         self,
         local_points: ImageToPointsStage,
         settings: SlamSettings,
-        thrift: MemoryGuard,
+        guard: MemoryGuard,
         clock: StageTimer,
         shrink_buffer: Callable[[], int],
     ) -> None:
         self._local_points, self._settings = local_points, settings
         self._initializer = InitialMapBuilder(local_points, settings.initialize, settings.register.point_confidence)
-        self._thrift, self._clock, self._shrink_buffer = thrift, clock, shrink_buffer
+        self._guard, self._clock, self._shrink_buffer = guard, clock, shrink_buffer
         self.forget()
 
     def forget(self) -> None:
@@ -73,8 +73,8 @@ class Initializer:
     def _initialize(self, ring: RingBuffer, indices: Sequence[int]) -> InitialMap | NotInitialized:
         """The world of these frames, or why there is none."""
         frames = [ring[index] for index in indices]
-        thrift, initializer = self._thrift, self._initializer
-        result = thrift.attempt(lambda: initializer.attempt(frames, thrift.together), len(frames), self._shrink_buffer)
+        guard, initializer = self._guard, self._initializer
+        result = guard.run(lambda: initializer.attempt(frames, guard.batch_limit), len(frames), self._shrink_buffer)
         return result or NotInitialized("the device's memory is full")
 
     def _choose_stride(self, ring: RingBuffer, status: SlamStatus, ended: bool) -> int | None:

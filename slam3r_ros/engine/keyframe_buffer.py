@@ -14,7 +14,7 @@ from slam3r_ros.device.host_transfer import to_device
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
 from slam3r_ros.engine.retrieval import Candidates, describe
 from slam3r_ros.loop_closure.correction import Correction
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.settings import KeyframeSettings
 from slam3r_ros.types import HostPointmaps, RegisteredFrame, SceneInput
 
@@ -125,12 +125,12 @@ class KeyframeBuffer:
     def candidates(self) -> Candidates:
         """What retrieval takes of the keyframes."""
         descriptors, *layer = self._for_retrieval.first(len(self))
-        return Candidates(self.indices, tuple(self._slots), LayerInput(*layer), descriptors)
+        return Candidates(self.indices, tuple(self._slots), LayerActivations(*layer), descriptors)
 
     def scene(self, positions: Sequence[int]) -> SceneInput:
         """What L2W takes of the keyframes at these positions in the buffer's order: (positions, ...)."""
         embedding, *layer = self._for_registration.take([self._slots[position] for position in positions])
-        return SceneInput(embedding, LayerInput(*layer))
+        return SceneInput(embedding, LayerActivations(*layer))
 
     def offer(self, registered: Sequence[RegisteredFrame], usable: Sequence[bool]) -> list[RegisteredFrame]:
         """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered, with
@@ -232,7 +232,7 @@ class KeyframeBuffer:
     def _enter(self, keyframe: RegisteredFrame, scene: SceneInput, slot: int) -> None:
         """Store a keyframe as the newest."""
         frame = keyframe.local.frame
-        self._for_retrieval.write(slot, [describe(frame.tokens), *_tensors(frame.as_source)])
+        self._for_retrieval.write(slot, [describe(frame.tokens), *_tensors(frame.source_activations)])
         self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
         self._kept.write(slot, [frame.tokens, keyframe.points_world])
         self._slots.append(slot)
@@ -252,7 +252,7 @@ def _moved(keyframe: RegisteredFrame, correction: Correction) -> Tensor:
     return torch.where(points.any(dim=-1, keepdim=True), points @ matrix.T + shift, points)
 
 
-def _tensors(layer: LayerInput) -> list[Tensor]:
+def _tensors(layer: LayerActivations) -> list[Tensor]:
     return [getattr(layer, field.name) for field in fields(layer)]
 
 
@@ -262,8 +262,10 @@ def _without_tensors(keyframe: RegisteredFrame) -> RegisteredFrame:
     Tensors that stay for a long while between ones that come and go would also break up the process's memory.
     """
     frame, empty = keyframe.local.frame, keyframe.confidence.new_empty(0)
-    nothing = LayerInput(empty, empty, empty, empty)
-    frame = replace(frame, image=frame.image[:0].copy(), tokens=empty, as_reference=nothing, as_source=nothing)
+    nothing = LayerActivations(empty, empty, empty, empty)
+    frame = replace(
+        frame, image=frame.image[:0].copy(), tokens=empty, reference_activations=nothing, source_activations=nothing
+    )
     local = replace(
         keyframe.local, frame=frame, points_camera=empty, confidence=empty, valid=empty, points_normalised=empty
     )

@@ -44,7 +44,7 @@ class LocalToWorldStage:
             points = torch.stack([p / _mean_distance_of_all(p) for p in points])
         embedding = network.embed_points(points)
         tokens = torch.stack([frame.frame.tokens for frame in frames])
-        sources = network.first_source(network.decoder_tokens(tokens) + embedding)
+        sources = network.source_activations(network.decoder_tokens(tokens) + embedding)
         _, result = network.decode(
             scene_input.layer[None], sources[None], scene_input.embedding[None], embedding[None], need_references=False
         )
@@ -53,7 +53,7 @@ class LocalToWorldStage:
     def _scene_input(self, tokens: Tensor, points_world: Tensor) -> SceneInput:
         network = self._network
         embedding = network.embed_points(points_world)
-        return SceneInput(embedding, network.first_reference(network.decoder_tokens(tokens) + embedding))
+        return SceneInput(embedding, network.reference_activations(network.decoder_tokens(tokens) + embedding))
 
 
 def registered_keyframes(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slam3r_ros.device.host_transfer import to_device, to_host
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.interfaces import PointsNetwork
 from slam3r_ros.types import EncodedFrame
 
@@ -37,7 +37,7 @@ class Candidates:
     """Frame index of every keyframe, in the buffer's order."""
     slots: tuple[int, ...]
     """Slot of every keyframe, in the buffer's order: each of 0, 1 ... once."""
-    layer: LayerInput
+    layer: LayerActivations
     """I2P's layer-0 source shares (slots, ...)."""
     descriptors: Tensor
     """(slots, bands, encoder width) float32, from `describe`."""
@@ -77,7 +77,7 @@ class Retrieval:
         if len(candidates) <= self._scene_frames:
             return RetrievalResult(tuple(range(len(candidates))), ())
         slots = np.array(candidates.slots)
-        references = LayerInput.stack([query.as_reference for query in queries])[:, None]
+        references = LayerActivations.stack([query.reference_activations for query in queries])[:, None]
         if not 0 < self._shortlist < len(candidates):
             scores = self._score(references, candidates.layer)[slots]
         else:
@@ -89,7 +89,7 @@ class Retrieval:
         best_first = np.argsort(-scores, kind="stable")[: self._scene_frames]
         return RetrievalResult(tuple(int(i) for i in best_first), tuple(float(s) for s in scores))
 
-    def _score(self, references: LayerInput, layer: LayerInput) -> NDArray[np.float32]:
+    def _score(self, references: LayerActivations, layer: LayerActivations) -> NDArray[np.float32]:
         """Mean score of each keyframe, over the queries and its patches; query by query, which bounds the memory."""
         views = range(len(references.features))
         by_query = [self._network.correlation(references[i : i + 1], layer[None]).mean(dim=(0, 2)) for i in views]

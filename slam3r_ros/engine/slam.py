@@ -63,8 +63,8 @@ class Slam:
         self._local_points = ImageToPointsStage(networks.i2p, settings.register.point_confidence)
         self._scene = SceneFrameSelector(networks.i2p, settings.register)
         self._registrar = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)
-        self._clock, self._thrift = StageTimer(), MemoryGuard()
-        self._set_up = Initializer(self._local_points, settings, self._thrift, self._clock, self._shrink_buffer)
+        self._clock, self._guard = StageTimer(), MemoryGuard()
+        self._set_up = Initializer(self._local_points, settings, self._guard, self._clock, self._shrink_buffer)
         self._frame_count = self._source_count = 0
         self.listener: Callable[[MapUpdate], None] | None = None
         """Called with every update as soon as it is made, and before that with those that are early. In order, but that
@@ -86,7 +86,7 @@ class Slam:
             return []
         with self._clock.stage("total", len(frames)):
             with self._clock.stage("encode", len(frames)):
-                encoded = self._thrift.attempt(lambda: self._encode(frames), len(frames), self._shrink_buffer)
+                encoded = self._guard.run(lambda: self._encode(frames), len(frames), self._shrink_buffer)
             self._count_images(frames)
             if encoded is None:
                 self._leave_out(len(frames))
@@ -120,7 +120,7 @@ class Slam:
         with self._clock.stage("keyframes", len(located)):
             offers = iter([(located, [not keyframe.held for keyframe in located])])  # told once, however often tried
             offer = self._known_buffer.offer
-            entered = self._thrift.attempt(lambda: offer(*next(offers, ((), ()))), 1, self._shrink_buffer) or []
+            entered = self._guard.run(lambda: offer(*next(offers, ((), ()))), 1, self._shrink_buffer) or []
             if entered:
                 self._scene.forget()  # positions in the buffer have changed
         records = [self._mapped.record(keyframe) for keyframe in entered]
@@ -140,7 +140,7 @@ class Slam:
 
     def status(self) -> SlamStatus:
         """State and counters now; safe from any thread."""
-        return replace(self._status, stage_ms=self._clock.average_ms(), warnings=self._thrift.notices)
+        return replace(self._status, stage_ms=self._clock.average_ms(), warnings=self._guard.warnings)
 
     def trajectory(self) -> list[StampedPose]:
         """The pose of every tracked frame, in order."""
@@ -190,7 +190,7 @@ class Slam:
     def _encode(self, frames: Sequence[Frame | PreparedFrame]) -> list[EncodedFrame]:
         """The next frames, all at once where the device's memory allows."""
         encoded: list[EncodedFrame] = []
-        for batch in self._thrift.batches(frames):
+        for batch in self._guard.batches(frames):
             source = encoded[-1].source_index + 1 if encoded else self._source_count
             encoded += self.encoder.encode(batch, self._frame_count + len(encoded), source)
         return encoded
@@ -280,7 +280,7 @@ class Slam:
         assert self._rounds is not None
         self._close_loop()
         count = len(ready.frames)
-        registered = self._thrift.attempt(lambda: self._world_points(ready), count, self._shrink_buffer)
+        registered = self._guard.run(lambda: self._world_points(ready), count, self._shrink_buffer)
         if registered is None:
             self._leave_out(count)
             registered = []
@@ -293,7 +293,7 @@ class Slam:
         """Correct the world if the camera has come back to where it had been; whether it has."""
         with self._clock.stage("loops"):
             correction = None if self._tracks is None else self._tracks.closed_loop()
-            self._thrift.note("" if self._tracks is None else self._tracks.loop_failure)
+            self._guard.add_warning("" if self._tracks is None else self._tracks.loop_failure)
             if correction is None:
                 return False
             self._mapped.correct(correction)
@@ -305,7 +305,7 @@ class Slam:
         """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
         self._known_buffer.catch_up()  # where a loop was closed: here, so that memory that is full is seen to
         radius, registered = self.settings.window.radius, []
-        for indices in self._thrift.batches(ready.frames):
+        for indices in self._guard.batches(ready.frames):
             with self._clock.stage("i2p", len(indices)):
                 windows = [build_window(self._ring, index, self._set_up.stride, radius) for index in indices]
                 locals_ = self._local_points.estimate(windows)

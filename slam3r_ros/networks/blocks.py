@@ -106,7 +106,7 @@ class EncoderBlock(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LayerInput:
+class LayerActivations:
     """What decoder layer 0 takes of some views of one side; it depends on each view alone.
 
     The leading axes of all four are the same: (views, ...) when kept with a frame, (batch, views, ...) in the decoder.
@@ -126,18 +126,18 @@ class LayerInput:
         """All four, in order."""
         return self.features, self.queries, self.keys, self.values
 
-    def __getitem__(self, index: Any) -> LayerInput:
+    def __getitem__(self, index: Any) -> LayerActivations:
         """Index the leading axes of all four tensors alike."""
-        return LayerInput(*(tensor[index] for tensor in self.tensors))
+        return LayerActivations(*(tensor[index] for tensor in self.tensors))
 
-    def expand_batch(self, batch: int) -> LayerInput:
+    def expand_batch(self, batch: int) -> LayerActivations:
         """A view with the first axis, of length 1, repeated ``batch`` times without copying."""
-        return LayerInput(*(tensor.expand(batch, *tensor.shape[1:]) for tensor in self.tensors))
+        return LayerActivations(*(tensor.expand(batch, *tensor.shape[1:]) for tensor in self.tensors))
 
     @staticmethod
-    def stack(parts: Sequence[LayerInput]) -> LayerInput:
+    def stack(parts: Sequence[LayerActivations]) -> LayerActivations:
         """Join along a new first axis."""
-        return LayerInput(*map(torch.stack, zip(*(part.tensors for part in parts), strict=True)))
+        return LayerActivations(*map(torch.stack, zip(*(part.tensors for part in parts), strict=True)))
 
 
 class DecoderBlock(nn.Module):

@@ -14,7 +14,7 @@ from slam3r_ros.networks.blocks import (
     CrossAttention,
     DecoderBlock,
     EncoderBlock,
-    LayerInput,
+    LayerActivations,
     SelfAttention,
 )
 from slam3r_ros.networks.config import NetworkConfig
@@ -159,22 +159,22 @@ class MultiviewNetwork(nn.Module):
         assert isinstance(reference_block, DecoderBlock) and isinstance(source_block, DecoderBlock)
         return reference_block, source_block
 
-    def first_reference(self, x: Tensor) -> LayerInput:
+    def reference_activations(self, x: Tensor) -> LayerActivations:
         """Layer 0's share of reference views (..., tokens, decoder width): depends on each view alone."""
         reference_block, source_block = self.layer(0)
         rotary = self.decoder_rotary
-        return LayerInput(*reference_block.ask(x, rotary), *source_block.hear(x, rotary))
+        return LayerActivations(*reference_block.ask(x, rotary), *source_block.hear(x, rotary))
 
-    def first_source(self, x: Tensor) -> LayerInput:
+    def source_activations(self, x: Tensor) -> LayerActivations:
         """Layer 0's share of source views (..., tokens, decoder width): depends on each view alone."""
         reference_block, source_block = self.layer(0)
         rotary = self.decoder_rotary
-        return LayerInput(*source_block.ask(x, rotary), *reference_block.hear(x, rotary))
+        return LayerActivations(*source_block.ask(x, rotary), *reference_block.hear(x, rotary))
 
     def run_layers(
         self,
-        references: LayerInput,
-        sources: LayerInput,
+        references: LayerActivations,
+        sources: LayerActivations,
         *,
         depth: int,
         reference_embedding: Tensor | None = None,

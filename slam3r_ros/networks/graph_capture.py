@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE, CudaGraphs
 from slam3r_ros.networks.decoder import Pointmaps
@@ -103,8 +103,8 @@ class _ReplayedViews:
     def __init__(self, network: ImageToPoints | LocalToWorld, replays: Replays) -> None:
         self._network = network
         self._decoder_tokens = replays.of_large(lambda tokens: (network.decoder_tokens(tokens),))
-        self._first_reference = replays.of(lambda x: network.first_reference(x).tensors)
-        self._first_source = replays.of(lambda x: network.first_source(x).tensors)
+        self._reference_activations = replays.of(lambda x: network.reference_activations(x).tensors)
+        self._source_activations = replays.of(lambda x: network.source_activations(x).tensors)
 
     @property
     def config(self) -> NetworkConfig:
@@ -120,13 +120,13 @@ class _ReplayedViews:
         """As the network's."""
         return self._decoder_tokens(tokens)[0]
 
-    def first_reference(self, x: Tensor) -> LayerInput:
+    def reference_activations(self, x: Tensor) -> LayerActivations:
         """As the network's."""
-        return LayerInput(*self._first_reference(x))
+        return LayerActivations(*self._reference_activations(x))
 
-    def first_source(self, x: Tensor) -> LayerInput:
+    def source_activations(self, x: Tensor) -> LayerActivations:
         """As the network's."""
-        return LayerInput(*self._first_source(x))
+        return LayerActivations(*self._source_activations(x))
 
 
 class ReplayedImageToPoints(_ReplayedViews):
@@ -147,13 +147,13 @@ class ReplayedImageToPoints(_ReplayedViews):
         return self._encode(images)[0]
 
     def decode(
-        self, references: LayerInput, sources: LayerInput, *, need_sources: bool = True
+        self, references: LayerActivations, sources: LayerActivations, *, need_sources: bool = True
     ) -> tuple[Pointmaps, Pointmaps | None]:
         """As the network's."""
         result = self._decode[need_sources](*references.tensors, *sources.tensors)
         return Pointmaps(*result[:2]), Pointmaps(*result[2:]) if need_sources else None
 
-    def correlation(self, queries: LayerInput, candidates: LayerInput) -> Tensor:
+    def correlation(self, queries: LayerActivations, candidates: LayerActivations) -> Tensor:
         """As the network's."""
         return self._correlation(*queries.tensors, *candidates.tensors)[0]
 
@@ -172,8 +172,8 @@ class ReplayedLocalToWorld(_ReplayedViews):
 
     def decode(
         self,
-        references: LayerInput,
-        sources: LayerInput,
+        references: LayerActivations,
+        sources: LayerActivations,
         reference_embedding: Tensor,
         source_embedding: Tensor,
         *,
@@ -211,8 +211,8 @@ def replayed_by(networks: Networks, replays: Replays, encoding: Replays | None =
     return ReplayedNetworks(i2p, l2w, networks.name, networks.recommended)
 
 
-def _layer_inputs(tensors: Tensors) -> tuple[LayerInput, LayerInput]:
-    return LayerInput(*tensors[:4]), LayerInput(*tensors[4:])
+def _layer_inputs(tensors: Tensors) -> tuple[LayerActivations, LayerActivations]:
+    return LayerActivations(*tensors[:4]), LayerActivations(*tensors[4:])
 
 
 def _window_decoder(network: ImageToPoints, need_sources: bool) -> Callable[..., Tensors]:

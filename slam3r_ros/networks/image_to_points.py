@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from slam3r_ros.networks.blocks import LayerInput, Mlp
+from slam3r_ros.networks.blocks import LayerActivations, Mlp
 from slam3r_ros.networks.config import ConfigError, NetworkConfig
 from slam3r_ros.networks.decoder import MultiviewNetwork, Pointmaps
 
@@ -36,7 +36,7 @@ class ImageToPoints(MultiviewNetwork):
         return x
 
     def decode(
-        self, references: LayerInput, sources: LayerInput, *, need_sources: bool = True
+        self, references: LayerActivations, sources: LayerActivations, *, need_sources: bool = True
     ) -> tuple[Pointmaps, Pointmaps | None]:
         """Pointmaps of (references, sources), in the reference's camera, from layer 0's shares (batch, views, ...).
 
@@ -54,7 +54,7 @@ class ImageToPoints(MultiviewNetwork):
         if not others:
             raise ValueError("I2P needs at least two views, got 1")
         reference_points, source_points = self.decode(
-            self.first_reference(x[:, reference : reference + 1]), self.first_source(x[:, others])
+            self.reference_activations(x[:, reference : reference + 1]), self.source_activations(x[:, others])
         )
         assert source_points is not None
         order = sorted(range(len(others) + 1), key=[reference, *others].__getitem__)
@@ -63,7 +63,7 @@ class ImageToPoints(MultiviewNetwork):
             torch.cat([reference_points.confidence, source_points.confidence], dim=1)[:, order],
         )
 
-    def correlation(self, queries: LayerInput, candidates: LayerInput) -> Tensor:
+    def correlation(self, queries: LayerActivations, candidates: LayerActivations) -> Tensor:
         """How well each candidate view sees what the query view sees: (batch, candidates, tokens) float32, above 1.
 
         queries: layer 0's reference share of one view each (batch, 1, ...); candidates: layer 0's source share

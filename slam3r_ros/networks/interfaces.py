@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.settings import SlamSettings
@@ -27,10 +27,10 @@ class MultiviewInterface(Protocol):
     def decoder_tokens(self, tokens: Tensor) -> Tensor:
         """The decoder's input (..., tokens, width) from a view's tokens."""
 
-    def first_reference(self, x: Tensor) -> LayerInput:
+    def reference_activations(self, x: Tensor) -> LayerActivations:
         """What is kept of reference views (..., tokens, width)."""
 
-    def first_source(self, x: Tensor) -> LayerInput:
+    def source_activations(self, x: Tensor) -> LayerActivations:
         """What is kept of source views (..., tokens, width)."""
 
 
@@ -41,11 +41,11 @@ class PointsNetwork(MultiviewInterface, Protocol):
         """Images (batch, 3, height, width) in [-1, 1] to tokens (batch, tokens, width)."""
 
     def decode(
-        self, references: LayerInput, sources: LayerInput, *, need_sources: bool = True
+        self, references: LayerActivations, sources: LayerActivations, *, need_sources: bool = True
     ) -> tuple[Pointmaps, Pointmaps | None]:
         """Pointmaps of (references, sources), in the reference's camera."""
 
-    def correlation(self, queries: LayerInput, candidates: LayerInput) -> Tensor:
+    def correlation(self, queries: LayerActivations, candidates: LayerActivations) -> Tensor:
         """How well each candidate sees what the query sees: (batch, candidates, tokens), above 1."""
 
 
@@ -57,8 +57,8 @@ class WorldNetwork(MultiviewInterface, Protocol):
 
     def decode(
         self,
-        references: LayerInput,
-        sources: LayerInput,
+        references: LayerActivations,
+        sources: LayerActivations,
         reference_embedding: Tensor,
         source_embedding: Tensor,
         *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import MultiviewNetwork, Pointmaps, tokens_of_patches
 
@@ -26,8 +26,8 @@ class LocalToWorld(MultiviewNetwork):
 
     def decode(
         self,
-        references: LayerInput,
-        sources: LayerInput,
+        references: LayerActivations,
+        sources: LayerActivations,
         reference_embedding: Tensor,
         source_embedding: Tensor,
         *,
@@ -57,8 +57,8 @@ class LocalToWorld(MultiviewNetwork):
         """
         scene_embedding, keyframe_embedding = self.embed_points(scene_points), self.embed_points(keyframe_points)
         scene, keyframes = self.decode(
-            self.first_reference(self.decoder_tokens(scene_tokens) + scene_embedding),
-            self.first_source(self.decoder_tokens(keyframe_tokens) + keyframe_embedding),
+            self.reference_activations(self.decoder_tokens(scene_tokens) + scene_embedding),
+            self.source_activations(self.decoder_tokens(keyframe_tokens) + keyframe_embedding),
             scene_embedding,
             keyframe_embedding,
         )

@@ -64,11 +64,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_result_is_waited_for_by_the_stream_that_uses_it(told: list[str]) -> None:
-    beside = SideStream(CUDA)
-    with beside.work():
+    side_stream = SideStream(CUDA)
+    with side_stream.work():
         told.append("work")
-        mark = beside.mark()
-    beside.take([MadeUpTensor(told), MadeUpTensor(told)], mark)
+        mark = side_stream.record_event()
+    side_stream.wait_event(mark, [MadeUpTensor(told), MadeUpTensor(told)])
     assert told == [
         "second waits for main",
         "on second", "work", "second marks", "off second",
@@ -77,19 +77,19 @@ def test_a_result_is_waited_for_by_the_stream_that_uses_it(told: list[str]) -> N
 
 
 def test_on_a_cpu_there_is_nothing_to_wait_for(told: list[str]) -> None:
-    beside = SideStream(torch.device("cpu"))
-    with beside.work():
-        mark = beside.mark()
-    beside.take([torch.ones(2)], mark)
+    side_stream = SideStream(torch.device("cpu"))
+    with side_stream.work():
+        mark = side_stream.record_event()
+    side_stream.wait_event(mark, [torch.ones(2)])
     assert mark is None and told == []
 
 
-def test_each_frame_is_encoded_beside_and_taken_once(tiny_networks: Networks, told: list[str]) -> None:
+def test_each_frame_is_encoded_on_the_side_stream_and_waited_for_once(tiny_networks: Networks, told: list[str]) -> None:
     """Two that came encoded and, apart from these, two that did not."""
     encoder = Encoder(tiny_networks.i2p)
-    encoder._beside = SideStream(CUDA)
+    encoder._side_stream = SideStream(CUDA)
     taken: list[object] = []
-    encoder._beside.take = lambda tensors, mark: taken.append((len(list(tensors)), mark))  # type: ignore[method-assign]
+    encoder._side_stream.wait_event = lambda mark, tensors: taken.append((len(list(tensors)), mark))  # type: ignore[method-assign]
     frames = [Frame(number, textured_image(number)) for number in range(4)]
     told.clear()
     ahead = [encoder.encode_ahead(encoder.prepare(frame)) for frame in frames[:2]]

@@ -17,7 +17,7 @@ from slam3r_ros.device.memory_guard import MemoryGuard, is_out_of_memory
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import Correction
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.odometry.odometry_stage import OdometryStage
@@ -49,8 +49,8 @@ class Full:
         return self._guarded(method) if name == self._method else method
 
     def _guarded(self, method: Any) -> Any:
-        def call(first: Tensor | LayerInput, *others: Any, **options: Any) -> Any:
-            sides = [t.features if isinstance(t, LayerInput) else t for t in (first, *others)]
+        def call(first: Tensor | LayerActivations, *others: Any, **options: Any) -> Any:
+            sides = [t.features if isinstance(t, LayerActivations) else t for t in (first, *others)]
             views = sum(t.shape[0] * t.shape[1] if t.ndim == 4 and len(sides) > 1 else t.shape[0] for t in sides[:2])
             if views > self.room:
                 self.refused += 1
@@ -190,7 +190,7 @@ def test_when_it_is_tried_again_nothing_holds_the_tensors_of_before() -> None:
         kept.append(weakref.ref(large))
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    assert MemoryGuard().attempt(work, 2, lambda: 0) == "done"
+    assert MemoryGuard().run(work, 2, lambda: 0) == "done"
 
 
 def test_other_errors_are_not_taken_for_it() -> None:
@@ -202,7 +202,7 @@ def test_other_errors_are_not_taken_for_it() -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        MemoryGuard().attempt(work, 4, lambda: 1)
+        MemoryGuard().run(work, 4, lambda: 1)
 
 
 def test_the_pair_stands_for_networks(tiny_networks: Networks) -> None:
@@ -211,10 +211,10 @@ def test_the_pair_stands_for_networks(tiny_networks: Networks) -> None:
 
 
 def test_what_else_goes_wrong_is_told_once_among_the_notices() -> None:
-    thrift = MemoryGuard()
+    guard = MemoryGuard()
     for text in ("", "one", "one", "other", ""):
-        thrift.note(text)
-    assert thrift.notices == ("one", "other")
+        guard.add_warning(text)
+    assert guard.warnings == ("one", "other")
 
 
 def test_a_search_for_a_loop_that_failed_is_told_in_the_status(

@@ -138,5 +138,5 @@ def test_frames_encoded_ahead_get_their_numbers_and_nothing_else_changes(tiny_ne
         assert numbers == [(7, 20, 0), (8, 23, 1), (9, 28, 2)]
         for got, one_by_one in zip(encoded, expected, strict=True):
             torch.testing.assert_close(got.tokens, one_by_one.tokens)
-            torch.testing.assert_close(got.as_source.tensors, one_by_one.as_source.tensors)
+            torch.testing.assert_close(got.source_activations.tensors, one_by_one.source_activations.tensors)
             assert (got.image == one_by_one.image).all()

@@ -28,8 +28,8 @@ def query_like(networks: Networks, buffer: KeyframeBuffer, position: int) -> Enc
     frame = buffer[position].local.frame
     generator = torch.Generator().manual_seed(position)
     tokens = frame.tokens + 0.3 * torch.randn(frame.tokens.shape, generator=generator)
-    reference = networks.i2p.first_reference(networks.i2p.decoder_tokens(tokens[None]))
-    return replace(frame, tokens=tokens, as_reference=reference[0])
+    reference = networks.i2p.reference_activations(networks.i2p.decoder_tokens(tokens[None]))
+    return replace(frame, tokens=tokens, reference_activations=reference[0])
 
 
 def scored(retrieved: RetrievalResult) -> set[int]:

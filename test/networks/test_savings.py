@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slam3r_ros.networks.blocks import CrossAttention, LayerInput
+from slam3r_ros.networks.blocks import CrossAttention, LayerActivations
 from slam3r_ros.networks.weights import Networks
 
 
@@ -34,7 +34,7 @@ def test_sources_last_layer_and_head_are_not_needed_for_the_reference(
 ) -> None:
     i2p = golden_networks.i2p
     x = i2p.decoder_tokens(tokens)[None]
-    reference, sources = i2p.first_reference(x[:, :1]), i2p.first_source(x[:, 1:])
+    reference, sources = i2p.reference_activations(x[:, :1]), i2p.source_activations(x[:, 1:])
     whole, _ = i2p.decode(reference, sources)
     part, nothing = i2p.decode(reference, sources, need_sources=False)
     assert nothing is None
@@ -50,8 +50,8 @@ def test_references_last_layer_and_head_are_not_needed_in_l2w(
     embedding = l2w.embed_points(points)[None]
     x = l2w.decoder_tokens(tokens)[None] + embedding
     nothing, part = l2w.decode(
-        l2w.first_reference(x[:, :4]),
-        l2w.first_source(x[:, 4:]),
+        l2w.reference_activations(x[:, :4]),
+        l2w.source_activations(x[:, 4:]),
         embedding[:, :4],
         embedding[:, 4:],
         need_references=False,
@@ -64,9 +64,9 @@ def test_references_last_layer_and_head_are_not_needed_in_l2w(
 def test_layer_zero_can_be_kept_with_each_frame(golden_networks: Networks, tokens: Tensor) -> None:
     i2p = golden_networks.i2p
     expected = i2p(tokens[None, :4], reference=0)
-    references = [i2p.first_reference(i2p.decoder_tokens(frame[None]))[0] for frame in tokens]
-    sources = [i2p.first_source(i2p.decoder_tokens(frame[None]))[0] for frame in tokens]
-    kept, _ = i2p.decode(LayerInput.stack(references[:1])[None], LayerInput.stack(sources[1:4])[None])
+    references = [i2p.reference_activations(i2p.decoder_tokens(frame[None]))[0] for frame in tokens]
+    sources = [i2p.source_activations(i2p.decoder_tokens(frame[None]))[0] for frame in tokens]
+    kept, _ = i2p.decode(LayerActivations.stack(references[:1])[None], LayerActivations.stack(sources[1:4])[None])
     assert_same(kept.points[:, 0], expected.points[:, 0])
 
 
@@ -80,10 +80,12 @@ def test_windows_of_one_length_are_one_batch(golden_networks: Networks, tokens: 
 def test_queries_of_one_retrieval_are_one_batch(golden_networks: Networks, tokens: Tensor) -> None:
     i2p = golden_networks.i2p
     x = i2p.decoder_tokens(tokens)
-    candidates = i2p.first_source(x[2:])[None]
-    together = i2p.correlation(i2p.first_reference(x[:2, None]), candidates)
+    candidates = i2p.source_activations(x[2:])[None]
+    together = i2p.correlation(i2p.reference_activations(x[:2, None]), candidates)
     for query in range(2):
-        assert_same(i2p.correlation(i2p.first_reference(x[query : query + 1])[None], candidates)[0], together[query])
+        assert_same(
+            i2p.correlation(i2p.reference_activations(x[query : query + 1])[None], candidates)[0], together[query]
+        )
 
 
 def test_the_order_of_sources_does_not_matter(golden_networks: Networks, tokens: Tensor) -> None:
@@ -117,7 +119,7 @@ def test_correlation_does_without_the_reference_side_of_its_last_layer(
         i2p.reference_blocks[number].register_forward_hook(lambda *_, number=number: calls.append(f"layer {number}"))
         for number in (0, 1)
     ]
-    got = i2p.correlation(i2p.first_reference(x[:1])[None], i2p.first_source(x[1:])[None])
+    got = i2p.correlation(i2p.reference_activations(x[:1])[None], i2p.source_activations(x[1:])[None])
     for hook in hooks:
         hook.remove()
     assert calls == ["layer 0"]

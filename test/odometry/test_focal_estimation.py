@@ -9,7 +9,7 @@ from plane_scene import MATRIX, SIDE, depths, image, pose, refined
 
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.odometry import focal_estimation as calibration
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Observations, Problem, adjust
 from slam3r_ros.odometry.focal_estimation import (
@@ -277,7 +277,7 @@ def keyframe(number: int, focal_px: float, camera: Camera | None) -> RegisteredF
     points = (np.concatenate([slopes, np.ones((HALF, HALF, 1))], axis=2) * depths(T)[..., None]).astype(np.float32)
     world, full = transform_points(T, points).astype(np.float32), np.full((HALF, HALF), 5.0, np.float32)
     host = HostPointmaps(world, full, points, full, np.full((HALF, HALF), True))
-    layer, crop = LayerInput(NOTHING, NOTHING, NOTHING, NOTHING), np.zeros((HALF, HALF, 3), np.uint8)
+    layer, crop = LayerActivations(NOTHING, NOTHING, NOTHING, NOTHING), np.zeros((HALF, HALF, 3), np.uint8)
     frame = EncodedFrame(number, number, crop, camera, NOTHING, layer, layer, number, image(T))
     local = LocalPointmap(frame, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
     estimate = PoseEstimate(T, focal_px, 0.9, 2.0, 1.0, 0.01)

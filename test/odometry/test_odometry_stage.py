@@ -14,7 +14,7 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure import loop_closer as engine_closing
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.loop_closure.loop_closer import BROKEN, CHAIN_SCALE_DEVIATION
-from slam3r_ros.networks.blocks import LayerInput
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.odometry import odometry_stage as engine_stage
 from slam3r_ros.odometry import visual_odometry as engine_poses
@@ -49,7 +49,7 @@ def keyframe(number: int, T_estimated: Array, *, lost: bool = False, own: bool =
     world[0, 0] = 0
     valid = np.full((HALF, HALF), own)
     host = HostPointmaps(world, np.full((HALF, HALF), 5.0, np.float32), points / SCALE, world[..., 0], valid)
-    layer = LayerInput(NOTHING, NOTHING, NOTHING, NOTHING)
+    layer = LayerActivations(NOTHING, NOTHING, NOTHING, NOTHING)
     crop = np.zeros((HALF, HALF, 3), np.uint8)
     frame = EncodedFrame(number, number, crop, CAMERA, NOTHING, layer, layer, number, image(pose(number)))
     local = LocalPointmap(frame, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)

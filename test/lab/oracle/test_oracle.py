@@ -130,7 +130,7 @@ def test_sources_are_answered_in_the_references_camera(rendered: ImageSequence) 
 def test_retrieval_scores_are_the_true_overlap(rendered: ImageSequence) -> None:
     i2p = oracle_networks(rendered, "exact", image_size=SIZE).i2p
     encoded = Encoder(i2p).encode([Frame(f.stamp_ns, rendered.image(f)) for f in rendered.frames], 0)
-    query, candidates = encoded[0].as_reference, [encoded[number].as_source for number in (0, 5, 44)]
+    query, candidates = encoded[0].reference_activations, [encoded[number].source_activations for number in (0, 5, 44)]
     scores = i2p.correlation(
         type(query).stack([query])[:, None], type(query).stack(candidates)[None]
     )[0, :, 0]  # fmt: skip
