@@ -10,9 +10,9 @@ from pathlib import Path
 from slam3r_lab import worlds
 from slam3r_lab.benchmarks.machine import BENCHMARKS
 from slam3r_lab.training.seeds import is_held_out
-from slam3r_lab.training.sequence_files import render_sequence, write_sequence
 from slam3r_lab.worlds.family import family_of
 from slam3r_lab.worlds.paths.choose import PathSettings
+from slam3r_lab.worlds.sequence_files import render_sequence, write_sequence
 
 CACHE = BENCHMARKS / "cache"
 FIRST_SEED = 30_000
@@ -65,6 +65,6 @@ def renderer_version() -> str:
     """Of what the images depend on: another renderer makes other sequences, which are then measured anew."""
     total = hashlib.sha256()
     folder = Path(next(iter(worlds.__path__)))
-    for path in sorted([*folder.rglob("*.py"), folder.parent / "training" / "sequence_files.py"]):
+    for path in sorted(folder.rglob("*.py")):
         total.update(path.read_bytes())
     return total.hexdigest()[:8]

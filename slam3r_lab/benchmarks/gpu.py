@@ -43,9 +43,9 @@ from slam3r_lab.benchmarks.report import Report, write  # noqa: E402
 from slam3r_lab.benchmarks.stages import TimeBox, measure_stages, stage_table  # noqa: E402
 from slam3r_lab.evaluation.parity import compare as compare_with_golden  # noqa: E402
 from slam3r_lab.training.seeds import FIRST_DEMO_SEED  # noqa: E402
-from slam3r_lab.training.sequence_files import render_sequence  # noqa: E402
 from slam3r_lab.worlds.family import family_of  # noqa: E402
 from slam3r_lab.worlds.paths.choose import PathSettings  # noqa: E402
+from slam3r_lab.worlds.sequence_files import render_sequence  # noqa: E402
 from slam3r_ros.device.host_transfer import to_device  # noqa: E402
 from slam3r_ros.device.resize import DeviceResizer  # noqa: E402
 from slam3r_ros.engine.encoder import resize_and_crop  # noqa: E402

@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from slam3r_lab.benchmarks.machine import ROOT
 from slam3r_lab.benchmarks.random_networks import random_networks
-from slam3r_lab.training.sequence_files import render_sequence, write_sequence
 from slam3r_lab.worlds.paths.choose import PathSettings
+from slam3r_lab.worlds.sequence_files import render_sequence, write_sequence
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.sources import open_source
 from slam3r_ros.networks.config import NetworkConfig

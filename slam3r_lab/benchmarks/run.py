@@ -33,8 +33,8 @@ from slam3r_lab.benchmarks.report import Report, command_line_of_this_run, write
 from slam3r_lab.benchmarks.retrieval_agreement import agreement_table, measure_agreement, measure_growth
 from slam3r_lab.benchmarks.stages import StageCost, TimeBox, measure_stages, stage_table
 from slam3r_lab.benchmarks.topic import CASES, SECONDS, as_values, measure_topic, topic_table
-from slam3r_lab.training.sequence_files import render_sequence, write_sequence
 from slam3r_lab.worlds.paths.choose import PathSettings
+from slam3r_lab.worlds.sequence_files import render_sequence, write_sequence
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.ros.parameters.node_settings import NodeSettings

@@ -13,10 +13,10 @@ import torch
 from slam3r_lab.worlds.family import family_of
 from slam3r_lab.worlds.paths.choose import PathSettings
 from slam3r_lab.worlds.paths.curves import NoFreePathError
+from slam3r_lab.worlds.sequence_files import render_sequence
 
 from .arrays_file import Arrays, read_arrays, write_arrays
 from .clips import FRAME_RATE_HZ, FRAMES_PER_CLIP, Clips, DataError
-from .sequence_files import render_sequence
 
 TEXELS_PER_METRE = 64.0
 

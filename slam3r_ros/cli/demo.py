@@ -1,11 +1,9 @@
-"""A source through a real camera topic into the real node: ``slam3r_ros demo [SOURCE] [--out DIRECTORY]``."""
+"""A source played as a camera topic to the real node: ``slam3r_ros demo [SOURCE] [--out DIRECTORY]``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from slam3r_ros.cli.demo_report import DemoReport
 from slam3r_ros.cli.figure import draw_map
-from slam3r_ros.cli.trajectory_error import TrajectoryError, trajectory_error
-from slam3r_ros.io.arguments import at_least, positive
+from slam3r_ros.cli.progress import Progress
+from slam3r_ros.cli.trajectory_error import Comparison, compare_with_truth
+from slam3r_ros.io.arguments import positive
 from slam3r_ros.io.files import FileFormatError, OutputError
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
@@ -34,10 +32,10 @@ if TYPE_CHECKING:
     from slam3r_ros.ros.tools.player import PlayReport
     from slam3r_ros.ros.tools.recorder import Arrived, Recorder
 
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "room"
+"""A clip of a rendered room with its truth, which is installed with this package."""
 _PICTURE_NAME, _REPORT_NAME = "map.png", "report.json"
 _RESULTS = (MAP_NAME, TRAJECTORY_NAME, _PICTURE_NAME, _REPORT_NAME)
-_RENDERED_NAME = "rendered.json"
-"""In the folder of a rendered video, from the beginning: what was rendered, and whether it is unfinished."""
 _TOPIC = "/camera/image_raw"
 _START_LIMIT_S = 120.0
 _DRAIN_LIMIT_S = 60.0
@@ -53,13 +51,11 @@ class DemoError(RuntimeError):
 class DemoOptions:
     """What is demonstrated, and where the results go."""
 
-    source: str | None
-    """None: a rendered video of `seed`."""
+    source: str
+    """A video, a directory of images or of a video, or a bag."""
     out: Path
     weights: str
     rate_hz: float | None
-    seed: int
-    frames: int
     parameters: tuple[str, ...]
     """NAME:=VALUE of the node."""
     bag_topic: str | None = None
@@ -68,9 +64,12 @@ class DemoOptions:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``slam3r_ros demo``."""
-    from slam3r_lab.training.seeds import FIRST_DEMO_SEED
-
-    parser.add_argument("source", nargs="?", help="video, directory of images or bag (default: a rendered room)")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        default=str(EXAMPLE),
+        help="video, directory of images or bag (default: a clip of a room, with its truth)",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("demo"), help="directory for the results (default: %(default)s)"
     )
@@ -79,14 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="embedded",
         help="'embedded', 'embedded-large', a directory or a hub id (default: %(default)s)",
     )
-    parser.add_argument(
-        "--rate", type=positive, metavar="HZ", help="images a second (default: as recorded; rendered: 30)"
-    )
+    parser.add_argument("--rate", type=positive, metavar="HZ", help="images a second (default: as recorded)")
     parser.add_argument("--bag-topic", help="image topic inside a bag that has several")
-    parser.add_argument(
-        "--seed", type=at_least(0), default=FIRST_DEMO_SEED, help="room to render (default: %(default)s)"
-    )
-    parser.add_argument("--frames", type=at_least(1), default=300, help="images to render (default: %(default)s)")
     parser.add_argument(
         "-p", dest="parameters", action="append", default=[], metavar="NAME:=VALUE", help="parameter of the node"
     )
@@ -94,15 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the demo; 1 if something failed on the way, 2 if the source cannot be opened."""
-    import slam3r_ros.ros.tools.recorder  # noqa: F401  here, so that nothing is rendered in vain where there is no ROS
+    import slam3r_ros.ros.tools.recorder  # noqa: F401  here, so that nothing is made where there is no ROS
 
     options = DemoOptions(
         source=arguments.source,
         out=arguments.out.absolute(),
         weights=arguments.weights,
         rate_hz=arguments.rate,
-        seed=arguments.seed,
-        frames=arguments.frames,
         parameters=tuple(arguments.parameters),
         bag_topic=arguments.bag_topic,
     )
@@ -130,54 +121,19 @@ def results_in(out: Path) -> dict[str, int]:
 
 
 def run_demo(options: DemoOptions) -> DemoReport:
-    """Render if need be, play and map, save, draw, measure. Raises DemoError, SourceError, OutputError."""
-    source = options.source or str(render_video(options))
-    with open_source(source, rate_hz=options.rate_hz, topic=options.bag_topic) as opened:
+    """Play and map, save, measure, draw. Raises DemoError, SourceError, OutputError."""
+    with open_source(options.source, rate_hz=options.rate_hz, topic=options.bag_topic) as opened:
         length, description = opened.length, opened.description
-    report = play_and_map(options, source, length, description)
+    report, comparison = play_and_map(options, length, description)
     report.write(options.out / _REPORT_NAME)
     trajectory = read_trajectory(options.out / TRAJECTORY_NAME)
-    draw_map(options.out / _PICTURE_NAME, read_ply(options.out / MAP_NAME), trajectory, f"slam3r_ros: {report.source}")
+    truth = None if comparison is None else comparison.truth
+    title = f"slam3r_ros: {report.source}, weights '{report.weights}'"
+    draw_map(options.out / _PICTURE_NAME, read_ply(options.out / MAP_NAME), trajectory, title, truth)
     return report
 
 
-def render_video(options: DemoOptions) -> Path:
-    """The folder of the rendered video; made unless it is there already. Raises DemoError if it cannot be made."""
-    from slam3r_lab.training.sequence_files import render_sequence, write_sequence
-    from slam3r_lab.worlds.paths.choose import PathSettings
-    from slam3r_lab.worlds.paths.curves import NoFreePathError
-
-    folder = options.out / "video"
-    recipe = {"seed": options.seed, "frames": options.frames, "rate_hz": 30.0, "size": [640, 480]}
-    note = folder / _RENDERED_NAME
-    if note.is_file() and note.read_text() == json.dumps(recipe):
-        return folder
-    make_room(folder)
-    note.write_text(json.dumps({**recipe, "unfinished": True}))
-    frames = render_sequence(options.seed, PathSettings(options.frames, 30.0), (640, 480))
-    try:
-        write_sequence(
-            iter(tqdm(frames, total=options.frames, unit="image", desc="rendering", mininterval=0.5)), 30.0, folder
-        )
-    except NoFreePathError as error:
-        raise DemoError(str(error)) from error
-    note.write_text(json.dumps(recipe))
-    return folder
-
-
-def make_room(folder: Path) -> None:
-    """An empty folder for a video, where nothing or an earlier rendering is. Raises DemoError for anything else."""
-    if (folder / _RENDERED_NAME).is_file():
-        shutil.rmtree(folder)
-    elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DemoError(
-            f"'{folder}' was not rendered by this command (it has no {_RENDERED_NAME}) and stays as it is: "
-            "choose another --out for the rendered video"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def play_and_map(options: DemoOptions, source: str, length: int | None, description: str) -> DemoReport:
+def play_and_map(options: DemoOptions, length: int | None, description: str) -> tuple[DemoReport, Comparison | None]:
     """Player and node in processes of their own, over DDS in a domain of their own; leaves map and trajectory."""
     from slam3r_ros.ros.tools.player import PlayReport
     from slam3r_ros.ros.tools.recorder import Recorder
@@ -187,7 +143,7 @@ def play_and_map(options: DemoOptions, source: str, length: int | None, descript
     try:
         with Recorder() as recorder, running(node_command(options), log) as node:
             wait_until_active(recorder, node, log)
-            with running(player_command(options, source, played), options.out / "player.log") as player:
+            with running(player_command(options, played), options.out / "player.log") as player:
                 follow(recorder, node, player, length, options.out)
             wait_until_drained(recorder)
             saved = recorder.save_map(str(options.out), _STOP_LIMIT_S)
@@ -196,7 +152,9 @@ def play_and_map(options: DemoOptions, source: str, length: int | None, descript
             for name in (_PICTURE_NAME, _REPORT_NAME):  # those of an earlier map
                 (options.out / name).unlink(missing_ok=True)
             stop(node, log)
-        return measure(options, description, source, PlayReport.read(played), recorder)
+        report = PlayReport.read(played)
+        comparison = compare_with_source(options, report)
+        return measure(options, description, report, recorder, comparison), comparison
     except TimeoutError as error:
         raise DemoError(f"{error}; see {log}") from error
 
@@ -220,9 +178,10 @@ def node_command(options: DemoOptions) -> list[str]:
     return [sys.executable, "-m", "slam3r_ros.ros", "--ros-args", *given]
 
 
-def player_command(options: DemoOptions, source: str, played: Path) -> list[str]:
+def player_command(options: DemoOptions, played: Path) -> list[str]:
     """The player, which begins when the node takes images."""
-    command = [sys.executable, "-m", "slam3r_ros.cli.main", "play", source, "--topic", _TOPIC, "--wait-for-subscriber"]
+    command = [sys.executable, "-m", "slam3r_ros.cli.main", "play", options.source]
+    command += ["--topic", _TOPIC, "--wait-for-subscriber"]
     rate = [] if options.rate_hz is None else ["--rate", str(options.rate_hz)]
     topic = [] if options.bag_topic is None else ["--bag-topic", options.bag_topic]
     return [*command, "--report", str(played), *rate, *topic]
@@ -255,26 +214,23 @@ def follow(
     recorder: Recorder, node: subprocess.Popen[bytes], player: subprocess.Popen[bytes], length: int | None, out: Path
 ) -> None:
     """Show the progress until the player has ended. Raises DemoError if a process fails."""
-    with tqdm(total=length, unit="frame", desc="mapping", mininterval=0.2) as bar:
+    with Progress("mapping", length, "frame") as progress:
         while player.poll() is None:
             if node.poll() is not None:
                 raise DemoError(f"the node ended with status {node.returncode}: see {out / 'node.log'}")
-            show(bar, recorder)
+            show(progress, recorder)
             time.sleep(0.1)
-        show(bar, recorder)
+        show(progress, recorder)
     if player.returncode != 0:
         said = (out / "player.log").read_text(errors="replace").strip().splitlines()[-1:]
         raise DemoError(f"the player ended with status {player.returncode}: {''.join(said)}")
 
 
-def show(bar: tqdm, recorder: Recorder) -> None:
-    """Bring the progress bar up to the newest status."""
+def show(progress: Progress, recorder: Recorder) -> None:
+    """Bring the progress line up to the newest status."""
     status = recorder.record.status
     if status is not None:
-        bar.update(max(0, status.frames_received - bar.n))
-        bar.set_postfix_str(
-            f"{status.state_name.lower()}, {status.frame_rate:.1f} frames/s, {status.map_points} points", refresh=False
-        )
+        progress.update(status.frames_received, f"{status.state_name.lower()}, {status.map_points} points")
 
 
 def wait_until_drained(recorder: Recorder) -> None:
@@ -301,7 +257,9 @@ def stop(node: subprocess.Popen[bytes], log: Path) -> None:
         raise DemoError(f"the node ended with status {status}: see {log}")
 
 
-def measure(options: DemoOptions, description: str, source: str, played: PlayReport, recorder: Recorder) -> DemoReport:
+def measure(
+    options: DemoOptions, description: str, played: PlayReport, recorder: Recorder, comparison: Comparison | None
+) -> DemoReport:
     """The report, from what the player sent and the recorder saw."""
     record, status = recorder.record, recorder.record.status
     assert status is not None
@@ -332,7 +290,7 @@ def measure(options: DemoOptions, description: str, source: str, played: PlayRep
         map_points=status.map_points,
         keyframes=status.keyframes,
         memory_mib=status.memory_resident_bytes >> 20,
-        trajectory_error=error_against_truth(options.out / TRAJECTORY_NAME, source, played),
+        trajectory_error=None if comparison is None else comparison.error,
     )
 
 
@@ -344,9 +302,9 @@ def latency_percentiles(poses: Sequence[Arrived]) -> tuple[float | None, float |
     return median, slow
 
 
-def error_against_truth(trajectory: Path, source: str, played: PlayReport) -> TrajectoryError | None:
+def compare_with_source(options: DemoOptions, played: PlayReport) -> Comparison | None:
     """Compare with the source's poses.txt, by the stamps that its images were published with; None without one."""
-    file = Path(source) / "poses.txt"
+    file = Path(options.source) / "poses.txt"
     if not file.is_file():
         return None
     try:
@@ -358,4 +316,4 @@ def error_against_truth(trajectory: Path, source: str, played: PlayReport) -> Tr
         for stamp, original in zip(played.stamps_ns, played.recorded_ns, strict=True)
         if original in recorded
     }
-    return trajectory_error(read_trajectory(trajectory), truth)
+    return compare_with_truth(read_trajectory(options.out / TRAJECTORY_NAME), truth)

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
+from slam3r_ros.cli.progress import Progress
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.save import NothingMappedError, prepare_map_files, save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
-from slam3r_ros.io.terminal import LastingStderr, say
+from slam3r_ros.io.terminal import say
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.graph_capture import replayed
@@ -108,19 +108,17 @@ def map_source(slam: Slam, source: Source, interruption: Interruption) -> int:
     """Push every frame of a source, with a progress bar, and flush. Returns 0, 1 where the engine failed, or 128 and
     the number of the signal that ended it."""
     started, count, failure = time.monotonic(), 0, ""
-    with tqdm(total=source.length, unit="frame", desc=source.description, mininterval=0.5, file=LastingStderr()) as bar:
+    with Progress(source.description, source.length, "frame") as progress:
         for frame in source:
             if interruption.signal_number is not None:
-                bar.clear()
-                say("interrupted: what is mapped is saved (Ctrl-C again to leave it)", is_trouble=True)
+                progress.message("interrupted: what is mapped is saved (Ctrl-C again to leave it)")
                 break
             failure = _engine_failure(partial(slam.push, frame))
             if failure:
                 break
             count += 1
-            bar.update()
             status = slam.status()
-            bar.set_postfix_str(f"{status.state.name.lower()}, {status.map_points} points", refresh=False)
+            progress.update(count, f"{status.state.name.lower()}, {status.map_points} points")
         flush_failure = _engine_failure(slam.flush)
     failure = failure or flush_failure
     if failure:

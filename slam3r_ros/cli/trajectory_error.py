@@ -27,9 +27,27 @@ class TrajectoryError:
     """Scale of the alignment."""
 
 
-def trajectory_error(
+@dataclass(frozen=True, slots=True, eq=False)
+class TrueTrajectory:
+    """The true trajectory, brought to the estimated one by the similarity that aligns the two."""
+
+    positions: NDArray[np.float64]
+    """(N, 3) true positions from the first to the last pose compared, in the world and unit of the estimated ones."""
+    metres_per_unit: float
+    """Scale of the alignment."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """An estimated trajectory beside the true one."""
+
+    error: TrajectoryError
+    truth: TrueTrajectory
+
+
+def compare_with_truth(
     trajectory: Sequence[StampedPose], truth: Mapping[int, NDArray[np.float64]]
-) -> TrajectoryError | None:
+) -> Comparison | None:
     """Compare with true poses T_world_camera (4, 4) by stamp in nanoseconds.
 
     None where the two have too little in common to align: fewer than three stamps, no motion.
@@ -47,6 +65,6 @@ def trajectory_error(
     path = np.array([truth[stamp][:3, 3] for stamp in sorted(truth) if first <= stamp <= last])
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
     rmse = float(np.sqrt(np.mean(distances**2)))
-    return TrajectoryError(
-        rmse, 100 * rmse / length if length > 0 else 0.0, length, len(common), float(alignment.scale)
-    )
+    scale = float(alignment.scale)
+    error = TrajectoryError(rmse, 100 * rmse / length if length > 0 else 0.0, length, len(common), scale)
+    return Comparison(error, TrueTrajectory(alignment.inverse().apply(path), scale))

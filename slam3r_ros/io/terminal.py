@@ -24,10 +24,7 @@ def silence() -> None:
 
 
 class LastingStderr(io.TextIOBase):
-    """Standard error for a progress bar, that swallows the errors of a terminal that is gone."""
-
-    encoding = "utf-8"
-    """What a progress bar asks, to know which signs it may draw."""
+    """Standard error for a line of progress, that swallows the errors of a terminal that is gone."""
 
     def write(self, text: str) -> int:
         """Write a text; returns its length."""
@@ -47,7 +44,3 @@ class LastingStderr(io.TextIOBase):
     def isatty(self) -> bool:
         """Whether a terminal shows it."""
         return sys.stderr.isatty()
-
-    def fileno(self) -> int:
-        """The descriptor, of which a progress bar asks the width."""
-        return sys.stderr.fileno()

@@ -82,7 +82,7 @@ def test_command_that_needs_ros_says_so_where_there_is_none() -> None:
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_demo_without_ros_says_so_before_it_renders(tmp_path: Path) -> None:
+def test_demo_without_ros_says_so_before_it_makes_anything(tmp_path: Path) -> None:
     result = run_without_ros("demo", "--out", str(tmp_path / "demo"))
     assert result.returncode == 2
     assert "this command needs ROS 2" in result.stderr
@@ -264,7 +264,7 @@ def test_run_finds_that_it_cannot_save_before_it_maps(
     assert reason.format(tmp_path) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--frames", "0"], ["--seed", "-1"], ["--seed", "one"], ["--rate", "0"]])
+@pytest.mark.parametrize("words", [["--rate", "0"], ["--rate", "fast"]])
 def test_demo_refuses_numbers_that_it_cannot_use(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["demo", *words])

@@ -3,6 +3,7 @@ import pytest
 
 from slam3r_ros.cli.figure import draw_map
 from slam3r_ros.cli.point_view import seen_from
+from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rigid
 
 RED, BLUE = [255, 0, 0], [0, 0, 255]
@@ -11,7 +12,8 @@ IDENTITY = np.eye(4)
 
 def view(points: list[list[float]], colours: list[list[int]], side: float = 0.1) -> np.ndarray:
     cloud = np.array(points, np.float32).reshape(-1, 3)
-    return seen_from(cloud, np.array(colours, np.uint8).reshape(-1, 3), IDENTITY, (40, 60), 50.0, side)
+    camera = Camera(60, 40, 50.0, 50.0, 29.5, 19.5)
+    return seen_from(cloud, np.array(colours, np.uint8).reshape(-1, 3), IDENTITY, camera, side)
 
 
 def test_a_point_is_a_square_of_its_side_where_the_camera_sees_it() -> None:

@@ -53,6 +53,39 @@ def test_a_video_that_ends_early_says_so(tmp_path):
     assert source.problems == [f"v.avi: only {got} of the 40 frames it announces can be read"]
 
 
+def test_a_video_in_a_folder_has_the_camera_and_the_stamps_beside_it(tmp_path):
+    folder = tmp_path / "room"
+    folder.mkdir()
+    write_video(folder / "rgb.avi", 4)
+    (folder / "intrinsics.txt").write_text("50 51 31.5 23.5 64 48\n")
+    (folder / "poses.txt").write_text("# a comment\n" + "".join(f"{7 + n / 10} 0 0 0 0 0 0 1\n" for n in range(4)))
+    with open_source(str(folder)) as source:
+        frames = list(source)
+        assert (source.rate_hz, source.length, source.description) == (pytest.approx(10), 4, "rgb.avi of room")
+        assert source.problems == []
+    assert [frame.stamp_ns for frame in frames] == [7_000_000_000 + n * 100_000_000 for n in range(4)]
+    assert all((frame.camera.fx, frame.camera.fy, frame.camera.width) == (50, 51, 64) for frame in frames)
+    assert [round(float(frame.image[..., 0].mean()) / 20) for frame in frames] == [0, 1, 2, 3], (
+        "each frame has its own stamp"
+    )
+    assert all(frame.camera is None for frame in open_source(str(folder / "rgb.avi"))), "the file alone has no camera"
+
+
+def test_stamps_of_another_number_of_frames_are_not_used(tmp_path):
+    write_video(tmp_path / "v.avi", 3, rate=10.0)
+    (tmp_path / "timestamps.txt").write_text("1\n2\n")
+    source = open_source(str(tmp_path))
+    assert [frame.stamp_ns for frame in source] == [0, 100_000_000, 200_000_000]
+    assert source.problems == ["timestamps.txt not used: it has 2 stamps for 3 images"]
+
+
+def test_several_videos_in_a_folder_have_to_be_told_apart(tmp_path):
+    for name in ("a.avi", "b.avi"):
+        write_video(tmp_path / name, 2)
+    with pytest.raises(SourceError, match="no images and several videos: give one of a.avi, b.avi"):
+        open_source(str(tmp_path))
+
+
 @pytest.mark.parametrize("content", [b"", b"this is no video", bytes(5000)])
 def test_a_file_that_is_no_video(tmp_path, content):
     (tmp_path / "v.mp4").write_bytes(content)

@@ -8,22 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import pytest
 from synthetic import textured_image
 
-from slam3r_lab.training import sequence_files
-from slam3r_lab.worlds.paths.curves import NoFreePathError
 from slam3r_ros.cli import demo
 from slam3r_ros.cli import figure as picture
 from slam3r_ros.cli import main as cli
-from slam3r_ros.cli.demo import DemoError, DemoOptions, latency_percentiles, player_command, render_video
+from slam3r_ros.cli.demo import DemoError, DemoOptions, latency_percentiles, player_command
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
 from slam3r_ros.ros.tools import recorder
@@ -97,31 +96,11 @@ def test_demo_says_what_is_wrong(tmp_path: Path, sequence: Path) -> None:
 
 
 def test_topic_of_a_bag_is_played(tmp_path: Path) -> None:
-    options = DemoOptions("drive.mcap", tmp_path, "embedded", None, 0, 0, (), bag_topic="/front/image")
-    command = player_command(options, "drive.mcap", tmp_path / "played.json")
+    options = DemoOptions("drive.mcap", tmp_path, "embedded", None, (), bag_topic="/front/image")
+    command = player_command(options, tmp_path / "played.json")
     assert command[command.index("--bag-topic") + 1] == "/front/image"
-    without = player_command(replace(options, bag_topic=None), "drive.mcap", tmp_path / "played.json")
+    without = player_command(replace(options, bag_topic=None), tmp_path / "played.json")
     assert "--bag-topic" not in without
-
-
-def rendering(out: Path, seed: int = 1) -> DemoOptions:
-    """A demo of a rendered video of three images."""
-    return DemoOptions(None, out, "embedded", None, seed, 3, ())
-
-
-@pytest.fixture
-def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The seeds of the videos that were rendered, each of a single file."""
-    seeds: list[int] = []
-
-    def write(seeds_rendered: Iterator[int], _rate_hz: float, folder: Path) -> None:
-        for seed in seeds_rendered:
-            (folder / f"{seed}.jpg").touch()
-            seeds.append(seed)
-
-    monkeypatch.setattr(sequence_files, "render_sequence", lambda seed, *_: iter([seed]))
-    monkeypatch.setattr(sequence_files, "write_sequence", write)
-    return seeds
 
 
 def failing(error: BaseException) -> Callable[..., None]:
@@ -131,36 +110,6 @@ def failing(error: BaseException) -> Callable[..., None]:
         raise error
 
     return fail
-
-
-def test_video_that_was_not_rendered_by_the_demo_stays(tmp_path: Path, rendered: list[int]) -> None:
-    own = tmp_path / "video" / "own.mp4"
-    own.parent.mkdir()
-    own.write_bytes(b"irreplaceable")
-    with pytest.raises(DemoError, match=f"'{tmp_path}/video' was not rendered by this command .* choose another --out"):
-        render_video(rendering(tmp_path))
-    assert (own.read_bytes(), rendered) == (b"irreplaceable", [])
-
-
-def test_video_is_rendered_once_and_anew_for_another_seed(tmp_path: Path, rendered: list[int]) -> None:
-    for seed in (1, 1, 2):
-        folder = render_video(rendering(tmp_path, seed))
-    assert rendered == [1, 2]
-    assert sorted(path.name for path in folder.iterdir()) == ["2.jpg", "rendered.json"]
-
-
-def test_interrupted_rendering_is_begun_anew(
-    tmp_path: Path, rendered: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = sequence_files.write_sequence
-    for error, raised in ((KeyboardInterrupt(), KeyboardInterrupt), (NoFreePathError("no path"), DemoError)):
-        monkeypatch.setattr(sequence_files, "write_sequence", failing(error))
-        with pytest.raises(raised):
-            render_video(rendering(tmp_path))
-    monkeypatch.setattr(sequence_files, "write_sequence", whole)
-    for _ in range(2):
-        render_video(rendering(tmp_path))
-    assert rendered == [1]
 
 
 def test_demo_that_fails_leaves_earlier_results_and_says_whose_they_are(
@@ -216,8 +165,6 @@ def test_signal_ends_the_node_cleanly_and_saves_no_empty_map(
 
 
 def test_picture_of_nothing_is_drawn_too(tmp_path: Path) -> None:
-    import numpy as np
-
     from slam3r_ros.types import MapPoints
 
     empty = MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))

@@ -8,7 +8,7 @@ from pathlib import Path
 from slam3r_ros.io.sources.bag import BAG_SUFFIXES, BagSource
 from slam3r_ros.io.sources.base import Source, SourceError
 from slam3r_ros.io.sources.images import IMAGE_SUFFIXES, ImageDirectorySource
-from slam3r_ros.io.sources.video import VideoSource
+from slam3r_ros.io.sources.video import VideoSource, video_in
 from slam3r_ros.io.sources.webcam import WebcamSource
 
 
@@ -20,6 +20,7 @@ def open_source(
     - ``webcam`` or ``webcam:1``: a camera of this machine; stamps are the times the images came.
     - a directory of images, or one that has them in ``rgb/``; with the camera of ``intrinsics.txt`` (fx fy cx cy width
       height) and the stamps of ``timestamps.txt`` or ``poses.txt`` (seconds, first column) if they are there.
+    - a directory with one video and no images: that video, with the camera and the stamps of the same files.
     - a .mcap or .db3 bag, as a file or as a directory with metadata.yaml; stamps are the images'.
     - any other file: a video; stamps count from 0 at the file's rate.
 
@@ -55,7 +56,8 @@ def _opened(text: str, rate_hz: float | None, topic: str | None, rectified: bool
     if is_webcam:
         return WebcamSource(_webcam_index(text), rate_hz)
     if path.is_dir():
-        return ImageDirectorySource(path, rate_hz)
+        video = video_in(path)
+        return ImageDirectorySource(path, rate_hz) if video is None else VideoSource(video, rate_hz, path)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise SourceError(f"source '{text}' is a single image: give the directory it is in")
     if path.suffix.lower() == ".bag":

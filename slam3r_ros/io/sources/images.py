@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from slam3r_ros.geometry.camera import Camera, CameraError
@@ -34,7 +34,7 @@ class ImageDirectorySource(Source):
         # Beside the images or, where they are in rgb/, beside that.
         places = [folder] if folder == path else [path, folder]
         self._camera = read_intrinsics(places)
-        self._stamps = self._read_stamps(places)
+        self._stamps = read_stamps(places, len(self._files), self._report)
         if self._stamps is not None and rate_hz is None:
             self.rate_hz = rate_of(self._stamps)
 
@@ -50,20 +50,24 @@ class ImageDirectorySource(Source):
             if frame is not None:
                 yield frame
 
-    def _read_stamps(self, places: list[Path]) -> list[int] | None:
-        """The stamps of the first file that has one for each image."""
-        for file in (place / name for name in _STAMP_FILES for place in places):
-            if not file.is_file():
-                continue
-            try:
-                stamps = [stamp_ns_from_text(words[0]) for words in lines_of(file)]
-            except ValueError as error:
-                self._report(f"{file.name} not used: {error}")
-                continue
-            if len(stamps) == len(self._files):
-                return stamps
-            self._report(f"{file.name} not used: it has {len(stamps)} stamps for {len(self._files)} images")
-        return None
+
+def read_stamps(places: list[Path], count: int, report: Callable[[str], None]) -> list[int] | None:
+    """The stamps in nanoseconds of the first ``timestamps.txt`` or ``poses.txt`` in these folders that has `count`.
+
+    None if there is no such file; `report` is told why a file is not used.
+    """
+    for file in (place / name for name in _STAMP_FILES for place in places):
+        if not file.is_file():
+            continue
+        try:
+            stamps = [stamp_ns_from_text(words[0]) for words in lines_of(file)]
+        except ValueError as error:
+            report(f"{file.name} not used: {error}")
+            continue
+        if len(stamps) == count:
+            return stamps
+        report(f"{file.name} not used: it has {len(stamps)} stamps for {count} images")
+    return None
 
 
 def images_in(folder: Path) -> list[Path]:

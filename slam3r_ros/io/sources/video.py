@@ -9,17 +9,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from slam3r_ros.io.sources.base import DEFAULT_RATE_HZ, Source, SourceError, stamp_at
+from slam3r_ros.io.sources.base import DEFAULT_RATE_HZ, Source, SourceError, rate_of, stamp_at
+from slam3r_ros.io.sources.images import images_in, read_intrinsics, read_stamps
 from slam3r_ros.types import Frame
 
 _FASTEST_HZ = 1000.0
 """A file that claims more frames a second than this is not believed."""
 
 
-class VideoSource(Source):
-    """A video file that OpenCV reads; stamps count from 0 at the rate."""
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
 
-    def __init__(self, path: Path, rate_hz: float | None = None) -> None:
+
+class VideoSource(Source):
+    """A video file that OpenCV reads.
+
+    Stamps count from 0 at the rate, and frames have no camera. A video that a `folder` belongs to has the camera of
+    its ``intrinsics.txt`` and the stamps of its ``timestamps.txt`` or ``poses.txt`` where they are there.
+    """
+
+    def __init__(self, path: Path, rate_hz: float | None = None, folder: Path | None = None) -> None:
         capture = _open(path)
         try:
             own_rate = float(capture.get(cv2.CAP_PROP_FPS))
@@ -30,16 +38,27 @@ class VideoSource(Source):
             capture.release()
         if not (math.isfinite(own_rate) and 0 < own_rate <= _FASTEST_HZ):
             own_rate = DEFAULT_RATE_HZ
-        super().__init__(f"video {path.name}", rate_hz or own_rate, count or None)
+        super().__init__(
+            f"video {path.name}" if folder is None else f"{path.name} of {folder.name}",
+            rate_hz or own_rate,
+            count or None,
+        )
         self._path = path
+        places = [] if folder is None else [folder]
+        self._camera = read_intrinsics(places)
+        self._stamps = read_stamps(places, count, self._report)
+        if self._stamps is not None and rate_hz is None:
+            self.rate_hz = rate_of(self._stamps)
 
     def _frames(self) -> Iterator[Frame]:
         capture = _open(self._path)
         try:
             index = 0
-            while (image := capture.read()[1]) is not None:
+            while (image := capture.read()[1]) is not None and (self._stamps is None or index < len(self._stamps)):
                 rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-                frame = self._frame(f"frame {index} of {self._path.name}", stamp_at(index, self.rate_hz), rgb, None)
+                stamp_ns = stamp_at(index, self.rate_hz) if self._stamps is None else self._stamps[index]
+                camera = self._fitting(self._camera, rgb, "intrinsics.txt")
+                frame = self._frame(f"frame {index} of {self._path.name}", stamp_ns, rgb, camera)
                 index += 1
                 if frame is not None:
                     yield frame
@@ -47,6 +66,20 @@ class VideoSource(Source):
             capture.release()
         if self.length is not None and index < self.length:
             self._report(f"{self._path.name}: only {index} of the {self.length} frames it announces can be read")
+
+
+def video_in(folder: Path) -> Path | None:
+    """The only video file of a folder that has no images, neither in itself nor in ``rgb/``; None if there is none.
+
+    Raises SourceError where there are several.
+    """
+    if images_in(folder) or images_in(folder / "rgb"):
+        return None
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file())
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise SourceError(f"directory '{folder}' has no images and several videos: give one of {names}")
+    return files[0] if files else None
 
 
 def _open(path: Path) -> cv2.VideoCapture:

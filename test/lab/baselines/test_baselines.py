@@ -17,8 +17,8 @@ from slam3r_lab.evaluation.trajectory import compare_trajectories
 from slam3r_lab.oracle import oracle_networks
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
-from slam3r_lab.training.sequence_files import render_sequence, write_sequence
 from slam3r_lab.worlds.paths.choose import PathSettings
+from slam3r_lab.worlds.sequence_files import render_sequence, write_sequence
 
 SEED = 20_003
 

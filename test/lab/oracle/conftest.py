@@ -8,8 +8,8 @@ import pytest
 
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
-from slam3r_lab.training.sequence_files import render_sequence, write_sequence
 from slam3r_lab.worlds.paths.choose import PathSettings
+from slam3r_lab.worlds.sequence_files import render_sequence, write_sequence
 
 EXCERPT = Path(__file__).parents[2] / "data" / "hololens_excerpt"
 SEED = 20_003

@@ -18,11 +18,11 @@ from slam3r_lab.training.data import check_data, load_training, render_data
 from slam3r_lab.training.recorded_data import clip_frames, load_recording, recordings_in
 from slam3r_lab.training.rendered_data import family_folder, load_world, render_world_file, rendered_seeds, world_file
 from slam3r_lab.training.seeds import FIRST_DEMO_SEED, TRAINING_SEEDS, VALIDATION_SEEDS, is_held_out
-from slam3r_lab.training.sequence_files import render_sequence, write_sequence
 from slam3r_lab.training.windows import load_views
 from slam3r_lab.training.workers import Workers
 from slam3r_lab.worlds.paths.choose import PathSettings
 from slam3r_lab.worlds.renderer import RenderedFrame
+from slam3r_lab.worlds.sequence_files import render_sequence, write_sequence
 from slam3r_ros.engine.encoder import resize_and_crop
 from slam3r_ros.geometry.camera import Camera
 

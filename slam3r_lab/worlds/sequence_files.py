@@ -1,8 +1,12 @@
-"""A rendered video with its truth as files: rgb/, depth/, poses.txt and intrinsics.txt."""
+"""A rendered sequence with its truth as files.
+
+Images and depth as rgb/ and depth/, or the images alone as one video, and poses.txt and intrinsics.txt.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +23,9 @@ from slam3r_ros.geometry.se3 import quat_xyzw_from_rotation
 
 TEXELS_PER_METRE = 128.0
 JPEG_QUALITY = 95
+VIDEO_NAME = "rgb.mp4"
+H264_RATE_FACTOR = 18
+"""Constant rate factor of libx264: at 18, H.264 is said to be visually lossless."""
 POSE_HEADER = "# t tx ty tz qx qy qz qw (camera-to-world, camera axes x right, y down, z forward)\n"
 
 
@@ -61,6 +68,34 @@ def write_sequence(frames: Iterator[RenderedFrame], rate_hz: float, directory: P
             poses.write(pose_line((count - 1) / rate_hz, frame.T_world_camera))
             if count == 1:
                 (directory / "intrinsics.txt").write_text(intrinsics_line(frame.camera))
+    return count
+
+
+def write_video(frames: Iterator[RenderedFrame], rate_hz: float, directory: Path) -> int:
+    """Write the images as one H.264 video, rgb.mp4, poses.txt and intrinsics.txt; returns the number of frames.
+
+    Raises ModuleNotFoundError without the package av.
+    """
+    import av
+
+    directory.mkdir(parents=True, exist_ok=True)
+    rate, count = Fraction(rate_hz).limit_denominator(1001), 0
+    with (
+        (directory / "poses.txt").open("w") as poses,
+        av.open(str(directory / VIDEO_NAME), "w", options={"movflags": "+faststart"}) as container,
+    ):
+        poses.write(POSE_HEADER)
+        stream = container.add_stream("libx264", rate=rate)
+        stream.options = {"crf": str(H264_RATE_FACTOR), "preset": "slow"}
+        for count, frame in enumerate(frames, start=1):
+            if count == 1:
+                stream.width, stream.height, stream.pix_fmt = frame.camera.width, frame.camera.height, "yuv420p"
+                (directory / "intrinsics.txt").write_text(intrinsics_line(frame.camera))
+            image = av.VideoFrame.from_ndarray(frame.colour, format="rgb24")
+            image.pts, image.time_base = count - 1, 1 / rate
+            container.mux(stream.encode(image))
+            poses.write(pose_line((count - 1) / rate_hz, frame.T_world_camera))
+        container.mux(stream.encode(None))
     return count
 
 
