@@ -20,7 +20,7 @@ from pathlib import Path
 
 from build_package import build_package
 from ros_wheels import build_environment, finish_wheels
-from steps import ENVIRONMENT, VENV, VENV_PYTHON, SetupError, clean_environment, digest, run, say
+from steps import ENVIRONMENT, LAB, VENV, VENV_PYTHON, SetupError, clean_environment, digest, run, say
 
 STAMP = VENV / "slam3r_ros_setup.json"
 LOWEST_PYTHON, HIGHEST_PYTHON = (3, 10), (3, 13)
@@ -33,7 +33,7 @@ class Choice:
     python: str  # version and base directory of the interpreter
     distribution: str  # the sourced ROS 2 distribution and its prefixes; empty: ROS 2 from wheels
     sees_system: bool  # whether the virtual environment sees the interpreter's own packages
-    requirements: str  # hash of the locks, of TORCH_SPEC and of the scripts that apply them
+    requirements: str  # hash of locks, TORCH_SPEC, slam3r_lab's declaration and of the scripts that apply them
 
 
 def find_distribution(environment: dict[str, str]) -> str:
@@ -73,6 +73,7 @@ def choose(environment: dict[str, str]) -> Choice:
         for pattern in ("*.lock", "*.py", "underlay/**/*.*")
         for path in sorted(ENVIRONMENT.glob(pattern))
     ]
+    inputs.append((LAB / "pyproject.toml").read_bytes())
     return Choice(
         python=f"{sys.version_info.major}.{sys.version_info.minor} in {sys.base_prefix}",
         distribution=distribution,
@@ -155,6 +156,13 @@ def install_packages(choice: Choice, environment: dict[str, str]) -> None:
         run([*pip, *torch_specification().split(), "-c", str(requirements)], environment, "installing torch")
 
 
+def install_lab(environment: dict[str, str]) -> None:
+    """Install slam3r_lab as links to its sources, with its command line; what it needs is locked and there already."""
+    command = [str(VENV_PYTHON), "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
+    command += ["--no-deps", "--no-build-isolation", "--no-index", "--editable", str(LAB)]
+    run(command, environment, "installing slam3r_lab", quiet=True)
+
+
 def main() -> int:
     environment = clean_environment()
     choice = choose(environment)
@@ -172,6 +180,7 @@ def set_up(choice: Choice, environment: dict[str, str]) -> int:
             make_virtual_environment(choice, environment)
             STAMP.unlink(missing_ok=True)
             install_packages(choice, environment)
+            install_lab(environment)
             if not choice.distribution:
                 finish_wheels(environment)
             STAMP.write_text(json.dumps(asdict(choice), indent=2) + "\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = ROOT / "environment"
+LAB = ROOT / "slam3r_lab"
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 

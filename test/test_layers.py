@@ -120,6 +120,8 @@ def violations(path: Path) -> list[str]:
         if parts[0] in ROS_MODULES or (parts[0] == "slam3r_ros" and parts[1:2] and parts[1] in GENERATED):
             if layer != "ros":
                 found.append(f"{where}: only slam3r_ros/ros/ may import ROS or messages")
+        elif parts[0] == "slam3r_lab":
+            found.append(f"{where}: slam3r_lab is not installed on a robot")
         elif parts[0] == "slam3r_ros" and layer is not None and parts[1:2]:
             allowed = (BELOW if at_top else BELOW_INSIDE_FUNCTIONS)[layer] | {layer}
             if parts[1] not in allowed:
@@ -197,6 +199,7 @@ def test_every_folder_is_a_known_layer() -> None:
         ("cli/a.py", "from slam3r_ros.ros import node", False),
         ("cli/a.py", "def main():\n    from slam3r_ros.ros import node", True),
         ("cli/a.py", "def main():\n    import rclpy", False),
+        ("cli/a.py", "def main():\n    from slam3r_lab.worlds import build", False),
     ],
 )
 def test_the_rule_itself(

@@ -12,11 +12,35 @@ import sys
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parents[1]
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
+PYPI_NAMES = {
+    "PIL": "pillow", "apsw": "apsw", "av": "av", "cv2": "opencv-python-headless", "evo": "evo",
+    "huggingface_hub": "huggingface_hub", "matplotlib": "matplotlib", "numpy": "numpy", "pycolmap": "pycolmap",
+    "rosbags": "rosbags", "safetensors": "safetensors", "scipy": "scipy", "torch": "torch", "tqdm": "tqdm",
+    "yaml": "pyyaml",
+}  # fmt: skip
+"""Names of modules and of the distributions that pip installs for them."""
+FROM_PIP = "pip"
+ROSDEP_KEYS = {
+    "PIL": "python3-pil", "cv2": "python3-opencv", "numpy": "python3-numpy", "scipy": "python3-scipy",
+    "tf2_ros": "tf2_ros_py", "yaml": "python3-yaml",
+    **dict.fromkeys(("apsw", "huggingface_hub", "rosbags", "safetensors", "torch"), FROM_PIP),
+}  # fmt: skip
+"""Keys of rosdep where they are not the module's name; FROM_PIP where rosdep has none on every distribution."""
+NOT_IMPORTED = {"ros2launch", "rosidl_default_runtime"}
+"""What starts the launch files, and what the generated messages need."""
+OPTIONAL = {"xformers": "a backend of attention that is tried where it is installed"}
+"""What may be there and is never asked for."""
 
 
 def lines_of(path: Path) -> list[str]:
@@ -63,18 +87,49 @@ def test_cmake_generates_every_interface() -> None:
     assert {"msg/Keyframe.msg", "msg/SlamStatus.msg"} <= interfaces
 
 
-def test_every_imported_ros_package_is_declared() -> None:
-    declared = {element.text for element in package() if element.tag in ("depend", "exec_depend")}
+def imported_by(folder: Path) -> set[str]:
+    """The names of what the Python files below a folder import of others, at the top or in functions."""
     imported = set()
-    for path in (ROOT / "slam3r_ros" / "ros").rglob("*.py"):
+    for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.split(".")[0])
             elif isinstance(node, ast.Import):
                 imported |= {alias.name.split(".")[0] for alias in node.names}
-    ours = {"slam3r_ros", "numpy", "cv2", "torch", "yaml", "tqdm", "rosbags"}
-    ros_packages = {name for name in imported - ours if name not in sys.stdlib_module_names}
-    assert {"tf2_ros_py" if name == "tf2_ros" else name for name in ros_packages} <= declared
+    return imported - {"slam3r_ros", "slam3r_lab", "_typeshed"} - sys.stdlib_module_names
+
+
+def declared_for_ros() -> set[str]:
+    return {str(element.text) for element in package() if element.tag in ("depend", "exec_depend")}
+
+
+def test_package_xml_declares_exactly_what_is_imported() -> None:
+    imported = imported_by(ROOT / "slam3r_ros") | imported_by(ROOT / "launch") | NOT_IMPORTED
+    keys = {ROSDEP_KEYS.get(name, name) for name in imported - set(OPTIONAL)}
+    assert keys - {FROM_PIP} == declared_for_ros()
+
+
+def test_setup_cfg_declares_exactly_what_is_imported() -> None:
+    imported = {name for name in imported_by(ROOT / "slam3r_ros") if name in PYPI_NAMES}
+    options = setup_cfg()
+    extras = {name for extra in options["options.extras_require"].values() for name in extra.split()}
+    assert {PYPI_NAMES[name] for name in imported} - set(OPTIONAL) == {
+        *options["options"]["install_requires"].split(),
+        *extras,
+    }
+
+
+def test_what_is_imported_is_known_to_these_tests() -> None:
+    """Else a new dependency would count as a ROS package, and be missing in setup.cfg."""
+    from test_layers import ROS_MODULES
+
+    for folder in ("slam3r_ros", "slam3r_lab"):
+        assert imported_by(ROOT / folder) - ROS_MODULES - set(PYPI_NAMES) - set(OPTIONAL) == set()
+
+
+def test_a_robot_gets_neither_the_lab_nor_what_only_the_lab_needs() -> None:
+    assert imported_by(ROOT / "slam3r_ros") & {"matplotlib", "tqdm", "evo", "pycolmap", "av"} == set()
+    assert not any("slam3r_lab" in (ROOT / name).read_text() for name in ("setup.py", "setup.cfg", "CMakeLists.txt"))
 
 
 @pytest.mark.parametrize("name", ["slam3r_node", "slam3r_ros"])
@@ -133,6 +188,56 @@ def test_wheel_has_the_command_line_the_configuration_and_the_version(wheel: zip
         assert f"{prefix}.data/data/share/slam3r_ros/config/{path.name}" in wheel.namelist()
 
 
+# ---- the laboratory, a distribution of its own
+
+
+def lab() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "slam3r_lab" / "pyproject.toml").read_text())
+
+
+def test_the_labs_declaration_names_every_package_and_its_command() -> None:
+    folder = ROOT / "slam3r_lab"
+    modules = {".".join(path.parent.relative_to(ROOT).parts) for path in folder.rglob("*.py")}
+    tool = lab()["tool"]["setuptools"]
+    assert modules == set(tool["packages"])
+    assert tool["package-dir"] == {"slam3r_lab": "."}
+    assert lab()["project"]["scripts"] == {"slam3r_lab": "slam3r_lab.commands.main:main"}
+    assert lab()["project"]["version"] == package().findtext("version")
+
+
+def test_the_lab_declares_exactly_what_it_imports() -> None:
+    project = lab()["project"]
+    extras = [name for extra in project["optional-dependencies"].values() for name in extra]
+    imported = {PYPI_NAMES[name] for name in imported_by(ROOT / "slam3r_lab") if name in PYPI_NAMES}
+    assert {"slam3r_ros", *imported} == {*project["dependencies"], *extras}
+
+
+def test_what_the_lab_needs_is_locked() -> None:
+    project = lab()["project"]
+    extras = [name for extra in project["optional-dependencies"].values() for name in extra]
+    asked = set(map(name_of, [*project["dependencies"], *extras])) - {"slam3r-ros"}
+    locked = [*lines_of(ROOT / "environment" / "requirements.lock"), *lines_of(ROOT / "environment" / "torch.lock")]
+    assert asked - set(map(name_of, locked)) == set()
+
+
+def test_the_lab_is_installed_as_links_to_its_sources(tmp_path: Path) -> None:
+    """As `make setup` does it: the command line starts, and the sources hold nothing new afterwards."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--no-build-isolation", "--no-index", "--prefix", str(tmp_path), "--ignore-installed"]
+    command += ["--editable", str(ROOT / "slam3r_lab")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "bin" / "slam3r_lab").is_file()
+    (site,) = tmp_path.rglob("site-packages")
+    finder = "import site, sys; site.addsitedir(sys.argv[1]); import slam3r_lab.worlds.build as m; print(m.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", finder, str(site)], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert found.stdout.strip() == str(ROOT / "slam3r_lab" / "worlds" / "build.py"), found.stderr
+    assert not (ROOT / "slam3r_lab" / "build").exists()
+
+
 # ---- locks, licence, tests
 
 
@@ -173,6 +278,14 @@ def test_no_test_is_left_out(request: pytest.FixtureRequest) -> None:
     patterns = request.config.getini("testpaths")
     run = {path for pattern in patterns for found in ROOT.glob(pattern) for path in (found, *found.rglob("test_*.py"))}
     assert {path for path in (ROOT / "test").rglob("test_*.py") if path not in run} == set()
+
+
+def test_make_help_lists_every_target() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None and set(phony[1].split()) == targets
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[1] for line in shown.splitlines() if line.startswith("  make ")} == targets
 
 
 def test_ci_runs_make_test_and_nothing_else() -> None:
