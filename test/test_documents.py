@@ -223,6 +223,9 @@ def test_extras_that_are_named_exist() -> None:
     parser.read(ROOT / "setup.cfg")
     named = {name for path in GUIDES for name in re.findall(r"'\.\[(\w+)\]'", path.read_text())}
     assert named <= set(parser["options.extras_require"])
+    lab = {name for path in GUIDES for name in re.findall(r"'\./slam3r_lab\[(\w+)\]'", path.read_text())}
+    declared = (ROOT / "slam3r_lab" / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+    assert lab <= set(re.findall(r"^(\w+) = \[", declared.partition("\n[")[0], re.MULTILINE))
 
 
 def test_the_list_of_encodings_is_that_of_the_decoder() -> None:
