@@ -22,7 +22,7 @@ BELOW = {
     "networks": {"device", "setting_spec", "settings"},
     "types": {"geometry", "networks"},
     "odometry": {*_VALUES, "vision", "device", "loop_closure"},
-    "loop_closure": {*_VALUES, "vision", "device", "odometry"},
+    "loop_closure": {*_VALUES, "vision"},
     "engine": _WINGS - {"engine"},
     "io": _WINGS,
     "ros": {*_WINGS, "io"},

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_lab.oracle.settings import OracleSettings
-from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
+from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, rotation_from_vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +54,6 @@ def drifting_path(poses: Sequence[NDArray[np.float64] | None], settings: OracleS
 def _moved(last: Placement, motion: Array, axis: Array, settings: OracleSettings) -> Placement:
     """The next placement after a true motion T_last_next."""
     length = float(np.linalg.norm(motion[:3, 3]))
-    turn = np.asarray(cv2.Rodrigues(axis * settings.pose_drift * length)[0])
+    turn = rotation_from_vector(axis * settings.pose_drift * length)
     believed = rigid(turn @ motion[:3, :3], last.scale * (turn @ motion[:3, 3]))
     return Placement(last.scale * (1 + settings.scale_drift) ** length, last.T_world_camera @ believed)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from slam3r_lab.oracle.settings import OracleSettings
 from slam3r_lab.oracle.views import TrueView
-from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.se3 import Array, rotation_from_vector
 
 ALONG_RAY = ((0.12, 0.009), (0.30, 0.027), (0.58, 0.143))
 """Share of the variance, and radius of the Gaussian blur of white noise as a share of the image's width."""
@@ -94,7 +94,7 @@ class Errors:
         spread = self._settings.placement * PLACEMENT_FACTOR
         draws = spread * np.array([self._series(number, f"placement {i}") for i in range(7)])
         middle, distance = points[valid].mean(axis=0), np.linalg.norm(points[valid], axis=-1).mean()
-        rotation = np.asarray(cv2.Rodrigues(draws[:3])[0])
+        rotation = rotation_from_vector(draws[:3])
         placed: Array = math.exp(draws[6]) * (points - middle) @ rotation.T + middle + distance * draws[3:6]
         return placed
 

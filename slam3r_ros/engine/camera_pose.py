@@ -15,7 +15,7 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.geometry.umeyama import robust_umeyama
 from slam3r_ros.settings import PoseSettings
 from slam3r_ros.types import PoseEstimate
-from slam3r_ros.vision.pnp import Fit, PointObservations, fit_of, ransac_pose
+from slam3r_ros.vision.pnp import PointObservations, PoseFit, evaluate_pose, ransac_pose
 from slam3r_ros.vision.pose_refinement import refine_pose
 
 TESTED_POINTS = 1500
@@ -173,12 +173,12 @@ def _similarity(
     return robust_umeyama(source[valid], points_world[rows, columns][valid], weights[rows, columns][valid])
 
 
-def _best_fit(observed: PointObservations, points_camera: Array, similarity: Sim3 | None) -> Fit | None:
+def _best_fit(observed: PointObservations, points_camera: Array, similarity: Sim3 | None) -> PoseFit | None:
     """The pose refined from the better of PnP's and the similarity's; the similarity's as it is where PnP fails."""
     if similarity is None:
         start = ransac_pose(observed)
         return None if start is None else refine_pose(observed, np.zeros_like(points_camera), start, 1.0)
-    second = fit_of(observed, invert_rigid(similarity.pose))
+    second = evaluate_pose(observed, invert_rigid(similarity.pose))
     if second.inlier_fraction >= GOOD_START:
         return refine_pose(observed, points_camera, second, float(similarity.scale))
     start = ransac_pose(observed)
@@ -188,7 +188,7 @@ def _best_fit(observed: PointObservations, points_camera: Array, similarity: Sim
     return best if best.inlier_fraction >= WORST_PNP else second
 
 
-def _describe(observed: PointObservations, best: Fit, similarity: Sim3 | None) -> PoseEstimate:
+def _describe(observed: PointObservations, best: PoseFit, similarity: Sim3 | None) -> PoseEstimate:
     T_world_camera = invert_rigid(best.T_camera_world)
     errors = best.errors_px[best.inliers]
     return PoseEstimate(
@@ -201,7 +201,9 @@ def _describe(observed: PointObservations, best: Fit, similarity: Sim3 | None) -
     )
 
 
-def _similarity_error(observed: PointObservations, best: Fit, similarity: Sim3 | None, T_world_camera: Array) -> float:
+def _similarity_error(
+    observed: PointObservations, best: PoseFit, similarity: Sim3 | None, T_world_camera: Array
+) -> float:
     """Distance of the two positions as a fraction of the inliers' mean depth (of all points' without inliers)."""
     if similarity is None:
         return math.nan

@@ -4,6 +4,7 @@
 - ``sim3``: similarity transforms, one or many at once (`Sim3`).
 - ``umeyama``: the similarity or rigid transform that aligns two point sets, weighted and robust.
 - ``robust``: robust kernels by their names, and the weighted median.
+- ``least_squares``: Levenberg and Marquardt's method, and small normal equations.
 - ``camera``: pinhole intrinsics, distortion, and what resizing and cropping do to them.
 - ``focal``: the focal length that a pointmap implies.
 """

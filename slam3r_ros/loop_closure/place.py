@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
-from slam3r_ros.odometry.depth_correction import sampled
-from slam3r_ros.odometry.tuning import TUNING
-from slam3r_ros.vision.feature_image import FeatureImage, Features, slopes_of
-from slam3r_ros.vision.relative_pose import RelativePose, recover
+from slam3r_ros.vision.feature_image import FeatureImage, Features, normalized_xy
+from slam3r_ros.vision.image_sampling import sample_nearest
+from slam3r_ros.vision.relative_pose import RelativePose, estimate_relative_pose
+from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 MOST_FEATURES = 300
 """Remembered of a place, the strongest of those with a depth first."""
@@ -89,7 +89,7 @@ def place_of(view: PlaceView) -> Place:
         log_depths = np.where(known, np.log(points), np.nan).astype(np.float32)
     features, shape = view.image.features, view.image.grey.shape
     places = (features.pixels + 0.5) / [shape[1], shape[0]]
-    at_features, confidence = sampled(log_depths, places), sampled(view.confidence, places)
+    at_features, confidence = sample_nearest(log_depths, places), sample_nearest(view.confidence, places)
     kept = np.argsort(~np.isfinite(at_features), kind="stable")[:MOST_FEATURES]
     return Place(
         view.index,
@@ -99,9 +99,9 @@ def place_of(view: PlaceView) -> Place:
         view.image.width,
         view.image.grey.shape[0],
         at_features[kept].astype(np.float64),
-        TUNING.confidence_times_error / confidence[kept].astype(np.float64),
+        VISION_TUNING.confidence_times_error / confidence[kept].astype(np.float64),
         np.asarray(cv2.resize(view.image.grey, (SMALL, SMALL), interpolation=cv2.INTER_AREA), np.uint8),
-        sampled(log_depths, _grid()).reshape(SMALL, SMALL).astype(np.float16),
+        sample_nearest(log_depths, _grid()).reshape(SMALL, SMALL).astype(np.float16),
         view.T_world_camera,
     )
 
@@ -130,9 +130,9 @@ class LoopConstraint:
 def loop_between(before: Place, after: Place) -> LoopConstraint | None:
     """The similarity between two places, None where they do not see the same thing or it does not tell."""
     known = np.isfinite(before.log_depths)
-    slopes = slopes_of(before, before.features.pixels[known])
-    recovered = recover(before, after, (slopes, before.log_depths[known]))
-    if recovered is None or len(recovered.pixels_after) < FEWEST_MATCHES or recovered.share < LEAST_SHARE:
+    slopes = normalized_xy(before, before.features.pixels[known])
+    recovered = estimate_relative_pose(before, after, (slopes, before.log_depths[known]))
+    if recovered is None or len(recovered.pixels_after) < FEWEST_MATCHES or recovered.inlier_share < LEAST_SHARE:
         return None
     alike, shared = likeness(before, after, recovered.T_after_before)
     if not (alike >= LEAST_LIKENESS and shared >= LEAST_SHARED):  # NaN where nothing but one grey level is seen
@@ -159,7 +159,7 @@ def likeness(before: Place, after: Place, T_after_before: Array) -> tuple[float,
     that is there twice is found out by what is around it.
     """
     places = _grid()
-    slopes = slopes_of(before, places * [before.width, before.height] - 0.5)
+    slopes = normalized_xy(before, places * [before.width, before.height] - 0.5)
     points = (
         np.column_stack([slopes, np.ones(len(slopes))])
         * np.exp(before.small_log_depths.astype(np.float64).ravel())[:, None]

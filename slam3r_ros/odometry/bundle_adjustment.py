@@ -9,21 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.geometry.se3 import Array, invert_rigid
+from slam3r_ros.geometry.robust import cauchy_cost, cauchy_weight, charbonnier_cost, charbonnier_weight
+from slam3r_ros.geometry.se3 import Array, invert_rigid, rotation_from_vector
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.pose_prior import (
-    PRIOR_KERNEL,
-    SCALE_DEVIATION,
     PosePrior,
-    pose_deviations,
     pose_residuals,
-    prior_roots,
+    pose_sigmas,
 )
+from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +145,7 @@ class _Layout:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         priors = problem.priors
-        self.doubts = np.array([1.0 if prior is None else prior.doubt for prior in priors])
+        self.doubts = np.array([1.0 if prior is None else prior.sigma_factor for prior in priors])
         self.known = np.array([k for k, prior in enumerate(priors) if prior is not None], np.intp)
         said = [prior for prior in priors if prior is not None]
         self.tells_pose = np.array([prior.T_camera_world is not None for prior in said], np.bool_)
@@ -238,8 +236,8 @@ class _System:
     def _weigh(self, squares: Array, used: NDArray[np.bool_], kernel: float) -> Array:
         """Cauchy's weights of squared residuals in deviations, added to the cost; zero where not ``used``."""
         squares = squares / kernel**2
-        self.cost += float(np.log1p(squares[used]).sum()) * kernel**2 / 2
-        return np.where(used, 1 / (1 + squares), 0.0)
+        self.cost += float(cauchy_cost(squares[used]).sum()) * kernel**2
+        return np.where(used, cauchy_weight(squares), 0.0)
 
     @cached_property
     def _equations(self) -> _Equations:
@@ -329,12 +327,12 @@ class _System:
             depth = float(np.exp(estimate.log_depths).mean()) if len(estimate.log_depths) else 1.0
             doubts, tells = layout.doubts[known], layout.tells_pose
             scales = estimate.log_scales[known] - layout.said_log_scales
-            deviations = np.column_stack([pose_deviations(doubts, depth), SCALE_DEVIATION * doubts])
+            deviations = np.column_stack([pose_sigmas(doubts, depth), VISION_TUNING.prior_scale_sigma * doubts])
             poses = pose_residuals(estimate.T_camera_world[known], layout.said_poses) * tells[:, None]
             residuals = np.column_stack([poses, scales]) / deviations
-            roots = prior_roots(np.add.reduceat(residuals**2, [0, 3, 6], axis=1))
-            self.cost += float((roots - 1).sum()) * PRIOR_KERNEL**2
-            weights = np.repeat(1 / roots, [3, 3, 1], axis=1)
+            squares = np.add.reduceat(residuals**2, [0, 3, 6], axis=1) / VISION_TUNING.prior_kernel**2
+            self.cost += float(charbonnier_cost(squares).sum()) * VISION_TUNING.prior_kernel**2
+            weights = np.repeat(charbonnier_weight(squares), [3, 3, 1], axis=1)
             weights[~tells, :6] = 0
             diagonal[known], gradient[known] = weights / deviations**2, weights * residuals / deviations
         return diagonal.ravel(), gradient.ravel()
@@ -350,7 +348,7 @@ class _System:
             x, y = x * (TUNING.max_step / size), y * (TUNING.max_step / size)
         T = self.estimate.T_camera_world.copy()
         for k in range(self._problem.fixed, len(x)):
-            turn = cv2.Rodrigues(x[k, :3])[0]
+            turn = rotation_from_vector(x[k, :3])
             T[k, :3, :3] = turn @ T[k, :3, :3]
             T[k, :3, 3] = turn @ T[k, :3, 3] + x[k, 3:6]
         log_depths = self.estimate.log_depths + np.clip(y, -TUNING.max_step, TUNING.max_step)

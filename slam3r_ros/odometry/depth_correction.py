@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.odometry.tuning import TUNING
+from slam3r_ros.vision.image_sampling import sample_nearest
 
 
 def depth_corrections(
@@ -20,7 +21,7 @@ def depth_corrections(
     the image and in depth; far from all of them, and where there is no point, it is 1.
     """
     height, width = log_depths.shape
-    there = sampled(log_depths, places)
+    there = sample_nearest(log_depths, places)
     usable = np.isfinite(ratios) & (np.abs(ratios) < TUNING.correction_max_log_ratio) & np.isfinite(there)
     places, ratios, there = places[usable].astype(np.float32), ratios[usable].astype(np.float32), there[usable]
     middles = (np.arange(TUNING.correction_grid, dtype=np.float32) + 0.5) / TUNING.correction_grid
@@ -32,11 +33,3 @@ def depth_corrections(
     field = (weights @ ratios) / (weights.sum(axis=2) + TUNING.correction_zero_weight)
     spread = cv2.resize(field.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.exp(spread), dtype=np.float32)
-
-
-def sampled(values: NDArray[np.float32], places: Array) -> NDArray[np.float32]:
-    """(N,) of the values (H, W) of an image at places (N, 2), columns and rows as shares of it."""
-    height, width = values.shape
-    columns = (places[:, 0] * width).astype(np.intp).clip(0, width - 1)
-    rows = (places[:, 1] * height).astype(np.intp).clip(0, height - 1)
-    return values[rows, columns]

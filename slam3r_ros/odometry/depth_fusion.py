@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.odometry.flow_depth import FlowDepth
 from slam3r_ros.odometry.tuning import TUNING
+from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +52,7 @@ def fuse(log_depths: NDArray[np.float32], confidence: NDArray[np.float32], dista
         cv2.GaussianBlur(speaks, (0, 0), spread) + TUNING.fusion_zero_weight
     )
     errors = np.where(told, 1 / np.sqrt(weights + 1 / network**2), network)
-    calibrated = np.maximum(TUNING.confidence_times_error / errors, 1).astype(np.float32)
+    calibrated = np.maximum(VISION_TUNING.confidence_times_error / errors, 1).astype(np.float32)
     return FusedDepth(
         np.where(told, factors, np.where(np.isfinite(log_depths), around, 0)).astype(np.float32),
         np.where(told, np.maximum(confidence, calibrated), np.minimum(confidence, calibrated)),

@@ -104,7 +104,7 @@ def _triangulated(
     flow, missed = found
     T = (other.T_camera_world @ invert_rigid(frame.T_camera_world)).astype(np.float32)
     focal = float(other.image.matrix[0, 0])
-    seen = other.image.slopes(pixels + flow).astype(np.float32)
+    seen = other.image.normalized_xy(pixels + flow).astype(np.float32)
     turned = rays @ T[:3, :3].T
     by_depth = (T[:2, 3] - seen * T[2, 3]) / turned[..., 2:]
     offset = seen - turned[..., :2] / turned[..., 2:]

@@ -14,7 +14,7 @@ from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.loop_closure.correction import Correction
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.loop_closure.place import PlaceView
-from slam3r_ros.odometry.depth_correction import depth_corrections, sampled
+from slam3r_ros.odometry.depth_correction import depth_corrections
 from slam3r_ros.odometry.depth_fusion import fuse
 from slam3r_ros.odometry.flow_depth import distances_by_parallax
 from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
@@ -22,7 +22,8 @@ from slam3r_ros.odometry.visual_odometry import VisualOdometry
 from slam3r_ros.settings import LoopSettings, PoseSettings
 from slam3r_ros.types import EncodedFrame, PoseEstimate, RegisteredFrame, State
 from slam3r_ros.vision.feature_image import FeatureImage
-from slam3r_ros.vision.pose_prior import PosePrior, doubt_of
+from slam3r_ros.vision.image_sampling import sample_nearest
+from slam3r_ros.vision.pose_prior import PosePrior, sigma_factor_of
 
 OWN_POINTS_SHARE = 0.1
 """Share of valid own points below which depths are taken from the world points, as for frames without own ones."""
@@ -171,10 +172,10 @@ class OdometryStage:
             valid = (depths > 0) & on_host.points_world.any(axis=2)
         prior = None
         if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
-            doubt = doubt_of(pose.reprojection_error_px / pose.focal_px)
+            doubt = sigma_factor_of(pose.reprojection_error_px / pose.focal_px)
             prior = PosePrior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
         said = None if prior is None else prior.log_scale
-        if is_own and self._log_scales and (prior is None or prior.doubt >= 1):
+        if is_own and self._log_scales and (prior is None or prior.sigma_factor >= 1):
             T_said = None if prior is None else prior.T_camera_world
             prior = PosePrior(T_said, float(np.median(self._log_scales)), 1.0)
         return OdometryInput(
@@ -311,7 +312,7 @@ def _moved_points(
     valid = np.asarray(points_world.any(axis=2))
     depths = np.where(valid & (points[..., 2] > 0), points[..., 2], np.nan)
     log_depths = (np.log(depths) + np.log(located.growth)).astype(np.float32)
-    ratios = np.log(np.maximum(located.depths, 1e-9)) - sampled(log_depths, located.places)
+    ratios = np.log(np.maximum(located.depths, 1e-9)) - sample_nearest(log_depths, located.places)
     corrections = depth_corrections(log_depths, located.places, (1 - located.trust) * ratios)
     factors = located.growth * corrections
     moved = transform_points(located.T_world_camera, points * factors[..., None]).astype(np.float32)

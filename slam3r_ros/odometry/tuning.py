@@ -167,9 +167,6 @@ class OdometryTuning:
     share of the image's width."""
     fusion_zero_weight: float = 0.05
     """Weight of no correction in that blur, where all pixels around with a sure two-view depth weigh 1 together."""
-    confidence_times_error: float = 0.2
-    """Confidence of a pixel times the error of its depth's logarithm. It is the value to which training drives the
-    networks' confidences (the weight of the confidence's logarithm in the loss)."""
 
     # ---- correction of a pointmap by its tracks ------------------------------------------------------------------
 

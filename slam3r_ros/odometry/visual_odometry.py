@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from slam3r_ros.geometry.se3 import Array, invert_rigid, orthonormal, rigid
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, adjust, adjust_afresh, observed_errors
-from slam3r_ros.odometry.depth_correction import sampled
 from slam3r_ros.odometry.flow_depth import PosedImage
 from slam3r_ros.odometry.focal_estimation import FocalSearch
 from slam3r_ros.odometry.sliding_window import KeyframeObservation, SlidingWindow
 from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
 from slam3r_ros.vision.feature_image import FeatureImage
-from slam3r_ros.vision.klt import Grey, Pixels, find_corners, follow
-from slam3r_ros.vision.motion_only import resect, slope_errors
-from slam3r_ros.vision.pose_prior import SCALE_DEVIATION, PosePrior
-from slam3r_ros.vision.relative_pose import RelativePose, recover
+from slam3r_ros.vision.image_sampling import sample_nearest
+from slam3r_ros.vision.klt import Grey, Pixels, detect_corners, track_corners
+from slam3r_ros.vision.motion_only import motion_only_bundle_adjustment, reprojection_errors
+from slam3r_ros.vision.pose_prior import PosePrior
+from slam3r_ros.vision.relative_pose import RelativePose, estimate_relative_pose
+from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 FOLLOWED_POINTS = 200
 """So many corners are followed."""
@@ -165,7 +166,7 @@ class VisualOdometry:
         """Follow the corners into the next image, unless that has been done."""
         if self._grey is None or self._grey is grey:
             return
-        pixels, found = follow(self._grey, grey, self._pixels)
+        pixels, found = track_corners(self._grey, grey, self._pixels)
         self._keep(pixels, found)
         self._grey = grey
 
@@ -175,11 +176,11 @@ class VisualOdometry:
         self._take_afresh()
         for keyframe in range(len(self._window) - 1, max(-1, len(self._window) - 1 - KEYFRAMES_TRIED), -1):
             sighting = self._window[keyframe]
-            recovered = recover(sighting.image, here, self._window.seen_by(keyframe))
+            recovered = estimate_relative_pose(sighting.image, here, self._window.seen_by(keyframe))
             if recovered is None or self._contradicts(view, recovered):
                 continue
             chosen = slice(FOLLOWED_POINTS)
-            slopes, log_depths = recovered.slopes_before[chosen], recovered.log_depths_before[chosen]
+            slopes, log_depths = recovered.normalized_xy_before[chosen], recovered.log_depths_before[chosen]
             before = copy(self._window)  # to follow others is to forget points that one keyframe has seen
             self._window.follow_again(keyframe, slopes, log_depths)
             self._pixels = recovered.pixels_after[chosen]
@@ -231,11 +232,13 @@ class VisualOdometry:
         """The pose that explains the points followed; None where there is none."""
         if len(self._pixels) < FEWEST_POINTS:
             return None
-        slopes, focal = image.slopes(self._pixels), image.matrix[0, 0]
+        slopes, focal = image.normalized_xy(self._pixels), image.matrix[0, 0]
         points = self._window.points_world()
-        prior = prior if prior is not None and prior.doubt < 1 else None  # beside so many points it says nothing then
-        T = resect(points, slopes, starts, PIXEL_DEVIATION / focal, prior)
-        errors_px = slope_errors(points, slopes, T) * focal
+        prior = (
+            prior if prior is not None and prior.sigma_factor < 1 else None
+        )  # beside so many points it says nothing then
+        T = motion_only_bundle_adjustment(points, slopes, starts, PIXEL_DEVIATION / focal, prior)
+        errors_px = reprojection_errors(points, slopes, T) * focal
         good = errors_px <= OUTLIER_PX
         share = float(good.mean())
         if good.sum() < FEWEST_POINTS or share < LEAST_SHARE:
@@ -300,14 +303,16 @@ class VisualOdometry:
         """
         T_camera_world = T_camera_world @ self._take_afresh()
         image, room = view.image, max(0, FOLLOWED_POINTS - len(self._pixels))
-        fresh = find_corners(view.grey, self._pixels)
+        fresh = detect_corners(view.grey, self._pixels)
         depths = np.log(_sampled(view.depths, fresh, view.grey.shape))
         guesses = self._guessed(T_camera_world, fresh, depths + log_scale)
         usable = np.flatnonzero(np.isfinite(guesses))[:room]
         fresh, depths, guesses = fresh[usable], depths[usable], guesses[usable]
         own = np.log(_sampled(view.depths, self._pixels, view.grey.shape))
-        sighting = KeyframeObservation(image.slopes(self._pixels), own, T_camera_world, log_scale, view.prior, image)
-        self._window.add(sighting, image.slopes(fresh), depths, guesses)
+        sighting = KeyframeObservation(
+            image.normalized_xy(self._pixels), own, T_camera_world, log_scale, view.prior, image
+        )
+        self._window.add(sighting, image.normalized_xy(fresh), depths, guesses)
         self._pixels = np.concatenate([self._pixels, fresh])
         if len(self._window) > 1:
             self._adjust()
@@ -377,7 +382,7 @@ class VisualOdometry:
 
 def _trust(prior: PosePrior) -> float:
     """Share of L2W in lengths that the tracks tell too, from near 0 to 1 where its answers are exact."""
-    return 1 / (1 + (SCALE_DEVIATION * prior.doubt / SEEN_SCALE_DEVIATION) ** 2)
+    return 1 / (1 + (VISION_TUNING.prior_scale_sigma * prior.sigma_factor / SEEN_SCALE_DEVIATION) ** 2)
 
 
 def _places(pixels: Pixels, shape: tuple[int, ...]) -> Array:
@@ -387,4 +392,4 @@ def _places(pixels: Pixels, shape: tuple[int, ...]) -> Array:
 
 def _sampled(depths: NDArray[np.float32], pixels: Pixels, shape: tuple[int, ...]) -> Array:
     """(N,) depths at pixels (N, 2) of an image of that shape with the same crop; NaN where there are none."""
-    return sampled(depths, _places(pixels, shape)).astype(np.float64)
+    return sample_nearest(depths, _places(pixels, shape)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""A grey image as the tracks see it: its camera, and the features it is recognised by."""
+"""A grey image with its intrinsics, and the SIFT features by which it is recognised."""
 
 from __future__ import annotations
 
@@ -11,83 +11,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array
-
-CONTRAST, EDGE = 0.01, 20.0
-"""SIFT's thresholds (Lowe 2004), low ones: the images are small, and false matches are found out."""
+from slam3r_ros.vision.tuning import TUNING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What is described of an image, the strongest first."""
+    """N SIFT features of an image (Lowe 2004), the strongest first."""
 
     pixels: NDArray[np.float32]
-    """(N, 2) x, y."""
+    """(N, 2) positions x, y in pixels; pixel centres at integers."""
     descriptors: NDArray[np.float32] | NDArray[np.uint8]
-    """(N, 128) whole numbers up to 255."""
+    """(N, 128) descriptors, whole numbers up to 255."""
 
 
-class Seen(Protocol):
-    """What of an image can be recognised."""
+class DescribedImage(Protocol):
+    """An image of which only the features, the intrinsics and the width are needed; the image itself may be gone."""
 
     @property
     def features(self) -> Features:
-        """What is described of it."""
+        """The image's features."""
 
     @property
     def matrix(self) -> Array:
-        """(3, 3) intrinsics."""
+        """(3, 3) pinhole intrinsics."""
 
     @property
     def width(self) -> int:
-        """Pixels."""
+        """Width of the image in pixels."""
 
 
-def slopes_of(seen: Seen, pixels: NDArray[np.floating]) -> Array:
-    """(..., 2) x / z and y / z of pixels (..., 2)."""
-    focal = [seen.matrix[0, 0], seen.matrix[1, 1]]
-    return np.asarray((pixels - seen.matrix[:2, 2]) / focal, dtype=np.float64)
+def normalized_xy(image: DescribedImage, pixels: NDArray[np.floating]) -> Array:
+    """(..., 2) normalized image coordinates x / z and y / z of pixels (..., 2)."""
+    focal = [image.matrix[0, 0], image.matrix[1, 1]]
+    return np.asarray((pixels - image.matrix[:2, 2]) / focal, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureImage:
-    """A grey image and its camera."""
+    """A grey image with its intrinsics; its features are computed when they are first asked for."""
 
     grey: NDArray[np.uint8]
-    """(height, width)"""
+    """(height, width) grey levels."""
     matrix: Array
-    """(3, 3) intrinsics."""
+    """(3, 3) pinhole intrinsics."""
 
-    def slopes(self, pixels: NDArray[np.floating]) -> Array:
-        """(..., 2) x / z and y / z of pixels (..., 2)."""
-        return slopes_of(self, pixels)
+    def normalized_xy(self, pixels: NDArray[np.floating]) -> Array:
+        """(..., 2) normalized image coordinates x / z and y / z of pixels (..., 2)."""
+        return normalized_xy(self, pixels)
 
     @property
     def width(self) -> int:
-        """Pixels."""
+        """Width of the image in pixels."""
         return self.grey.shape[1]
 
     def with_matrix(self, matrix: Array) -> FeatureImage:
-        """The same image with other intrinsics (3, 3)."""
+        """The same image and features with other intrinsics (3, 3)."""
         other = FeatureImage(self.grey, matrix)
         if "features" in self.__dict__:
             other.__dict__["features"] = self.features
         return other
 
     def rays(self, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """(H, W, 3) x / z, y / z and 1 of the middles of ``shape`` (H, W) equal parts of the image."""
+        """(H, W, 3) rays x / z, y / z, 1 through the centres of ``shape`` = (H, W) equal cells of the image."""
         pixels = self.pixels(shape)
-        return np.concatenate([self.slopes(pixels), np.ones((*shape, 1))], axis=2).astype(np.float32)
+        return np.concatenate([self.normalized_xy(pixels), np.ones((*shape, 1))], axis=2).astype(np.float32)
 
     def pixels(self, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """(H, W, 2) x, y of these middles."""
+        """(H, W, 2) pixels x, y of the centres of ``shape`` = (H, W) equal cells of the image."""
         (height, width), (rows, columns) = shape, self.grey.shape
         x, y = np.meshgrid((np.arange(width) + 0.5) * columns / width, (np.arange(height) + 0.5) * rows / height)
         return np.stack([x - 0.5, y - 0.5], axis=2).astype(np.float32)
 
     @cached_property
     def features(self) -> Features:
-        """Described when they are asked for first, since that takes longer than all else of a frame."""
-        sift = cv2.SIFT.create(contrastThreshold=CONTRAST, edgeThreshold=EDGE)
+        """The image's SIFT features. To compute them takes longer than all other tracking of a frame."""
+        sift = cv2.SIFT.create(
+            contrastThreshold=TUNING.sift_contrast_threshold, edgeThreshold=TUNING.sift_edge_threshold
+        )
         keypoints, descriptors = sift.detectAndCompute(self.grey, None)
         if descriptors is None:
             return Features(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32))

@@ -8,48 +8,42 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.geometry.se3 import Array, rigid
-
-MINIMUM_POINTS = 8
-"""Fewest finite points that PnP is tried with."""
-RANSAC_POINTS = 200
-"""Most points of the RANSAC search, evenly spread over those observed: its time grows with them, its success hardly."""
-RANSAC_ITERATIONS = 60
-"""Most samples of three points: with 50 % of inliers all are good in one sample of 8, with 30 % in one of 37."""
+from slam3r_ros.geometry.se3 import Array, rigid, rotation_from_vector
+from slam3r_ros.vision.tuning import TUNING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointObservations:
-    """Where points of the world are seen in one image."""
+    """N points of the world and where one image observes them (2D-3D correspondences)."""
 
     points_world: Array
-    """(N, 3) scene units; may hold points that are not finite."""
+    """(N, 3) points in scene units; some may not be finite."""
     pixels: Array
-    """(N, 2) x, y; pixel centres at integers."""
+    """(N, 2) pixels x, y at which the points are observed; pixel centres at integers."""
     matrix: Array
     """(3, 3) pinhole intrinsics."""
     threshold_px: float
-    """Reprojection error up to which a point is an inlier."""
+    """Reprojection error in pixels up to which a point is an inlier."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fit:
-    """A pose and how it explains the observations."""
+class PoseFit:
+    """A pose, and how well it explains 2D-3D observations."""
 
     T_camera_world: Array
-    """(4, 4)"""
+    """(4, 4) the pose, which takes world points to the camera."""
     errors_px: Array
     """(N,) reprojection errors; infinite for points that are not finite or not in front of the camera."""
     inliers: NDArray[np.bool_]
-    """(N,)"""
+    """(N,) which observations are inliers."""
     inlier_fraction: float
-    """Of all observations; 0 where there are none."""
+    """Share of the observations that are inliers; 0 where there are no observations."""
     cost: float
     """Mean of the squared errors, each cut off at the squared threshold, over all observations."""
 
 
-def fit_of(observed: PointObservations, T_camera_world: Array) -> Fit:
-    """How a pose explains all observations."""
+def evaluate_pose(observed: PointObservations, T_camera_world: Array) -> PoseFit:
+    """How well a pose explains all observations."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         points = observed.points_world @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
         projected = points @ observed.matrix.T
@@ -60,18 +54,18 @@ def fit_of(observed: PointObservations, T_camera_world: Array) -> Fit:
     cost = float(np.minimum(squares, limit).mean()) if len(squares) else limit
     inliers = squares <= limit
     fraction = float(inliers.mean()) if len(inliers) else 0.0
-    return Fit(T_camera_world, np.sqrt(squares), inliers, fraction, cost)
+    return PoseFit(T_camera_world, np.sqrt(squares), inliers, fraction, cost)
 
 
-def ransac_pose(observed: PointObservations) -> Fit | None:
-    """A pose by RANSAC over samples of three points; None where the points do not determine one.
+def ransac_pose(observed: PointObservations) -> PoseFit | None:
+    """A pose by RANSAC over samples of three points (Fischler and Bolles 1981); None where the points determine none.
 
     The same observations give the same pose, whatever ran before.
     """
     finite = np.flatnonzero(np.isfinite(observed.points_world).all(axis=1))
-    if len(finite) > RANSAC_POINTS:
-        finite = finite[np.linspace(0, len(finite) - 1, RANSAC_POINTS).astype(np.intp)]
-    if len(finite) < MINIMUM_POINTS:
+    if len(finite) > TUNING.ransac_points:
+        finite = finite[np.linspace(0, len(finite) - 1, TUNING.ransac_points).astype(np.intp)]
+    if len(finite) < TUNING.min_pnp_points:
         return None
     # In their own unit and about their own middle, so that no tolerance inside OpenCV depends on the scene's scale.
     points = observed.points_world[finite]
@@ -86,7 +80,7 @@ def ransac_pose(observed: PointObservations) -> Fit | None:
             observed.pixels[finite],
             observed.matrix,
             None,
-            iterationsCount=RANSAC_ITERATIONS,
+            iterationsCount=TUNING.ransac_iterations,
             reprojectionError=observed.threshold_px,
             confidence=0.999,
             flags=cv2.SOLVEPNP_AP3P,
@@ -95,19 +89,20 @@ def ransac_pose(observed: PointObservations) -> Fit | None:
         return None
     if not found or not (np.isfinite(rotation_vector).all() and np.isfinite(translation).all()):
         return None
-    rotation = np.asarray(cv2.Rodrigues(rotation_vector)[0], dtype=np.float64)
-    return fit_of(observed, rigid(rotation, unit * translation.ravel() - rotation @ middle))
+    rotation = rotation_from_vector(rotation_vector.ravel())
+    return evaluate_pose(observed, rigid(rotation, unit * translation.ravel() - rotation @ middle))
 
 
-def projection_jacobian(slopes: Array, inverse: Array) -> Array:
-    """(N, 2, 6): how slopes (N, 2), x / z and y / z of points, change as these turn and shift.
+def projection_jacobian(normalized_xy: Array, inverse_depths: Array) -> Array:
+    """(N, 2, 6) derivatives of normalized image coordinates (N, 2) by a rotation vector and a translation.
 
-    ``inverse`` (N,) is 1 / z in the unit of the shifts.
+    Both are applied after T_camera_world, so in the camera's axes. ``inverse_depths`` (N,) are 1 / z in the unit of the
+    translation (Barfoot, "State Estimation for Robotics", section 7.3, with the rotation first).
     """
-    x, y = slopes.T
-    jacobian = np.zeros((len(slopes), 2, 6))
+    x, y = normalized_xy.T
+    jacobian = np.zeros((len(normalized_xy), 2, 6))
     jacobian[:, 0, 0], jacobian[:, 0, 1], jacobian[:, 0, 2] = -x * y, 1 + x * x, -y
     jacobian[:, 1, 0], jacobian[:, 1, 1], jacobian[:, 1, 2] = -1 - y * y, x * y, x
-    jacobian[:, 0, 3] = jacobian[:, 1, 4] = inverse
-    jacobian[:, 0, 5], jacobian[:, 1, 5] = -x * inverse, -y * inverse
+    jacobian[:, 0, 3] = jacobian[:, 1, 4] = inverse_depths
+    jacobian[:, 0, 5], jacobian[:, 1, 5] = -x * inverse_depths, -y * inverse_depths
     return jacobian

@@ -1,4 +1,4 @@
-"""What L2W says of a frame, as a prior of its pose and scale."""
+"""L2W's pose and scale of a frame as a prior of motion-only and sliding-window bundle adjustment."""
 
 from __future__ import annotations
 
@@ -6,69 +6,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.se3 import Array, vector_from_rotation
 from slam3r_ros.geometry.sim3 import Sim3
-
-TURN_DEVIATION = 0.3
-"""Of L2W's orientation, radians, where it is doubted in full."""
-POSITION_DEVIATION = 0.5
-"""Of its position, in mean depths."""
-SCALE_DEVIATION = 0.1
-"""Of the logarithm of the scale; that of one frame errs by more, but those of a window have to agree."""
-PRIOR_KERNEL = 1.0
-"""Deviations from which on a disagreement pulls with constant force (Charbonnier's kernel), so that one that lasts is
-not forgotten."""
-FULL_DOUBT_SLOPE = 0.005
-"""Median error of L2W's points on the plane of slopes with which it is doubted in full."""
-LEAST_DOUBT = 1e-5
+from slam3r_ros.vision.tuning import TUNING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosePrior:
-    """L2W's answer for one frame."""
+    """The pose and the scale that L2W gives a frame, and how far they are to be believed."""
 
     T_camera_world: Array | None
-    """(4, 4); None where it tells the scale only."""
+    """(4, 4) pose of the frame, or None where L2W gives the scale only."""
     log_scale: float
-    """Of the world's length of a unit of the frame's own pointmap."""
-    doubt: float
-    """Its deviations as a share of those above: 1 for trained networks of today, near 0 for exact ones."""
+    """Logarithm of the length in the world of one unit of the frame's own pointmap."""
+    sigma_factor: float
+    """Factor of the prior's nominal standard deviations (`VisionTuning.prior_rotation_sigma` and so on): 1 for the
+    trained networks of today, near 0 for exact ones."""
 
-    def transformed(self, moved: Sim3) -> PosePrior:
-        """The same in a world that has been moved."""
-        T = None if self.T_camera_world is None else moved.apply_to_extrinsics(self.T_camera_world)
-        return PosePrior(T, self.log_scale + float(np.log(moved.scale)), self.doubt)
+    def transformed(self, world_change: Sim3) -> PosePrior:
+        """The same prior in a world to which a similarity has been applied."""
+        T = None if self.T_camera_world is None else world_change.apply_to_extrinsics(self.T_camera_world)
+        return PosePrior(T, self.log_scale + float(np.log(world_change.scale)), self.sigma_factor)
 
 
-def doubt_of(slope_error: float) -> float:
-    """How far to doubt L2W's answer, whose points miss their pixels by this much (median, on the plane of slopes).
+def sigma_factor_of(reprojection_error: float) -> float:
+    """The `PosePrior.sigma_factor` of an L2W pointmap with that median error, in normalized image coordinates.
 
-    What it is wrong by within a frame is seen; it is taken for a measure of what cannot be seen, a frame as a whole
-    in the wrong place. That measure is a poor one: half the error seen, a sixteenth of the doubt.
+    The error shows what L2W is wrong by within a frame; it stands for what cannot be seen, a frame that is in the wrong
+    place as a whole. It is a poor measure of that, hence the fourth power: half the error is a sixteenth of the factor.
     """
-    return float(np.clip((slope_error / FULL_DOUBT_SLOPE) ** 4, LEAST_DOUBT, 1.0))
+    return float(np.clip((reprojection_error / TUNING.full_sigma_error) ** 4, TUNING.min_sigma_factor, 1.0))
 
 
-def pose_residuals(T_camera_world: Array, said: Array) -> Array:
-    """(K, 6) turns in radians and shifts, in the cameras' axes, from poses (K, 4, 4) that were said to those here."""
-    between = T_camera_world[:, :3, :3] @ said[:, :3, :3].transpose(0, 2, 1)
-    offsets = T_camera_world[:, :3, 3] - np.einsum("kij,kj->ki", between, said[:, :3, 3])
-    return np.concatenate([_turns(between), offsets], axis=1)
+def pose_residuals(T_camera_world: Array, prior_T_camera_world: Array) -> Array:
+    """(K, 6) rotation vectors and translations, in the cameras' axes, from prior poses (K, 4, 4) to poses (K, 4, 4)."""
+    between = T_camera_world[:, :3, :3] @ prior_T_camera_world[:, :3, :3].transpose(0, 2, 1)
+    offsets = T_camera_world[:, :3, 3] - np.einsum("kij,kj->ki", between, prior_T_camera_world[:, :3, 3])
+    return np.concatenate([vector_from_rotation(between), offsets], axis=1)
 
 
-def pose_deviations(doubts: Array, depth: float) -> Array:
-    """(K, 6) of `pose_residuals`, for doubts (K,) and the mean depth of what is seen."""
-    return np.asarray(np.outer(doubts, np.repeat([TURN_DEVIATION, POSITION_DEVIATION * depth], 3)))
-
-
-def prior_roots(squares: Array) -> Array:
-    """Charbonnier's ``sqrt(1 + s / kernel^2)`` of squared residuals in deviations: 1 over it is the weight."""
-    return np.asarray(np.sqrt(1 + squares / PRIOR_KERNEL**2))
-
-
-def _turns(rotations: Array) -> Array:
-    """(K, 3) axes times radians of rotations (K, 3, 3); short for those near half a turn."""
-    odd = rotations - rotations.transpose(0, 2, 1)
-    axes = 0.5 * np.stack([odd[:, 2, 1], odd[:, 0, 2], odd[:, 1, 0]], axis=1)
-    sines, cosines = np.linalg.norm(axes, axis=1), (np.trace(rotations, axis1=1, axis2=2) - 1) / 2
-    return np.asarray(axes * (np.arctan2(sines, cosines) / np.maximum(sines, 1e-12))[:, None])
+def pose_sigmas(sigma_factors: Array, mean_depth: float) -> Array:
+    """(K, 6) standard deviations of `pose_residuals`, for sigma factors (K,) and the mean depth of the landmarks."""
+    nominal = np.repeat([TUNING.prior_rotation_sigma, TUNING.prior_position_sigma * mean_depth], 3)
+    return np.asarray(np.outer(sigma_factors, nominal))

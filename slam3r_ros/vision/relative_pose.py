@@ -1,4 +1,4 @@
-"""Where the camera is when its corners were lost: features that look alike in a keyframe and in the new image."""
+"""The relative pose of two images from matched SIFT features; for relocalization and for loop closure."""
 
 from __future__ import annotations
 
@@ -9,132 +9,122 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, rigid, transform_points
-from slam3r_ros.vision.feature_image import Features, Seen, slopes_of
-from slam3r_ros.vision.motion_only import resect, slope_errors
+from slam3r_ros.vision.feature_image import DescribedImage, Features, normalized_xy
+from slam3r_ros.vision.motion_only import motion_only_bundle_adjustment, reprojection_errors
 from slam3r_ros.vision.pnp import PointObservations, ransac_pose
-
-DISTINCT = 0.8
-"""Distance of the best match over the second best's, up to which it counts."""
-OUTLIER_PX = 3.0
-"""Distance from where a point of known depth should be seen beyond which its match is wrong."""
-DEVIATION_PX = 1.0
-"""Distance from the epipolar line beyond which it is."""
-FEWEST_MATCHES, LEAST_SHARE = 15, 0.4
-"""That must agree with the motion found, and their share of all."""
-ENOUGH_SHARE = 0.7
-"""Of matches that known depths explain, with which parallax is not asked."""
-LEAST_SPREAD = 0.05
-"""Standard deviation of where these are, across the direction in which they spread most, over the image's width."""
-FEWEST_DEPTHS = 6
-"""That must be known."""
-SPREAD_LIMIT = 0.5
-"""Half the distance between the quartiles of the logarithm of the motion's length, beyond which it is not known."""
-FARTHEST = 200.0
-"""Depth over the motion's length beyond which a point tells no depth."""
+from slam3r_ros.vision.tuning import TUNING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RelativePose:
-    """The motion from one image to another and the points that show it."""
+    """The relative pose of two images and the N matched features that agree with it."""
 
     T_after_before: Array
-    """(4, 4), in the lengths of the depths that were known."""
-    slopes_before: Array
-    """(N, 2) of the points in the first image."""
+    """(4, 4) pose of the first camera in the second, in the unit of the known depths."""
+    normalized_xy_before: Array
+    """(N, 2) normalized image coordinates of the features in the first image."""
     log_depths_before: Array
-    """(N,) of their depths there."""
+    """(N,) logarithms of the features' depths in the first image."""
     pixels_after: NDArray[np.float32]
-    """(N, 2) where the second image has them."""
+    """(N, 2) pixels of the features in the second image."""
     features_after: NDArray[np.intp]
-    """(N,) which of its features they are."""
-    share: float
-    """Of the matches that agree with it."""
+    """(N,) indices of the features among those of the second image."""
+    inlier_share: float
+    """Share of all matches that agree with the relative pose."""
 
     @property
     def depths_after(self) -> Array:
-        """(N,) of the points in the second image, along its optical axis."""
-        rays = np.column_stack([self.slopes_before, np.ones(len(self.slopes_before))])
+        """(N,) depths of the features in the second image, along its optical axis."""
+        rays = np.column_stack([self.normalized_xy_before, np.ones(len(self.normalized_xy_before))])
         return transform_points(self.T_after_before, rays * np.exp(self.log_depths_before)[:, None])[:, 2]
 
 
-def recover(before: Seen, after: Seen, known: tuple[Array, Array]) -> RelativePose | None:
-    """The motion from one image to another, None where what they have in common does not tell it.
+def estimate_relative_pose(
+    before: DescribedImage, after: DescribedImage, known: tuple[Array, Array]
+) -> RelativePose | None:
+    """The relative pose of two images; None where their matched features do not determine it.
 
-    ``known``: slopes (M, 2) in the first image at which logarithms of depths (M,) are known. Where these explain the
-    matches, as after a turn or a short way, they give the motion; else the parallax does, and they its length.
+    ``known``: normalized image coordinates (M, 2) in the first image at which logarithms of depths (M,) are known.
+    Where these explain the matches, as after a rotation or a short translation, perspective-n-point gives the pose;
+    else the essential matrix does, and the known depths give the translation's length.
     """
     first, second = _matches(before.features, after.features)
-    if len(first) < FEWEST_MATCHES or len(known[0]) < FEWEST_DEPTHS:
+    if len(first) < TUNING.min_matches or len(known[0]) < TUNING.min_known_depths:
         return None
-    matched = _Matched(slopes_of(before, before.features.pixels[first]), second, after, known)
-    by_depths = matched.by_depths()
-    if by_depths is not None and by_depths.share >= ENOUGH_SHARE:
-        return by_depths
-    found = [each for each in (by_depths, matched.by_parallax()) if each is not None]
-    return max(found, key=lambda each: each.share, default=None)
+    matched = _Matches(normalized_xy(before, before.features.pixels[first]), second, after, known)
+    by_pnp = matched.by_pnp()
+    if by_pnp is not None and by_pnp.inlier_share >= TUNING.sufficient_pnp_share:
+        return by_pnp
+    found = [each for each in (by_pnp, matched.by_essential_matrix()) if each is not None]
+    return max(found, key=lambda each: each.inlier_share, default=None)
 
 
-class _Matched:
-    """Features of two images that match."""
+class _Matches:
+    """Matched features of two images."""
 
-    def __init__(self, slopes: Array, numbers: NDArray[np.intp], after: Seen, known: tuple[Array, Array]) -> None:
-        """Slopes (N, 2) in the first image, numbers (N,) of the second's features."""
-        self._slopes, self._numbers, self._pixels, self._after = slopes, numbers, after.features.pixels[numbers], after
-        self._rays = np.column_stack([slopes, np.ones(len(slopes))])
-        squares = np.square(slopes[:, None] - known[0][None]).sum(axis=2)
+    def __init__(
+        self, before_xy: Array, indices: NDArray[np.intp], after: DescribedImage, known: tuple[Array, Array]
+    ) -> None:
+        """Normalized image coordinates (N, 2) in the first image, indices (N,) of the second's features."""
+        self._before_xy, self._indices, self._after = before_xy, indices, after
+        self._pixels = after.features.pixels[indices]
+        self._rays = np.column_stack([before_xy, np.ones(len(before_xy))])
+        squares = np.square(before_xy[:, None] - known[0][None]).sum(axis=2)
         self._known = known[1][squares.argmin(axis=1)]
 
-    def by_depths(self) -> RelativePose | None:
-        """By perspective-n-point, each feature at the nearest depth known."""
+    def by_pnp(self) -> RelativePose | None:
+        """The pose by perspective-n-point, each feature at the known depth that is nearest to it in the image."""
         points = self._rays * np.exp(self._known)[:, None]
-        fit = ransac_pose(PointObservations(points, self._pixels.astype(np.float64), self._after.matrix, OUTLIER_PX))
-        return None if fit is None else self._settled(fit.T_camera_world, self._known)
+        fit = ransac_pose(
+            PointObservations(points, self._pixels.astype(np.float64), self._after.matrix, TUNING.match_outlier_px)
+        )
+        return None if fit is None else self._refined(fit.T_camera_world, self._known)
 
-    def by_parallax(self) -> RelativePose | None:
-        """By the essential matrix (Nister 2004), as long as the depths known say."""
-        one, two = self._slopes, slopes_of(self._after, self._pixels)
+    def by_essential_matrix(self) -> RelativePose | None:
+        """The pose by the essential matrix (Nister 2004), its length by the known depths."""
+        one, two = self._before_xy, normalized_xy(self._after, self._pixels)
         cv2.setRNGSeed(0)
-        deviation = DEVIATION_PX / float(self._after.matrix[0, 0])
-        essential, agree = cv2.findEssentialMat(one, two, np.eye(3), cv2.RANSAC, 0.999, deviation)
-        if essential is None or essential.shape != (3, 3) or agree.sum() < FEWEST_MATCHES:
+        sigma = TUNING.match_sigma_px / float(self._after.matrix[0, 0])
+        essential, agree = cv2.findEssentialMat(one, two, np.eye(3), cv2.RANSAC, 0.999, sigma)
+        if essential is None or essential.shape != (3, 3) or agree.sum() < TUNING.min_matches:
             return None
-        _, turn, shift, mask, points = cv2.recoverPose(
-            essential, one, two, np.eye(3), distanceThresh=FARTHEST, mask=agree.copy()
+        _, rotation, translation, mask, points = cv2.recoverPose(
+            essential, one, two, np.eye(3), distanceThresh=TUNING.max_triangulation_distance, mask=agree.copy()
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             depths = points[2] / points[3]
         good = (mask[:, 0] > 0) & np.isfinite(depths) & (depths > 0)
-        if good.sum() < FEWEST_MATCHES:
+        if good.sum() < TUNING.min_matches:
             return None
         log_depths = np.log(np.where(good, depths, np.nan))
         low, middle, high = np.percentile((self._known - log_depths)[good], [25, 50, 75])
-        if (high - low) / 2 > SPREAD_LIMIT:
+        if (high - low) / 2 > TUNING.max_scale_spread:
             return None
-        T = rigid(np.asarray(turn, np.float64), np.exp(middle) * np.asarray(shift, np.float64).ravel())
-        return self._settled(T, log_depths + middle)
+        T = rigid(np.asarray(rotation, np.float64), np.exp(middle) * np.asarray(translation, np.float64).ravel())
+        return self._refined(T, log_depths + middle)
 
-    def _settled(self, start: Array, log_depths: Array) -> RelativePose | None:
-        """The motion near a start that explains the features with a depth best, if it explains enough of all."""
+    def _refined(self, start: Array, log_depths: Array) -> RelativePose | None:
+        """The pose near a start that explains the features with a depth best, if enough of all agree with it."""
         good = np.isfinite(log_depths)
         points = self._rays[good] * np.exp(log_depths[good])[:, None]
-        seen, focal = slopes_of(self._after, self._pixels[good]), float(self._after.matrix[0, 0])
-        T = resect(points, seen, [start], DEVIATION_PX / focal, None)
-        good[good] = slope_errors(points, seen, T) * focal < OUTLIER_PX
+        observed_xy, focal = normalized_xy(self._after, self._pixels[good]), float(self._after.matrix[0, 0])
+        T = motion_only_bundle_adjustment(points, observed_xy, [start], TUNING.match_sigma_px / focal, None)
+        good[good] = reprojection_errors(points, observed_xy, T) * focal < TUNING.match_outlier_px
         share = float(good.mean())
-        if good.sum() < FEWEST_MATCHES or share < LEAST_SHARE or not self._are_spread(good):
+        if good.sum() < TUNING.min_matches or share < TUNING.min_match_share or not self._are_spread(good):
             return None
-        return RelativePose(T, self._slopes[good], log_depths[good], self._pixels[good], self._numbers[good], share)
+        return RelativePose(T, self._before_xy[good], log_depths[good], self._pixels[good], self._indices[good], share)
 
-    def _are_spread(self, chosen: NDArray[np.bool_]) -> bool:
+    def _are_spread(self, inliers: NDArray[np.bool_]) -> bool:
         """Whether features cover more than a strip or a spot of the image, which any motion might explain."""
-        deviations = np.linalg.svd(np.cov(self._pixels[chosen].T.astype(np.float64)), compute_uv=False)
-        return bool(np.sqrt(deviations[-1]) > LEAST_SPREAD * self._after.width)
+        variances = np.linalg.svd(np.cov(self._pixels[inliers].T.astype(np.float64)), compute_uv=False)
+        return bool(np.sqrt(variances[-1]) > TUNING.min_match_spread * self._after.width)
 
 
 def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(N,) features of each that are each other's.
+    """(N,) indices in each image of features that are each other's best match (Lowe 2004).
 
-    As OpenCV's matcher of all with all, which makes objects of a hundred thousand pairs while nothing else can run.
+    As OpenCV's brute-force matcher, which makes objects of a hundred thousand pairs while nothing else can run.
     """
     nothing = np.zeros(0, np.intp)
     if min(len(one.pixels), len(other.pixels)) < 2:
@@ -145,5 +135,5 @@ def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[
     nearest = squares.argmin(axis=1)
     best, next_best = np.partition(squares, 1, axis=1)[:, :2].T
     numbers = np.arange(len(first))
-    matched = (best < DISTINCT**2 * next_best) & (squares.argmin(axis=0)[nearest] == numbers)
+    matched = (best < TUNING.match_ratio**2 * next_best) & (squares.argmin(axis=0)[nearest] == numbers)
     return numbers[matched], nearest[matched]

@@ -20,8 +20,8 @@ from slam3r_ros.loop_closure.place import (
     loop_between,
     place_of,
 )
-from slam3r_ros.vision.feature_image import slopes_of
-from slam3r_ros.vision.relative_pose import recover
+from slam3r_ros.vision.feature_image import normalized_xy
+from slam3r_ros.vision.relative_pose import estimate_relative_pose
 
 DRIFTED = rigid(cv2.Rodrigues(np.array([0.2, -0.5, 0.1]))[0], [3.0, -1.0, 2.0])
 """Of the world, from one place to the other."""
@@ -81,9 +81,11 @@ def wall(seed: int, poster_px: int = 0):  # type: ignore[no-untyped-def]
 
 def test_a_pattern_that_is_there_twice_is_found_out_by_what_is_around_it() -> None:
     before, after = place_of(wall(1, 110)), place_of(wall(2, 110))
-    recovered = recover(before, after, (slopes_of(before, before.features.pixels), before.log_depths))
+    recovered = estimate_relative_pose(
+        before, after, (normalized_xy(before, before.features.pixels), before.log_depths)
+    )
     assert recovered is not None  # the features alone would be believed
-    assert recovered.share > LEAST_SHARE and len(recovered.pixels_after) > FEWEST_MATCHES
+    assert recovered.inlier_share > LEAST_SHARE and len(recovered.pixels_after) > FEWEST_MATCHES
     alike, shared = likeness(before, after, recovered.T_after_before)
     assert alike < LEAST_LIKENESS - 0.05 and shared > 0.9
     assert loop_between(before, after) is None

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from slam3r_ros.odometry.depth_correction import depth_corrections, sampled
+from slam3r_ros.odometry.depth_correction import depth_corrections
 from slam3r_ros.odometry.tuning import TUNING
+from slam3r_ros.vision.image_sampling import sample_nearest
 
 FLAT = np.zeros((56, 84), np.float32)
 GRID = np.stack(np.meshgrid(*[(np.arange(12) + 0.5) / 12] * 2), axis=-1).reshape(-1, 2)
@@ -27,10 +28,10 @@ def test_a_slope_is_followed() -> None:
 
 def test_a_track_speaks_only_for_what_is_near() -> None:
     factors = depth_corrections(FLAT, np.array([[0.25, 0.5]]), np.array([0.3]))
-    assert np.log(sampled(factors, np.array([[0.25, 0.5]]))) == pytest.approx(
+    assert np.log(sample_nearest(factors, np.array([[0.25, 0.5]]))) == pytest.approx(
         0.3 / (1 + TUNING.correction_zero_weight), rel=0.05
     )
-    assert sampled(factors, np.array([[0.95, 0.5]])) == pytest.approx(1, abs=1e-3)
+    assert sample_nearest(factors, np.array([[0.95, 0.5]])) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_track_does_not_speak_for_what_lies_behind() -> None:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from slam3r_ros.odometry.depth_fusion import FusedDepth, fuse
 from slam3r_ros.odometry.flow_depth import FlowDepth
 from slam3r_ros.odometry.tuning import TUNING
+from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 SIDE = 112
 SHAPE = (SIDE, SIDE)
@@ -74,7 +75,7 @@ def test_each_counts_as_far_as_it_is_sure() -> None:
 
 def test_confidence_rises_where_distances_are_told_and_never_falls_there() -> None:
     result = fused(BENT, told(0.02))
-    assert result.confidence == pytest.approx(TUNING.confidence_times_error / 0.02, rel=0.01)
+    assert result.confidence == pytest.approx(VISION_TUNING.confidence_times_error / 0.02, rel=0.01)
     higher = np.full(SHAPE, 50, np.float32)
     assert np.array_equal(fused(BENT, told(0.02), higher).confidence, higher)
     coarse = fused(BENT, told(0.09))

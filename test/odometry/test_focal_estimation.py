@@ -183,7 +183,7 @@ def test_a_window_sees_all_with_other_intrinsics() -> None:
     pixels = random.uniform(0, SIDE, (3, 30, 2))
     for number in range(3):
         slopes, z, T = (
-            here.slopes(pixels[number]),
+            here.normalized_xy(pixels[number]),
             np.log(random.uniform(2, 4, 30)),
             rigid(np.eye(3), [0.1 * number, 0, 0]),
         )
@@ -197,15 +197,15 @@ def test_a_window_sees_all_with_other_intrinsics() -> None:
     after, same = window.problem(1e-3)
     other = here.with_matrix(matrix)
     seen = pixels[after.observations.keyframe, after.observations.point]
-    np.testing.assert_allclose(after.observations.slopes, other.slopes(seen))
+    np.testing.assert_allclose(after.observations.slopes, other.normalized_xy(seen))
     anchored = rays[:, :2] * [MATRIX[0, 0], MATRIX[1, 1]] + MATRIX[:2, 2]
-    np.testing.assert_allclose(after.rays[:, :2], other.slopes(anchored))
+    np.testing.assert_allclose(after.rays[:, :2], other.normalized_xy(anchored))
     assert (after.rays[:, 2] == 1).all()
     assert np.array_equal(same.log_depths, estimate.log_depths)
     assert np.array_equal(same.T_camera_world, estimate.T_camera_world)
     for number in range(3):
         assert window[number].image.matrix is matrix
-        expected = other.slopes(pixels[number])[: len(window[number].slopes)]
+        expected = other.normalized_xy(pixels[number])[: len(window[number].slopes)]
         np.testing.assert_allclose(window[number].slopes, expected)
     kept = after.anchors.copy(), after.rays.copy(), same.log_depths.copy()
     window._anchors[:], window._rays[:], window._log_depths[:] = 1, 7.0, 7.0

@@ -141,7 +141,7 @@ def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: 
         before = list(stage._log_scales)
         refined(stage, replace(lost, on_host=host))
         prior = views[-1].prior
-        assert prior is not None and prior.T_camera_world is None and prior.doubt == 1
+        assert prior is not None and prior.T_camera_world is None and prior.sigma_factor == 1
         assert prior.log_scale == pytest.approx(np.median(before))
         assert SCALE / 1.3 < np.exp(prior.log_scale) < SCALE
         np.testing.assert_array_equal(views[-1].depths, lost.on_host.points_camera[..., 2])
@@ -428,7 +428,7 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
         moved = Sim3(np.array([2.0]), np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]))
         stage._loops._nodes = Sim3.concatenate([moved @ nodes[p : p + 1] for p in range(len(nodes))])
         world = Correction(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
-    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)  # the newest keyframes do not show it
+    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)  # the newest keyframes do not show it
     covered = seen_as(described(lost_at(12)), black)
     assert refined(stage, covered) is covered
     for number in (5, 6, 7):
@@ -450,7 +450,7 @@ def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_nex
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
         stage.closed_loop()
-    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)
     refined(stage, seen_as(described(lost_at(12)), black))
     assert stage._loops is not None and stage.loop_failure == ""
     places = list(stage._loops._places)
@@ -468,7 +468,7 @@ def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: py
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
         stage.closed_loop()
-    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)
     monkeypatch.setattr(stage._poses, "_resected", lambda *_: None)  # its corners were lost at once
     assert stage._loops is not None
     places = len(stage._loops._places)

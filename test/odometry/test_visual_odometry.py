@@ -151,8 +151,10 @@ def test_a_jump_that_no_corner_is_followed_over_is_found_by_features(
 ) -> None:
     tracks, last, random = started()
     asked = []
-    recover = engine_poses.recover
-    monkeypatch.setattr(engine_poses, "recover", lambda *given: asked.append(given) or recover(*given))  # type: ignore[func-returns-value]
+    estimate_relative_pose = engine_poses.estimate_relative_pose
+    monkeypatch.setattr(
+        engine_poses, "estimate_relative_pose", lambda *given: asked.append(given) or estimate_relative_pose(*given)
+    )  # type: ignore[func-returns-value]
     for number in range(9 + step, 12 + step):
         found = tracks.locate(view_of(pose(number), random, noise=0.05 if prior else 0.01, prior=prior))
         true = true_way(pose(9), pose(number))
@@ -184,7 +186,7 @@ def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_foun
         assert len(known[0]) == len(known[1]) > 50
         return None
 
-    monkeypatch.setattr(engine_poses, "recover", nothing)
+    monkeypatch.setattr(engine_poses, "estimate_relative_pose", nothing)
     assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
     assert [each.grey is grey for each, grey in zip(compared, greys[::-1], strict=False)] == [True] * KEYFRAMES_TRIED
     assert tracks.locate(view_of(pose(31), random, prior=False)) is None  # looked for in every frame after it
@@ -194,8 +196,12 @@ def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_foun
 def test_a_place_that_only_an_older_keyframe_shows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     tracks, last, random = started(20)
     shown = tracks._window[len(tracks._window) - KEYFRAMES_TRIED].image
-    recover = engine_poses.recover
-    monkeypatch.setattr(engine_poses, "recover", lambda *given: recover(*given) if given[0] is shown else None)
+    estimate_relative_pose = engine_poses.estimate_relative_pose
+    monkeypatch.setattr(
+        engine_poses,
+        "estimate_relative_pose",
+        lambda *given: estimate_relative_pose(*given) if given[0] is shown else None,
+    )
     found = tracks.locate(view_of(pose(30), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(19), pose(30))) < 0.02
     assert tracks._window[len(tracks._window) - KEYFRAMES_TRIED - 1].image is shown  # and a newer one now
@@ -209,7 +215,7 @@ def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pyt
         return RelativePose(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine_poses, "recover", wild)
+        patched.setattr(engine_poses, "estimate_relative_pose", wild)
         assert tracks.locate(dark(view_of(pose(10), random, prior=False))) is None
     found = tracks.locate(view_of(pose(20), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(20))) < 0.02
@@ -230,13 +236,13 @@ def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: py
         return RelativePose(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine_poses, "recover", lambda *given: None)
+        patched.setattr(engine_poses, "estimate_relative_pose", lambda *given: None)
         assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
     points, seen = tracks._window.point_count, sightings()
     assert (tracks._window._seen.sum(axis=0) == 1).any()  # by the newest keyframe alone
     positions = [tracks._window.seen_by(number)[1] for number in range(len(tracks._window))]
     with monkeypatch.context() as patched:
-        patched.setattr(engine_poses, "recover", wild)
+        patched.setattr(engine_poses, "estimate_relative_pose", wild)
         for _ in range(2):
             assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
             assert tracks._window.point_count == points and sightings() == seen
@@ -285,7 +291,7 @@ def alone(view: OdometryInput) -> FeatureImage:
 
 def test_advancing_by_the_corners_alone_is_locating_between_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
     (tracks, _, random), (other, _, _) = started(), started()
-    follow, pairs, between = engine_poses.follow, list[tuple[bytes, bytes]](), 0
+    follow, pairs, between = engine_poses.track_corners, list[tuple[bytes, bytes]](), 0
     for number in range(10, 40):
         view = view_of(pose(number), random, noise=0.01)
         expected = other.locate(view)
@@ -293,7 +299,7 @@ def test_advancing_by_the_corners_alone_is_locating_between_keyframes(monkeypatc
         with monkeypatch.context() as patched:
             patched.setattr(
                 engine_poses,
-                "follow",
+                "track_corners",
                 lambda before, after, pixels: (
                     pairs.append((before.tobytes(), after.tobytes())) or follow(before, after, pixels)  # type: ignore[func-returns-value]
                 ),

@@ -10,7 +10,7 @@ def test_slopes_are_what_the_camera_projects() -> None:
     matrix = np.array([[200.0, 0, 110], [0, 100, 60], [0, 0, 1]])
     points = np.random.default_rng(0).uniform([-1, -1, 1], [1, 1, 4], (30, 3))
     projected = points @ matrix.T
-    slopes = FeatureImage(np.zeros((120, 220), np.uint8), matrix).slopes(projected[:, :2] / projected[:, 2:])
+    slopes = FeatureImage(np.zeros((120, 220), np.uint8), matrix).normalized_xy(projected[:, :2] / projected[:, 2:])
     np.testing.assert_allclose(slopes, points[:, :2] / points[:, 2:], atol=1e-12)
     assert slopes.dtype == np.float64
 
@@ -49,7 +49,7 @@ def test_an_image_is_described_once_and_only_if_asked_for(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(cv2.SIFT, "create", counted)
     whole = FeatureImage(image(pose(0)), MATRIX)
-    whole.slopes(np.zeros((4, 2)))
+    whole.normalized_xy(np.zeros((4, 2)))
     assert len(made) == 0
     features = whole.features
     assert len(made) == 1

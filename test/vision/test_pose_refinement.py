@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, rotation_from_quat_xyzw, transform_points
-from slam3r_ros.vision.pnp import PointObservations, fit_of
+from slam3r_ros.vision.pnp import PointObservations, evaluate_pose
 from slam3r_ros.vision.pose_refinement import refine_pose
 
 MATRIX = np.array([[110.0, 0, 55.5], [0, 115.0, 55.5], [0, 0, 1]])
@@ -40,7 +40,7 @@ def true_pose(unit: float = 1.0) -> Array:
 def test_exact_points_give_the_exact_pose_in_any_unit(unit: float, own: bool) -> None:
     observed, points_camera = observe(np.random.default_rng(0), unit=unit)
     points_camera = points_camera if own else np.zeros_like(points_camera)
-    start = fit_of(observed, disturbed(true_pose(unit), 2, 0.05 * unit))
+    start = evaluate_pose(observed, disturbed(true_pose(unit), 2, 0.05 * unit))
     assert start.inlier_fraction > 0.3
     fit = refine_pose(observed, points_camera, start, 0.55 * unit)
     np.testing.assert_allclose(fit.T_camera_world[:3, :3], true_pose()[:3, :3], atol=1e-7)
@@ -54,7 +54,7 @@ def test_wrong_points_of_both_kinds_change_nothing() -> None:
     observed.points_world[::3] += rng.normal(size=(200, 3))
     points_camera[1::4] *= rng.uniform(0.3, 3, (150, 1))
     observed.points_world[5], points_camera[7] = np.nan, np.inf
-    fit = refine_pose(observed, points_camera, fit_of(observed, disturbed(true_pose(), 2, 0.05)), 0.5)
+    fit = refine_pose(observed, points_camera, evaluate_pose(observed, disturbed(true_pose(), 2, 0.05)), 0.5)
     np.testing.assert_allclose(fit.T_camera_world, true_pose(), atol=1e-3)
 
 
@@ -69,7 +69,7 @@ def test_own_points_make_up_for_what_pixels_cannot_tell() -> None:
         seen = PointObservations(noisy[narrow], observed.pixels[narrow], MATRIX, 5.0)
         for own in errors:
             points = points_camera[narrow] if own else np.zeros((int(narrow.sum()), 3))
-            fit = refine_pose(seen, points, fit_of(seen, disturbed(true_pose(), 1, 0.02)), 0.5)
+            fit = refine_pose(seen, points, evaluate_pose(seen, disturbed(true_pose(), 1, 0.02)), 0.5)
             error = invert_rigid(fit.T_camera_world)[:3, 3] - T_WORLD_CAMERA[:3, 3]
             errors[own].append(float(np.linalg.norm(error)))
     assert np.median(errors[True]) < 0.7 * np.median(errors[False])
@@ -78,7 +78,7 @@ def test_own_points_make_up_for_what_pixels_cannot_tell() -> None:
 def test_a_start_that_explains_more_is_kept() -> None:
     rng = np.random.default_rng(2)
     observed, _ = observe(rng)
-    start = fit_of(observed, true_pose())
+    start = evaluate_pose(observed, true_pose())
     misleading = 10 * rng.normal(size=observed.points_world.shape)
     assert refine_pose(observed, misleading, start, 0.5).inlier_fraction >= 0.9
 
@@ -93,7 +93,7 @@ def test_points_that_determine_no_pose_leave_the_start(kind: str) -> None:
         world[:], points_camera[:] = world[0], points_camera[0]
     if kind == "not finite":
         world[:] = np.nan
-    start = fit_of(observed, true_pose())
+    start = evaluate_pose(observed, true_pose())
     fit = refine_pose(observed, points_camera, start, 0.5)
     assert np.isfinite(fit.T_camera_world).all()
     if kind != "one point":

@@ -5,7 +5,8 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.vision.feature_image import FeatureImage, Features
-from slam3r_ros.vision.relative_pose import FEWEST_DEPTHS, FEWEST_MATCHES, RelativePose, recover
+from slam3r_ros.vision.relative_pose import RelativePose, estimate_relative_pose
+from slam3r_ros.vision.tuning import TUNING
 
 Known = tuple[Array, Array]
 DARK = np.zeros((SIDE, SIDE), np.uint8)
@@ -23,7 +24,7 @@ def known_at(T_world_camera: Array, every: int = 16) -> Known:
     """Exact depths on a grid of pixels."""
     v, u = (each.ravel() for each in np.mgrid[every // 2 : SIDE : every, every // 2 : SIDE : every])
     exact = depths(T_world_camera)[v // 2, u // 2].astype(np.float64)
-    return FeatureImage(DARK, MATRIX).slopes(np.column_stack([u, v])), np.log(exact)
+    return FeatureImage(DARK, MATRIX).normalized_xy(np.column_stack([u, v])), np.log(exact)
 
 
 def errors(recovered: RelativePose, true: Array) -> tuple[float, float]:
@@ -65,17 +66,17 @@ def known_of(points: Array, every: int = 1) -> Known:
 def test_a_wide_step_is_found(first: int, step: int) -> None:
     before, after = pose(first), pose(first + step)
     true = invert_rigid(after) @ before
-    recovered = recover(seen(before), seen(after), known_at(before))
+    recovered = estimate_relative_pose(seen(before), seen(after), known_at(before))
     assert recovered is not None
     place, angle = errors(recovered, true)
     assert place < 0.025 * np.linalg.norm(true[:3, 3])
     assert angle < 0.005
-    assert recovered.share > 0.95 and len(recovered.pixels_after) > 500
+    assert recovered.inlier_share > 0.95 and len(recovered.pixels_after) > 500
     # The points that come with it: where they are, how deep, and where the second image has them.
-    columns, rows = np.rint(recovered.slopes_before * MATRIX[0, 0] + MATRIX[0, 2]).astype(int).T // 2
+    columns, rows = np.rint(recovered.normalized_xy_before * MATRIX[0, 0] + MATRIX[0, 2]).astype(int).T // 2
     exact = depths(before)[rows, columns]
     assert np.median(np.abs(recovered.log_depths_before - np.log(exact))) < 0.01
-    points = np.column_stack([recovered.slopes_before, np.ones(len(exact))]) * exact[:, None]
+    points = np.column_stack([recovered.normalized_xy_before, np.ones(len(exact))]) * exact[:, None]
     projected = transform_points(true, points) @ MATRIX.T
     offsets = projected[:, :2] / projected[:, 2:] - recovered.pixels_after
     assert np.median(np.linalg.norm(offsets, axis=1)) < 0.5
@@ -85,7 +86,7 @@ def test_a_wide_step_is_found(first: int, step: int) -> None:
 def test_a_turn_on_the_spot_is_found_and_is_no_motion(turned: tuple[float, float, float]) -> None:
     before = pose(0)
     after = before @ turn(*turned)
-    recovered = recover(seen(before), seen(after), known_at(before))
+    recovered = estimate_relative_pose(seen(before), seen(after), known_at(before))
     assert recovered is not None
     place, angle = errors(recovered, turn(*turned).T)
     assert place < 0.02  # of a depth of 2 m
@@ -95,7 +96,7 @@ def test_a_turn_on_the_spot_is_found_and_is_no_motion(turned: tuple[float, float
 def test_a_turn_needs_no_depths_that_are_right() -> None:
     before, after, points = deep_scene(turn(0.05, 0.3, -0.1))
     slopes, log_depths = known_of(points, 5)
-    recovered = recover(before, after, (slopes, np.full_like(log_depths, np.log(3.0))))
+    recovered = estimate_relative_pose(before, after, (slopes, np.full_like(log_depths, np.log(3.0))))
     assert recovered is not None
     place, angle = errors(recovered, turn(0.05, 0.3, -0.1))
     assert place < 0.02 and angle < 0.005
@@ -105,13 +106,13 @@ def test_a_turn_needs_no_depths_that_are_right() -> None:
 def test_before_a_deep_scene_parallax_tells_the_motion_and_known_depths_its_length(length: float) -> None:
     before, after, points = deep_scene(SIDEWAYS)
     slopes, log_depths = known_of(points, 4)  # of the others the depth is that of some neighbour
-    recovered = recover(before, after, (slopes, log_depths + np.log(length)))
+    recovered = estimate_relative_pose(before, after, (slopes, log_depths + np.log(length)))
     assert recovered is not None
     place, angle = errors(recovered, rigid(SIDEWAYS[:3, :3], length * SIDEWAYS[:3, 3]))
     assert place < 0.06 * length * np.linalg.norm(SIDEWAYS[:3, 3])
     assert angle < 0.015
     # The depths are those of the parallax, not the neighbours'.
-    numbers = np.square(recovered.slopes_before[:, None] - (points[:, :2] / points[:, 2:])[None]).sum(axis=2)
+    numbers = np.square(recovered.normalized_xy_before[:, None] - (points[:, :2] / points[:, 2:])[None]).sum(axis=2)
     found = np.log(points[numbers.argmin(axis=1), 2] * length)
     assert len(found) > 100
     assert np.median(np.abs(recovered.log_depths_before - found)) < 0.1
@@ -120,22 +121,22 @@ def test_before_a_deep_scene_parallax_tells_the_motion_and_known_depths_its_leng
 @pytest.mark.parametrize("T_after_before", [SIDEWAYS, turn(0.05, 0.3, -0.1)])
 def test_a_third_of_false_matches_does_not_disturb_and_most_false_ones_are_no_answer(T_after_before: Array) -> None:
     before, after, points = deep_scene(T_after_before, wrong=0.35)
-    recovered = recover(before, after, known_of(points))
+    recovered = estimate_relative_pose(before, after, known_of(points))
     assert recovered is not None
     place, angle = errors(recovered, T_after_before)
     assert place < 0.06 and angle < 0.015
-    assert recovered.share == pytest.approx(0.65, abs=0.06)
-    assert len(recovered.pixels_after) == len(recovered.slopes_before) == len(recovered.log_depths_before)
+    assert recovered.inlier_share == pytest.approx(0.65, abs=0.06)
+    assert len(recovered.pixels_after) == len(recovered.normalized_xy_before) == len(recovered.log_depths_before)
     before, after, points = deep_scene(T_after_before, wrong=0.85)
-    assert recover(before, after, known_of(points)) is None
+    assert estimate_relative_pose(before, after, known_of(points)) is None
 
 
 def test_depths_that_contradict_each_other_tell_no_length() -> None:
     before, after, points = deep_scene(SIDEWAYS)
     slopes, log_depths = known_of(points)
-    assert recover(before, after, (slopes, log_depths)) is not None
+    assert estimate_relative_pose(before, after, (slopes, log_depths)) is not None
     log_depths = log_depths + np.random.default_rng(1).normal(0, 1.5, len(log_depths))
-    assert recover(before, after, (slopes, log_depths)) is None
+    assert estimate_relative_pose(before, after, (slopes, log_depths)) is None
 
 
 def other_wall(seed: int) -> FeatureImage:
@@ -150,34 +151,44 @@ def test_unrelated_images_have_nothing_in_common() -> None:
     noise = FeatureImage(np.random.default_rng(0).integers(0, 255, (SIDE, SIDE), dtype=np.uint8), MATRIX)
     for other in (other_wall(0), other_wall(1), noise, seen(pose(110))):
         assert len(other.features.pixels) > 150
-        assert recover(here, other, known) is None
+        assert estimate_relative_pose(here, other, known) is None
 
 
 def test_what_has_no_texture_is_not_found() -> None:
     here, known, grey = seen(pose(5)), known_at(pose(5)), FeatureImage(np.full((SIDE, SIDE), 128, np.uint8), MATRIX)
-    assert recover(here, grey, known) is None
-    assert recover(grey, here, known) is None
-    assert recover(grey, grey, known) is None
+    assert estimate_relative_pose(here, grey, known) is None
+    assert estimate_relative_pose(grey, here, known) is None
+    assert estimate_relative_pose(grey, grey, known) is None
 
 
 def test_too_few_depths_or_matches_are_no_answer() -> None:
     before, after, points = deep_scene(turn(0.05, 0.3, -0.1))
     slopes, log_depths = known_of(points)
-    assert recover(before, after, (slopes[:FEWEST_DEPTHS], log_depths[:FEWEST_DEPTHS])) is not None
-    assert recover(before, after, (slopes[: FEWEST_DEPTHS - 1], log_depths[: FEWEST_DEPTHS - 1])) is None
-    assert recover(before, after, (np.empty((0, 2)), np.empty(0))) is None
-    before, after, points = deep_scene(turn(0.05, 0.3, -0.1), count=FEWEST_MATCHES)
-    assert recover(before, after, known_of(points)) is not None
-    before, after, points = deep_scene(turn(0.05, 0.3, -0.1), count=FEWEST_MATCHES - 1)
-    assert recover(before, after, known_of(points)) is None
+    assert (
+        estimate_relative_pose(
+            before, after, (slopes[: TUNING.min_known_depths], log_depths[: TUNING.min_known_depths])
+        )
+        is not None
+    )
+    assert (
+        estimate_relative_pose(
+            before, after, (slopes[: TUNING.min_known_depths - 1], log_depths[: TUNING.min_known_depths - 1])
+        )
+        is None
+    )
+    assert estimate_relative_pose(before, after, (np.empty((0, 2)), np.empty(0))) is None
+    before, after, points = deep_scene(turn(0.05, 0.3, -0.1), count=TUNING.min_matches)
+    assert estimate_relative_pose(before, after, known_of(points)) is not None
+    before, after, points = deep_scene(turn(0.05, 0.3, -0.1), count=TUNING.min_matches - 1)
+    assert estimate_relative_pose(before, after, known_of(points)) is None
 
 
 def test_features_that_look_like_others_do_not_count() -> None:
     before, after, points = deep_scene(turn(0.05, 0.3, -0.1), count=60)
-    assert recover(before, after, known_of(points)) is not None
+    assert estimate_relative_pose(before, after, known_of(points)) is not None
     for one in (before, after):  # every second feature looks like the one before it
         one.features.descriptors[1::2] = one.features.descriptors[::2]
-    assert recover(before, after, known_of(points)) is None
+    assert estimate_relative_pose(before, after, known_of(points)) is None
 
 
 @pytest.mark.parametrize("T_after_before", [SIDEWAYS, turn(0.05, 0.3, -0.1)])
@@ -186,7 +197,7 @@ def test_the_answer_does_not_depend_on_what_ran_before(T_after_before: Array) ->
     answers = []
     for seed in (1, 2, 3):
         cv2.setRNGSeed(seed)
-        answers.append(recover(before, after, known_of(points, 3)))
+        answers.append(estimate_relative_pose(before, after, known_of(points, 3)))
     first = answers[0]
     assert first is not None
     for other in answers[1:]:
@@ -200,7 +211,7 @@ def test_images_of_other_cameras_are_compared_too() -> None:
     half = np.array([[0.5, 1, 0.5], [1, 0.5, 0.5], [1, 1, 1]]) * MATRIX - [[0, 0, 0.25], [0, 0, 0.25], [0, 0, 0]]
     grey = cv2.resize(image(after), (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     smaller = FeatureImage(np.asarray(grey, np.uint8), half)
-    recovered = recover(seen(before), smaller, known_at(before))
+    recovered = estimate_relative_pose(seen(before), smaller, known_at(before))
     assert recovered is not None
     true = invert_rigid(after) @ before
     place, angle = errors(recovered, true)
@@ -218,8 +229,8 @@ def test_grey_noise_does_not_mislead_where_a_search_alone_would_be_misled() -> N
 
     before, after = noisy(pose(15)), noisy(pose(30))
     true = invert_rigid(pose(30)) @ pose(15)
-    recovered = recover(before, after, known_at(pose(15)))
-    assert recovered is not None and recovered.share > 0.9
+    recovered = estimate_relative_pose(before, after, known_at(pose(15)))
+    assert recovered is not None and recovered.inlier_share > 0.9
     place, angle = errors(recovered, true)
     assert place < 0.03 * np.linalg.norm(true[:3, 3])
     assert angle < 0.005
@@ -236,7 +247,7 @@ def test_matches_in_a_narrow_strip_are_not_believed(T_after_before: Array, side:
         for one in (before, after):
             one.__dict__["features"] = Features(one.features.pixels[near], one.features.descriptors[near])
         assert 30 < near.sum() <= 100
-        return recover(before, after, known_of(points[near]))
+        return estimate_relative_pose(before, after, known_of(points[near]))
 
     wide = within(60)
     assert wide is not None

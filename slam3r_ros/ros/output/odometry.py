@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from geometry_msgs.msg import PoseWithCovariance, Twist, TwistWithCovariance, Vector3
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.se3 import Array, vector_from_rotation
 from slam3r_ros.ros.output.camera_extrinsics import BasePose
 from slam3r_ros.ros.output.messages import header, pose_message
 from slam3r_ros.ros.output.pose_covariance import PoseUncertainty, at_base
@@ -91,8 +90,8 @@ def _at_base(of_camera: Array, base: BasePose) -> Array:
 def twist_between(T_map_before: Array, T_map_now: Array, seconds: float) -> Array:
     """(6,) mean linear and angular speed from one (4, 4) pose to the next, along the axes of the second."""
     rotation = T_map_now[:3, :3]
-    turn = cv2.Rodrigues(T_map_before[:3, :3].T @ rotation)[0].ravel()  # the axis is the same in both frames
-    return np.concatenate([rotation.T @ (T_map_now[:3, 3] - T_map_before[:3, 3]), turn]) / seconds
+    rotation_vector = vector_from_rotation(T_map_before[:3, :3].T @ rotation)  # the axis is the same in both frames
+    return np.concatenate([rotation.T @ (T_map_now[:3, 3] - T_map_before[:3, 3]), rotation_vector]) / seconds
 
 
 def _speed(before: _Known | None, now: _Known) -> tuple[Array, Array]:
