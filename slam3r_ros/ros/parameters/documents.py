@@ -14,10 +14,11 @@ from slam3r_ros.ros.parameters.node_settings import node_specs
 from slam3r_ros.setting_spec import SettingSpec
 
 _COMMAND = "python -m slam3r_ros.ros.parameters.declaration --write ."
+"""The command that writes both files."""
 
 
 def yaml_text() -> str:
-    """The parameter file with every parameter at its default, commented."""
+    """Return the parameter file with every parameter at its default, commented."""
     lines = [
         "# Every parameter of the slam3r node at its default.",
         f"# Written by `{_COMMAND}` from slam3r_ros/ros/parameters/node_settings.py and slam3r_ros/settings.py.",
@@ -37,7 +38,7 @@ def yaml_text() -> str:
 
 
 def markdown_text() -> str:
-    """The reference of all parameters in Markdown: one table for each stage of the engine."""
+    """Return the reference of all parameters in Markdown: a table of the node's and one of each stage of the engine."""
     lines = [
         "# Parameters of the node",
         "",
@@ -60,7 +61,7 @@ def markdown_text() -> str:
 
 
 def write_documents(root: Path) -> list[Path]:
-    """Write both files into the source tree at ``root``; returns those that changed."""
+    """Write both files into the source tree at ``root``; returns those that have changed."""
     texts = {root / "config" / "slam3r.yaml": yaml_text(), root / "doc" / "parameters.md": markdown_text()}
     changed = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
     for path in changed:
@@ -75,7 +76,7 @@ def _comment(spec: SettingSpec) -> list[str]:
 
 
 def _yaml_value(value: bool | int | float | str) -> str:
-    """JSON's spelling is YAML's; small floats need a dot for YAML 1.1 to read them as floats."""
+    """Return a value as YAML, in JSON's spelling; small floats need a dot for YAML 1.1 to read them as floats."""
     if isinstance(value, float) and "e" in repr(value):
         return f"{value:f}"
     return json.dumps(value)

@@ -1,4 +1,4 @@
-"""What the launch files do with their arguments; plain values, so that it can be tested without `launch`."""
+"""What the launch files do with their arguments, as plain values, so that it can be tested without `launch`."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ PARAMETER_ARGUMENTS = (
     "save_on_exit",
     "autostart",
 )
-"""Launch arguments that are parameters of the node; an empty one leaves the parameter file's value."""
+"""Launch arguments that are parameters of the node; an empty one keeps the value of the parameter file."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
-    """What a launch file gives the node."""
+    """Parameters and remappings that a launch file gives to the node."""
 
     parameters: tuple[tuple[str, bool | int | float | str], ...]
-    """Name and value, after those of the parameter file."""
+    """Name and value of each parameter; they override those of the parameter file."""
     remappings: tuple[tuple[str, str], ...]
+    """Name in the node and name outside of each topic."""
 
 
 def node_arguments(config: Path) -> dict[str, tuple[str, str]]:
-    """Default and meaning of each argument of slam3r.launch.py; ``config`` is the folder of this package's config/."""
+    """Return default and meaning of each argument of slam3r.launch.py; ``config`` is this package's config/ folder."""
     own = {
         "image": ("image", "image topic; with image_transport:=compressed its /compressed is taken"),
         "camera_info": ("", "camera_info topic (default: beside the image topic)"),
@@ -57,7 +58,7 @@ def node_arguments(config: Path) -> dict[str, tuple[str, str]]:
 
 
 def flag(arguments: Mapping[str, str], name: str) -> bool:
-    """Whether an argument says true, as launch's own conditions read it. Raises SettingError naming another text."""
+    """Return whether an argument is true, read as launch's own conditions do; raises SettingError naming any other."""
     text = arguments[name].strip().lower()
     if text not in ("true", "1", "false", "0"):
         raise SettingError(f"{name}: expected true or false, got '{arguments[name]}'")
@@ -65,7 +66,7 @@ def flag(arguments: Mapping[str, str], name: str) -> bool:
 
 
 def node_options(arguments: Mapping[str, str]) -> NodeOptions:
-    """Parameters and remappings from the launch arguments' texts. Raises SettingError naming a wrong value."""
+    """Return parameters and remappings from the launch arguments' texts; raises SettingError naming a wrong value."""
     parameters = []
     for name in PARAMETER_ARGUMENTS:
         text = arguments.get(name, "")
@@ -78,13 +79,13 @@ def node_options(arguments: Mapping[str, str]) -> NodeOptions:
 
 
 def beside(topic: str, name: str) -> str:
-    """The topic of another name in the same namespace, where image_transport expects camera_info."""
+    """Return the topic of another name in the same namespace, where image_transport expects camera_info."""
     namespace, slash, _ = topic.rpartition("/")
     return f"{namespace}{slash}{name}"
 
 
 def existing_file(text: str, what: str) -> Path:
-    """The file that an argument names; raises OSError saying which argument is wrong."""
+    """Return the file that an argument names; raises OSError saying which argument is wrong."""
     path = existing_path(text, what)
     if path.is_dir():
         raise IsADirectoryError(f"{what}: expected a file, '{path.absolute()}' is a directory")
@@ -92,7 +93,7 @@ def existing_file(text: str, what: str) -> Path:
 
 
 def existing_path(text: str, what: str) -> Path:
-    """The file or directory that an argument names; raises FileNotFoundError saying which argument is wrong."""
+    """Return the file or directory that an argument names; raises FileNotFoundError saying which argument is wrong."""
     path = Path(text).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"{what}: there is no '{path.absolute()}'")
@@ -106,7 +107,7 @@ def _meaning(spec: SettingSpec) -> str:
 
 
 def _value(spec: SettingSpec, text: str) -> bool | int | float | str:
-    """A parameter's value from its text; raises SettingError naming a wrong one."""
+    """Return a parameter's value from its text; raises SettingError naming a wrong one."""
     if type(spec.default) is bool:
         return flag({spec.name: text}, spec.name)
     return spec.parse(text)

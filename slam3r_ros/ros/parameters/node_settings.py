@@ -11,116 +11,148 @@ from slam3r_ros.setting_spec import SettingError, SettingSpec, check_values, set
 from slam3r_ros.settings import SlamSettings
 
 LEAST_SCALE = 1e-6
-"""Smallest scale that is not 0: far below it lengths would vanish in a float of 32 bits."""
+"""Smallest scale, in metres per scene unit, that is not 0: far below it lengths would vanish in a 32-bit float."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """Every parameter of the node. Names of the node's own have no dot; those of the engine are ``<stage>.<name>``."""
+    """All parameters of the node. The names of its own have no dot; those of the engine are ``<stage>.<name>``."""
 
-    autostart: bool = setting(True, "configure and activate at start, without a lifecycle manager")
+    autostart: bool = setting(
+        True,
+        "Whether the node configures and activates itself at start. Otherwise a lifecycle manager has to do it.",
+    )
     weights: str = setting(
         AUTO,
-        "'auto': the published networks where they are on this machine, else 'embedded'; 'embedded'; 'embedded-large'; "
-        "a directory with i2p/ and l2w/; or a hub id such as 'siyan824/slam3r', downloaded if need be",
+        "Which networks are loaded. 'auto' takes the published ones if they are on this machine, else 'embedded'. "
+        "'embedded' and 'embedded-large' come with the package. A directory must hold i2p/ and l2w/. A hub id, such as "
+        "'siyan824/slam3r', is downloaded where it is not on this machine.",
     )
-    device: str = setting("auto", "where the networks run: auto, cpu, cuda, cuda:1 ...")
+    device: str = setting(
+        "auto", "Device on which the networks run: cpu, cuda, cuda:1 and so on. 'auto' takes CUDA where there is a GPU."
+    )
     precision: str = setting(
         "auto",
-        "of the networks; auto: float16 on CUDA, float32 elsewhere",
+        "Floating-point type of the networks. 'auto' takes float16 on CUDA and float32 elsewhere.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
-    attention: str = setting("auto", "attention backend", choices=("auto", "sdpa", "xformers", "plain"))
+    attention: str = setting(
+        "auto",
+        "Implementation of attention in the networks. 'auto' takes the fastest one of this machine.",
+        choices=("auto", "sdpa", "xformers", "plain"),
+    )
     threads: int = setting(
         1,
-        "CPU threads of the networks; more help large networks only, and take cores from camera and DDS; "
-        "0 leaves the choice to torch",
+        "Number of CPU threads that the networks use. More of them help large networks only, and take cores from the "
+        "camera and from DDS. 0 leaves the number to torch.",
         minimum=0,
         maximum=1024,
     )
 
-    image_transport: str = setting("raw", "raw: `image`; compressed: `image/compressed`", choices=("raw", "compressed"))
+    image_transport: str = setting(
+        "raw",
+        "How images are transported: raw on the topic `image`, or compressed on the topic `image/compressed`.",
+        choices=("raw", "compressed"),
+    )
     image_qos: str = setting(
         "sensor_data",
-        "sensor_data (best effort) takes images from any camera; reliable only from reliable ones",
+        "Quality of service of the image subscription. sensor_data is best effort and receives from every camera; "
+        "reliable receives from cameras that publish reliably only.",
         choices=("sensor_data", "reliable"),
     )
     image_queue: int = setting(
         3,
-        "newest images kept while the engine is busy; older ones are dropped. Some are worth having where frames "
-        "differ in what they cost, as with image tracks; 1 answers soonest where each takes longer than the camera",
+        "Number of images that are kept while the engine is busy; if more come the oldest ones are dropped. A few are "
+        "useful where frames differ in their cost, as with visual odometry. With 1 the latency is lowest where every "
+        "frame takes longer than the camera's period.",
         unit="images",
         minimum=1,
         maximum=100,
     )
     rectified: bool = setting(
-        False, "the images are rectified: take the intrinsics of camera_info's P, without distortion"
+        False,
+        "Whether the images are rectified. The intrinsics are then those of camera_info's P, without distortion.",
     )
     image_timeout: float = setting(
-        5.0, "time without an image after which diagnostics warn", unit="s", minimum=0.1, maximum=3600
+        5.0, "Time without an image after which diagnostics warn.", unit="s", minimum=0.1, maximum=3600
     )
     flush_after: float = setting(
         2.0,
-        "time without an image after which frames that wait for later ones are answered; 0: never",
+        "Time without an image after which frames that wait for later ones are mapped without these. 0 lets them wait.",
         unit="s",
         minimum=0,
         maximum=3600,
     )
     time_jump: float = setting(
         1.0,
-        "an image older than the newest by more than this resets the map; by less, it is dropped",
+        "Largest time by which an image may be older than the newest one without counting as a jump of time. An older "
+        "image within it is dropped; beyond it a new map is started.",
         unit="s",
         minimum=0,
         maximum=3600,
     )
 
-    map_frame: str = setting("map", "frame of map, poses and TF: x forward, y left, z up at the first camera")
+    map_frame: str = setting(
+        "map",
+        "Frame of map, poses and TF. Its axes are x forward, y left and z up at the first camera (REP-103).",
+    )
     base_frame: str = setting(
-        "", "frame that TF and ~/odometry give the pose of, with a transform to the camera's; empty: the camera's frame"
+        "",
+        "Frame whose pose TF and ~/odometry give. TF must connect it with the camera's optical frame. Empty takes the "
+        "camera's optical frame itself.",
     )
     tf_mode: str = setting(
         "map_to_base",
-        "map_to_base publishes TF from map_frame to base_frame; none publishes none",
+        "Which transform is published on TF: map_to_base from map_frame to base_frame, or none.",
         choices=("none", "map_to_base"),
     )
     invert_tf: bool = setting(
-        False, "publish TF from base_frame to map_frame instead, for a base_frame that has a parent already"
+        False,
+        "Whether TF is published from base_frame to map_frame instead, which a base_frame needs that has a parent "
+        "already.",
     )
     scale: float = setting(
         0.0,
-        "how long a scene unit is, where that is known: everything published and saved is then in metres; 0: unknown, "
-        "lengths are scene units. ~/set_scale sets it later, until the next reset",
+        "Length of a scene unit, where that is known: everything published and saved is then in metres. With 0 it is "
+        "unknown, and lengths are scene units. ~/set_scale sets it later, until the next reset.",
         unit="m per scene unit",
         minimum=0,
         maximum=1e6,
     )
 
     map_period: float = setting(
-        1.0, "least time between two publications of the whole map", unit="s", minimum=0.05, maximum=3600
+        1.0, "Shortest time between two messages of the whole map.", unit="s", minimum=0.05, maximum=3600
     )
     path_period: float = setting(
-        0.2, "least time between two publications of the path", unit="s", minimum=0, maximum=3600
+        0.2,
+        "Shortest time between two messages of the path, and of the list of keyframes.",
+        unit="s",
+        minimum=0,
+        maximum=3600,
     )
     path_length: int = setting(
         1000,
-        "most poses in the path; at this number every second one is left out",
+        "Largest number of poses in the path, and in the list of keyframes. When it is reached every second pose is "
+        "left out.",
         unit="poses",
         minimum=2,
         maximum=100_000,
     )
     status_period: float = setting(
-        1.0, "time between two publications of the status", unit="s", minimum=0.05, maximum=3600
+        1.0, "Time between two messages of the status.", unit="s", minimum=0.05, maximum=3600
     )
     save_path: str = setting(
-        "slam3r_map.ply", "where ~/save_map writes if the request names no path; the trajectory goes beside it"
+        "slam3r_map.ply",
+        "File or directory that ~/save_map writes if its request names none. The trajectory is written beside the map.",
     )
     save_on_exit: str = setting(
         "",
-        "where the map is saved when the node ends or is cleaned up, unless nothing is mapped and a map is there; "
-        "empty: it is not saved",
+        "File or directory to which the map is saved when the node ends or is cleaned up, unless nothing is mapped. "
+        "Empty does not save it.",
     )
 
     slam: SlamSettings = field(default_factory=SlamSettings)
+    """The settings of the engine; as parameters their names begin with the stage."""
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -136,19 +168,19 @@ class NodeSettings:
 
     @classmethod
     def from_values(cls, values: Mapping[str, object]) -> NodeSettings:
-        """Settings from values by parameter name, defaults for the rest; raises SettingError naming what is wrong."""
+        """Return settings from values by parameter name, else the defaults; raises SettingError naming a wrong one."""
         checked = {name: spec_of(name).check(value) for name, value in values.items()}
         return with_values(cls(), {f"slam.{name}" if "." in name else name: value for name, value in checked.items()})
 
 
 def node_specs() -> Iterator[SettingSpec]:
-    """The specs of all parameters in order: the node's own, then the engine's."""
+    """Yield the definitions of all parameters in order: the node's own, then those of the engine."""
     for spec in specs_of(NodeSettings):
         yield spec if not spec.name.startswith("slam.") else _without_prefix(spec)
 
 
 def spec_of(name: str) -> SettingSpec:
-    """The spec of one parameter; raises SettingError for an unknown name, with the nearest known ones."""
+    """Return the definition of one parameter; raises SettingError for an unknown name, with the nearest known ones."""
     known = {spec.name: spec for spec in node_specs()}
     if name not in known:
         raise SettingError(unknown_parameter(name))
@@ -156,7 +188,7 @@ def spec_of(name: str) -> SettingSpec:
 
 
 def check_scale(value: float) -> float:
-    """``value`` if it can be a scale in metres per scene unit, or 0; raises SettingError saying what was expected."""
+    """Return ``value`` if it is 0 or a scale in metres per scene unit; raises SettingError naming what was expected."""
     scale = float(spec_of("scale").check(value))
     if 0 < scale < LEAST_SCALE:
         raise SettingError(f"scale: expected 0 or {LEAST_SCALE:g} to 1e+06, got {value!r}")
@@ -164,7 +196,7 @@ def check_scale(value: float) -> float:
 
 
 def unknown_parameter(name: str) -> str:
-    """The sentence that refuses a parameter that does not exist, with the nearest names."""
+    """Return the sentence that rejects a parameter that does not exist, with the nearest names."""
     names = [spec.name for spec in node_specs()]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
