@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from .workers import Workers
 
@@ -92,16 +93,42 @@ def learning_rate_factor(step: int, progress: float, warm_up_steps: int = 60, fl
     return warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
-class MovingAverage:
-    """Exponential moving average of a model's weights, what is validated and exported."""
+class MovingAverage(AveragedModel):
+    """Exponential moving average of a model's parameters, which is what is validated and exported.
+
+    It holds the parameters alone: the networks' tables of positions change with the size of the images. In the first
+    steps it follows the model faster than `decay` says.
+    """
 
     def __init__(self, model: nn.Module, decay: float = 0.998) -> None:
-        self.decay = decay
-        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+            return torch.lerp(averaged, current, 1 - min(decay, int(count) / (int(count) + 9)))
+
+        super().__init__(nn.ParameterList(model.parameters()), avg_fn=average)
+        self._names = [name for name, _ in model.named_parameters()]
+        self.steps = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps of the optimiser it has followed."""
+        return int(self.n_averaged) - 1
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self.n_averaged.fill_(steps + 1)  # the weights at the start count as one
+
+    def follow(self, model: nn.Module) -> None:
+        """Move towards the model's parameters."""
+        self.update_parameters(nn.ParameterList(model.parameters()))
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The averaged parameters by name, as `load_state_dict` of the model takes them."""
+        return dict(zip(self._names, (parameter.detach() for parameter in self.module.parameters()), strict=True))
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model's weights; faster in the first steps."""
-        weight = 1 - min(self.decay, (step + 1) / (step + 10))
-        for name, tensor in model.state_dict().items():
-            self.weights[name].lerp_(tensor, weight)
+    def load(self, weights: Mapping[str, Tensor], steps: int) -> None:
+        """Go on with averaged parameters that have followed so many steps."""
+        for name, parameter in self.weights.items():
+            parameter.copy_(weights[name])
+        self.steps = steps

@@ -56,6 +56,19 @@ class Stage(Protocol):
         """Write the model as it is, in the published file format."""
 
 
+class StageLoss(nn.Module):
+    """The loss of a stage as a module, around which torch's DistributedDataParallel can be put."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.model = stage.model
+        self._stage = stage
+
+    def forward(self, random: np.random.Generator, progress: float) -> tuple[Tensor, int]:
+        """See `Stage.loss`."""
+        return self._stage.loss(random, progress)
+
+
 @dataclass(slots=True)
 class Progress:
     """How far a run has come; saved in its checkpoint."""
@@ -90,6 +103,7 @@ class Trainer:
         self._device = next(stage.model.parameters()).device
         self._optimisers = make_optimisers(stage.model, settings.learning_rate, self._workers)
         self._average = MovingAverage(stage.model)
+        self._loss = self._workers.averaging_gradients(StageLoss(stage))
         self._clock, self._since, self._based_on = clock, clock(), based_on
         self.progress = Progress()
         directory.mkdir(parents=True, exist_ok=True)
@@ -123,15 +137,14 @@ class Trainer:
         progress, settings, workers = self.progress, self._settings, self._workers
         random = np.random.default_rng([settings.seed, progress.step, workers.rank])
         with self._autocast():
-            loss, samples = self.stage.loss(random, self._share_done)
+            loss, samples = self._loss(random, self._share_done)
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
         trained = [parameter for parameter in self.stage.model.parameters() if parameter.grad is not None]
-        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         own_loss = float(loss.detach())
         seconds = progress.seconds + self._clock() - self._since
-        mean_loss, mean_samples, progress.seconds = workers.average(gradients, [own_loss, samples, seconds])
+        mean_loss, mean_samples, progress.seconds = workers.average([own_loss, samples, seconds], self._device)
         self._since = self._clock()
         norm = torch.nn.utils.clip_grad_norm_(trained, settings.gradient_limit)
         if torch.isfinite(norm):
@@ -140,7 +153,7 @@ class Trainer:
                 for group in optimiser.param_groups:
                     group["lr"] = settings.learning_rate * factor
                 optimiser.step()
-        self._average.update(self.stage.model, progress.step)
+        self._average.follow(self.stage.model)
         progress.step += 1
         progress.samples += round(mean_samples * workers.count)
         return mean_loss
@@ -202,7 +215,7 @@ class Trainer:
                 f"{self._directory} to train this stage anew"
             ) from error
         self.progress = Progress(**state["progress"])
-        self._average.weights = state["average"]
+        self._average.load(state["average"], self.progress.step)
         for optimiser, saved in zip(self._optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         if first:

@@ -1,4 +1,4 @@
-"""Training with several processes of one thread each, which average their gradients (torch.distributed, gloo).
+"""Training with several processes of one thread each, which average their gradients (DistributedDataParallel).
 
 On a shared machine this is far quicker than one process with several threads, which wait for each other all the time.
 """
@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 _LONGEST_WAIT = timedelta(days=1)
 """Of a worker for the others, the first of which may render worlds meanwhile."""
@@ -45,16 +46,20 @@ class Workers:
             return torch.device("cuda", self.local_rank % torch.cuda.device_count())
         return chosen
 
-    def average(self, values: Sequence[Tensor], numbers: Sequence[float]) -> list[float]:
-        """Replace the tensors, in place, by their averages over all workers; returns the numbers' averages."""
+    def averaging_gradients(self, loss: nn.Module) -> nn.Module:
+        """A module that does what `loss` does, and whose gradients backward averages over all workers."""
+        if self.count == 1:
+            return loss
+        # Which parameters a batch reaches depends on its windows, so that some may be unused.
+        return DistributedDataParallel(loss, broadcast_buffers=False, find_unused_parameters=True)
+
+    def average(self, numbers: Sequence[float], device: torch.device) -> list[float]:
+        """The numbers' averages over all workers; `device` is the one that the workers train on."""
         if self.count == 1:
             return list(numbers)
-        device = values[0].device if values else torch.device("cpu")
-        last = torch.tensor(numbers, dtype=torch.float32, device=device)
-        self.add_up([*values, last])
-        for value in values:
-            value /= self.count
-        return [float(number) / self.count for number in last]
+        total = torch.tensor(numbers, dtype=torch.float32, device=device)
+        distributed.all_reduce(total)
+        return [float(number) / self.count for number in total]
 
     def add_up(self, values: Sequence[Tensor]) -> None:
         """Replace the tensors, in place, by their sums over all workers."""

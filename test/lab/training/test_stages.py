@@ -346,9 +346,37 @@ def test_the_moving_average_follows_the_weights() -> None:
     average = MovingAverage(model, decay=0.9)
     with torch.no_grad():
         model.weight.fill_(3.0)
-    for step in range(100):
-        average.update(model, step)
+    start = float(average.weights["weight"])
+    average.follow(model)
+    assert float(average.weights["weight"]) == pytest.approx(3.0 + 0.1 * (start - 3.0)), "faster in the first steps"
+    for _ in range(99):
+        average.follow(model)
     assert float(average.weights["weight"]) == pytest.approx(3.0, abs=1e-3)
+    assert average.steps == 100
+
+
+def test_the_moving_average_goes_on_where_it_was() -> None:
+    model = nn.Linear(1, 1)
+    whole, stopped = MovingAverage(model), MovingAverage(model)
+    for value in range(5):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        whole.follow(model)
+        stopped.follow(model)
+    resumed = MovingAverage(nn.Linear(1, 1))
+    resumed.load({name: tensor.clone() for name, tensor in stopped.weights.items()}, 5)
+    for average in (whole, resumed):
+        average.follow(model)
+    assert torch.equal(whole.weights["weight"], resumed.weights["weight"])
+
+
+def test_the_moving_average_does_not_mind_tables_that_change_their_size() -> None:
+    model = nn.Linear(1, 1)
+    model.register_buffer("table", torch.zeros(3), persistent=False)
+    average = MovingAverage(model)
+    model.table = torch.zeros(5)
+    average.follow(model)
+    model.load_state_dict(average.weights)
 
 
 def test_confidence_of_the_sky_is_lowered_and_its_points_do_not_count(rooms: Clips) -> None:
@@ -481,14 +509,30 @@ def muon_steps(workers: Workers) -> list[Tensor]:
     return matrices
 
 
+class RankedLoss(nn.Module):
+    """A loss whose gradients are told beforehand: those of `own` only the first worker reaches, of `never` none."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+        self.both, self.own, self.never = (nn.Parameter(torch.full((2, 2), float(rank))) for _ in range(3))
+
+    def forward(self) -> Tensor:
+        loss = 3.0 * self.rank * self.both.sum()
+        return loss + 10.0 * self.own.sum() if self.rank == 0 else loss
+
+
 _AVERAGE = """
 import sys, torch
 from slam3r_lab.training.workers import run_workers
-from test_stages import muon_steps
+from test_stages import RankedLoss, muon_steps
 
 def average(workers, directory):
-    values = [torch.full((2, 2), float(workers.rank)), torch.tensor([10.0 * workers.rank])]
-    numbers = workers.average(values, [workers.rank + 1.0])
+    own = RankedLoss(workers.rank)
+    together = workers.averaging_gradients(own)
+    together().backward()
+    values = {name: (parameter.detach(), parameter.grad) for name, parameter in own.named_parameters()}
+    numbers = workers.average([workers.rank + 1.0], torch.device("cpu"))
     torch.save((values, numbers, muon_steps(workers)), f"{directory}/{workers.rank}.pt")
 
 if __name__ == "__main__":
@@ -505,9 +549,44 @@ def test_workers_average_gradients_and_share_the_orthogonalising(tmp_path: Path)
     subprocess.run([sys.executable, script, tmp_path], check=True, timeout=120, env=environment)
     for rank in range(2):
         values, numbers, matrices = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert torch.equal(values[0], torch.full((2, 2), 0.5)) and torch.equal(values[1], torch.tensor([5.0]))
+        assert torch.equal(values["both"][1], torch.full((2, 2), 1.5))
+        assert torch.equal(values["own"][1], torch.full((2, 2), 5.0)), "the average over both, where one had none"
+        assert values["never"][1] is None
+        assert all(torch.equal(start, torch.zeros(2, 2)) for start, _ in values.values()), "all begin with the first's"
         assert numbers == [1.5]
         assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(matrices, muon_steps(Workers()), strict=True))
+
+
+_STEPS = """
+import sys, torch
+from pathlib import Path
+from slam3r_lab.training.trainer import Trainer, TrainingSettings
+from slam3r_lab.training.workers import run_workers
+from test_stages import _LineStage
+
+def steps(workers, directory):
+    trainer = Trainer(_LineStage(), Path(directory), "i2p", TrainingSettings(minutes=60.0), workers, clock=lambda: 0.0)
+    losses = [trainer.one_step() for _ in range(5)]
+    torch.save((losses, trainer.progress.samples, trainer.stage.model.state_dict()), f"{directory}/{workers.rank}.pt")
+
+if __name__ == "__main__":
+    run_workers(steps, 2, sys.argv[1])
+"""
+
+
+def test_workers_that_see_different_batches_stay_alike(tmp_path: Path) -> None:
+    script = tmp_path / "steps.py"
+    script.write_text(_STEPS)
+    here = Path(__file__).resolve()
+    path = os.pathsep.join([str(here.parents[3]), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    subprocess.run([sys.executable, script, tmp_path], check=True, timeout=120, env={**os.environ, "PYTHONPATH": path})
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    alone = Trainer(_LineStage(), tmp_path / "alone", "i2p", TrainingSettings(minutes=60.0), clock=lambda: 0.0)
+    losses = [alone.one_step() for _ in range(5)]
+    assert first[0] == second[0] and first[1] == second[1] == 2 * alone.progress.samples
+    assert all(torch.equal(first[2][name], second[2][name]) for name in first[2])
+    assert losses[0] != first[0][0], "each worker has its own batches"
+    assert not torch.equal(first[2]["weight"], alone.stage.model.weight)
 
 
 _FAIL = """
