@@ -427,7 +427,7 @@ def test_while_the_window_fills_the_scale_that_was_published_stays_but_for_an_l2
         prior = PosePrior(None, float(np.log(SCALE)) + moved * (number > 0), doubt)
         if number == 0:
             assert view.prior is not None
-            prior = replace(view.prior, log_scale=float(np.log(SCALE)), doubt=doubt)
+            prior = replace(view.prior, log_scale=float(np.log(SCALE)), sigma_factor=doubt)
         answer = tracks.locate(replace(view, prior=prior))
         if tracks._window.is_full:
             break
