@@ -5,56 +5,91 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import Field, fields
-from typing import Any
+from dataclasses import fields
+from pathlib import Path
 
-from slam3r_lab.training.config import ConfigurationError, TrainingConfig
+from slam3r_lab.training.config import NETWORK_SIZES, ConfigurationError, Phase, TrainingConfig, TrainingOptions
+from slam3r_ros.setting_spec import SettingSpec, SettingValue, specs_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """An option for each field of TrainingConfig."""
-    for setting in fields(TrainingConfig):
-        meaning, choices = setting.metadata["meaning"], setting.metadata.get("choices")
-        options: dict[str, Any] = {
-            "dest": setting.name,
-            "default": setting.default,
-            "help": f"{meaning}{_shown(setting)}",
-        }
-        if choices is not None:
-            options["choices"] = choices
-        else:
-            options["type"] = _typed(setting.metadata["parse"])
-            options["metavar"] = setting.name.upper()
-        if setting.metadata.get("many"):
-            options["nargs"] = "+"
-        parser.add_argument(setting.metadata.get("option", "--" + setting.name.replace("_", "-")), **options)
+    """Declare the command line of ``slam3r_lab train``: an option for each field of TrainingConfig."""
+    for spec in specs_of(TrainingOptions):
+        parser.add_argument(
+            "--" + spec.name.replace("_", "-"),
+            type=_typed(spec),
+            default=spec.default,
+            choices=spec.choices or None,
+            metavar=None if spec.choices else spec.name.upper(),
+            help=f"{_meaning(spec)} (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        type=Path,
+        default=TrainingConfig().data,
+        help="folders of training data: the first is where rendered worlds are kept; others are RGB-D recordings "
+        "(rgb/, depth/, poses.txt, intrinsics.txt) or hold such folders (default: training_data)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=TrainingConfig().out,
+        help="folder of checkpoints, logs, pictures and exports (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--curriculum",
+        nargs="+",
+        type=_phase,
+        default=TrainingConfig().curriculum,
+        metavar="PHASE",
+        help="what I2P learns from one after the other, FAMILIES[:IMAGE_SIZE[:SHARE]] (families: narrow, rooms, wide, "
+        "turns; several with +, as in narrow+rooms+wide); the other stages use the last (default: narrow)",
+    )
+    parser.add_argument(
+        "--size",
+        choices=NETWORK_SIZES,
+        help="sizes of the networks: embedded (patches of 16 pixels, 5 and 3 blocks), embedded-deep (8 and 5 blocks) "
+        "or embedded-large (patches of 8); weights of --from may get more blocks or smaller patches; default: theirs, "
+        "else embedded. The later stages have I2P's",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="START",
+        help="weights to fine-tune: 'embedded', 'embedded-large', a directory or a hub id",
+    )
 
 
-def _shown(setting: Field[Any]) -> str:
-    """The default, in brackets."""
-    default: Any = setting.default
-    if default is None:
-        return ""
-    values = default if setting.metadata.get("many") else (default,)
-    return f" (default: {' '.join(map(str, values))})"
+def _meaning(spec: SettingSpec) -> str:
+    """The meaning of a setting with its unit, its range and, as argparse's help needs it, with doubled % signs."""
+    unit = f" [{spec.unit}]" if spec.unit else ""
+    is_narrow = spec.maximum is not None and not spec.choices and spec.maximum < 100
+    return f"{spec.meaning}{', ' + spec.range_text if is_narrow else ''}{unit}".replace("%", "%%")
 
 
-def _typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    def typed(text: str) -> Any:
-        try:
-            return parse(text)
-        except ConfigurationError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+def _typed(spec: SettingSpec) -> Callable[[str], SettingValue]:
+    """A function from text to the type of a setting; the range is checked with all other values, by TrainingConfig."""
+    kind = type(spec.default)
 
-    typed.__name__ = getattr(parse, "__name__", "value")
+    def typed(text: str) -> SettingValue:
+        return kind(text)
+
+    typed.__name__ = kind.__name__
     return typed
+
+
+def _phase(text: str) -> Phase:
+    try:
+        return Phase.parse(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def config_from(arguments: argparse.Namespace) -> TrainingConfig:
     """The configuration that the command line asks for; raises ConfigurationError."""
-    values: dict[str, Any] = {setting.name: getattr(arguments, setting.name) for setting in fields(TrainingConfig)}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return TrainingConfig(**values)
+    values = {each.name: getattr(arguments, each.name) for each in fields(TrainingConfig)}
+    return TrainingConfig(**{**values, "data": tuple(values["data"]), "curriculum": tuple(values["curriculum"])})
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -2,67 +2,71 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass
+
+from slam3r_ros.setting_spec import SettingError, SettingValue, check_values, setting, specs_of, with_values
 
 
-class OracleSettingError(ValueError):
+class OracleSettingError(SettingError):
     """An oracle setting is unknown or out of range; the message lists those there are."""
-
-
-def _setting(default: bool | int | float, meaning: str, maximum: float) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "maximum": maximum})
 
 
 @dataclass(frozen=True, slots=True)
 class OracleSettings:
     """The errors of an oracle's answers; the default is none. Deterministic by ``seed``."""
 
-    noise: float = _setting(
-        0.0, "mean error of a point over its distance to the camera, smooth over the image and mostly along depth", 1.0
+    noise: float = setting(
+        0.0,
+        "mean error of a point over its distance to the camera, smooth over the image and mostly along depth",
+        minimum=0.0,
+        maximum=1.0,
     )
-    outliers: float = _setting(
-        0.0, "share of the pixels, in blobs, whose depth is wrong by a factor of 0.4 to 2.5", 0.9
+    outliers: float = setting(
+        0.0, "share of the pixels, in blobs, whose depth is wrong by a factor of 0.4 to 2.5", minimum=0.0, maximum=0.9
     )
-    placement: float = _setting(
-        0.0, "misplacement of a whole view in the other's frame, over the mean distance of its points", 1.0
+    placement: float = setting(
+        0.0,
+        "misplacement of a whole view in the other's frame, over the mean distance of its points",
+        minimum=0.0,
+        maximum=1.0,
     )
-    shrink: float = _setting(
-        0.0, "share by which L2W answers a camera too close to the middle of the scene frames'", 1.0
+    shrink: float = setting(
+        0.0,
+        "share by which L2W answers a camera too close to the middle of the scene frames'",
+        minimum=0.0,
+        maximum=1.0,
     )
-    scale_drift: float = _setting(0.0, "growth of L2W's scale in every metre of the path, as a fraction", 1.0)
-    pose_drift: float = _setting(0.0, "rotation of L2W's world in every metre of the path, radians", 1.0)
-    calibrated: bool = _setting(
-        False, "confidence falls where the answer is wrong; otherwise it is the same all over", 1
+    scale_drift: float = setting(
+        0.0, "growth of L2W's scale in every metre of the path, as a fraction", minimum=0.0, maximum=1.0
     )
-    seed: int = _setting(0, "of all that is random", 2**31 - 1)
+    pose_drift: float = setting(
+        0.0, "rotation of L2W's world in every metre of the path", unit="rad", minimum=0.0, maximum=1.0
+    )
+    calibrated: bool = setting(False, "confidence falls where the answer is wrong; otherwise it is the same all over")
+    seed: int = setting(0, "of all that is random", minimum=0, maximum=2**31 - 1)
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value, maximum = getattr(self, each.name), each.metadata["maximum"]
-            if not (math.isfinite(value) and 0 <= value <= maximum):
-                raise OracleSettingError(f"oracle setting {each.name}: expected 0 to {maximum:g}, got {value!r}")
+        try:
+            check_values(self)
+        except SettingError as error:
+            raise OracleSettingError(f"oracle setting {error}") from error
 
     @classmethod
     def parse(cls, text: str) -> OracleSettings:
         """The settings of ``exact`` or of a list such as ``noise=0.05,calibrated``; raises OracleSettingError."""
-        values: dict[str, bool | int | float] = {}
-        exact = cls()
-        kinds = {each.name: type(getattr(exact, each.name)) for each in fields(cls)}
+        specs = {spec.name: spec for spec in specs_of(cls)}
+        values: dict[str, SettingValue] = {}
         for word in [word.strip() for word in text.split(",") if word.strip() not in ("", "exact")]:
             name, equals, value = word.partition("=")
-            kind = kinds.get(name)
-            if kind is None:
-                raise OracleSettingError(f"oracle setting '{word}' is unknown; known: exact, {_known()}")
-            if kind is bool and not equals:
-                values[name] = True
-                continue
+            if name not in specs:
+                known = ", ".join(f"{spec.name} ({spec.meaning})" for spec in specs.values())
+                raise OracleSettingError(f"oracle setting '{word}' is unknown; known: exact, {known}")
+            is_switch = type(specs[name].default) is bool and not equals
             try:
-                values[name] = {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
-            except (ValueError, KeyError) as error:
-                raise OracleSettingError(f"oracle setting '{word}': expected {name}={kind.__name__}") from error
-        return cls(**values)  # type: ignore[arg-type]
+                values[name] = True if is_switch else specs[name].parse(value)
+            except SettingError as error:
+                raise OracleSettingError(f"oracle setting '{word}': {error}") from error
+        return with_values(cls(), values)
 
     @property
     def is_exact(self) -> bool:
@@ -70,9 +74,5 @@ class OracleSettings:
         return not any((self.noise, self.outliers, self.placement, self.shrink, self.scale_drift, self.pose_drift))
 
 
-ORACLE_SETTINGS = tuple(each.name for each in fields(OracleSettings))
+ORACLE_SETTINGS = tuple(spec.name for spec in specs_of(OracleSettings))
 """Names of the settings that ``oracle:`` takes."""
-
-
-def _known() -> str:
-    return ", ".join(f"{each.name} ({each.metadata['meaning']})" for each in fields(OracleSettings))

@@ -1,15 +1,18 @@
-"""Everything that a training run can be told, as one value; the command line of `slam3r_lab train` is made from it."""
+"""Everything that a training run can be told, as one value."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from slam3r_ros.setting_spec import SettingError, setting, specs_of
 
 STAGES = ("all", "data", "i2p", "correlation", "l2w")
 PRECISIONS = ("auto", "float32", "bfloat16")
 NETWORK_SIZES = ("embedded", "embedded-deep", "embedded-large")
+_LEAST, _MOST = 1e-9, 1e9
+"""Limits of numbers that must be above 0 and finite."""
 
 
 class ConfigurationError(ValueError):
@@ -48,75 +51,69 @@ class Phase:
         return f"{'+'.join(self.families)}:{size}:{self.share:g}".removesuffix(":1").removesuffix(":")
 
 
-def _setting(default: Any, meaning: str, **metadata: Any) -> Any:
-    return field(default=default, metadata={"meaning": meaning, **metadata})
-
-
 @dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """One training run. Each field is an option of the command line, with its meaning as the help."""
+class TrainingOptions:
+    """The numbers and choices of a training run; each is an option of the command line, its meaning the help."""
 
-    stage: str = _setting(
+    stage: str = setting(
         "all",
         "data: render the worlds; then i2p, correlation and l2w in this order; all: everything",
         choices=STAGES,
     )
-    data: tuple[Path, ...] = _setting(
-        (Path("training_data"),),
-        "folders of training data: the first is where rendered worlds are kept; others are RGB-D recordings "
-        "(rgb/, depth/, poses.txt, intrinsics.txt) or hold such folders",
-        many=True,
-        parse=Path,
+    minutes: float = setting(
+        60.0,
+        "time to train, for all: of the three stages together; a stopped run goes on",
+        unit="min",
+        minimum=_LEAST,
+        maximum=_MOST,
     )
-    out: Path = _setting(  # noqa: RUF009  # a dataclass field, as the others are
-        Path("training_runs"), "folder of checkpoints, logs, pictures and exports", parse=Path
-    )
-    minutes: float = _setting(
-        60.0, "time to train, for all: of the three stages together; a stopped run goes on", parse=float
-    )
-    rooms: int = _setting(440, "number of training worlds of each family to render or to use", parse=int)
-    curriculum: tuple[Phase, ...] = _setting(
-        (Phase(("narrow",)),),
-        "what I2P learns from one after the other, FAMILIES[:IMAGE_SIZE[:SHARE]] (families: narrow, rooms, wide, "
-        "turns; several with +, as in narrow+rooms+wide); the other stages use the last",
-        many=True,
-        parse=Phase.parse,
-    )
-    size: str | None = _setting(
-        None,
-        "sizes of the networks: embedded (patches of 16 pixels, 5 and 3 blocks), embedded-deep (8 and 5 blocks) or "
-        "embedded-large (patches of 8); weights of --from may get more blocks or smaller patches; default: theirs, "
-        "else embedded. The later stages have I2P's",
-        choices=NETWORK_SIZES,
-    )
-    start: str | None = _setting(
-        None, "weights to fine-tune: 'embedded', 'embedded-large', a directory or a hub id", option="--from", parse=str
-    )
-    views: int = _setting(6, "most views of an I2P window, 2 to 11", parse=int)
-    batch: int = _setting(32, "views in an I2P batch of each process; L2W takes about twice as many", parse=int)
-    learning_rate: float = _setting(1e-3, "peak learning rate", parse=float)
-    device: str = _setting("auto", "auto (CUDA where there is one), cpu, cuda or cuda:<number>", parse=str)
-    precision: str = _setting(
+    rooms: int = setting(440, "number of training worlds of each family to render or to use", minimum=1)
+    views: int = setting(6, "most views of an I2P window", minimum=2, maximum=11)
+    batch: int = setting(32, "views in an I2P batch of each process; L2W takes about twice as many", minimum=1)
+    learning_rate: float = setting(1e-3, "peak learning rate", minimum=_LEAST, maximum=_MOST)
+    device: str = setting("auto", "auto (CUDA where there is one), cpu, cuda or cuda:<number>")
+    precision: str = setting(
         "auto",
         "auto: bfloat16 where a CUDA device or the processor (AMX) has quick products of it, else float32; heads and "
         "losses are float32",
         choices=PRECISIONS,
     )
-    processes: int = _setting(
-        os.cpu_count() or 1, "processes of one thread each; torchrun's own number where it starts them", parse=int
+    processes: int = setting(
+        os.cpu_count() or 1, "processes of one thread each; torchrun's own number where it starts them", minimum=1
     )
-    checkpoint_minutes: float = _setting(5.0, "time between checkpoints, validations and pictures", parse=float)
-    tensorboard: str = _setting(
+    checkpoint_minutes: float = setting(
+        5.0, "time between checkpoints, validations and pictures", unit="min", minimum=_LEAST, maximum=_MOST
+    )
+    tensorboard: str = setting(
         "auto", "TensorBoard logs: auto (where installed), on, off", choices=("auto", "on", "off")
     )
-    seed: int = _setting(0, "of everything random in training", parse=int)
+    seed: int = setting(0, "of everything random in training", minimum=0)
 
     def __post_init__(self) -> None:
-        for name in ("minutes", "rooms", "batch", "learning_rate", "processes", "checkpoint_minutes"):
-            if not 0 < getattr(self, name) < float("inf"):
-                option = "--" + name.replace("_", "-")
-                raise ConfigurationError(f"{option} must be above 0, got {getattr(self, name)}")
-        if not 2 <= self.views <= 11:
-            raise ConfigurationError(f"--views must be from 2 to 11, got {self.views}")
+        for spec in specs_of(TrainingOptions):
+            try:
+                spec.check(getattr(self, spec.name))
+            except SettingError as error:
+                raise ConfigurationError(f"--{str(error).replace('_', '-')}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig(TrainingOptions):
+    """Everything that a training run can be told."""
+
+    data: tuple[Path, ...] = (Path("training_data"),)
+    """Folders of training data. The first is where rendered worlds are kept; others are RGB-D recordings (rgb/, depth/,
+    poses.txt, intrinsics.txt) or hold such folders."""
+    out: Path = field(default_factory=lambda: Path("training_runs"))
+    """The folder of checkpoints, logs, pictures and exports."""
+    curriculum: tuple[Phase, ...] = (Phase(("narrow",)),)
+    """What I2P learns from, one phase after the other; the other stages use the last one."""
+    size: str | None = None
+    """The sizes of the networks, of NETWORK_SIZES; None for those of the weights to start from, else `embedded`."""
+    start: str | None = None
+    """Weights to fine-tune: `embedded`, `embedded-large`, a directory or a hub id; None to start from scratch."""
+
+    def __post_init__(self) -> None:
+        TrainingOptions.__post_init__(self)
         if not self.data or not self.curriculum:
             raise ConfigurationError("--data and --curriculum need at least one value")
