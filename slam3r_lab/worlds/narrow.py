@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .family import WorldFamily
 from .parts import FACES, Array, Part, Role, Shape, rotation_z
 from .textures.atlas import TextureAtlas
-from .textures.baked import ANY_SURFACE, BOX, CEILING, FLOOR, WALL, bake_texture
+from .textures.face_patterns import ANY_SURFACE, BOX, CEILING, FLOOR, WALL, bake_texture
 from .world import Lamps, Sky, Solids, Surfaces, World
 
 _ROOM_STYLES = (WALL, WALL, WALL, WALL, FLOOR, CEILING)

@@ -1,4 +1,4 @@
-"""Procedural textures: a pattern is a function of metric surface coordinates, baked on a grid of texels.
+"""Textures of plain rooms: one image for each face, a function of metric coordinates that does not repeat.
 
 All randomness comes from the `numpy.random.Generator` passed in, so the same seed gives the same texture at any
 resolution.
@@ -57,7 +57,7 @@ def _lattice_weights(coordinates: Coordinates, cell: float) -> Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Palette:
+class FacePalette:
     """Which colours a pattern may have."""
 
     brightness: tuple[float, float]
@@ -86,12 +86,12 @@ def _mix(weight: Image, first: Image, second: Image) -> Image:
     return weight[..., None] * first + (1 - weight[..., None]) * second
 
 
-def _per_cell(random: np.random.Generator, row: NDArray[np.int64], column: NDArray[np.int64]) -> Image:
+def _random_of_cells(random: np.random.Generator, row: NDArray[np.int64], column: NDArray[np.int64]) -> Image:
     table = random.random((_SIZE_OF_CELL_TABLE, _SIZE_OF_CELL_TABLE), dtype=np.float32)
     return table[row % _SIZE_OF_CELL_TABLE, column % _SIZE_OF_CELL_TABLE]
 
 
-def clouds(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
+def face_clouds(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: FacePalette) -> Image:
     """Fractal noise between three colours."""
     first, second = palette.pair(random)
     third = palette.colour(random)
@@ -100,16 +100,16 @@ def clouds(random: np.random.Generator, u: Coordinates, v: Coordinates, palette:
     return _mix((fine > 0.62).astype(np.float32), third, _mix(broad, first, second))
 
 
-def checks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
+def face_checks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: FacePalette) -> Image:
     """A board of two colours; every cell a little brighter or darker."""
     first, second = palette.pair(random)
     cell = random.uniform(0.12, 0.45)
     column, row = np.floor(u / cell).astype(np.int64)[None], np.floor(v / cell).astype(np.int64)[:, None]
     board = ((column + row) % 2).astype(np.float32)
-    return _mix(board, first, second) * (0.7 + 0.6 * _per_cell(random, row, column))[..., None]
+    return _mix(board, first, second) * (0.7 + 0.6 * _random_of_cells(random, row, column))[..., None]
 
 
-def bricks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
+def face_bricks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: FacePalette) -> Image:
     """Courses of bricks, every other one shifted by half a brick, with joints of another colour."""
     brick, joint_colour = palette.pair(random)
     width, joint = random.uniform(0.18, 0.5), random.uniform(0.012, 0.03)
@@ -118,45 +118,45 @@ def bricks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette:
     along = (u[None] + (row % 2) * width / 2) / width
     column = np.floor(along).astype(np.int64)
     inside = ((along - column) * width > joint) & ((v / height)[:, None] - row > joint / height)
-    brightness = 0.55 + 0.75 * _per_cell(random, row, column)
+    brightness = 0.55 + 0.75 * _random_of_cells(random, row, column)
     return _mix(inside.astype(np.float32), brick, joint_colour) * np.where(inside, brightness, 1.0)[..., None].astype(
         np.float32
     )
 
 
-def tiles(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
+def face_tiles(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: FacePalette) -> Image:
     """Square tiles of random colours between two, with dark or light joints."""
     first, second = palette.pair(random)
     joint_colour = palette.colour(random)
     cell, joint = random.uniform(0.15, 0.5), random.uniform(0.01, 0.03)
     column, row = np.floor(u / cell).astype(np.int64)[None], np.floor(v / cell).astype(np.int64)[:, None]
     inside = ((u / cell)[None] - column > joint / cell) & ((v / cell)[:, None] - row > joint / cell)
-    return _mix(inside.astype(np.float32), _mix(_per_cell(random, row, column), first, second), joint_colour)
+    return _mix(inside.astype(np.float32), _mix(_random_of_cells(random, row, column), first, second), joint_colour)
 
 
-def stripes(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
+def face_stripes(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: FacePalette) -> Image:
     """Slanted stripes of random brightness and one width, waved by noise."""
     first, second = palette.pair(random)
     angle, width = random.uniform(0, np.pi), random.uniform(0.06, 0.3)
     along = np.cos(angle) * u[None] + np.sin(angle) * v[:, None]
     along = along + random.uniform(0.0, 0.5) * value_noise(random, u, v, 0.7, 0.7)
     index = np.floor(along / width).astype(np.int64)
-    return _mix(_per_cell(random, np.zeros_like(index), index), first, second)
+    return _mix(_random_of_cells(random, np.zeros_like(index), index), first, second)
 
 
-def planks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
+def face_planks(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: FacePalette) -> Image:
     """Long boards with grain along u."""
     first, second = palette.pair(random)
     width = random.uniform(0.1, 0.25)
     row = np.floor(v / width).astype(np.int64)[:, None]
     column = np.floor(u[None] / 1.4 + 0.37 * (row % 7)).astype(np.int64)
     grain = 0.6 * value_noise(random, u, v, 0.5, 0.03) + 0.4 * value_noise(random, u, v, 0.12, 0.015)
-    board = (0.5 * _per_cell(random, row, column) + 0.5 * grain).astype(np.float32)
+    board = (0.5 * _random_of_cells(random, row, column) + 0.5 * grain).astype(np.float32)
     joint = ((v / width)[:, None] - row > 0.06).astype(np.float32)
     return _mix(board, first, second) * (0.35 + 0.65 * joint)[..., None]
 
 
-def mosaic(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: Palette) -> Image:
+def face_mosaic(random: np.random.Generator, u: Coordinates, v: Coordinates, palette: FacePalette) -> Image:
     """Irregular patches: two noises cut into levels, every combination of levels with a colour of its own."""
     cell = random.uniform(0.25, 0.7)
     levels = int(random.integers(3, 6))
@@ -166,27 +166,30 @@ def mosaic(random: np.random.Generator, u: Coordinates, v: Coordinates, palette:
     return colours[first * levels + second]
 
 
-Pattern = Callable[[np.random.Generator, Coordinates, Coordinates, Palette], Image]
+FacePattern = Callable[[np.random.Generator, Coordinates, Coordinates, FacePalette], Image]
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class FaceStyle:
     """The patterns and colours of one kind of surface."""
 
-    patterns: tuple[Pattern, ...]
-    palette: Palette
+    patterns: tuple[FacePattern, ...]
+    palette: FacePalette
 
     def paint(self, random: np.random.Generator, u: Coordinates, v: Coordinates) -> Image:
         """One of the patterns, (len(v), len(u), 3)."""
         return self.patterns[int(random.integers(len(self.patterns)))](random, u, v, self.palette)
 
 
-ANY_SURFACE = Style((clouds, checks, bricks, tiles, stripes, planks, mosaic), Palette((0.15, 0.95), 0.25, 0.2))
-WALL = Style((bricks, stripes, clouds), Palette((0.5, 0.95), 0.1, 0.12))
-FLOOR = Style((checks, planks, tiles), Palette((0.15, 0.6), 0.1, 0.2))
-CEILING = Style((clouds,), Palette((0.7, 0.95), 0.04, 0.06))
-BOX = Style((mosaic, checks, tiles), Palette((0.15, 0.8), 0.45, 0.2))
-POSTER = Style((mosaic, clouds, stripes), Palette((0.1, 0.9), 0.3, 0.25))
+ANY_SURFACE = FaceStyle(
+    (face_clouds, face_checks, face_bricks, face_tiles, face_stripes, face_planks, face_mosaic),
+    FacePalette((0.15, 0.95), 0.25, 0.2),
+)
+WALL = FaceStyle((face_bricks, face_stripes, face_clouds), FacePalette((0.5, 0.95), 0.1, 0.12))
+FLOOR = FaceStyle((face_checks, face_planks, face_tiles), FacePalette((0.15, 0.6), 0.1, 0.2))
+CEILING = FaceStyle((face_clouds,), FacePalette((0.7, 0.95), 0.04, 0.06))
+BOX = FaceStyle((face_mosaic, face_checks, face_tiles), FacePalette((0.15, 0.8), 0.45, 0.2))
+POSTER = FaceStyle((face_mosaic, face_clouds, face_stripes), FacePalette((0.1, 0.9), 0.3, 0.25))
 
 
 def _hang_posters(random: np.random.Generator, image: Image, u: Coordinates, v: Coordinates, count: int) -> None:
@@ -212,7 +215,7 @@ def _hang_posters(random: np.random.Generator, image: Image, u: Coordinates, v: 
 
 def bake_texture(
     random: np.random.Generator,
-    style: Style,
+    style: FaceStyle,
     width: float,
     height: float,
     texels_per_metre: float,
