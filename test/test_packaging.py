@@ -24,22 +24,25 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 PYPI_NAMES = {
-    "PIL": "pillow", "apsw": "apsw", "av": "av", "cv2": "opencv-python-headless", "evo": "evo",
-    "huggingface_hub": "huggingface_hub", "matplotlib": "matplotlib", "numpy": "numpy", "pycolmap": "pycolmap",
-    "rosbags": "rosbags", "safetensors": "safetensors", "scipy": "scipy", "torch": "torch", "tqdm": "tqdm",
-    "yaml": "pyyaml",
+    "PIL": "pillow", "av": "av", "backports": "backports-zstd", "cv2": "opencv-python-headless", "evo": "evo",
+    "huggingface_hub": "huggingface_hub", "lz4": "lz4", "matplotlib": "matplotlib", "numpy": "numpy",
+    "pycolmap": "pycolmap", "rosbags": "rosbags", "safetensors": "safetensors", "scipy": "scipy", "torch": "torch",
+    "tqdm": "tqdm", "yaml": "pyyaml",
 }  # fmt: skip
 """Names of modules and of the distributions that pip installs for them."""
 FROM_PIP = "pip"
 ROSDEP_KEYS = {
     "PIL": "python3-pil", "cv2": "python3-opencv", "numpy": "python3-numpy", "scipy": "python3-scipy",
     "tf2_ros": "tf2_ros_py", "yaml": "python3-yaml",
-    **dict.fromkeys(("apsw", "huggingface_hub", "rosbags", "safetensors", "torch"), FROM_PIP),
+    **dict.fromkeys(("backports", "huggingface_hub", "lz4", "rosbags", "safetensors", "torch"), FROM_PIP),
 }  # fmt: skip
 """Keys of rosdep where they are not the module's name; FROM_PIP where rosdep has none on every distribution."""
 NOT_IMPORTED = {"ros2launch", "rosidl_default_runtime"}
 """What starts the launch files, and what the generated messages need."""
-OPTIONAL = {"xformers": "a backend of attention that is tried where it is installed"}
+OPTIONAL = {
+    "compression": "Python's own from 3.14 on, backports.zstd before",
+    "xformers": "a backend of attention that is tried where it is installed",
+}
 """What may be there and is never asked for."""
 
 
@@ -50,7 +53,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def name_of(requirement: str) -> str:
-    return re.split(r"[<>=!~\[ ]", requirement)[0].lower().replace("_", "-")
+    return re.split(r"[<>=!~\[ ;]", requirement)[0].lower().replace("_", "-")
 
 
 def package() -> ElementTree.Element:
@@ -114,7 +117,7 @@ def test_setup_cfg_declares_exactly_what_is_imported() -> None:
     options = setup_cfg()
     extras = {name for extra in options["options.extras_require"].values() for name in extra.split()}
     assert {PYPI_NAMES[name] for name in imported} - set(OPTIONAL) == {
-        *options["options"]["install_requires"].split(),
+        *(name.partition(";")[0] for name in options["options"]["install_requires"].split()),
         *extras,
     }
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from slam3r_ros.io.sources.bag import BAG_SUFFIXES, BagSource
+from slam3r_ros.io.bags.bag import METADATA_NAME, bag_files
+from slam3r_ros.io.bags.messages import BagError
+from slam3r_ros.io.sources.bag import BagSource
 from slam3r_ros.io.sources.base import Source, SourceError
 from slam3r_ros.io.sources.images import IMAGE_SUFFIXES, ImageDirectorySource
 from slam3r_ros.io.sources.video import VideoSource, video_in
@@ -21,7 +23,8 @@ def open_source(
     - a directory of images, or one that has them in ``rgb/``; with the camera of ``intrinsics.txt`` (fx fy cx cy width
       height) and the stamps of ``timestamps.txt`` or ``poses.txt`` (seconds, first column) if they are there.
     - a directory with one video and no images: that video, with the camera and the stamps of the same files.
-    - a .mcap or .db3 bag, as a file or as a directory with metadata.yaml; stamps are the images'.
+    - a .mcap or .db3 bag, compressed or not, as a file, a directory with metadata.yaml or a directory of its parts;
+      stamps are the images'.
     - any other file: a video; stamps count from 0 at the file's rate.
 
     ``rate_hz`` takes the place of the source's own rate; frames that were recorded with stamps keep them. ``topic``
@@ -46,9 +49,8 @@ def _opened(text: str, rate_hz: float | None, topic: str | None, rectified: bool
         raise SourceError(f"source '{text}' does not exist: {error}") from error
     if not is_webcam and (not text or not path.exists()):
         raise SourceError(f"source '{text}' does not exist (looked for {path.absolute()})")
-    bag = None if is_webcam else _bag_at(path)
-    if bag is not None:
-        return BagSource(bag, rate_hz, topic, rectified=rectified)
+    if not is_webcam and _is_bag(path):
+        return BagSource(path, rate_hz, topic, rectified=rectified)
     if topic is not None:
         raise SourceError(f"source '{text}' is no bag, so it has no topic '{topic}': leave the topic out")
     if rectified:
@@ -74,14 +76,11 @@ def _webcam_index(text: str) -> int:
     return int(number)
 
 
-def _bag_at(path: Path) -> Path | None:
-    """What to open as a bag, None if the path is none."""
-    if path.is_file():
-        return path if path.suffix.lower() in BAG_SUFFIXES else None
-    if (path / "metadata.yaml").exists():
-        return path
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in BAG_SUFFIXES) if path.is_dir() else []
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files)
-        raise SourceError(f"source '{path}' has several bags and no metadata.yaml: give one of {names}")
-    return files[0] if files else None
+def _is_bag(path: Path) -> bool:
+    """Whether to open a path as a bag; raises SourceError for a folder with several recordings."""
+    if (path / METADATA_NAME).exists():
+        return True
+    try:
+        return bool(bag_files(path))
+    except BagError as error:
+        raise SourceError(f"source '{path}' {error}") from error
