@@ -6,7 +6,7 @@ imports it. The folders, where each imports only those before it:
 - `worlds`: procedural worlds made from a seed: geometry, textures, light, camera paths, camera effects, a renderer.
 - `sequences`: recorded sequences with truth, and the readers of their layouts (TUM RGB-D, 7-Scenes, Replica, ours).
 - `training`: data, losses and stages of the training of the networks, and the export of the weights.
-- `oracle`: stand-ins for the networks that answer from the truth of a sequence, with errors that are chosen.
+- `oracle`: substitutes of the networks that answer from the truth of a sequence, with errors that are chosen.
 - `baselines`: other methods on the same sequences, among them COLMAP.
 - `evaluation`: protocols, errors of trajectories, clouds and networks, reports; comparison with golden numbers.
 - `benchmarks`: speed, memory and accuracy of engine and node on this machine, with the dated results. Only these may

@@ -1,4 +1,4 @@
-"""Trajectories that are told without looking at the images."""
+"""Trajectories that are predicted without the images."""
 
 from __future__ import annotations
 

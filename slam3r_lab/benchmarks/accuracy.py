@@ -61,7 +61,7 @@ class Task:
     processes: int
     """That share the processor's cores."""
     with_intrinsics: bool = True
-    """Whether the engine is told the camera's."""
+    """Whether the engine gets the camera's intrinsics."""
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -99,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sequences", nargs="+", default=[], type=Path, metavar="DIR", help="also these")
     parser.add_argument("--frames", type=int, help="at most so many frames of each given sequence, evenly spread")
     parser.add_argument(
-        "--intrinsics", choices=("known", "unknown"), default="known", help="whether the engine is told them"
+        "--intrinsics", choices=("known", "unknown"), default="known", help="whether the engine gets them"
     )
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "accuracy.md")
     parser.add_argument("--processes", type=int, default=1, help="groups measured at once (default: %(default)s)")

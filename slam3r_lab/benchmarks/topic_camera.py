@@ -30,7 +30,7 @@ from slam3r_ros.ros.output.messages import time_message
 TOPIC = "/camera/image_raw"
 FRAME = "camera_optical_frame"
 MOST_BYTES = 600 * 2**20
-"""Of images held ready; where that is less than the video, it is played to and fro sooner."""
+"""Of images kept ready; where that is less than the video, it is played to and fro sooner."""
 JPEG_QUALITY = 90
 WAIT_S = 60.0
 

@@ -32,16 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sequences", nargs="+", metavar="SEQUENCE", help="folder of a sequence, or of a 7-Scenes scene")
     parser.add_argument(
         "--weights", default="embedded",
-        help="'embedded', 'embedded-large', a directory, a hub id, oracle:SETTING (stand-ins that answer from the "
+        help="'embedded', 'embedded-large', a directory, a hub id, oracle:SETTING (substitutes that answer from the "
         "truth, for example oracle:exact) or baseline:NAME (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--protocol", default="all-frames", help=f"{protocols} (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("evaluation"), help="directory to write (default: %(default)s)"
     )
-    parser.add_argument(
-        "--layout", help=f"of the files, else told from them: {', '.join(each.name for each in LAYOUTS)}"
-    )
+    parser.add_argument("--layout", help=f"of the files, else recognised: {', '.join(each.name for each in LAYOUTS)}")
     parser.add_argument(
         "--lookahead", type=int, help="later members waited for; -1: the whole window (window.lookahead)"
     )

@@ -15,7 +15,7 @@ ICP_ITERATIONS = 20
 ICP_LARGEST_DISTANCE_M = 0.1
 """Pairs further apart do not count."""
 ICP_CHANGE = 1e-4
-"""Relative change of the mean distance at which ICP has settled."""
+"""Relative change of the mean distance at which ICP has converged."""
 SMALLEST_SPREAD = 1e-9
 """Singular value of the positions, relative to the first, below which they lie on one line or one point."""
 

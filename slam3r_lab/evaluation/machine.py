@@ -61,7 +61,7 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.peak_mib: float | None = None
-        """Resident memory of this process; None where the system does not tell."""
+        """Resident memory of this process; None where the system does not say."""
         self.peak_gpu_mib: float | None = None
         """Memory that torch took on the GPU; None without one."""
 

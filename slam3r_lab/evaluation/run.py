@@ -51,7 +51,7 @@ class Cost:
     """Frames over the time spent in the engine; reading images is not counted. None where it took no time."""
     seconds: float
     peak_memory_mib: float | None
-    """Most resident memory of the process while it ran, evaluation included; None where the system does not tell."""
+    """Most resident memory of the process while it ran, evaluation included; None where the system does not say."""
     peak_gpu_memory_mib: float | None
     """None without a GPU."""
 

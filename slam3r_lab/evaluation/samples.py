@@ -107,7 +107,8 @@ def true_pixels(truth: TruePointmap, chosen: NDArray[np.intp]) -> TruePixels:
 
 def normals_of(points: NDArray[np.floating], camera: NDArray[np.floating] | None) -> NDArray[np.float32]:
     """(H, W, 3) unit normals of a pointmap (H, W, 3) from each point's right and lower neighbour; zero where one of
-    them is missing (NaN) or lies on another surface, as told by the distances to the ``camera`` (3,), None: not told.
+    them is missing (NaN) or lies on another surface, judged by the distances to the ``camera`` (3,); None leaves this
+    out.
     """
     p = points.astype(np.float64)
     across, down = np.full_like(p, np.nan), np.full_like(p, np.nan)

@@ -9,7 +9,7 @@ import torch
 
 from slam3r_lab.evaluation.evaluate import Evaluation, Options, SequenceResult, evaluate_sequence
 from slam3r_lab.evaluation.machine import this_machine
-from slam3r_lab.evaluation.pictures import draw_evaluation
+from slam3r_lab.evaluation.plots import draw_evaluation
 from slam3r_lab.evaluation.protocols import Protocol
 from slam3r_lab.evaluation.report import Circumstances, Report
 from slam3r_lab.evaluation.weights import BASELINE_PREFIX, choose_networks

@@ -32,7 +32,7 @@ def choose_networks(weights: str, *, device: str = "auto", precision: str = "aut
 
         setting = weights.removeprefix(ORACLE_PREFIX)
         try:
-            OracleSettings.parse(setting)  # tells now, not at the first sequence
+            OracleSettings.parse(setting)  # raises now, not at the first sequence
         except OracleSettingError as error:
             raise WeightsError(f"{weights}: {error}") from error
         return lambda sequence: oracle_networks(sequence, setting)

@@ -1,6 +1,6 @@
-"""Oracle networks: stand-ins for I2P and L2W that answer from a sequence's true depth and poses, with chosen error.
+"""Oracle networks: substitutes of I2P and L2W that answer from a sequence's true depth and poses, with chosen error.
 
-With them the engine, its poses, map and buffer are judged apart from any weights. The way of an answer:
+With them the engine, its poses, map and buffer are measured apart from any weights. The way of an answer:
 
     settings -> views -> errors | drift -> image_to_points | local_to_world -> networks
 """

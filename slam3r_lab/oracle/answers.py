@@ -14,7 +14,7 @@ from slam3r_ros.networks.decoder import Pointmaps
 
 
 def without_attention(x: Tensor) -> LayerActivations:
-    """Tokens (..., 1, width) as they are, with nothing to ask or hear."""
+    """Tokens (..., 1, width) as activations of layer 0 without queries, keys and values."""
     nothing = x.new_zeros(*x.shape[:-2], 1, 1, 1)
     return LayerActivations(x, nothing, nothing, nothing)
 

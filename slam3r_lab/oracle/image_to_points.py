@@ -47,7 +47,7 @@ class OracleImageToPoints:
         return tokens
 
     def reference_activations(self, x: Tensor) -> LayerActivations:
-        """The tokens, and nothing to ask or hear."""
+        """The tokens as activations of layer 0 without queries, keys and values."""
         return without_attention(x)
 
     def source_activations(self, x: Tensor) -> LayerActivations:

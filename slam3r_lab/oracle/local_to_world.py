@@ -22,7 +22,7 @@ from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
 
 POINTS_PER_SCENE_FRAME = 300
-"""Most points of a scene frame that tell the world's frame and scale."""
+"""Most points of a scene frame from which the world's frame and scale are estimated."""
 
 
 class OracleLocalToWorld:
@@ -57,7 +57,7 @@ class OracleLocalToWorld:
         return functional.pad(points.flatten(-3)[..., None, :], (0, 1))
 
     def reference_activations(self, x: Tensor) -> LayerActivations:
-        """The tokens, and nothing to ask or hear."""
+        """The tokens as activations of layer 0 without queries, keys and values."""
         return without_attention(x)
 
     def source_activations(self, x: Tensor) -> LayerActivations:

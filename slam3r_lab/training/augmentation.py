@@ -29,7 +29,7 @@ def random_views(random: Random, clips: Clips, batch: int, views: int, device: t
 
 
 def augmented(random: Random, views: Views) -> Views:
-    """Turn and zoom some samples, mirror half of them and change the colours of all."""
+    """Rotate and zoom some samples, mirror half of them and change the colours of all."""
     mirrored = mirror(turn_and_zoom(random, views), random.random(views.images.shape[0]) < 0.5)
     return change_colours(random, mirrored)
 

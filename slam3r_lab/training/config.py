@@ -1,4 +1,4 @@
-"""Everything that a training run can be told, as one value."""
+"""The configuration of a training run, as one value."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig(TrainingOptions):
-    """Everything that a training run can be told."""
+    """The configuration of a training run."""
 
     data: tuple[Path, ...] = (Path("training_data"),)
     """Folders of training data. The first is where rendered worlds are kept; others are RGB-D recordings (rgb/, depth/,

@@ -24,7 +24,7 @@ class CorrelationStage:
     """Teaches the correlation head how much of what the query sees a candidate sees too.
 
     The mean score m of each candidate, as (m - 1) / m, is compared (L1) with the true share of the query's points that
-    the candidate sees. Published SLAM3R (arXiv 2412.09401, section 3.3) foretells I2P's confidence in the candidate
+    the candidate sees. Published SLAM3R (arXiv 2412.09401, section 3.3) predicts I2P's confidence in the candidate
     instead; `slam3r_lab/benchmarks/training/runs.md` has what that is worth here.
     """
 

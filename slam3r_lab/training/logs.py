@@ -1,4 +1,4 @@
-"""What a run tells about itself at every checkpoint: a line, a row of log.csv, a picture, and TensorBoard."""
+"""What a run reports at every checkpoint: a line, a row of log.csv, a picture, and TensorBoard."""
 
 from __future__ import annotations
 

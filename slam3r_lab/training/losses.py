@@ -33,9 +33,9 @@ def point_distances(predicted: Tensor, true: Tensor, valid: Tensor, *, normalise
 
 
 SCALE_WEIGHT = 0.1
-"""Weight of the loss that makes the networks' unit a metre, as far as pictures tell lengths. The published training
+"""Weight of the loss that makes the networks' unit a metre, as far as images determine lengths. The published training
 leaves it open; here it keeps the unit the same from a near wall to a far one, which is what image tracks take from I2P
-where no parallax tells."""
+where no parallax determines it."""
 
 
 def scale_errors(predicted: Tensor, true: Tensor, valid: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ OWN_SHARE = 0.4
 
 
 def turn_and_zoom(random: Random, views: Views) -> Views:
-    """Turn and zoom a share of the samples: one zoom for all views of a sample, rotations partly their own, as far as
+    """Rotate and zoom a share of the samples: one zoom for all views of a sample, rotations partly their own, as far as
     the new images lie within the old ones. Images, points, poses and cameras agree again afterwards.
     """
     samples = np.flatnonzero(random.random(len(views.images)) < TURNED_SHARE)

@@ -143,7 +143,7 @@ def _worker(rank: int, count: int, directory: Path, function: Callable[..., None
 def _keep_error(error: Exception, directory: Path, rank: int) -> None:
     """Write an exception and its traceback where `_raise_first_error` finds them, unless another process was first."""
     own = directory / f"error_{rank}"
-    with suppress(Exception):  # torch tells of one that cannot be pickled
+    with suppress(Exception):  # torch reports one that cannot be pickled
         pickled = pickle.dumps((error, traceback.format_exc()))
         pickle.loads(pickled)
         own.write_bytes(pickled)

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: trajectory over truth, cloud coloured by its error, confidence against error."""
+"""Plots of an evaluation: trajectory over truth, cloud coloured by its error, confidence against error."""
 
 from __future__ import annotations
 
