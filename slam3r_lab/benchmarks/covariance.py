@@ -1,8 +1,8 @@
 """Whether ~/odometry's covariances are those of the true errors; it takes some minutes.
 
 Each sequence goes through the engine with known intrinsics; then the published standard deviations are divided by the
-errors after the best similarity, both as root mean squares over the tracked frames. Folders given with ``--sequences`` are measured
-too. The table goes to ``slam3r_lab/benchmarks/covariance.md``.
+errors after the best similarity, both as root mean squares over the tracked frames. Folders given with ``--sequences``
+are measured too. The table goes to ``slam3r_lab/benchmarks/covariance.md``.
 """
 
 from __future__ import annotations
