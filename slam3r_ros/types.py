@@ -1,18 +1,19 @@
 """The values that pass between the engine's stages.
 
 The type says what has happened to a frame: Frame -> PreparedFrame -> EncodedFrame -> Window -> LocalPointmap ->
-Keyframe -> MapUpdate.
-Tensors stay on the networks' device; a Keyframe has its pointmaps on the host too, copied once for a whole round.
+RegisteredFrame -> MapUpdate. The facts of the image travel along in its `ImageHeader`.
+Tensors stay on the networks' device; a RegisteredFrame has its pointmaps on the host too, copied once for all frames
+that were registered together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -33,18 +34,37 @@ class State(Enum):
     LOST = 3
 
 
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What is known of an image besides its pixels. It travels with the image from the camera to every update of it."""
+
+    stamp_ns: int
+    """Time at which the image was taken, integer nanoseconds."""
+    size: tuple[int, int]
+    """Height and width of the image as it was received, pixels."""
+    camera: Camera | None = None
+    """Pinhole intrinsics of the whole image after undistortion; None where they are not known."""
+    frame_id: str = ""
+    """Name of the camera's optical frame (REP-105); empty where the source has no names."""
+    number: int | None = None
+    """Number of the image in the camera's stream, with the images that were left out counted too; None where nobody
+    counts them, which means that none was left out."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One image as it came from a camera."""
 
     stamp_ns: int
-    """Time the image was taken, integer nanoseconds."""
+    """Time at which the image was taken, integer nanoseconds."""
     image: NDArray[np.uint8]
     """(height, width, 3) RGB."""
     camera: Camera | None = None
-    """Intrinsics of this image where they are known."""
-    skipped: int = 0
-    """Images of the camera's stream that were left out between the frame before and this one."""
+    """Intrinsics of this image, with its distortion; None where they are not known."""
+    frame_id: str = ""
+    """Name of the camera's optical frame (REP-105); empty where the source has no names."""
+    number: int | None = None
+    """As the number of `ImageHeader`."""
 
     def __post_init__(self) -> None:
         image = self.image
@@ -62,46 +82,67 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedFrame:
-    """A frame as the encoder takes it: undistorted, and at the networks' size unless their device sees to that."""
+    """A frame as the encoder takes it: undistorted, and at the networks' size unless their device resizes it."""
 
-    stamp_ns: int
+    header: ImageHeader
     image: NDArray[np.uint8]
-    """(H, W, 3) RGB: the centre crop at the networks' size, or the whole image."""
-    camera: Camera | None
-    """Pinhole intrinsics of the whole image where they are known."""
-    source_size: tuple[int, int]
-    """(height, width) of the image as it came from the camera."""
-    skipped: int = 0
-    """As the frame's."""
+    """(H, W, 3) RGB: the centre crop at the networks' size, or the whole undistorted image."""
     grey: NDArray[np.uint8] | None = None
-    """As the encoded frame's."""
-    encoded: EncodedFrame | None = None
-    """Where it has been encoded ahead: all but its numbers."""
-    encoded_mark: Any = None
-    """What the device has to reach before that may be used, as `Beside.mark` gives it."""
+    """(n H, n W) the same crop for visual odometry, finer by a whole number n; None where odometry is off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EncodedFrame:
-    """A frame after the encoder, with what every later use of it shares."""
+class EncodedImage:
+    """An image after the encoder, with everything that later uses of it share."""
 
-    index: int
-    """Number of the frame among those the engine has processed since its start, from 0."""
-    stamp_ns: int
+    header: ImageHeader
     image: NDArray[np.uint8]
     """(H, W, 3) RGB: the centre crop at the networks' size; its pixels are those of the pointmaps."""
     camera: Camera | None
-    """Pinhole intrinsics of the crop where the frame's were known."""
+    """Pinhole intrinsics of the crop; None where those of the image are not known."""
     tokens: Tensor
     """(tokens, encoder width), before the encoder's norm."""
     reference_activations: LayerActivations
     """I2P's layer-0 activations of this frame as a reference view: (tokens, width), (tokens, heads, head width)."""
     source_activations: LayerActivations
     """The same as a source."""
+    grey: NDArray[np.uint8] | None
+    """(n H, n W) the same crop for visual odometry, finer by a whole number n; None where odometry is off."""
+
+    @property
+    def stamp_ns(self) -> int:
+        """Time at which the image was taken, integer nanoseconds."""
+        return self.header.stamp_ns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedAhead:
+    """An image that another thread has encoded before the engine asks for it."""
+
+    encoded: EncodedImage
+    ready: torch.cuda.Event | None
+    """What the device has to reach before the tensors may be used; None where they are ready."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedFrame(EncodedImage):
+    """An encoded image with its place in the stream."""
+
+    index: int
+    """Number of the frame among those that the engine has processed since its start, from 0."""
     source_index: int
-    """Number of the image in the camera's stream, from 0, those left out counted too: what strides are counted in."""
-    grey: NDArray[np.uint8] | None = None
-    """(n H, n W) the same crop for the image tracks, finer by a whole number n; None without them."""
+    """Number of the image in the camera's stream, those left out counted too: strides are counted in it."""
+
+    @classmethod
+    def of(cls, encoded: EncodedImage, index: int, source_index: int) -> EncodedFrame:
+        """The encoded image at this place of the stream."""
+        values = {field.name: getattr(encoded, field.name) for field in fields(EncodedImage)}
+        return cls(**values, index=index, source_index=source_index)
+
+    @classmethod
+    def numbered(cls, encoded: Iterable[EncodedImage], first: int = 0) -> list[EncodedFrame]:
+        """Encoded images that follow one another without a gap, the first at this place of the stream."""
+        return [cls.of(each, number, number) for number, each in enumerate(encoded, first)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,8 +249,9 @@ class RegisteredFrame:
     """None until it is estimated, and where it cannot be."""
     state: State = State.TRACKING
     """TRACKING or LOST."""
-    held: bool = False
-    """Whether the frame is kept from map and buffer: L2W lost it, or image tracks expect nothing new of it."""
+    is_excluded: bool = False
+    """Whether the frame is kept out of the map and of the keyframe buffer: L2W lost it, or visual odometry expects
+    nothing new of it."""
 
     @property
     def index(self) -> int:
@@ -218,15 +260,18 @@ class RegisteredFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyframeRecord:
-    """What is kept for ever of a frame that entered the buffering set."""
+    """What is kept for ever of a frame that entered the keyframe buffer."""
 
     id: int
     """Counted from 0 in the order of entering."""
     index: int
-    stamp_ns: int
+    """Number of the frame among those that the engine has processed."""
+    header: ImageHeader
+    crop_size: tuple[int, int]
+    """Height and width of the networks' crop, pixels; those of `PoseEstimate.focal_px` are of this crop."""
     pose: PoseEstimate | None
     mean_confidence: float
-    """L2W's."""
+    """Mean confidence of its world pointmap, L2W's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,85 +299,45 @@ class MapPoints:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MapUpdate:
-    """What one registered frame changed; the only value that leaves the engine for each frame."""
+class PoseUpdate:
+    """The pose of a frame by visual odometry alone, as soon as it is known."""
 
     index: int
-    stamp_ns: int
+    """Number of the frame among those that the engine has processed."""
+    header: ImageHeader
+    pose: PoseEstimate
+    is_keyframe: bool
+    """Whether the frame is to become a keyframe: then a `MapUpdate` with its refined pose follows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapUpdate:
+    """What one registered frame changed in the map."""
+
+    index: int
+    """Number of the frame among those that the engine has processed."""
+    header: ImageHeader
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB crop, whose pixels are those of the pointmaps."""
     state: State
+    """TRACKING or LOST."""
     pose: PoseEstimate | None
     """None where no pose could be computed."""
+    pointmaps: HostPointmaps
+    """The frame's pointmaps; `PoseEstimate.scale` takes lengths of its own pointmap to those of the world."""
     added: MapPoints
     """Points that this frame added to the map."""
-    points_world: NDArray[np.float32]
-    """(H, W, 3) the frame's whole world pointmap; this and the next three (0, 0, ...) for a frame that has none, since
-    image tracks gave its pose."""
-    confidence: NDArray[np.float32]
-    """(H, W) L2W's."""
-    points_camera: NDArray[np.float32]
-    """(H, W, 3) the frame's own pointmap at I2P's scale; `PoseEstimate.scale` takes its lengths to the world's."""
-    confidence_camera: NDArray[np.float32]
-    """(H, W) I2P's."""
-    image: NDArray[np.uint8]
-    """(H, W, 3) RGB crop."""
     new_keyframes: tuple[KeyframeRecord, ...]
-    """Keyframes that entered the buffering set with this update: this frame or one shortly before it."""
+    """Keyframes that entered the keyframe buffer with this update: this frame or one shortly before it."""
     registration: Registration | None
-    """The L2W call that gave this frame; None for the initial frames and those between keyframes."""
-    held: bool = False
-    """Whether the frame's points are kept from the map."""
-    is_early: bool = False
-    """Whether only the frame's pose is told so far, by image tracks; all the rest comes with a second update."""
-    is_corrected: bool = False
-    """Whether a loop was closed since the update before: poses, keyframes and points of earlier updates have moved, and
-    `Slam.trajectory`, `Slam.keyframes` and `Slam.map_points` tell where to. After a loop that `Slam.flush` closed no
-    update may come; `SlamStatus.loops_closed` tells of that one too."""
+    """The L2W call that registered this frame; None for the initial frames."""
+    is_excluded: bool = False
+    """Whether the frame's points are kept out of the map."""
 
     @property
     def is_tracked(self) -> bool:
         """Whether the frame has a pose that is trusted."""
         return self.pose is not None and self.state is State.TRACKING
-
-    @classmethod
-    def between_keyframes(cls, frame: EncodedFrame, pose: PoseEstimate) -> MapUpdate:
-        """A frame that only has a pose."""
-        points, confidence = np.empty((0, 0, 3), np.float32), np.empty((0, 0), np.float32)
-        nothing = MapPoints(points.reshape(0, 3), np.empty((0, 3), np.uint8), confidence.reshape(0))
-        return cls(
-            index=frame.index,
-            stamp_ns=frame.stamp_ns,
-            state=State.TRACKING,
-            pose=pose,
-            added=nothing,
-            points_world=points,
-            confidence=confidence,
-            points_camera=points,
-            confidence_camera=confidence,
-            image=frame.image,
-            new_keyframes=(),
-            registration=None,
-            held=True,
-        )
-
-    @classmethod
-    def of(cls, keyframe: RegisteredFrame, added: MapPoints, new_keyframes: Sequence[KeyframeRecord]) -> MapUpdate:
-        """What a frame with its pose changed."""
-        frame, on_host = keyframe.local.frame, keyframe.on_host
-        return cls(
-            index=frame.index,
-            stamp_ns=frame.stamp_ns,
-            state=keyframe.state,
-            pose=keyframe.pose,
-            added=added,
-            points_world=on_host.points_world,
-            confidence=on_host.confidence,
-            points_camera=on_host.points_camera,
-            confidence_camera=on_host.confidence_camera,
-            image=frame.image,
-            new_keyframes=tuple(new_keyframes),
-            registration=keyframe.registration,
-            held=keyframe.held,
-        )
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,42 +10,91 @@ from geometry_msgs.msg import PoseStamped, TransformStamped
 from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.node import Node
-from ros_harness import FIRST_NS, Camera, wait_until
+from ros_harness import FIRST_NS, FRAME, Camera, wait_until
 from sensor_msgs.msg import PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
+from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
-from slam3r_ros.types import MapPoints, MapUpdate, PoseEstimate, PreparedFrame, State
+from slam3r_ros.types import (
+    HostPointmaps,
+    ImageHeader,
+    KeyframeRecord,
+    MapPoints,
+    MapUpdate,
+    PoseEstimate,
+    PoseUpdate,
+    PreparedFrame,
+    State,
+)
+
+
+def image_header(stamp_ns: int = FIRST_NS, **others: Any) -> ImageHeader:
+    """Of an image of this camera, 8 x 8 pixels unless told otherwise; other fields by their names."""
+    values: dict[str, Any] = {"size": (8, 8), "frame_id": FRAME}
+    return ImageHeader(stamp_ns, **values | others)
+
+
+def estimate(T_world_camera: NDArray[np.float64]) -> PoseEstimate:
+    """A pose that is trusted."""
+    return PoseEstimate(T_world_camera, 100.0, 1.0, 0.1, 1.0, 0.0)
 
 
 def update(
-    T_world_camera: NDArray[np.float64], points: MapPoints | None = None, stamp_ns: int = FIRST_NS, **others: Any
+    T_world_camera: NDArray[np.float64],
+    points: MapPoints | None = None,
+    stamp_ns: int = FIRST_NS,
+    *,
+    points_world: NDArray[np.float32] | None = None,
+    confidence: NDArray[np.float32] | None = None,
+    **others: Any,
 ) -> MapUpdate:
-    """An update with this pose and these new points; other fields by their names."""
+    """An update with this pose, these new points and this pointmap; other fields by their names."""
     empty = np.zeros((0, 3), np.float32)
     added = points or MapPoints(empty, empty.astype(np.uint8), np.zeros(0, np.float32))
-    pointmap, confidence = np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.float32)
+    pointmap = np.zeros((4, 4, 3), np.float32) if points_world is None else points_world
+    size = pointmap.shape[:2]
     values: dict[str, Any] = {
         "index": 0,
-        "stamp_ns": stamp_ns,
+        "header": image_header(stamp_ns),
         "state": State.TRACKING,
-        "pose": PoseEstimate(T_world_camera, 100.0, 1.0, 0.1, 1.0, 0.0),
+        "pose": estimate(T_world_camera),
         "added": added,
-        "points_world": pointmap,
-        "confidence": confidence,
-        "points_camera": pointmap,
-        "confidence_camera": confidence,
-        "image": np.zeros((4, 4, 3), np.uint8),
+        "pointmaps": HostPointmaps(
+            points_world=pointmap,
+            confidence=np.zeros(size, np.float32) if confidence is None else confidence,
+            points_camera=np.zeros_like(pointmap),
+            confidence_camera=np.zeros(size, np.float32),
+            valid=np.ones(size, bool),
+        ),
+        "image": np.zeros((*size, 3), np.uint8),
         "new_keyframes": (),
         "registration": None,
     }
     return MapUpdate(**values | others)
 
 
-FRAME_VALUE = PreparedFrame(FIRST_NS, np.zeros((4, 4, 3), np.uint8), None, (8, 8))
+def pose_update(
+    T_world_camera: NDArray[np.float64], stamp_ns: int = FIRST_NS, *, index: int = 0, is_keyframe: bool = False
+) -> PoseUpdate:
+    """The pose of a frame by visual odometry alone."""
+    pose = replace(estimate(T_world_camera), by_tracks=True)
+    return PoseUpdate(index, image_header(stamp_ns), pose, is_keyframe)
+
+
+def keyframe_record(number: int, pose: PoseEstimate | None, **others: Any) -> KeyframeRecord:
+    """The record of a keyframe, by default the frame of the same number, whose crop is 4 x 4 pixels."""
+    values: dict[str, Any] = {"index": number, "header": image_header(), "crop_size": (4, 4), "mean_confidence": 2.0}
+    return KeyframeRecord(id=number, pose=pose, **values | others)
+
+
+def ready_frame(number: int = 0, epoch: int = 0) -> ReadyFrame:
+    """A frame for the engine; it is empty."""
+    header = image_header(FIRST_NS, number=number)
+    return ReadyFrame(PreparedFrame(header, np.zeros((4, 4, 3), np.uint8)), FIRST_NS, epoch)
 
 
 def moved(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> NDArray[np.float64]:

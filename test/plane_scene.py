@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement
+from slam3r_ros.engine.stage_timer import StageTimer
+from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
+from slam3r_ros.loop_closure.loop_closer import LoopCloser
+from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.odometry.odometry_stage import OdometryStage
-from slam3r_ros.types import RegisteredFrame
+from slam3r_ros.settings import LoopSettings, PoseSettings
+from slam3r_ros.types import EncodedFrame, EncodedImage, ImageHeader, RegisteredFrame
 
 SIDE = 224
 """Pixels of the square images."""
@@ -51,6 +58,19 @@ def depths(T_world_camera: Array) -> NDArray[np.float32]:
     return np.asarray((normal @ (_CORNER - T_world_camera[:3, 3])) / along, dtype=np.float32)
 
 
-def refined(stage: OdometryStage, keyframe: RegisteredFrame) -> RegisteredFrame:
-    """The frame with its pose and its points, where the tracks have them."""
-    return stage.settled(stage.refine(keyframe))
+def encoded_frame(number: int, crop: NDArray[np.uint8], camera: Camera | None, grey: NDArray[np.uint8]) -> EncodedFrame:
+    """A frame with an image for visual odometry and nothing for the networks."""
+    header, nothing = ImageHeader(number, (SIDE, SIDE)), torch.empty(0)
+    layer = LayerActivations(nothing, nothing, nothing, nothing)
+    return EncodedFrame.of(EncodedImage(header, crop, camera, nothing, layer, layer, grey), number, number)
+
+
+def refinement(*, close: bool = True, settings: PoseSettings | None = None) -> KeyframeRefinement:
+    """Visual odometry and loop closure, as the mapping loop has them; ``close``: whether loops are closed."""
+    loop_closer = LoopCloser(LoopSettings().most_places) if close else None
+    return KeyframeRefinement(OdometryStage(settings or PoseSettings()), loop_closer, StageTimer())
+
+
+def refined(stage: KeyframeRefinement, keyframe: RegisteredFrame) -> RegisteredFrame:
+    """The frame with its pose and its points, where visual odometry has them."""
+    return stage.finish(stage.refine(keyframe))

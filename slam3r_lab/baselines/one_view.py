@@ -18,7 +18,7 @@ from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.geometry.umeyama import robust_umeyama
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.types import Frame, LocalPointmap, MapPoints, StampedPose, Window
+from slam3r_ros.types import EncodedFrame, Frame, LocalPointmap, MapPoints, StampedPose, Window
 
 FLOW_STEP = 4
 """Every so many rows and columns of the crop are followed to the next frame."""
@@ -67,7 +67,7 @@ def one_view(sequence: ImageSequence, networks: NetworkPair) -> BaselineResult:
             problems.append(str(error))
             continue
         started = time.perf_counter()
-        encoded = encoder.encode([Frame(frame.stamp_ns, image)], number)[0]
+        encoded = EncodedFrame.numbered(encoder.encode([Frame(frame.stamp_ns, image)]), number)[0]
         view = _view_of(local_points.estimate([Window(encoded, (encoded,))])[0])
         motion = None if last is None else _motion(last, view)
         unmatched += last is not None and motion is None

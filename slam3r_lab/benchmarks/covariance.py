@@ -22,14 +22,16 @@ from slam3r_lab.benchmarks.report import measured_by
 from slam3r_lab.evaluation.alignment import similarity_of_positions
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
+from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.io.files import replacing
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.ros.output.pose_covariance import PoseUncertainty
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import Frame, MapUpdate
+from slam3r_ros.types import Frame, MapUpdate, PoseUpdate
 
 WEIGHTS = "embedded"
 
@@ -71,17 +73,19 @@ def measure(sequence: ImageSequence, networks: NetworkPair) -> Row:
     slam, uncertainty = Slam(networks, SlamSettings().with_values(protocol.values)), PoseUncertainty()
     estimated, true, told = [], [], list[Array]()
 
-    def note(update: MapUpdate) -> None:
-        T_true = sequence.frames[update.index].T_world_camera
-        if update.is_early or not update.is_tracked or T_true is None:
+    def note(update: Update) -> None:
+        if isinstance(update, MapCorrection) or (isinstance(update, PoseUpdate) and update.is_keyframe):
             return
-        assert update.pose is not None
-        uncertainty.look(update)
+        T_true = sequence.frames[update.index].T_world_camera
+        if update.pose is None or T_true is None or (isinstance(update, MapUpdate) and not update.is_tracked):
+            return
+        if isinstance(update, MapUpdate):
+            uncertainty.look(update)
         estimated.append(update.pose.T_world_camera)
         true.append(T_true)
         told.append(uncertainty.of(update.pose, 1.0)[1])
 
-    slam.listener = note
+    slam.on_update = note
     for frame in sequence.frames:
         image = sequence.image(frame)
         slam.push(Frame(frame.stamp_ns, image, sequence.camera_of(image)))

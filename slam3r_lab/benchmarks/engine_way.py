@@ -67,7 +67,7 @@ class EngineWay:
         """The new frames, which come one after the other."""
         frames = []
         for number, image in enumerate(images):
-            frames += self._encoder.encode([Frame(number, image)], number)
+            frames += EncodedFrame.numbered(self._encoder.encode([Frame(number, image)]), number)
         self._wait()
         return frames
 

@@ -24,13 +24,14 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.io.prefetch import prefetched
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.graph_capture import replayed
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import PRECISIONS
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import Frame, PreparedFrame
+from slam3r_ros.types import EncodedAhead, Frame, PreparedFrame
 
 CAMERA_QUEUE = 4
 """Images that wait for the engine at most; the oldest leaves for a new one, and counts as a drop."""
@@ -143,7 +144,7 @@ def measure_latency(stream: Stream, frames: int) -> Latency:
     if stream.is_on_gpu:
         torch.cuda.reset_peak_memory_stats(stream.device)
     encoder, raw = slam.encoder, (Frame(n, images[n % len(images)]) for n in range(fill + frames))
-    given: Iterable[Frame | PreparedFrame] = raw
+    given: Iterable[Frame | PreparedFrame | EncodedAhead] = raw
     if stream.ahead:
         given = prefetched((encoder.encode_ahead(encoder.prepare(frame)) for frame in raw), 1)
     started = time.perf_counter()
@@ -266,7 +267,8 @@ def measure_live(stream: Stream, rate_hz: float, seconds: float) -> Live:
         camera.arrived.clear()
         frames = [camera.waiting.popleft() for _ in range(len(camera.waiting))]
         for update in slam.push(*frames):
-            latencies_ms.append((time.perf_counter_ns() - update.stamp_ns) * 1e-6)
+            if not isinstance(update, MapCorrection):
+                latencies_ms.append((time.perf_counter_ns() - update.header.stamp_ns) * 1e-6)
     thread.join()
     p50, p95, p99 = (float(np.percentile(latencies_ms, share)) for share in (50, 95, 99))
     return Live(stream, rate_hz, camera.taken, camera.dropped, p50, p95, p99)

@@ -24,6 +24,7 @@ from slam3r_lab.oracle import oracle_networks
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_lab.sequences.truth import TruePointmap, true_pointmap
+from slam3r_ros.engine.events import map_updates
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array, invert_rigid, nearest_rotation
 from slam3r_ros.geometry.sim3 import Sim3
@@ -79,8 +80,8 @@ def measure(sequence: ImageSequence, setting: str, values: dict[str, Any]) -> Me
     updates: list[MapUpdate] = []
     for frame in sequence.frames:
         image = sequence.image(frame)
-        updates += slam.push(Frame(frame.stamp_ns, image, sequence.camera_of(image)))
-    updates += slam.flush()
+        updates += map_updates(slam.push(Frame(frame.stamp_ns, image, sequence.camera_of(image))))
+    updates += map_updates(slam.flush())
     size = networks.i2p.config.image_size
     truths = [true_pointmap(sequence, sequence.frames[update.index], size) for update in updates]
     answered = [
@@ -91,7 +92,7 @@ def measure(sequence: ImageSequence, setting: str, values: dict[str, Any]) -> Me
     poses = {
         "engine": [update.pose.T_world_camera for update, _ in answered if update.pose is not None],
         "pnp": [pnp_pose(update, truth) for update, truth in answered],
-        "similarity": [similarity_pose(update, update.points_camera, truth) for update, truth in answered],
+        "similarity": [similarity_pose(update, update.pointmaps.points_camera, truth) for update, truth in answered],
         "best": [similarity_pose(update, truth.points_camera, truth) for update, truth in answered],
     }
     true = np.array([truth.T_world_camera for _, truth in answered])
@@ -127,10 +128,10 @@ def point_error(answered: list[tuple[MapUpdate, TruePointmap]], alignment: Sim3)
     robust similarity."""
     estimated, true = [], []
     for update, truth in answered:
-        if update.held:
+        if update.is_excluded:
             continue
-        sure = np.flatnonzero(truth.valid & (update.confidence >= 1.5))[::PIXEL_STEP]
-        estimated.append(update.points_world.reshape(-1, 3)[sure])
+        sure = np.flatnonzero(truth.valid & (update.pointmaps.confidence >= 1.5))[::PIXEL_STEP]
+        estimated.append(update.pointmaps.points_world.reshape(-1, 3)[sure])
         true.append(truth.points_world().reshape(-1, 3)[sure])
     source, target = np.concatenate(estimated).astype(np.float64), np.concatenate(true)
     some = slice(None, None, max(1, len(source) // 20_000))
@@ -144,8 +145,8 @@ def similarity_pose(update: MapUpdate, points_camera: np.ndarray, truth: TruePoi
     """The pose that the points alone give; the engine's where they give none (initial frames)."""
     assert update.pose is not None
     chosen = np.flatnonzero(truth.valid & points_camera.any(axis=-1))[::PIXEL_STEP]
-    source, target = points_camera.reshape(-1, 3)[chosen], update.points_world.reshape(-1, 3)[chosen]
-    fitted = robust_umeyama(source, target, update.confidence.ravel()[chosen])
+    source, target = points_camera.reshape(-1, 3)[chosen], update.pointmaps.points_world.reshape(-1, 3)[chosen]
+    fitted = robust_umeyama(source, target, update.pointmaps.confidence.ravel()[chosen])
     return update.pose.T_world_camera if fitted is None else fitted.pose
 
 
@@ -156,7 +157,7 @@ def pnp_pose(update: MapUpdate, truth: TruePointmap) -> Array:
     chosen = chosen[:: max(1, len(chosen) // POSE_POINTS)]
     rows, columns = np.divmod(chosen, truth.camera.width)
     observed = PointObservations(
-        update.points_world[rows, columns].astype(np.float64),
+        update.pointmaps.points_world[rows, columns].astype(np.float64),
         np.stack([columns, rows], axis=1).astype(np.float64),
         truth.camera.matrix,
         INLIER_PX,

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from slam3r_lab.benchmarks.operations import Workload
 from slam3r_lab.benchmarks.random_networks import random_networks
 from slam3r_lab.benchmarks.ratio import ENGINE, FROM_SCRATCH, TOKENS_KEPT, Comparison, compare
+from slam3r_ros.engine.events import map_updates
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.weights import PRECISIONS, load_networks
@@ -74,8 +75,8 @@ def map_video(slam: Slam, images: Sequence[NDArray[np.uint8]], title: str) -> li
     """All updates of a video."""
     updates: list[MapUpdate] = []
     for number, image in enumerate(tqdm(images, desc=title, leave=False)):
-        updates += slam.push(Frame(number, image))
-    return updates + slam.flush()
+        updates += map_updates(slam.push(Frame(number, image)))
+    return updates + map_updates(slam.flush())
 
 
 def drift_of(name: str, frame_ms: float, got: list[MapUpdate], expected: list[MapUpdate], tracked: int) -> Drift:
@@ -89,8 +90,10 @@ def drift_of(name: str, frame_ms: float, got: list[MapUpdate], expected: list[Ma
         precision=name,
         frame_ms=frame_ms,
         tracked=tracked,
-        local_error=float(np.median([_relative(a.points_camera, b.points_camera) for a, b in pairs])),
-        world_error=float(np.median([_relative(a.points_world, b.points_world) for a, b in pairs])),
+        local_error=float(
+            np.median([_relative(a.pointmaps.points_camera, b.pointmaps.points_camera) for a, b in pairs])
+        ),
+        world_error=float(np.median([_relative(a.pointmaps.points_world, b.pointmaps.points_world) for a, b in pairs])),
         position_error=float(np.median(np.linalg.norm(positions[:, 0] - positions[:, 1], axis=1))) / extent,
     )
 

@@ -52,8 +52,9 @@ def measure_agreement(
     """For pairs of (scene frames, shortlist): the buffer holds frames of the first two thirds, the later two ask."""
     encoder = Encoder(networks.i2p)
     frames = [
-        encoder.encode([Frame(number, image)], number)[0]
+        frame
         for number, image in enumerate(tqdm(images, desc="encode", leave=False))
+        for frame in EncodedFrame.numbered(encoder.encode([Frame(number, image)]), number)
     ]
     two_thirds = 2 * len(frames) // 3
     held = np.linspace(0, two_thirds - 1, min(buffer_size, two_thirds)).astype(int).tolist()

@@ -17,7 +17,7 @@ from slam3r_ros.engine.local_to_world_stage import registered_keyframes
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.weights import Networks
-from slam3r_ros.types import EncodedFrame, Frame, LocalPointmap, RegisteredFrame
+from slam3r_ros.types import EncodedFrame, EncodedImage, Frame, ImageHeader, LocalPointmap, RegisteredFrame
 
 _CHUNK = 10  # keyframes whose tokens are made at once
 
@@ -60,7 +60,7 @@ def make_scene(network: ImageToPoints, load: Workload) -> Scene:
     images = [random_image(number) for number in range(load.sources + load.together)]
     members = []
     for number, image in enumerate(images[load.together :]):
-        members += Encoder(network).encode([Frame(number, image)], number)
+        members += EncodedFrame.numbered(Encoder(network).encode([Frame(number, image)]), number)
     return Scene(images[: load.together], members, random_keyframes(network, load.buffer_size))
 
 
@@ -81,7 +81,9 @@ def random_keyframes(network: ImageToPoints, count: int) -> list[RegisteredFrame
         references, sources = network.reference_activations(x), network.source_activations(x)
         for i in range(number):
             index = start + i
-            frame = EncodedFrame(index, index, pixels, None, tokens[i], references[i], sources[i], index)
+            header = ImageHeader(index, (height, width))
+            encoded = EncodedImage(header, pixels, None, tokens[i], references[i], sources[i], None)
+            frame = EncodedFrame.of(encoded, index, index)
             points = torch.rand(height, width, 3, generator=generator).to(device) + 0.5
             local = LocalPointmap(frame, points, confidence, confidence > 0, points, confidence.mean())
             keyframes += registered_keyframes([local], Pointmaps(points[None], confidence[None]), registration=None)

@@ -113,7 +113,8 @@ class NetworkProbe:
             except SequenceError as error:
                 self._sequence.report(str(error))
                 return None
-            (self._encoded[position],) = self._encoder.encode([Frame(frame.stamp_ns, image)], position)
+            (encoded,) = self._encoder.encode([Frame(frame.stamp_ns, image)])
+            self._encoded[position] = EncodedFrame.of(encoded, position, position)
         return self._encoded[position]
 
     # ---- I2P -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from slam3r_ros.engine.encoder import resize_and_crop
+from slam3r_ros.engine.events import map_updates
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.image_to_points import ImageToPoints
@@ -184,10 +185,10 @@ def _compare_sequence(folder: Path, device: str) -> Iterator[Row]:
     yield from _compare_trace(folder.name, trace, updates)
     yield Row(f"{folder.name}: frames not answered", len(expected["images"]) - len(updates), 0)
     for key, values in (
-        ("i2p_points", [update.points_camera for update in updates]),
-        ("i2p_confidence", [update.confidence_camera for update in updates]),
-        ("world_points", [update.points_world for update in updates]),
-        ("world_confidence", [update.confidence for update in updates]),
+        ("i2p_points", [update.pointmaps.points_camera for update in updates]),
+        ("i2p_confidence", [update.pointmaps.confidence_camera for update in updates]),
+        ("world_points", [update.pointmaps.points_world for update in updates]),
+        ("world_confidence", [update.pointmaps.confidence for update in updates]),
     ):
         yield Row(f"{folder.name}: {key}", relative_error(np.stack(values), expected[key]), SEQUENCE_TOLERANCE)
 
@@ -196,15 +197,15 @@ def _run(networks: Networks, settings: SlamSettings, images: NDArray[np.generic]
     slam = Slam(networks, settings)
     updates: list[MapUpdate] = []
     for number, image in enumerate(tqdm(images, desc=name, leave=False, disable=not sys.stderr.isatty())):
-        updates += slam.push(Frame(number, np.ascontiguousarray(image)))
-    updates += slam.flush()
+        updates += map_updates(slam.push(Frame(number, np.ascontiguousarray(image))))
+    updates += map_updates(slam.flush())
     return sorted(updates, key=lambda update: update.index)
 
 
 def _compare_trace(name: str, trace: dict, updates: list[MapUpdate]) -> Iterator[Row]:
     """Index sets of the initialisation and of every L2W call, and the retrieval scores."""
     initial = [update.index for update in updates if update.registration is None]
-    reference = [u.index for u in updates if u.registration is None and bool(u.points_camera.any())]
+    reference = [u.index for u in updates if u.registration is None and bool(u.pointmaps.points_camera.any())]
     stride, result = int(trace["result"]["kf_stride"]), trace["result"]
     expected_initial = [i * stride for i in range(int(result["init_winsize"]))]
     expected_reference = [int(result["init_ref_id"]) * stride]

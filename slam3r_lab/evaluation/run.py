@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,10 +12,11 @@ import torch
 from slam3r_lab.evaluation.machine import PeakMemory
 from slam3r_lab.evaluation.samples import EstimatedPixels, PixelChoice, estimated_pixels
 from slam3r_lab.sequences.sequence import ImageSequence, SequenceError
+from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import Frame, InputError, MapPoints, MapUpdate, Registration, StampedPose, State
+from slam3r_ros.types import Frame, InputError, MapPoints, MapUpdate, PoseUpdate, Registration, StampedPose, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +81,36 @@ class _Recorder:
         self._choice = choice
         self.estimated: dict[int, EstimatedPixels] = {}
         self.registrations: list[Registration] = []
-        self.losses = 0
-        self.tracked = 0
         self.frames_to_initialise: int | None = None
-        self._last_state: State | None = None
+        self._states: dict[int, State] = {}  # by frame, in their order
 
-    def take(self, updates: list[MapUpdate], pushed: int) -> None:
+    def take(self, updates: list[Update], pushed: int) -> None:
         """Note the answers to the ``pushed``-th frame."""
         if updates and self.frames_to_initialise is None:
             self.frames_to_initialise = pushed
         for update in updates:
-            if update.confidence.size:
-                chosen = self._choice.of(update.index, update.confidence.size)
-                self.estimated[update.index] = estimated_pixels(update, chosen)
-            if update.registration is not None and not self._is_known(update.registration):
-                self.registrations.append(update.registration)
-            self.tracked += update.state is State.TRACKING
-            self.losses += update.state is State.LOST and self._last_state is State.TRACKING
-            self._last_state = update.state
+            if isinstance(update, PoseUpdate):
+                self._states[update.index] = State.TRACKING
+            elif isinstance(update, MapUpdate):
+                self._take_map_update(update)
+
+    def _take_map_update(self, update: MapUpdate) -> None:
+        self._states[update.index] = update.state
+        confidence = update.pointmaps.confidence
+        self.estimated[update.index] = estimated_pixels(update, self._choice.of(update.index, confidence.size))
+        if update.registration is not None and not self._is_known(update.registration):
+            self.registrations.append(update.registration)
+
+    @property
+    def tracked(self) -> int:
+        """Frames with a pose that is trusted."""
+        return sum(state is State.TRACKING for state in self._states.values())
+
+    @property
+    def losses(self) -> int:
+        """How often a lost frame followed a tracked one."""
+        states = [self._states[index] for index in sorted(self._states)]
+        return sum((a, b) == (State.TRACKING, State.LOST) for a, b in itertools.pairwise(states))
 
     def _is_known(self, registration: Registration) -> bool:
         """Whether it came with the frame before, which was registered in the same call."""

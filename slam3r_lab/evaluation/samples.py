@@ -84,13 +84,13 @@ class PixelChoice:
 def estimated_pixels(update: MapUpdate, chosen: NDArray[np.intp]) -> EstimatedPixels:
     """The sampled pixels of one of the engine's answers."""
     camera = None if update.pose is None else update.pose.T_world_camera[:3, 3]
-    normals = normals_of(update.points_world, camera)
+    normals = normals_of(update.pointmaps.points_world, camera)
     return EstimatedPixels(
-        update.points_world.reshape(-1, 3)[chosen],
+        update.pointmaps.points_world.reshape(-1, 3)[chosen],
         normals.reshape(-1, 3)[chosen],
-        update.confidence.reshape(-1)[chosen],
+        update.pointmaps.confidence.reshape(-1)[chosen],
         update.image.reshape(-1, 3)[chosen],
-        update.held or update.state is State.LOST,
+        update.is_excluded or update.state is State.LOST,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from slam3r_ros.device.memory_guard import is_out_of_memory
 from slam3r_ros.device.resize import DeviceResizer, centre_corner, covering_size, is_shrinking
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.interfaces import PointsNetwork
-from slam3r_ros.types import EncodedFrame, Frame, PreparedFrame
+from slam3r_ros.types import EncodedAhead, EncodedImage, Frame, ImageHeader, PreparedFrame
 
 GREY_SIDE = 200
 """Least pixels of the longer side of the image tracks' crops."""
@@ -90,70 +89,64 @@ class Encoder:
         grey = grey_crop(image, self._network.config.image_size) if self._with_grey else None
         if self._resizer is None:
             image = resize_and_crop(image, self._network.config.image_size)
-        return PreparedFrame(frame.stamp_ns, image, camera, frame.image.shape[:2], frame.skipped, grey)
+        header = ImageHeader(frame.stamp_ns, frame.image.shape[:2], camera, frame.frame_id, frame.number)
+        return PreparedFrame(header, image, grey)
 
     @torch.inference_mode()
-    def encode_ahead(self, frame: PreparedFrame) -> PreparedFrame:
-        """The frame with its tokens, while the engine's thread has others; as it is where the device has no memory.
+    def encode_ahead(self, frame: PreparedFrame) -> PreparedFrame | EncodedAhead:
+        """The encoded image, while the engine's thread has others; the frame as it is where the device has no memory.
 
         To be used by one thread, not always the same.
         """
         try:
-            (encoded,), mark = self._encode([frame])
+            (encoded,), ready = self._encode([frame])
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             return frame  # the engine's thread will find room for it, or tell that there is none
-        return replace(frame, encoded=encoded, encoded_mark=mark)
+        return EncodedAhead(encoded, ready)
 
-    def encode(
-        self, frames: Sequence[Frame | PreparedFrame], first_index: int, first_source: int | None = None
-    ) -> list[EncodedFrame]:
-        """Encode what is not encoded, after preparing what is not prepared.
+    def encode(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[EncodedImage]:
+        """Encode what is not encoded, all as one batch, after preparing what is not prepared."""
+        ahead = [frame for frame in frames if isinstance(frame, EncodedAhead)]
+        if len(ahead) < len(frames):
+            prepared = [
+                self.prepare(frame) if isinstance(frame, Frame) else frame
+                for frame in frames
+                if not isinstance(frame, EncodedAhead)
+            ]
+            fresh, ready = self._encode(prepared)
+            remaining = iter(EncodedAhead(encoded, ready) for encoded in fresh)
+            ahead = [frame if isinstance(frame, EncodedAhead) else next(remaining) for frame in frames]
+        for each in ahead:
+            encoded = each.encoded
+            activations = (*encoded.reference_activations.tensors, *encoded.source_activations.tensors)
+            self._side_stream.wait_event(each.ready, (encoded.tokens, *activations))
+        return [each.encoded for each in ahead]
 
-        Indices count from ``first_index``, those in the camera's stream from ``first_source`` (default: the same).
-        """
-        prepared = [self.prepare(frame) if isinstance(frame, Frame) else frame for frame in frames]
-        encoded = [frame.encoded for frame in prepared if frame.encoded is not None]
-        marks = [frame.encoded_mark for frame in prepared]
-        if len(encoded) < len(prepared):
-            encoded, mark = self._encode(prepared)
-            marks = [mark] * len(encoded)
-        for each, mark in zip(encoded, marks, strict=True):
-            tensors = (each.tokens, *each.reference_activations.tensors, *each.source_activations.tensors)
-            self._side_stream.wait_event(mark, tensors)
-        source = (first_index if first_source is None else first_source) - 1
-        numbered = []
-        for number, (frame, each) in enumerate(zip(prepared, encoded, strict=True)):
-            source += 1 + frame.skipped
-            numbered.append(replace(each, index=first_index + number, source_index=source))
-        return numbered
-
-    def _encode(self, prepared: Sequence[PreparedFrame]) -> tuple[list[EncodedFrame], torch.cuda.Event | None]:
-        """All but their numbers, and what the stream that uses them has to wait for."""
+    def _encode(self, prepared: Sequence[PreparedFrame]) -> tuple[list[EncodedImage], torch.cuda.Event | None]:
+        """The encoded images, and the event that the stream which uses them has to wait for."""
         network, size = self._network, self._network.config.image_size
         with self._one_at_a_time, self._side_stream.work():
             grey_levels, crops = self._crops(prepared)
             tokens = network.encode(grey_levels / 127.5 - 1)
             x = network.decoder_tokens(tokens)
             references, sources = network.reference_activations(x), network.source_activations(x)
-            mark = self._side_stream.record_event()
+            ready = self._side_stream.record_event()
             (images,) = crops.wait()  # the device encodes meanwhile
         encoded = [
-            EncodedFrame(
-                index=0,
-                stamp_ns=frame.stamp_ns,
+            EncodedImage(
+                header=frame.header,
                 image=images[number],
-                camera=None if frame.camera is None else crop_camera(frame.camera, size),
+                camera=None if frame.header.camera is None else crop_camera(frame.header.camera, size),
                 tokens=tokens[number],
                 reference_activations=references[number],
                 source_activations=sources[number],
-                source_index=0,
                 grey=frame.grey,
             )
             for number, frame in enumerate(prepared)
         ]
-        return encoded, mark
+        return encoded, ready
 
     def _crops(self, frames: Sequence[PreparedFrame]) -> tuple[Tensor, Download]:
         """Crops (frames, 3, H, W) float32, 0 to 255, on the device; the same (frames, H, W, 3) uint8 for the host."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from slam3r_ros.device.host_transfer import to_device
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
 from slam3r_ros.engine.retrieval import Candidates, describe
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.settings import KeyframeSettings
 from slam3r_ros.types import HostPointmaps, RegisteredFrame, SceneInput
@@ -98,7 +98,9 @@ class KeyframeBuffer:
         self._pending: dict[
             int, list[RegisteredFrame]
         ] = {}  # by the begin of their stretch: those that may be its best
-        self._behind: list[tuple[int, Correction]] = []  # by frame, whose points are still to be moved, in this order
+        self._behind: list[
+            tuple[int, MapCorrection]
+        ] = []  # by frame, whose points are still to be moved, in this order
         self._entered: list[RegisteredFrame] = []  # and not told yet
         self._seen = len(initial)
         self._last_source = initial[-1].local.frame.source_index
@@ -181,7 +183,7 @@ class KeyframeBuffer:
         self._last_source = best.local.frame.source_index
         return [best]
 
-    def correct(self, correction: Correction) -> None:
+    def correct(self, correction: MapCorrection) -> None:
         """Move all keyframes as a closed loop says: their poses now, their points in `catch_up`."""
         waiting = [keyframe.index for stretch in self._pending.values() for keyframe in stretch]
         self._behind += [(index, correction) for index in (*self.indices, *waiting)]
@@ -196,7 +198,7 @@ class KeyframeBuffer:
             self._move_points(*self._behind[0])
             del self._behind[0]
 
-    def _move_points(self, index: int, correction: Correction) -> None:
+    def _move_points(self, index: int, correction: MapCorrection) -> None:
         """Move one keyframe's points, all or none of what depends on them; none if it has left."""
         if index in self.indices:
             position = self.indices.index(index)
@@ -239,12 +241,12 @@ class KeyframeBuffer:
         self._keyframes.append(_without_tensors(keyframe))
 
 
-def _corrected(keyframe: RegisteredFrame, correction: Correction) -> RegisteredFrame:
+def _corrected(keyframe: RegisteredFrame, correction: MapCorrection) -> RegisteredFrame:
     """The keyframe with its pose moved."""
     return replace(keyframe, pose=correction.of_pose(keyframe.index, keyframe.pose))
 
 
-def _moved(keyframe: RegisteredFrame, correction: Correction) -> Tensor:
+def _moved(keyframe: RegisteredFrame, correction: MapCorrection) -> Tensor:
     """(H, W, 3) a keyframe's world points, moved; those of exactly zero are invalid and stay."""
     points, moved = keyframe.points_world, correction.of_frames(np.array([keyframe.index]))[0]
     parts = (moved.scale * moved.rotation, moved.translation)

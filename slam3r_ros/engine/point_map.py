@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.voxel_hash_map import CHUNK, VoxelHashMap, voxel_keys
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.settings import MapSettings
 from slam3r_ros.types import MapPoints
 
@@ -102,7 +102,7 @@ class PointMap:
                 first_new = self._coarsen(first_new)
         return self._copy(first_new)
 
-    def correct(self, correction: Correction) -> None:
+    def correct(self, correction: MapCorrection) -> None:
         """Move every point with the frame that told it, and filter all again: they meet in other voxels now."""
         stored = len(self)
         self._table.clear()

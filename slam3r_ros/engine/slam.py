@@ -1,25 +1,26 @@
-"""The engine's one door: frames in, map updates out."""
+"""The engine's one door: frames in, events out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
 
 from slam3r_ros.device.memory_guard import MemoryGuard
 from slam3r_ros.engine.encoder import Encoder
+from slam3r_ros.engine.events import OnUpdate, Update
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
-from slam3r_ros.engine.initial_map import InitialMap, with_scaled_confidence
 from slam3r_ros.engine.initializer import Initializer
-from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
-from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
-from slam3r_ros.engine.localization import Locator
+from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
+from slam3r_ros.engine.localization import Localization
 from slam3r_ros.engine.map_state import MapState
-from slam3r_ros.engine.retrieval import RetrievalResult
+from slam3r_ros.engine.mapping import Mapping, MappingParts
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.scene_frame_selector import SceneFrameSelector
 from slam3r_ros.engine.stage_timer import StageTimer
+from slam3r_ros.engine.tracking import KeyframeRequest, RegisterEveryFrame, TrackingStrategy, TrackThenRegister
 from slam3r_ros.engine.window import (
     RegistrationBatch,
     RegistrationSchedule,
@@ -27,355 +28,244 @@ from slam3r_ros.engine.window import (
     complete_until,
     oldest_needed,
 )
+from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.odometry.odometry_stage import Advanced
+from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import (
+    EncodedAhead,
     EncodedFrame,
     Frame,
     KeyframeRecord,
-    LocalPointmap,
     MapPoints,
-    MapUpdate,
-    PoseEstimate,
+    PoseUpdate,
     PreparedFrame,
-    RegisteredFrame,
-    Registration,
     SlamStatus,
     StampedPose,
     State,
+    Window,
 )
 
 _IMAGES_WEIGHT = 0.05  # of the newest value in the moving average
 
 
 class Slam:
-    """Streaming SLAM: push frames in the order they were taken, take what each of them changed.
+    """Streaming SLAM: push frames in the order they were taken, take the events that each of them caused.
+
+    The tracking loop (`tracking`) gives poses and asks for keyframes; the mapping loop (`mapping`) makes them part of
+    the map. Visual odometry, loop closure and the state of the map are siblings. Here the two loops run one after the
+    other, so that results depend on the frames alone.
 
     Work and memory for one frame are bounded whatever came before it, but for the trajectory and the keyframes'
     records (under 200 bytes a frame). To be used by one thread; `status` may be called from another, and another one
     may prepare and encode frames ahead with ``encoder``.
     """
 
-    def __init__(self, networks: NetworkPair, settings: SlamSettings | None = None) -> None:
+    def __init__(
+        self, networks: NetworkPair, settings: SlamSettings | None = None, on_update: OnUpdate | None = None
+    ) -> None:
+        """``on_update`` is called with every event as soon as it is made; what it raises, `push` raises. With it the
+        poses of later frames may come before the `MapUpdate` of a keyframe whose points take longer to refine."""
         self.settings = settings = (settings or SlamSettings()).resolved(networks.recommended)
+        self.on_update = on_update
         self.encoder = Encoder(networks.i2p, with_grey=settings.pose.tracks == "on")
-        self._local_points = ImageToPointsStage(networks.i2p, settings.register.point_confidence)
-        self._scene = SceneFrameSelector(networks.i2p, settings.register)
-        self._registrar = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)
-        self._clock, self._guard = StageTimer(), MemoryGuard()
-        self._set_up = Initializer(self._local_points, settings, self._guard, self._clock, self._shrink_buffer)
+        self._image_to_points = ImageToPointsStage(networks.i2p, settings.register.point_confidence)
+        self._scene_frames = SceneFrameSelector(networks.i2p, settings.register)
+        self._local_to_world = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)
+        self._timer, self._guard = StageTimer(), MemoryGuard()
+        self._initializer = Initializer(
+            self._image_to_points, settings, self._guard, self._timer, lambda: self._mapping.shrink_buffer()
+        )
         self._frame_count = self._source_count = 0
-        self.listener: Callable[[MapUpdate], None] | None = None
-        """Called with every update as soon as it is made, and before that with those that are early. In order, but that
-        one with points may come after later frames' that have only poses. What it raises, `push` raises."""
-        self._unsettled: list[RegisteredFrame]  # registered, their points still to come
-        self._forget()
+        self._start_anew()
 
     # ---- what goes in ------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def push(self, *frames: Frame | PreparedFrame) -> list[MapUpdate]:
-        """Process the next frame; returns what can be answered now, oldest first, often nothing or one update.
+    def push(self, *frames: Frame | PreparedFrame | EncodedAhead) -> list[Update]:
+        """Process the next frame; returns the events that can be told now, often none.
 
-        With image tracks a keyframe's points are moved beside whatever follows, and its update comes before the next
-        frame's, or with `settle`. Several frames that are there at once may be pushed together: they are encoded, and
-        without lookahead registered, as one batch, which takes less time for each.
+        A keyframe's `MapUpdate` comes before the next keyframe's, or with `finish_pending`. Several frames that are
+        there at once may be pushed together: they are encoded, and without lookahead registered, as one batch, which
+        takes less time for each.
         """
         if not frames:
             return []
-        with self._clock.stage("total", len(frames)):
-            with self._clock.stage("encode", len(frames)):
-                encoded = self._guard.run(lambda: self._encode(frames), len(frames), self._shrink_buffer)
-            self._count_images(frames)
+        with self._timer.stage("total", len(frames)):
+            encoded = self._encode(frames)
             if encoded is None:
-                self._leave_out(len(frames))
+                self._mapping.leave_out(len(frames))
                 return []
-            for each in encoded:
-                self._ring.append(each)
-            self._frame_count += len(frames)
-            self._status.processed += len(frames)
-            return self._advance(ended=False)
+            for frame in encoded:
+                self._ring.append(frame)
+            return self._emit(self._advance(ended=False))
 
     @torch.inference_mode()
-    def flush(self) -> list[MapUpdate]:
+    def flush(self) -> list[Update]:
         """End of the stream: answer every frame that still waited for later ones, then close the loop that the last one
-        may have found: it moves what was answered, as `SlamStatus.loops_closed` and the next update, if any, tell."""
-        updates = self._advance(ended=True) if len(self._ring) else []
-        updates += self.settle()
-        self._close_loop()
-        return updates
+        may have found."""
+        updates = self._emit(self._advance(ended=True)) if len(self._ring) else []
+        updates += self._emit(self._mapping.finish_pending())
+        return updates + self._emit(self._mapping.close_loop())
 
     @torch.inference_mode()
-    def settle(self, *, wait: bool = True) -> list[MapUpdate]:
-        """Take the points of the frames registered last, into buffer and map, and make their updates; waited for, or
-        only if they are there. What entered the buffer is told with the last frame.
-        """
-        if not wait and self._locator.is_moving:
-            return []
-        unsettled, self._unsettled = self._unsettled, []
-        if not unsettled:
-            return []
-        located = [self._locator.settled(keyframe) for keyframe in unsettled]
-        with self._clock.stage("keyframes", len(located)):
-            offers = iter([(located, [not keyframe.held for keyframe in located])])  # told once, however often tried
-            offer = self._known_buffer.offer
-            entered = self._guard.run(lambda: offer(*next(offers, ((), ()))), 1, self._shrink_buffer) or []
-            if entered:
-                self._scene.forget()  # positions in the buffer have changed
-        records = [self._mapped.record(keyframe) for keyframe in entered]
-        return [self._update(keyframe, records if keyframe is located[-1] else []) for keyframe in located]
+    def finish_pending(self, *, wait: bool = True) -> list[Update]:
+        """The events of the frames registered last, whose points are being refined; waited for, or only if they are
+        there."""
+        return self._emit(self._mapping.finish_pending(wait=wait))
 
     @property
-    def is_unsettled(self) -> bool:
-        """Whether there are updates that only `settle`, or the next frame, will give."""
-        return bool(self._unsettled)
+    def has_pending(self) -> bool:
+        """Whether there are events that only `finish_pending`, or the next frames, will give."""
+        return self._mapping.has_pending
 
     def reset(self, reason: str) -> None:
-        """Forget world, map and trajectory and start again with the next frame; ``reason`` appears in the status."""
-        self._forget()
+        """Forget map and trajectory and start again with the next frame; ``reason`` appears in the status."""
+        self._start_anew()
         self._status.reason = reason
 
     # ---- what comes out ----------------------------------------------------------------------------------------
 
     def status(self) -> SlamStatus:
         """State and counters now; safe from any thread."""
-        return replace(self._status, stage_ms=self._clock.average_ms(), warnings=self._guard.warnings)
+        return replace(self._status, stage_ms=self._timer.average_ms(), warnings=self._guard.warnings)
 
     def trajectory(self) -> list[StampedPose]:
         """The pose of every tracked frame, in order."""
-        return self._mapped.trajectory.poses()
+        return self._map_state.trajectory.poses()
 
     def keyframes(self) -> list[KeyframeRecord]:
-        """Every keyframe that ever entered the buffering set, in order of entering."""
-        return list(self._mapped.records)
+        """Every keyframe that ever entered the keyframe buffer, in order of entering."""
+        return list(self._map_state.records)
 
     def map_points(self) -> MapPoints:
         """The whole voxel-filtered map."""
-        return self._mapped.map.points()
+        return self._map_state.map.points()
 
     # ---- how -----------------------------------------------------------------------------------------------------
 
-    def _forget(self) -> None:
+    def _start_anew(self) -> None:
         settings = self.settings
         self._ring = RingBuffer()
-        self._set_up.forget()
-        self._rounds: RegistrationSchedule | None = None
-        self._buffer: KeyframeBuffer | None = None
-        self._initial: list[RegisteredFrame] = []
-        self._head: list[RegisteredFrame] = []
-        self._scene.forget()
-        self._locator = Locator(settings.pose, settings.loops, self._clock)
-        self._tracks = self._locator.tracks
-        self._unsettled = []
-        self._is_told = False  # the pose of the keyframe registered last, before the rest
-        self._asks_tracks = self._tracks is not None and settings.register.only_keyframes
-        self._mapped = MapState(settings.map)
+        self._initializer.forget()
+        self._scene_frames.forget()
+        self._schedule: RegistrationSchedule | None = None
         self._status = SlamStatus(voxel_size=settings.map.voxel_size)
-
-    def _advance(self, *, ended: bool) -> list[MapUpdate]:
-        """Set up the world if there is none, then register every round that is ready."""
-        updates: list[MapUpdate] = []
-        if self._rounds is None:
-            world = self._set_up.attempt(self._ring, self._status, ended=ended)
-            updates += self._begin(world) if world is not None else []
-        if self._rounds is not None:
-            window, stride = self.settings.window, self._set_up.stride
-            reach = self._ring.newest if ended else complete_until(self._ring, stride, window.lookahead)
-            for ready in self._rounds.ready(self._ring.newest, reach, ended):
-                updates += self._track(ready) if self._asks_tracks and not ready.is_head else self._register(ready)
-            self._ring.discard_before(oldest_needed(self._ring, self._rounds.oldest_pending, stride, window.radius))
-        return updates
-
-    def _encode(self, frames: Sequence[Frame | PreparedFrame]) -> list[EncodedFrame]:
-        """The next frames, all at once where the device's memory allows."""
-        encoded: list[EncodedFrame] = []
-        for batch in self._guard.batches(frames):
-            source = encoded[-1].source_index + 1 if encoded else self._source_count
-            encoded += self.encoder.encode(batch, self._frame_count + len(encoded), source)
-        return encoded
-
-    def _shrink_buffer(self) -> int:
-        """Keep fewer keyframes; how many, 0 where there are none to spare."""
-        keyframes = 0 if self._buffer is None else self._buffer.shrink()
-        if keyframes:
-            self._scene.forget()  # positions in the buffer have changed
-        return keyframes
-
-    def _leave_out(self, frames: int) -> None:
-        """Go on without frames that the device has no memory for."""
-        self._status.lost_frames += frames
-        self._status.state = State.LOST if self._rounds is not None else State.INITIALIZING
-        self._status.reason = "the device's memory is full: a frame is left out"
-
-    def _count_images(self, frames: Sequence[Frame | PreparedFrame]) -> None:
-        for images in (1 + frame.skipped for frame in frames):
-            self._source_count += images
-            self._status.images_per_frame += _IMAGES_WEIGHT * (images - self._status.images_per_frame)
-
-    @property
-    def _known_buffer(self) -> KeyframeBuffer:
-        assert self._buffer is not None
-        return self._buffer
-
-    def _begin(self, world: InitialMap) -> list[MapUpdate]:
-        """Start tracking in a new world."""
-        window = self.settings.window
-        self._initial = list(world.keyframes)
-        indices = tuple(keyframe.index for keyframe in world.keyframes)
-        # May run out of memory; without rounds the next frame tries again.
-        self._buffer = KeyframeBuffer(self._initial, self._set_up.stride, self.settings.keyframes, self._registrar)
-        self._rounds = RegistrationSchedule(
-            indices, self._set_up.stride, window.lookahead, self.settings.register.together_max
+        self._map_state = MapState(settings.map)
+        odometry = OdometryStage(settings.pose) if settings.pose.tracks == "on" else None
+        closes_loops = odometry is not None and settings.loops.close
+        loop_closer = LoopCloser(settings.loops.most_places) if closes_loops else None
+        parts = MappingParts(
+            image_to_points=self._image_to_points,
+            scene_frames=self._scene_frames,
+            local_to_world=self._local_to_world,
+            localization=Localization(settings.pose),
+            refinement=KeyframeRefinement(odometry, loop_closer, self._timer),
+            map_state=self._map_state,
         )
-        return self._emit_initial() if self._rounds.head_is_done else []
+        self._mapping = Mapping(parts, settings.register, settings.keyframes, self._guard, self._timer, self._status)
+        self._tracking: TrackingStrategy = RegisterEveryFrame()
+        if odometry is not None and settings.register.only_keyframes:
+            self._tracking = TrackThenRegister(odometry, self._timer)
+        self._last_number: int | None = None  # in the camera's stream
+        self._pending_has_pose = False  # whether the pose of the keyframe registered last has been emitted
 
-    def _track(self, ready: RegistrationBatch) -> list[MapUpdate]:
-        """Frames of a round one after the other: a pose by image tracks, or registered, where these do not suffice."""
-        updates: list[MapUpdate] = []
-        for index in ready.frames:
-            frame = self._ring[index]
-            advanced = self._advanced(frame)
-            if advanced is not None and not advanced.is_due:
-                updates += self._between(frame, advanced.pose)
-                continue
-            updates += self.settle()
-            if advanced is not None and self._close_loop():
-                advanced = self._advanced(frame)  # where the world is now
-            if advanced is not None:
-                self._tell_early(MapUpdate.between_keyframes(frame, advanced.pose))
-            self._is_told = advanced is not None
-            updates += self._register(RegistrationBatch((index,), is_head=False))
-        return updates
+    def _advance(self, *, ended: bool) -> Iterator[Update]:
+        """Make an initial map if there is none, then track and register all frames whose windows are complete."""
+        if self._schedule is None:
+            self._initialize(ended=ended)
+            if self._schedule is None:
+                return
+            if self._schedule.head_is_done:
+                yield from self._mapping.finish_bootstrap()
+        window, stride = self.settings.window, self._initializer.stride
+        reach = self._ring.newest if ended else complete_until(self._ring, stride, window.lookahead)
+        for batch in self._schedule.ready(self._ring.newest, reach, ended):
+            yield from self._bootstrap(batch) if batch.is_head else self._track(batch)
+        self._ring.discard_before(oldest_needed(self._ring, self._schedule.oldest_pending, stride, window.radius))
 
-    def _advanced(self, frame: EncodedFrame) -> Advanced | None:
-        """What the image tracks alone tell of a frame."""
-        assert self._tracks is not None
-        with self._clock.stage("tracks"):
-            return self._tracks.advance(frame)
+    def _track(self, batch: RegistrationBatch) -> Iterator[Update]:
+        """Give each frame its pose; what the tracking loop asks for goes through the mapping loop at once."""
+        for step in self._tracking.track([self._ring[index] for index in batch.frames], self._window_of):
+            if isinstance(step, KeyframeRequest):
+                self._pending_has_pose = step.has_pose
+                yield from self._mapping.map(step)
+            else:
+                yield from self._tracked(step)
 
-    def _between(self, frame: EncodedFrame, pose: PoseEstimate) -> list[MapUpdate]:
-        """A frame whose pose the tracks alone tell. Who listens has it before the points of the keyframe before it, if
-        those take longer."""
-        settled = self.settle(wait=self.listener is None or not self._is_told)
-        self._status.state = State.TRACKING
-        self._status.reason = f"between keyframes: {pose.inlier_fraction:.0%} of the image tracks fit the pose"
-        self._mapped.trajectory.append(frame.index, frame.stamp_ns, pose)
-        return [*settled, self._tell(MapUpdate.between_keyframes(frame, pose))]
+    def _tracked(self, update: PoseUpdate) -> Iterator[Update]:
+        """A pose that visual odometry has found alone. Poses are told in the order of the frames: a keyframe before it
+        whose pose has not been told comes first, and so do its points where nobody hears of events at once."""
+        if not self._pending_has_pose:
+            yield from self._mapping.finish_pending()
+        if not update.is_keyframe:  # else the refined pose follows with the points
+            yield from self._mapping.finish_pending(wait=self.on_update is None)
+            fits = f"{update.pose.inlier_fraction:.0%} of the image tracks fit the pose"
+            self._status.state, self._status.reason = State.TRACKING, f"between keyframes: {fits}"
+            self._map_state.trajectory.append(update.index, update.header.stamp_ns, update.pose)
+        yield update
 
-    def _tell_early(self, update: MapUpdate) -> None:
-        """Only to who listens: a frame's pose, before the rest."""
-        if self.listener is not None:
-            self._tell(replace(update, is_early=True))
+    def _bootstrap(self, batch: RegistrationBatch) -> Iterator[Update]:
+        """Register frames between the initial ones."""
+        assert self._schedule is not None
+        windows = tuple(self._window_of(self._ring[index]) for index in batch.frames)
+        yield from self._mapping.map(KeyframeRequest(windows, is_bootstrap=True))
+        if self._schedule.head_is_done:
+            yield from self._mapping.finish_bootstrap()
 
-    def _tell(self, update: MapUpdate) -> MapUpdate:
-        """The update, which leaves the engine now."""
-        update = self._mapped.told(update)
-        if self.listener is not None:
-            self.listener(update)
-        return update
-
-    def _register(self, ready: RegistrationBatch) -> list[MapUpdate]:
-        """The world pointmaps of one round, and what follows from them."""
-        assert self._rounds is not None
-        self._close_loop()
-        count = len(ready.frames)
-        registered = self._guard.run(lambda: self._world_points(ready), count, self._shrink_buffer)
-        if registered is None:
-            self._leave_out(count)
-            registered = []
-        if not ready.is_head:
-            return self._emit(registered) if registered else []
-        self._head += registered
-        return self._emit_initial() if self._rounds.head_is_done else []
-
-    def _close_loop(self) -> bool:
-        """Correct the world if the camera has come back to where it had been; whether it has."""
-        with self._clock.stage("loops"):
-            correction = None if self._tracks is None else self._tracks.closed_loop()
-            self._guard.add_warning("" if self._tracks is None else self._tracks.loop_failure)
-            if correction is None:
-                return False
-            self._mapped.correct(correction)
-            self._known_buffer.correct(correction)
-            self._status.loops_closed, self._status.map_points = self._status.loops_closed + 1, len(self._mapped.map)
-            return True
-
-    def _world_points(self, ready: RegistrationBatch) -> list[RegisteredFrame]:
-        """I2P, retrieval and L2W for one round, with all its frames at once where the device's memory allows."""
-        self._known_buffer.catch_up()  # where a loop was closed: here, so that memory that is full is seen to
-        radius, registered = self.settings.window.radius, []
-        for indices in self._guard.batches(ready.frames):
-            with self._clock.stage("i2p", len(indices)):
-                windows = [build_window(self._ring, index, self._set_up.stride, radius) for index in indices]
-                locals_ = self._local_points.estimate(windows)
-            with self._clock.stage("retrieval", len(indices)):
-                retrieved = self._scene.choose(locals_, self._known_buffer, takes_all=ready.is_head)
-            with self._clock.stage("l2w", len(indices)):
-                registered += self._localise(locals_, retrieved)
-        return registered
-
-    def _localise(self, locals_: Sequence[LocalPointmap], retrieved: RetrievalResult) -> list[RegisteredFrame]:
-        """One L2W call: the frames' world pointmaps."""
-        buffer = self._known_buffer
-        scene = [buffer[position] for position in retrieved.chosen]
-        result = self._registrar.register(locals_, scene, buffer.scene(retrieved.chosen))
-        registration = Registration(
-            registered=tuple(local.frame.index for local in locals_),
-            scene_frames=tuple(keyframe.index for keyframe in scene),
-            candidates=buffer.indices,
-            candidate_scores=retrieved.scores,
-        )
-        return registered_keyframes(locals_, result, registration)
-
-    def _emit_initial(self) -> list[MapUpdate]:
-        """Updates of the initial frames and those between them, in order.
-
-        The initial frames' confidence is I2P's: it is scaled so that its highest mean is that of the frames between.
-        """
-        initial, head = self._initial, self._head
-        self._initial, self._head = [], []
-        if head:
-            factor = max(k.mean_confidence for k in head) / max(k.mean_confidence for k in initial)
-            initial = [with_scaled_confidence(keyframe, factor) for keyframe in initial]
-        for keyframe in initial:  # only the reference has points of its own; the others need the focal length it gives
-            self._locator.learn_focal(keyframe)
-        updates = []
-        for keyframe in sorted([*initial, *head], key=lambda k: k.index):
-            located = self._locator.settled(self._locate(keyframe))
-            updates.append(self._update(located, [] if located.registration else [self._mapped.record(located)]))
-        return updates
-
-    def _emit(self, registered: Sequence[RegisteredFrame]) -> list[MapUpdate]:
-        """Poses of one round; buffer, map and updates as well, unless the tracks move its points meanwhile."""
-        if self._asks_tracks:
-            self._unsettled = [self._locate(keyframe) for keyframe in registered]
-            return []
-        self._unsettled = [self._locator.settled(self._locate(keyframe)) for keyframe in registered]
-        return self.settle()
-
-    def _locate(self, keyframe: RegisteredFrame) -> RegisteredFrame:
-        """The frame with its pose, and whether it counts as tracked."""
-        located, reason = self._locator.locate(keyframe)
-        self._status.registered += 1
-        self._note(located, reason)
-        return located
-
-    def _note(self, located: RegisteredFrame, reason: str) -> None:
-        """Status and trajectory after a frame; ``reason``: why L2W lost it, empty if it did not."""
-        self._status.state, self._status.reason = located.state, reason
-        if located.state is State.LOST:
-            self._status.lost_frames += 1
+    def _initialize(self, *, ended: bool) -> None:
+        """Try to make an initial map of the oldest frames; without one the next frames try again."""
+        initial_map = self._initializer.attempt(self._ring, self._status, ended=ended)
+        if initial_map is None:
             return
-        assert located.pose is not None
-        fits = f"{located.pose.inlier_fraction:.0%} of the points fit the pose"
-        self._status.reason = f"image tracks alone give the pose: {reason}" if reason else fits
-        self._mapped.trajectory.append(located.index, located.local.frame.stamp_ns, located.pose)
+        indices = tuple(keyframe.index for keyframe in initial_map.keyframes)
+        window, stride = self.settings.window, self._initializer.stride
+        self._mapping.begin(initial_map, stride)
+        self._schedule = RegistrationSchedule(indices, stride, window.lookahead, self.settings.register.together_max)
 
-    def _update(self, keyframe: RegisteredFrame, records: Sequence[KeyframeRecord]) -> MapUpdate:
-        """Add the frame's confident points to the map and make the value that leaves the engine."""
-        with self._clock.stage("map"):
-            added = self._mapped.add(keyframe)
-        self._status.map_points, self._status.voxel_size = len(self._mapped.map), self._mapped.map.voxel_size
-        self._status.keyframes = len(self._known_buffer)
-        return self._tell(MapUpdate.of(keyframe, added, records))
+    def _window_of(self, frame: EncodedFrame) -> Window:
+        return build_window(self._ring, frame.index, self._initializer.stride, self.settings.window.radius)
+
+    def _encode(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[EncodedFrame] | None:
+        """The next frames with their place in the stream, encoded at once as far as the device's memory allows; None
+        where it does not."""
+        with self._timer.stage("encode", len(frames)):
+            encoded = self._guard.run(
+                lambda: [each for batch in self._guard.batches(frames) for each in self.encoder.encode(batch)],
+                len(frames),
+                self._mapping.shrink_buffer,
+            )
+        source_indices = [self._count_image(_number_of(frame)) for frame in frames]
+        if encoded is None:
+            return None
+        first, self._frame_count = self._frame_count, self._frame_count + len(frames)
+        self._status.processed += len(frames)
+        return [
+            EncodedFrame.of(*each)
+            for each in zip(encoded, range(first, self._frame_count), source_indices, strict=True)
+        ]
+
+    def _count_image(self, number: int | None) -> int:
+        """Where in the camera's stream the next image is, from its number there if somebody counts; the images between
+        it and the one before were left out."""
+        images = 1 if number is None or self._last_number is None else max(1, number - self._last_number)
+        self._last_number = number
+        self._source_count += images
+        self._status.images_per_frame += _IMAGES_WEIGHT * (images - self._status.images_per_frame)
+        return self._source_count - 1
+
+    def _emit(self, events: Iterable[Update]) -> list[Update]:
+        """The events, each told as soon as it is made."""
+        emitted = []
+        for event in events:
+            if self.on_update is not None:
+                self.on_update(event)
+            emitted.append(event)
+        return emitted
+
+
+def _number_of(frame: Frame | PreparedFrame | EncodedAhead) -> int | None:
+    """The number of an image in the camera's stream, where somebody counts."""
+    if isinstance(frame, Frame):
+        return frame.number
+    return frame.header.number if isinstance(frame, PreparedFrame) else frame.encoded.header.number

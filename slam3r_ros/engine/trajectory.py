@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import PoseEstimate, StampedPose
 
 FIRST_POSES = 1024
@@ -34,7 +34,7 @@ class Trajectory:
         stamps, poses = self._frames[: self._count, 1].tolist(), self._poses[: self._count].copy()
         return [StampedPose(stamp, pose) for stamp, pose in zip(stamps, poses, strict=True)]
 
-    def correct(self, correction: Correction) -> None:
+    def correct(self, correction: MapCorrection) -> None:
         """Move them as a closed loop says."""
         used = slice(self._count)
         self._poses[used] = correction.of_poses(self._frames[used, 0], self._poses[used])

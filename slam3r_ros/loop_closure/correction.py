@@ -13,7 +13,7 @@ from slam3r_ros.types import PoseEstimate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Correction:
+class MapCorrection:
     """Similarities of the world at P keyframes, P > 0; what was mapped between two moves as the earlier one does."""
 
     indices: NDArray[np.int64]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.place import UNKNOWN_DEVIATION, LoopConstraint, Place, PlaceView, loop_between, place_of
 from slam3r_ros.loop_closure.pose_graph import Edges, optimised
 
@@ -115,7 +115,7 @@ class LoopCloser:
         depth = self._places[-1].depth
         return float(np.linalg.norm(between[:3]) + np.linalg.norm(between[3:6]) / depth) >= LEAST_MOTION
 
-    def collect(self) -> Correction | None:
+    def collect(self) -> MapCorrection | None:
         """Wait for the search and take note of what it found; how the world is to be corrected, if it is.
 
         A keyframe whose search failed is passed over, and `failure` says why.
@@ -212,7 +212,7 @@ class LoopCloser:
         before, after = (self._nodes[p : p + 1] for p in (positions[loop.before], positions[loop.after]))
         return before @ _measured_by([loop]) @ after.inverse()
 
-    def _close(self) -> Correction | None:
+    def _close(self) -> MapCorrection | None:
         """Bend the chain until the loops close."""
         self._has_news, self._since_closing = False, 0
         positions, count = self._positions(), len(self._places)
@@ -229,7 +229,7 @@ class LoopCloser:
         if _is_within(moved[-1:], self._nodes[-1:], self._places[-1].depth, WORTH_CLOSING):
             return None
         self._nodes = nodes
-        return Correction(np.array([place.index for place in self._places]), moved)
+        return MapCorrection(np.array([place.index for place in self._places]), moved)
 
     def _thin_out(self) -> None:
         """Forget every second of the older places; the rest of the chain as it is believed now."""

@@ -3,152 +3,118 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.device.host_transfer import to_device, to_host
+from slam3r_ros.background_task import BackgroundTask
+from slam3r_ros.device.host_transfer import to_device
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
-from slam3r_ros.loop_closure.correction import Correction
-from slam3r_ros.loop_closure.loop_closer import LoopCloser
-from slam3r_ros.loop_closure.place import PlaceView
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.depth_correction import depth_corrections
 from slam3r_ros.odometry.depth_fusion import fuse
 from slam3r_ros.odometry.flow_depth import distances_by_parallax
 from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
+from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import VisualOdometry
-from slam3r_ros.settings import LoopSettings, PoseSettings
+from slam3r_ros.settings import PoseSettings
 from slam3r_ros.types import EncodedFrame, PoseEstimate, RegisteredFrame, State
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.image_sampling import sample_nearest
 from slam3r_ros.vision.pose_prior import PosePrior, sigma_factor_of
 
-OWN_POINTS_SHARE = 0.1
-"""Share of valid own points below which depths are taken from the world points, as for frames without own ones."""
-
-LARGEST_TRUST = 0.5
-"""In L2W, beyond which its distances are not corrected by parallax."""
-SCALES_REMEMBERED = 101
-"""Frames that the tracks located, the median of whose scales is expected where L2W is not to be believed: I2P's unit
-stays the same."""
-
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
-    """What the tracks alone tell of a frame."""
+class OdometryPose:
+    """The pose of a frame by visual odometry alone."""
 
     pose: PoseEstimate
-    is_due: bool
-    """Whether it is to become a keyframe."""
+    is_keyframe: bool
+    """Whether the frame is to become a keyframe."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Moving:
-    """A frame whose points are being moved."""
+class RefinedFrame:
+    """A registered frame after visual odometry."""
 
-    keyframe: RegisteredFrame
-    """As `OdometryStage.refine` has returned it."""
-    located: TrackedFrame
-    moved: Future[RegisteredFrame]
+    frame: RegisteredFrame
+    tracked: TrackedFrame | None
+    """What its tracks tell of it; None where they tell nothing."""
+
+
+Relocalize = Callable[[RegisteredFrame, FeatureImage], "tuple[Array, float | None] | None"]
+"""Where a registered frame was taken, T_world_camera (4, 4), and the logarithm of the world's length of one of its own
+lengths where that is known; None where its place is not recognised."""
 
 
 class OdometryStage:
-    """Takes registered frames in their order. A frame's points are moved on a thread of their own, beside the tracking
-    of the frames that follow, and are waited for when they are asked for.
+    """Visual odometry over the stream of frames. A keyframe's points are refined on a thread of their own, while the
+    frames that follow are tracked, and are waited for when they are asked for.
     """
 
-    def __init__(self, settings: PoseSettings, loops: LoopSettings) -> None:
+    def __init__(self, settings: PoseSettings) -> None:
         self._settings = settings
         self._poses = VisualOdometry()
-        self._loops = LoopCloser(loops.most_places) if loops.close else None
         self._focal: float | None = None  # over the image's width
         self._is_guessed: bool | None = None  # until camera_info has come for the first time
         self._suffice = False
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="points")
-        self._moving: _Moving | None = None
-        self._log_scales: deque[float] = deque(maxlen=SCALES_REMEMBERED)
+        self._refinement: BackgroundTask[RegisteredFrame] = BackgroundTask("keyframe_points")
+        self._refining: RefinedFrame | None = None  # whose points are being refined
+        self._log_scales: deque[float] = deque(maxlen=TUNING.remembered_scales)
 
-    def advance(self, frame: EncodedFrame) -> Advanced | None:
+    def track(self, frame: EncodedFrame) -> OdometryPose | None:
         """The next frame's pose by its tracks alone, where that is enough: they hold, and L2W has not been found to
-        know better. Without a pose, and where the frame is to become a keyframe of theirs, `refine` takes it,
-        registered; until then this may be asked again.
+        know better. Without a pose, and where the frame is to become a keyframe, `refine` takes it, registered.
         """
         if not self._suffice or (matrix := self._matrix(frame)) is None or frame.grey is None:
             return None
         self._know(frame, matrix)
-        located = self._poses.advance(FeatureImage(frame.grey, matrix))
-        return None if located is None else Advanced(_pose_of(located, frame.image.shape[1]), located.is_keyframe)
+        located = self._poses.track(FeatureImage(frame.grey, matrix))
+        return None if located is None else OdometryPose(_pose_of(located, frame.image.shape[1]), located.is_keyframe)
 
-    def refine(self, keyframe: RegisteredFrame) -> RegisteredFrame:
-        """The frame with its pose as the tracks have it. Its points come with `settled`, asked before the next frame.
+    def refine(self, keyframe: RegisteredFrame, relocalize: Relocalize) -> RefinedFrame:
+        """The frame with its pose as the tracks have it. Its points come with `finish`, asked before the next frame.
 
         A frame that L2W lost is tracked if its tracks know where it is. Without an answer of theirs it stays as it is.
-        Between keyframes of the tracks nothing is added to the map: their points are no better than the keyframes'.
+        Between keyframes of visual odometry nothing is added to the map: points there are no better.
         """
-        assert self._moving is None
+        assert self._refining is None
         view = self._view(keyframe)
-        located = None if view is None else self._poses.locate(view, lambda image: self._relocated(keyframe, image))
+        located = None if view is None else self._poses.locate(view, lambda image: relocalize(keyframe, image))
         if view is None:
             self._poses.reset()
-        if located is None and self._loops is not None:
-            self._loops.lose()
-        self._suffice = located is not None and located.trust <= LARGEST_TRUST
+        self._suffice = located is not None and located.trust <= TUNING.max_prior_weight
         if located is None:
-            return keyframe
+            return RefinedFrame(keyframe, None)
         self._focal = located.focal_px / located.width
         if view is not None and view.has_own_depths:
             self._log_scales.append(float(np.log(located.scale)))
         refined = _posed(keyframe, located, self.focal_px(keyframe.local.frame))
-        self._moving = _Moving(refined, located, self._executor.submit(_moved, keyframe, refined, located))
-        return refined
+        self._refining = RefinedFrame(refined, located)
+        self._refinement.start(_moved, keyframe, refined, located)
+        return self._refining
 
     @property
-    def is_moving(self) -> bool:
-        """Whether there are points still being moved, for which `settled` would wait."""
-        return self._moving is not None and not self._moving.moved.done()
+    def is_refining(self) -> bool:
+        """Whether there are points still being refined, for which `finish` would wait."""
+        return self._refinement.is_running
 
-    def settled(self, keyframe: RegisteredFrame) -> RegisteredFrame:
-        """A frame as `refine` has returned it, its world points moved with it."""
-        moving = self._moving
-        if moving is None or moving.keyframe is not keyframe:
-            return keyframe
-        self._moving = None
-        moved = moving.moved.result()
-        if moving.located.is_keyframe and self._loops is not None:
-            self._loops.offer(_place_view(moved, moving.located))
-        return replace(moved, points_world=to_device(moved.on_host.points_world, keyframe.points_world.device))
+    def finish(self, refined: RefinedFrame) -> RefinedFrame:
+        """A frame as `refine` has returned it, its world points refined with it; as it is where none are."""
+        if self._refining is not refined:
+            return refined
+        self._refining = None
+        moved = self._refinement.result()
+        points_world = to_device(moved.on_host.points_world, refined.frame.points_world.device)
+        return replace(refined, frame=replace(moved, points_world=points_world))
 
-    def closed_loop(self) -> Correction | None:
-        """How the world is to be corrected since the camera came back to where it had been; the tracks are already.
-
-        None where it did not. To be asked before the next frame is registered.
-        """
-        correction = None if self._loops is None else self._loops.collect()
-        if correction is not None:
-            self._poses.transform(correction.newest)
-            growth = float(np.log(correction.newest.scale))
-            self._log_scales = deque((each + growth for each in self._log_scales), SCALES_REMEMBERED)
-        return correction
-
-    @property
-    def loop_failure(self) -> str:
-        """What to tell of the last search for a loop that failed; empty if none has."""
-        return "" if self._loops is None else self._loops.failure
-
-    def _relocated(self, keyframe: RegisteredFrame, image: FeatureImage) -> tuple[Array, float | None] | None:
-        """Where a frame was taken that the tracks have lost, by the places they remember."""
-        if self._loops is None:
-            return None
-        on_host = keyframe.on_host
-        own = np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0))
-        view = PlaceView(keyframe.index, _descriptor(keyframe), image, own, on_host.confidence_camera, np.eye(4))
-        found = self._loops.relocate(view)
-        if found is None:
-            return None
-        self._loops.lose()  # the way here is no longer that of the tracks
-        return found.T_world_camera, found.log_scale
+    def correct(self, moved: Sim3) -> None:
+        """Take over that a closed loop has moved the world around the newest keyframe."""
+        self._poses.transform(moved)
+        growth = float(np.log(moved.scale))
+        self._log_scales = deque((each + growth for each in self._log_scales), TUNING.remembered_scales)
 
     def _view(self, keyframe: RegisteredFrame) -> OdometryInput | None:
         """None where the frame has no image for the tracks or no focal length is known yet."""
@@ -164,7 +130,7 @@ class OdometryStage:
         scale = np.nan if pose is None else pose.scale
         depths = on_host.points_camera[..., 2]
         valid = (on_host.valid | (not counts)) & (depths > 0)
-        is_own = valid.mean() >= OWN_POINTS_SHARE
+        is_own = valid.mean() >= TUNING.min_own_points_share
         if T_world_camera is not None and not (is_own and np.isfinite(scale)):
             to_camera = invert_rigid(T_world_camera)
             depths = on_host.points_world @ to_camera[2, :3].astype(np.float32) + np.float32(to_camera[2, 3])
@@ -222,18 +188,6 @@ class OdometryStage:
         return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.image.shape[1]
 
 
-def _descriptor(keyframe: RegisteredFrame) -> NDArray[np.float32]:
-    """(encoder width,) what places are compared by first."""
-    return np.asarray(to_host(keyframe.local.frame.tokens.float().mean(dim=0))[0])
-
-
-def _place_view(keyframe: RegisteredFrame, located: TrackedFrame) -> PlaceView:
-    """What loops are found by."""
-    assert keyframe.pose is not None
-    on_host, T, image = keyframe.on_host, keyframe.pose.T_world_camera, located.frame.image
-    return PlaceView(keyframe.index, _descriptor(keyframe), image, on_host.points_world, on_host.confidence, T)
-
-
 def _pose_of(located: TrackedFrame, width: int) -> PoseEstimate:
     """The pose where the tracks alone give it; pixels are those of a crop of that width."""
     return PoseEstimate(
@@ -279,10 +233,10 @@ def _with_parallax(keyframe: RegisteredFrame, located: TrackedFrame) -> Register
 
     Then even one that L2W lost counts for the map, with the points of its own pointmap where parallax tells none.
     """
-    if located.trust > LARGEST_TRUST:
+    if located.trust > TUNING.max_prior_weight:
         return keyframe
     if not located.partners:
-        return replace(keyframe, held=True)
+        return replace(keyframe, is_excluded=True)
     on_host, T = keyframe.on_host, located.T_world_camera
     points = transform_points(invert_rigid(T), on_host.points_world)
     valid = np.asarray(on_host.points_world.any(axis=2)) & (points[..., 2] > 0)
@@ -297,7 +251,7 @@ def _with_parallax(keyframe: RegisteredFrame, located: TrackedFrame) -> Register
     points_world = transform_points(T, points).astype(np.float32)
     points_world = np.where(valid[..., None], points_world, np.float32(0))
     return replace(
-        keyframe, on_host=replace(on_host, points_world=points_world, confidence=fused.confidence), held=False
+        keyframe, on_host=replace(on_host, points_world=points_world, confidence=fused.confidence), is_excluded=False
     )
 
 

@@ -16,7 +16,7 @@ from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import Frame
+from slam3r_ros.types import EncodedAhead, Frame
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 CUDA = torch.device("cuda")
@@ -94,8 +94,8 @@ def test_each_frame_is_encoded_on_the_side_stream_and_waited_for_once(tiny_netwo
     told.clear()
     ahead = [encoder.encode_ahead(encoder.prepare(frame)) for frame in frames[:2]]
     assert told == ["on second", "second marks", "off second"] * 2 and taken == []
-    encoder.encode(ahead, 0)
-    encoder.encode(frames[2:], 2)
+    encoder.encode(ahead)
+    encoder.encode(frames[2:])
     assert told == ["on second", "second marks", "off second"] * 3
     assert taken == [(9, "mark of second")] * 4
 
@@ -113,7 +113,7 @@ def test_without_memory_a_frame_is_left_to_the_engine(tiny_networks: Networks, m
         assert encoder.encode_ahead(prepared) is prepared
         with pytest.raises(RuntimeError, match="another error"):
             encoder.encode_ahead(prepared)
-    assert encoder.encode_ahead(prepared).encoded is not None
+    assert isinstance(encoder.encode_ahead(prepared), EncodedAhead)
 
 
 @needs_cuda

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from engine_events import only_map_updates
 from synthetic import textured_image
 from torch import Tensor
 
 from slam3r_ros.device.memory_guard import MemoryGuard, is_out_of_memory
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import Networks
-from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, MapUpdate, State
 
@@ -72,7 +72,8 @@ class Pair:
 
 def stream(slam: Slam, together: int, pushes: int, start: int = 0) -> Iterator[MapUpdate]:
     for first in range(start, start + together * pushes, together):
-        yield from slam.push(*(Frame(number, textured_image(number)) for number in range(first, first + together)))
+        frames = (Frame(number, textured_image(number)) for number in range(first, first + together))
+        yield from only_map_updates(slam.push(*frames))
 
 
 def test_encoding_and_i2p_go_on_with_fewer_frames_at_once(tiny_networks: Networks) -> None:
@@ -87,7 +88,8 @@ def test_encoding_and_i2p_go_on_with_fewer_frames_at_once(tiny_networks: Network
         assert slam.status().warnings[0] == warning
         assert full.refused == len(slam.status().warnings) <= 3
         if method == "encode":  # frames of one round are encoded apart: nothing else changes
-            np.testing.assert_allclose(updates[10].points_camera, expected[10].points_camera, rtol=1e-3, atol=1e-4)
+            got, wanted = (each[10].pointmaps.points_camera for each in (updates, expected))
+            np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_then_the_buffer_shrinks_and_what_is_mapped_stays(tiny_networks: Networks) -> None:
@@ -135,15 +137,15 @@ def test_a_loop_is_closed_whole_though_there_is_no_room_for_it(
     slam = Slam(Pair(tiny_networks.i2p, full, tiny_networks.recommended), settings)
     list(stream(slam, 1, 60))
     trajectory, records, points = slam.trajectory(), slam.keyframes(), len(slam.map_points())
-    tracks, buffer = slam._tracks, slam._buffer
-    assert tracks is not None and buffer is not None
+    loop_closer, buffer = slam._mapping._refinement._loop_closer, slam._mapping._buffer
+    assert loop_closer is not None and buffer is not None
     before = {index: buffer[position].points_world.clone() for position, index in enumerate(buffer.indices)}
     moved = Sim3(np.array([2.0]), np.eye(3)[None], np.array([[1.0, 2, 3]]))
-    correction = Correction(np.array([0]), moved)
+    correction = MapCorrection(np.array([0]), moved)
     corrections = iter([correction])
-    monkeypatch.setattr(tracks, "closed_loop", lambda: next(corrections, None))
+    monkeypatch.setattr(loop_closer, "collect", lambda: next(corrections, None))
     full.room = 0
-    assert list(stream(slam, 1, 2, start=60)) == []
+    assert [event for n in (60, 61) for event in slam.push(Frame(n, textured_image(n)))] == [correction]
     assert slam.status().lost_frames == 2 and slam.status().loops_closed == 1
     frames = np.array([pose.stamp_ns for pose in trajectory])
     expected = correction.of_poses(frames, np.array([pose.T_world_camera for pose in trajectory]))
@@ -166,7 +168,7 @@ def test_images_that_cannot_even_be_encoded_are_left_out(tiny_networks: Networks
     assert list(stream(slam, 2, 2, start=20)) == []
     full.room = 100
     updates = list(stream(slam, 1, 4, start=24))
-    assert [(update.index, update.stamp_ns) for update in updates] == [(20, 24), (21, 25), (22, 26), (23, 27)]
+    assert [(update.index, update.header.stamp_ns) for update in updates] == [(20, 24), (21, 25), (22, 26), (23, 27)]
 
 
 def test_setting_up_the_map_goes_on_with_fewer_windows_at_once(tiny_networks: Networks) -> None:
@@ -175,7 +177,8 @@ def test_setting_up_the_map_goes_on_with_fewer_windows_at_once(tiny_networks: Ne
     expected = list(stream(Slam(tiny_networks, SETTINGS), 1, 9))
     updates = list(stream(slam, 1, 9))
     assert [update.index for update in updates] == [update.index for update in expected] == list(range(9))
-    np.testing.assert_allclose(updates[0].points_world, expected[0].points_world, rtol=1e-3, atol=1e-4)
+    got, wanted = (each[0].pointmaps.points_world for each in (updates, expected))
+    np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4)
     assert full.refused == 1
 
 
@@ -222,7 +225,9 @@ def test_a_search_for_a_loop_that_failed_is_told_in_the_status(
 ) -> None:
     settings = {"window.stride": 1, "pose.tracks": "on", "pose.minimum_inliers": 0.0, "initialize.minimum_motion": 0.0}
     slam = Slam(tiny_networks, SlamSettings().with_values(settings))
-    monkeypatch.setattr(OdometryStage, "loop_failure", "it failed")
+    loop_closer = slam._mapping._refinement._loop_closer
+    assert loop_closer is not None
+    monkeypatch.setattr(loop_closer, "failure", "it failed")
     for number in range(8):
         slam.push(Frame(number, textured_image(number)))
     assert slam.status().warnings == ("it failed",)

@@ -9,7 +9,7 @@ from synthetic import textured_image
 from slam3r_ros.engine.encoder import Encoder, crop_camera, resize_and_crop
 from slam3r_ros.geometry.camera import Camera, CameraError
 from slam3r_ros.networks.weights import Networks
-from slam3r_ros.types import Frame, InputError
+from slam3r_ros.types import EncodedAhead, EncodedFrame, Frame, ImageHeader, InputError
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 VGA = Camera(640, 480, fx=500.0, fy=510.0, cx=321.0, cy=238.0)
@@ -53,7 +53,7 @@ def test_a_distorted_image_is_undistorted_first(
     u, v = project(point, np.zeros(3), np.zeros(3), k, d)[0].reshape(2)
     image = np.zeros((480, 640, 3), dtype=np.uint8)
     cv2.circle(image, (round(u), round(v)), 12, (255, 255, 255), -1)
-    encoded = Encoder(tiny_networks.i2p).encode([Frame(0, image, camera)], 0)[0]
+    encoded = Encoder(tiny_networks.i2p).encode([Frame(0, image, camera)])[0]
     assert encoded.camera is not None and not encoded.camera.is_distorted
     bright = encoded.image[..., 0].astype(float)
     rows, columns = np.mgrid[:32, :32]
@@ -104,9 +104,9 @@ def test_the_device_crops_as_the_host_does(tiny_networks: Networks, device: str)
     bgr = np.random.default_rng(0).integers(0, 256, (100, 70, 3), dtype=np.uint8)
     bgr.flags.writeable = False
     frames = [Frame(0, textured_image(0), camera), Frame(1, bgr[..., ::-1])]
-    on_host, on_device = (Encoder(network, crop_on_device=where).encode(frames, 3) for where in (False, True))
+    on_host, on_device = (Encoder(network, crop_on_device=where).encode(frames) for where in (False, True))
     for expected, got in zip(on_host, on_device, strict=True):
-        assert (got.index, got.stamp_ns, got.camera) == (expected.index, expected.stamp_ns, expected.camera)
+        assert (got.header, got.camera) == (expected.header, expected.camera)
         np.testing.assert_array_equal(got.image, expected.image)
         torch.testing.assert_close(got.tokens, expected.tokens)
 
@@ -120,23 +120,38 @@ def test_only_a_gpu_crops_unless_told_otherwise(tiny_networks: Networks) -> None
 def test_a_frame_prepared_ahead_is_encoded_as_any_other(tiny_networks: Networks) -> None:
     encoder, frame = Encoder(tiny_networks.i2p), Frame(5, textured_image(3), Camera(64, 48, 60.0, 60.0, 31.5, 23.5))
     prepared = encoder.prepare(frame)
-    assert (prepared.stamp_ns, prepared.source_size, prepared.camera) == (5, (48, 64), frame.camera)
-    ahead, at_once = (encoder.encode([given], 0)[0] for given in (prepared, frame))
+    assert prepared.header == ImageHeader(5, (48, 64), frame.camera)
+    ahead, at_once = (encoder.encode([given])[0] for given in (prepared, frame))
     assert (ahead.image == at_once.image).all() and ahead.camera == at_once.camera
+    assert ahead.header == at_once.header == prepared.header
     assert torch.equal(ahead.tokens, at_once.tokens)
 
 
 def test_frames_encoded_ahead_get_their_numbers_and_nothing_else_changes(tiny_networks: Networks) -> None:
     encoder = Encoder(tiny_networks.i2p)
-    frames = [Frame(number, textured_image(number), skipped=2 * number) for number in range(3)]
+    frames = [Frame(number, textured_image(number), number=20 + number) for number in range(3)]
     ahead = [encoder.encode_ahead(encoder.prepare(frame)) for frame in frames]
-    assert all(frame.encoded is not None for frame in ahead)
+    assert all(isinstance(frame, EncodedAhead) for frame in ahead)
     for first in (ahead, [ahead[0], *frames[1:]]):  # some may not be
-        encoded = encoder.encode(first, 7, 20)
-        expected = [encoder.encode([frame], 7 + number)[0] for number, frame in enumerate(frames)]
-        numbers = [(frame.index, frame.source_index, frame.stamp_ns) for frame in encoded]
-        assert numbers == [(7, 20, 0), (8, 23, 1), (9, 28, 2)]
+        encoded = EncodedFrame.numbered(encoder.encode(first), 7)
+        expected = [encoder.encode([frame])[0] for frame in frames]
+        numbers = [(frame.index, frame.source_index, frame.stamp_ns, frame.header.number) for frame in encoded]
+        assert numbers == [(7, 7, 0, 20), (8, 8, 1, 21), (9, 9, 2, 22)]
         for got, one_by_one in zip(encoded, expected, strict=True):
+            assert got.header == one_by_one.header
             torch.testing.assert_close(got.tokens, one_by_one.tokens)
             torch.testing.assert_close(got.source_activations.tensors, one_by_one.source_activations.tensors)
             assert (got.image == one_by_one.image).all()
+
+
+def test_what_is_known_of_an_image_travels_with_it(tiny_networks: Networks) -> None:
+    """Whichever way it is encoded; the camera is that of the undistorted image, and of the crop where the crop is."""
+    camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5, "plumb_bob", (-0.2, 0.1, 0.0, 0.0, 0.0))
+    frame = Frame(5, textured_image(3), camera, frame_id="left_optical", number=12)
+    encoder = Encoder(tiny_networks.i2p)
+    prepared = encoder.prepare(frame)
+    for given in (frame, prepared, encoder.encode_ahead(prepared)):
+        (encoded,) = encoder.encode([given])
+        assert encoded.header == ImageHeader(5, (48, 64), camera.without_distortion(), "left_optical", 12)
+        assert encoded.camera == crop_camera(camera.without_distortion(), (32, 32))
+        assert EncodedFrame.of(encoded, 3, 8).header is encoded.header

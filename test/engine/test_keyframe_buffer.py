@@ -11,16 +11,16 @@ from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
 from slam3r_ros.geometry.se3 import rigid, rotation_from_vector
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import KeyframeSettings
-from slam3r_ros.types import Frame, LocalPointmap, PoseEstimate, RegisteredFrame, SceneInput
+from slam3r_ros.types import EncodedFrame, Frame, LocalPointmap, PoseEstimate, RegisteredFrame, SceneInput
 
 
 @pytest.fixture(scope="module")
 def keyframe(tiny_networks: Networks) -> RegisteredFrame:
-    frame = Encoder(tiny_networks.i2p).encode([Frame(0, textured_image(0))], 0)[0]
+    (frame,) = EncodedFrame.numbered(Encoder(tiny_networks.i2p).encode([Frame(0, textured_image(0))]))
     points, confidence = torch.ones(32, 32, 3), torch.full((32, 32), 2.0)
     local = LocalPointmap(frame, points, confidence, confidence > 1, points, confidence.mean())
     return registered_keyframes([local], Pointmaps(points[None], confidence[None]), registration=None)[0]
@@ -161,7 +161,7 @@ def placed(keyframe: RegisteredFrame, index: int, confidence: float = 2.0) -> Re
     return replace(frame, local=local, points_world=world_points(index), pose=pose)
 
 
-def moved_with(keyframe: RegisteredFrame, correction: Correction) -> RegisteredFrame:
+def moved_with(keyframe: RegisteredFrame, correction: MapCorrection) -> RegisteredFrame:
     """As if it had been mapped in the corrected world."""
     points = keyframe.points_world.reshape(-1, 3)
     indices = np.full(len(points), keyframe.index)
@@ -170,10 +170,10 @@ def moved_with(keyframe: RegisteredFrame, correction: Correction) -> RegisteredF
     return replace(keyframe, points_world=moved, pose=correction.of_pose(keyframe.index, keyframe.pose))
 
 
-def correction() -> Correction:
+def correction() -> MapCorrection:
     turns = rotation_from_vector(np.array([[0, 0, 0], [0.3, -0.2, 1.0], [0, 2.0, 0]]))
     moved = Sim3(np.array([1.0, 1.5, 0.7]), turns, np.array([[0, 0, 0], [1.0, 2, 3], [-4.0, 0, 1]]))
-    return Correction(np.array([0, 9, 13]), moved)
+    return MapCorrection(np.array([0, 9, 13]), moved)
 
 
 @pytest.mark.parametrize("strategy", ["fifo", "reservoir"])

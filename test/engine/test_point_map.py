@@ -14,7 +14,7 @@ from slam3r_ros.engine import voxel_hash_map as voxel_table
 from slam3r_ros.engine.point_map import PointMap
 from slam3r_ros.engine.voxel_hash_map import CHUNK, VoxelHashMap, voxel_keys
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.settings import MapSettings
 from slam3r_ros.types import MapPoints
 
@@ -234,10 +234,10 @@ def test_voxel_keys_differ_for_voxels_that_differ():
 # ---- closed loops ------------------------------------------------------------------------------------------------
 
 
-def correction(indices: list[int], shifts: list[list[float]], scales: list[float] | None = None) -> Correction:
+def correction(indices: list[int], shifts: list[list[float]], scales: list[float] | None = None) -> MapCorrection:
     count = len(indices)
     turns = np.tile(np.eye(3), (count, 1, 1))
-    return Correction(np.array(indices), Sim3(np.array(scales or [1.0] * count), turns, np.array(shifts, float)))
+    return MapCorrection(np.array(indices), Sim3(np.array(scales or [1.0] * count), turns, np.array(shifts, float)))
 
 
 def rows(points: MapPoints) -> set[tuple[float, ...]]:

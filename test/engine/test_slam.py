@@ -1,20 +1,34 @@
 import gc
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from engine_events import only_map_updates
 from synthetic import textured_image
 
 from slam3r_lab.evaluation.parity import sequence_settings
-from slam3r_ros.engine import slam as engine_slam
+from slam3r_ros.engine import mapping as engine_mapping
+from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.tracking import KeyframeRequest
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import Frame, LocalPointmap, MapUpdate, PoseEstimate, State, Window
+from slam3r_ros.types import (
+    EncodedFrame,
+    Frame,
+    ImageHeader,
+    LocalPointmap,
+    MapUpdate,
+    PoseEstimate,
+    PoseUpdate,
+    State,
+    Window,
+)
 
 ACCEPT_ALL = {
     "window.stride": 1,
@@ -29,7 +43,7 @@ def make_slam(networks: Networks, **values: object) -> Slam:
     return Slam(networks, SlamSettings().with_values(ACCEPT_ALL | dotted))
 
 
-def push_images(slam: Slam, numbers: range) -> list[list[MapUpdate]]:
+def push_images(slam: Slam, numbers: range) -> list[list[Update]]:
     return [slam.push(Frame(number * 1_000, textured_image(number))) for number in numbers]
 
 
@@ -43,16 +57,16 @@ def test_without_lookahead_every_frame_is_answered_at_once(tiny_networks: Networ
     slam = make_slam(tiny_networks, window__stride=3)
     answers = push_images(slam, range(30))
     assert [len(updates) for updates in answers] == [0] * 12 + [13] + [1] * 17
-    updates = [update for answer in answers for update in answer]
+    updates = only_map_updates(update for answer in answers for update in answer)
     assert [update.index for update in updates] == list(range(30))
-    assert [update.stamp_ns for update in updates] == [number * 1_000 for number in range(30)]
+    assert [update.header.stamp_ns for update in updates] == [number * 1_000 for number in range(30)]
     assert slam.flush() == []
 
 
 def test_frames_pushed_together_are_registered_together(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, window__stride=3)
     push_images(slam, range(20))
-    updates = slam.push(*(Frame(number * 1_000, textured_image(number)) for number in (20, 21)))
+    updates = only_map_updates(slam.push(*(Frame(number * 1_000, textured_image(number)) for number in (20, 21))))
     assert [update.index for update in updates] == [20, 21]
     assert [update.registration.registered for update in updates if update.registration] == [(20, 21)] * 2
     assert slam.push() == []
@@ -66,7 +80,7 @@ def test_with_full_lookahead_it_does_not_matter_how_frames_are_pushed(golden: Pa
     for size in (1, 5):
         slam = Slam(golden_networks, settings)
         updates = [u for i in range(0, len(frames), size) for u in slam.push(*frames[i : i + size])] + slam.flush()
-        results.append({update.index: update.points_world for update in updates})
+        results.append({update.index: update.pointmaps.points_world for update in only_map_updates(updates)})
     assert results[0].keys() == results[1].keys() == set(range(len(frames)))
     for index, points in results[0].items():
         np.testing.assert_allclose(results[1][index], points, rtol=1e-3, atol=1e-4)
@@ -102,7 +116,7 @@ def test_two_thousand_frames_in_bounded_memory_and_work(tiny_networks: Networks)
 def test_two_images_are_enough(tiny_networks: Networks, lookahead: int) -> None:
     slam = make_slam(tiny_networks, window__radius=2, window__lookahead=lookahead)
     assert push_images(slam, range(2)) == [[], []]
-    updates = slam.flush()
+    updates = only_map_updates(slam.flush())
     assert [update.index for update in updates] == [0, 1]
     assert slam.status().state is State.TRACKING
 
@@ -115,7 +129,7 @@ def test_two_images_are_enough_for_the_smallest_window_without_an_end(tiny_netwo
 def test_a_stream_shorter_than_the_stride_is_flushed_with_what_there_is(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, window__stride=10)
     push_images(slam, range(4))
-    assert [update.index for update in slam.flush()] == [0, 1, 2, 3]
+    assert [update.index for update in only_map_updates(slam.flush())] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("stride", [3, -1])
@@ -143,7 +157,7 @@ def test_memory_that_is_full_when_the_world_begins_costs_one_frame(
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return KeyframeBuffer(*arguments)
 
-    monkeypatch.setattr(engine_slam, "KeyframeBuffer", full_once)
+    monkeypatch.setattr(engine_mapping, "KeyframeBuffer", full_once)
     slam = make_slam(tiny_networks, window__stride=2)
     push_images(slam, range(8))
     with pytest.raises(torch.OutOfMemoryError):
@@ -185,7 +199,7 @@ def test_failed_initialisation_says_why_and_goes_on_trying(tiny_networks: Networ
     assert reason in status.reason
     assert status.initialisations_failed == 36
     updates = [update for number in range(40, 50) for update in slam.push(Frame(number, textured_image(5 * number)))]
-    assert updates[-1].index == 49
+    assert only_map_updates(updates)[-1].index == 49
     assert slam.status().state is State.TRACKING
 
 
@@ -198,7 +212,7 @@ def test_low_confidence_is_a_reason_too(tiny_networks: Networks) -> None:
 
 def test_lost_frames_add_nothing_to_map_and_buffer(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, pose__minimum_confidence=1e6, map__point_confidence=0.0)
-    updates = [update for answer in push_images(slam, range(20)) for update in answer]
+    updates = only_map_updates(update for answer in push_images(slam, range(20)) for update in answer)
     assert {update.state for update in updates} == {State.LOST}
     assert len(slam.map_points()) == 0
     assert slam.trajectory() == []
@@ -210,7 +224,7 @@ def test_lost_frames_add_nothing_to_map_and_buffer(tiny_networks: Networks) -> N
 
 def test_what_was_added_is_what_the_map_holds(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, map__voxel_size=0.001)
-    updates = [update for answer in push_images(slam, range(12)) for update in answer]
+    updates = only_map_updates(update for answer in push_images(slam, range(12)) for update in answer)
     assert sum(len(update.added) for update in updates) == len(slam.map_points()) == slam.status().map_points > 0
 
 
@@ -221,7 +235,7 @@ def test_reset_starts_again(tiny_networks: Networks) -> None:
     status = slam.status()
     assert (status.state, status.reason, status.registered) == (State.WAITING_FOR_IMAGES, "asked for", 0)
     assert slam.trajectory() == slam.keyframes() == []
-    updates = [update for answer in push_images(slam, range(10, 20)) for update in answer]
+    updates = only_map_updates(update for answer in push_images(slam, range(10, 20)) for update in answer)
     assert len(updates) == 10
 
 
@@ -231,24 +245,24 @@ def test_the_stride_is_chosen_from_the_first_frames(tiny_networks: Networks) -> 
     assert slam.status().reason == "choosing the stride: 19 of 20 frames"
     assert not any(answers)
     answers = push_images(slam, range(19, 30))
-    assert [update.index for answer in answers for update in answer] == list(range(30))
+    assert [update.index for answer in answers for update in only_map_updates(answer)] == list(range(30))
 
 
 def test_keyframes_are_recorded_with_stamp_and_pose(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, window__stride=2, keyframes__interval=2)
-    updates = [update for answer in push_images(slam, range(40)) for update in answer]
+    updates = only_map_updates(update for answer in push_images(slam, range(40)) for update in answer)
     records = slam.keyframes()
     assert [record.id for record in records] == list(range(len(records)))
     assert [record.index for record in records[:5]] == [0, 2, 4, 6, 8]
     assert len(records) > 12
-    assert all(record.stamp_ns == record.index * 1_000 for record in records)
+    assert all(record.header.stamp_ns == record.index * 1_000 for record in records)
     assert [record for update in updates for record in update.new_keyframes] == records
 
 
 def test_known_intrinsics_reach_the_pose(tiny_networks: Networks) -> None:
     camera = Camera(64, 48, fx=90.0, fy=90.0, cx=31.5, cy=23.5)
     slam = make_slam(tiny_networks)
-    updates = [u for n in range(8) for u in slam.push(Frame(n, textured_image(n), camera))]
+    updates = only_map_updates(u for n in range(8) for u in slam.push(Frame(n, textured_image(n), camera)))
     focal_lengths = [update.pose.focal_px for update in updates if update.pose is not None]
     assert focal_lengths == pytest.approx([90.0 * 32 / 48] * 8, rel=0.02)
 
@@ -258,9 +272,10 @@ def test_the_focal_length_that_the_tracks_have_found_is_that_of_the_poses(
     tiny_networks: Networks, found: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slam = make_slam(tiny_networks, pose__tracks="on")
-    assert slam._tracks is not None
-    monkeypatch.setattr(slam._tracks, "focal_px", lambda frame: found)
-    estimate, given = slam._locator._poses.estimate, list[float | None]()
+    odometry, localization = slam._mapping._refinement._odometry, slam._mapping._localization
+    assert odometry is not None
+    monkeypatch.setattr(odometry, "focal_px", lambda frame: found)
+    estimate, given = localization._poses.estimate, list[float | None]()
 
     def spy(*values: object) -> PoseEstimate | None:
         given.append(values[5])  # type: ignore[arg-type]
@@ -268,14 +283,14 @@ def test_the_focal_length_that_the_tracks_have_found_is_that_of_the_poses(
         assert pose is not None and (pose.focal_px == pytest.approx(77.0)) == (found is not None)
         return pose
 
-    monkeypatch.setattr(slam._locator._poses, "estimate", spy)
+    monkeypatch.setattr(localization._poses, "estimate", spy)
     push_images(slam, range(8))
     assert len(given) >= 5 and set(given) == {found}
 
 
 def test_scene_frames_are_retrieved_at_the_interval_and_when_the_buffer_changes(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, keyframes__interval=10, register__scene_frames=3, register__retrieval_interval=4)
-    updates = [update for answer in push_images(slam, range(45)) for update in answer]
+    updates = only_map_updates(update for answer in push_images(slam, range(45)) for update in answer)
     calls = [update.registration for update in updates if update.registration is not None]
     fresh = [
         index
@@ -291,19 +306,17 @@ def test_windows_keep_their_span_when_images_are_left_out(
     tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch, lookahead: int
 ) -> None:
     slam = make_slam(tiny_networks, window__stride=4, window__radius=2, window__lookahead=lookahead)
-    estimate, windows = slam._local_points.estimate, []
+    estimate, windows = slam._image_to_points.estimate, []
 
     def spy(given: list[Window]) -> list[LocalPointmap]:
         windows.extend(given)
         return estimate(given)
 
-    monkeypatch.setattr(slam._local_points, "estimate", spy)
-    skipped = [0] * 40 + [1] * 60  # the machine becomes too slow for the camera
-    updates = [
-        u for number, s in enumerate(skipped) for u in slam.push(Frame(number, textured_image(number), skipped=s))
-    ]
+    monkeypatch.setattr(slam._image_to_points, "estimate", spy)
+    in_stream = [*range(40), *range(41, 161, 2)]  # the machine becomes too slow for the camera
+    updates = [u for n, image in enumerate(in_stream) for u in slam.push(Frame(n, textured_image(n), number=image))]
     updates += slam.flush()
-    assert [update.index for update in updates] == list(range(100))
+    assert [update.index for update in only_map_updates(updates)] == list(range(100))
     spans = {w.reference.source_index: [s.source_index - w.reference.source_index for s in w.sources] for w in windows}
     assert set(spans) > set(range(20, 38)) | set(range(61, 121, 2))
     expected = {-8, -4} if lookahead == 0 else {-8, -4, 4, 8}
@@ -317,11 +330,124 @@ def test_windows_keep_their_span_when_images_are_left_out(
 
 def test_a_world_is_set_up_over_the_same_time_when_images_are_left_out(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, window__stride=4)
-    answers = [slam.push(Frame(number, textured_image(number), skipped=1 if number else 0)) for number in range(10)]
+    answers = [slam.push(Frame(number, textured_image(number), number=2 * number)) for number in range(10)]
     assert [len(updates) for updates in answers] == [0] * 8 + [9, 1]  # 16 images on, not 16 frames
 
 
 def test_what_is_still_missing_is_told_in_images(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, window__stride=4)
-    slam.push(Frame(0, textured_image(0)), Frame(1, textured_image(1), skipped=3))
+    slam.push(Frame(0, textured_image(0), number=0), Frame(1, textured_image(1), number=4))
     assert slam.status().reason == "filling the initial window: 5 of 17 images"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([20, 23, 28], [0, 3, 8]),  # the stream began without the engine
+        ([None, None, None], [0, 1, 2]),  # nobody counts
+        ([3, 3, 2, 4], [0, 1, 2, 4]),  # not a number's fault that there is an image
+        ([5, None, 9], [0, 1, 2]),
+    ],
+)
+@pytest.mark.parametrize("how", ["one by one", "together", "ahead", "some ahead"])
+def test_a_frame_s_place_in_the_stream_follows_from_the_numbers_of_the_images(
+    tiny_networks: Networks, how: str, numbers: list[int | None], expected: list[int]
+) -> None:
+    slam = make_slam(tiny_networks, window__stride=4)
+    frames = [Frame(n, textured_image(n), number=number) for n, number in enumerate(numbers)]
+    ahead = [slam.encoder.encode_ahead(slam.encoder.prepare(frame)) for frame in frames]
+    given = {"ahead": ahead, "some ahead": [ahead[0], *frames[1:]]}.get(how, frames)
+    for batch in [[frame] for frame in given] if how == "one by one" else [given]:
+        slam.push(*batch)
+    ring = slam._ring
+    places = [(ring[index].index, ring[index].source_index, ring[index].stamp_ns) for index in range(len(numbers))]
+    assert places == [(index, place, index) for index, place in enumerate(expected)]
+    images = [1, *np.diff(expected).tolist()]
+    average = 1.0
+    for count in images:
+        average += 0.05 * (count - average)
+    assert slam.status().images_per_frame == pytest.approx(average)
+
+
+def test_after_a_reset_the_images_are_counted_anew(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks, window__stride=4)
+    slam.push(Frame(0, textured_image(0), number=0), Frame(1, textured_image(1), number=2))
+    slam.reset("asked for")
+    slam.push(Frame(2, textured_image(2), number=1000), Frame(3, textured_image(3), number=1003))
+    assert slam.status().reason == "filling the initial window: 4 of 17 images"
+    assert slam.status().images_per_frame == pytest.approx(1 + 0.05 * 2)
+
+
+def test_images_for_which_there_was_no_memory_are_counted(
+    tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slam = make_slam(tiny_networks, window__stride=4)
+    slam.push(Frame(0, textured_image(0), number=0))
+
+    def full(*_: object) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slam.encoder, "encode", full)
+        assert slam.push(Frame(1, textured_image(1), number=1)) == []
+    slam.push(Frame(2, textured_image(2), number=4))
+    assert [slam._ring[index].source_index for index in range(2)] == [0, 4]
+
+
+def test_every_update_has_its_own_frame_s_header(tiny_networks: Networks) -> None:
+    """Keyframes too, though they enter the buffer later, when the camera may be another one."""
+    slam = make_slam(tiny_networks, window__stride=2, window__lookahead=1, keyframes__interval=7)
+    sizes = [(48, 64), (60, 40)]
+    cameras = [Camera(width, height, 90.0 + width, 90.0, width / 2, height / 2) for height, width in sizes]
+
+    def frame(n: int) -> Frame:
+        height, width = sizes[n // 20 % 2]
+        return Frame(n, textured_image(n, height, width), cameras[n // 20 % 2], frame_id=f"camera {n}", number=2 * n)
+
+    updates = only_map_updates([u for n in range(60) for u in slam.push(frame(n))] + slam.flush())
+    assert [update.index for update in updates] == list(range(60))
+    records = [record for update in updates for record in update.new_keyframes]
+    assert len(records) > 15 and any(r.index < 20 <= u.index for u in updates for r in u.new_keyframes)
+    for header, n in [(each.header, each.index) for each in (*updates, *records)]:
+        assert header == ImageHeader(n, sizes[n // 20 % 2], cameras[n // 20 % 2], f"camera {n}", 2 * n)
+    assert all(record.crop_size == (32, 32) for record in records)
+    assert records == slam.keyframes()
+
+
+class Chosen:
+    """Tracks as it is told: a frame that is tracked has a pose at once, a keyframe is registered."""
+
+    def __init__(self, tracked: Sequence[bool], keyframes: Sequence[bool]) -> None:
+        self._choices = iter(zip(tracked, keyframes, strict=True))
+
+    def track(
+        self, frames: Sequence[EncodedFrame], window_of: Callable[[EncodedFrame], Window]
+    ) -> Iterator[PoseUpdate | KeyframeRequest]:
+        for frame in frames:
+            is_tracked, is_keyframe = next(self._choices)
+            if is_tracked:
+                pose = PoseEstimate(np.eye(4), 100.0, 1.0, 0.1, 1.0, 0.0, by_tracks=True)
+                yield PoseUpdate(frame.index, frame.header, pose, is_keyframe)
+            if is_keyframe:
+                yield KeyframeRequest((window_of(frame),), has_pose=is_tracked)
+
+
+@pytest.mark.parametrize("is_heard", [False, True])
+def test_the_first_that_is_told_of_each_frame_is_told_in_order(tiny_networks: Networks, is_heard: bool) -> None:
+    """Whoever takes a frame's first event for its pose gets poses with ascending stamps."""
+    tracked = [False, True, True, False, True, True, False, False, True, True, True]
+    keyframes = [True, True, False, True, True, False, True, True, False, True, False]
+    heard = list[Update]()
+    slam = make_slam(tiny_networks, pose__tracks="on", loops__close=False, initialize__window_size=2)
+    slam.on_update = heard.append if is_heard else None
+    head = [event for answer in push_images(slam, range(2)) for event in answer]
+    slam._tracking = Chosen(tracked, keyframes)
+    events = [event for n in range(len(tracked)) for event in slam.push(Frame(n, textured_image(2 + n)))]
+    events += slam.flush()
+    assert heard == (head + events if is_heard else [])
+    first, count = len(head), len(tracked)
+    assert list(dict.fromkeys(event.index for event in events)) == list(range(first, first + count))
+    mapped = [event.index - first for event in events if isinstance(event, MapUpdate)]
+    assert mapped == [index for index, is_keyframe in enumerate(keyframes) if is_keyframe]
+    alone = [event.index - first for event in events if isinstance(event, PoseUpdate)]
+    assert alone == [index for index, is_tracked in enumerate(tracked) if is_tracked]

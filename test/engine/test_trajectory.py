@@ -3,7 +3,7 @@ import numpy as np
 from slam3r_ros.engine.trajectory import FIRST_POSES, Trajectory
 from slam3r_ros.geometry.se3 import Array, rigid
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import PoseEstimate
 
 
@@ -32,14 +32,14 @@ def test_poses_move_with_the_keyframe_before_them_and_stamps_stay() -> None:
     trajectory = walked(FIRST_POSES + 10)
     shifts = np.array([[0.0, 0, 0], [0, 5, 0]])
     moved = Sim3(np.array([1.0, 3.0]), np.tile(np.eye(3), (2, 1, 1)), shifts)
-    trajectory.correct(Correction(np.array([4, 9]), moved))
+    trajectory.correct(MapCorrection(np.array([4, 9]), moved))
     for number, pose in enumerate(trajectory.poses()):
         expected = [number, 0, 0] if 2 * number < 9 else [3 * number, 5, 0]
         assert pose.T_world_camera[:3, 3].tolist() == expected and pose.stamp_ns == 1_000 * number
     trajectory.append(5000, 7, PoseEstimate(at(-1), 100.0, 1.0, 0.1, 1.0, 0.0))
     assert trajectory.poses()[-1].T_world_camera[0, 3] == -1
     empty = walked(0)
-    empty.correct(Correction(np.array([4, 9]), moved))
+    empty.correct(MapCorrection(np.array([4, 9]), moved))
     assert empty.poses() == []
 
 
@@ -47,7 +47,7 @@ def test_what_was_handed_out_does_not_change_and_changes_nothing() -> None:
     trajectory = walked(3)
     first = trajectory.poses()
     still = Sim3.from_pose(at(1)[None])
-    trajectory.correct(Correction(np.array([0]), still))
+    trajectory.correct(MapCorrection(np.array([0]), still))
     assert [pose.T_world_camera[0, 3] for pose in first] == [0, 1, 2]
     trajectory.poses()[1].T_world_camera[:] = 7
     assert [pose.T_world_camera[0, 3] for pose in trajectory.poses()] == [1, 2, 3]

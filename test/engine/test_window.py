@@ -8,7 +8,7 @@ from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.window import RegistrationSchedule, build_window, complete_until, neighbours, oldest_needed
 from slam3r_ros.networks.weights import Networks
-from slam3r_ros.types import Frame
+from slam3r_ros.types import EncodedFrame, Frame
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def ring(tiny_networks: Networks) -> RingBuffer:
     """Frames 0 to 9."""
     encoder, ring = Encoder(tiny_networks.i2p), RingBuffer()
     for index in range(10):
-        ring.append(encoder.encode([Frame(index, textured_image(index))], index)[0])
+        ring.append(EncodedFrame.numbered(encoder.encode([Frame(index, textured_image(index))]), index)[0])
     return ring
 
 

@@ -3,12 +3,12 @@ import pytest
 
 from slam3r_ros.geometry.se3 import Array, rigid, rotation_from_vector
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import PoseEstimate
 
 RANDOM = np.random.default_rng(0)
 MOVED = Sim3(np.array([1.0, 2.0, 0.5]), rotation_from_vector(RANDOM.normal(0, 0.5, (3, 3))), RANDOM.normal(size=(3, 3)))
-CORRECTION = Correction(np.array([10, 20, 40]), MOVED)
+CORRECTION = MapCorrection(np.array([10, 20, 40]), MOVED)
 FRAMES = np.array([0, 9, 10, 11, 19, 20, 39, 40, 41, 1000])
 MOVES_WITH = np.array([0, 0, 0, 0, 0, 1, 1, 2, 2, 2])
 
@@ -24,7 +24,7 @@ def test_what_was_mapped_between_two_keyframes_moves_as_the_earlier_one() -> Non
     np.testing.assert_array_equal(moved.rotation, MOVED.rotation[MOVES_WITH])
     np.testing.assert_array_equal(moved.translation, MOVED.translation[MOVES_WITH])
     assert len(CORRECTION.of_frames(FRAMES[:0])) == 0
-    alone = Correction(np.array([5]), MOVED[1:2]).of_frames(np.array([0, 5, 9]))
+    alone = MapCorrection(np.array([5]), MOVED[1:2]).of_frames(np.array([0, 5, 9]))
     np.testing.assert_array_equal(alone.scale, [2.0, 2.0, 2.0])
 
 
@@ -69,7 +69,7 @@ def test_a_pose_estimate_keeps_its_qualities_and_has_the_new_lengths() -> None:
 
 
 def test_nothing_moves_where_nothing_is_to_be_moved() -> None:
-    still = Correction(np.array([0]), Sim3.from_pose(np.eye(4)[None]))
+    still = MapCorrection(np.array([0]), Sim3.from_pose(np.eye(4)[None]))
     points = RANDOM.normal(0, 50, (1000, 3)).astype(np.float32)
     np.testing.assert_array_equal(still.of_points(np.arange(1000), points), points)
     poses = some_poses(5)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from slam3r_ros.geometry.se3 import Array, rigid, rotation_from_vector, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure import loop_closer as engine_closing
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import APART, COMPARED, CONFIRMED_WITHIN, REST, LoopCloser, most_alike
 from slam3r_ros.loop_closure.place import LoopConstraint, Place, PlaceView
 from slam3r_ros.vision.feature_image import FeatureImage, Features
@@ -48,7 +48,7 @@ class Walk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int = 500, drift: Sim3 = DRIFT) -> None:
         self.closing, self.drift = LoopCloser(most), drift
-        self.corrections: dict[int, Correction] = {}
+        self.corrections: dict[int, MapCorrection] = {}
         """By the number of the place with which they came."""
         self.loops: dict[tuple[int, int], LoopConstraint] = {}
         """By numbers of places."""
@@ -70,7 +70,7 @@ class Walk:
         T = rigid(last.rotation[0], last.translation[0])
         return PlaceView(FRAMES_BETWEEN * number, NOTHING, image, NOTHING, NOTHING, T)
 
-    def step(self, lost: bool = False, jump: Sim3 = NO_DRIFT) -> Correction | None:
+    def step(self, lost: bool = False, jump: Sim3 = NO_DRIFT) -> MapCorrection | None:
         """The next place."""
         self.move(jump)
         if lost:
@@ -87,7 +87,7 @@ class Walk:
             self.estimated.append(node(true_pose(0)))
         self.mapped.append(float(self.estimated[-1].scale[0]))
 
-    def collect(self) -> Correction | None:
+    def collect(self) -> MapCorrection | None:
         correction = self.closing.collect()
         if correction is not None:
             number = len(self.estimated) - 1

@@ -5,11 +5,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from plane_scene import MATRIX, SIDE, depths, image, pose, refined
+from plane_scene import MATRIX, SIDE, depths, encoded_frame, image, pose, refined, refinement
 
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
-from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.odometry import focal_estimation as calibration
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Observations, Problem, adjust
 from slam3r_ros.odometry.focal_estimation import (
@@ -17,13 +16,12 @@ from slam3r_ros.odometry.focal_estimation import (
     lowest,
     with_slopes,
 )
-from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.odometry.sliding_window import KeyframeObservation, SlidingWindow
 from slam3r_ros.odometry.tracked_frame import OdometryInput
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import VisualOdometry
-from slam3r_ros.settings import LoopSettings, PoseSettings
-from slam3r_ros.types import EncodedFrame, HostPointmaps, LocalPointmap, PoseEstimate, RegisteredFrame, State
+from slam3r_ros.settings import PoseSettings
+from slam3r_ros.types import HostPointmaps, LocalPointmap, PoseEstimate, RegisteredFrame, State
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.pose_prior import PosePrior
 
@@ -261,7 +259,7 @@ def test_with_known_intrinsics_no_focal_length_is_searched(monkeypatch: pytest.M
     monkeypatch.setattr(FocalSearch, "observe", asked)
     focal, error, tracks = followed(1.0, is_calibrated=True, frames=25)
     assert focal == 1.0 and error < 0.01
-    assert len(tracks._window) >= TUNING.focal_min_keyframes
+    assert len(tracks.mapping._window) >= TUNING.focal_min_keyframes
     with pytest.raises(AssertionError, match="a window is asked"):
         followed(1.0, is_calibrated=False, frames=25)
 
@@ -277,8 +275,7 @@ def keyframe(number: int, focal_px: float, camera: Camera | None) -> RegisteredF
     points = (np.concatenate([slopes, np.ones((HALF, HALF, 1))], axis=2) * depths(T)[..., None]).astype(np.float32)
     world, full = transform_points(T, points).astype(np.float32), np.full((HALF, HALF), 5.0, np.float32)
     host = HostPointmaps(world, full, points, full, np.full((HALF, HALF), True))
-    layer, crop = LayerActivations(NOTHING, NOTHING, NOTHING, NOTHING), np.zeros((HALF, HALF, 3), np.uint8)
-    frame = EncodedFrame(number, number, crop, camera, NOTHING, layer, layer, number, image(T))
+    frame = encoded_frame(number, np.zeros((HALF, HALF, 3), np.uint8), camera, image(T))
     local = LocalPointmap(frame, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
     estimate = PoseEstimate(T, focal_px, 0.9, 2.0, 1.0, 0.01)
     return RegisteredFrame(
@@ -291,7 +288,7 @@ def test_the_stage_tells_the_focal_length_that_its_tracks_have_found(monkeypatch
     monkeypatch.setattr(
         FocalSearch, "observe", lambda search, problem, estimate, focal: better.pop() if better else None
     )
-    stage = OdometryStage(PoseSettings(), LoopSettings())
+    stage = refinement()
     assert stage.focal_px(keyframe(0, 100.0, None).local.frame) is None  # none yet
     for number in range(20):
         result = refined(stage, keyframe(number, 100.0, None))
@@ -301,8 +298,8 @@ def test_the_stage_tells_the_focal_length_that_its_tracks_have_found(monkeypatch
         result = refined(stage, keyframe(number, 100.0, None))
     assert not better
     assert stage.focal_px(result.local.frame) == pytest.approx(104.0)
-    assert stage._poses._window.newest.image.matrix[0, 0] == pytest.approx(208.0)
-    between = stage.advance(keyframe(35, 100.0, None).local.frame)
+    assert stage._odometry._poses.mapping._window.newest.image.matrix[0, 0] == pytest.approx(208.0)
+    between = stage._odometry.track(keyframe(35, 100.0, None).local.frame)
     assert between is not None and between.pose.focal_px == pytest.approx(104.0)
 
 
@@ -312,7 +309,7 @@ def test_known_intrinsics_are_searched_only_where_they_are_not_to_be_used(
 ) -> None:
     asked: list[float] = []
     monkeypatch.setattr(FocalSearch, "observe", lambda search, problem, estimate, focal: asked.append(focal))
-    stage = OdometryStage(PoseSettings(use_camera_info=use_camera_info), LoopSettings())
+    stage = refinement(settings=PoseSettings(use_camera_info=use_camera_info))
     for number in range(20):
         result = refined(stage, keyframe(number, 100.0, CAMERA))
     assert (stage.focal_px(result.local.frame) is None) == use_camera_info

@@ -5,23 +5,23 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from plane_scene import MATRIX, SIDE, depths, image, pose, refined
+from plane_scene import MATRIX, SIDE, depths, encoded_frame, image, pose, refined, refinement
 
 from slam3r_ros.engine.encoder import Encoder, grey_crop
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure import loop_closer as engine_closing
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import BROKEN, CHAIN_SCALE_DEVIATION
-from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.weights import Networks
+from slam3r_ros.odometry import local_mapping
 from slam3r_ros.odometry import odometry_stage as engine_stage
 from slam3r_ros.odometry import visual_odometry as engine_poses
-from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.odometry.tracked_frame import OdometryInput
-from slam3r_ros.settings import LoopSettings, PoseSettings
-from slam3r_ros.types import EncodedFrame, Frame, HostPointmaps, LocalPointmap, PoseEstimate, RegisteredFrame, State
+from slam3r_ros.odometry.tuning import TUNING
+from slam3r_ros.settings import PoseSettings
+from slam3r_ros.types import Frame, HostPointmaps, LocalPointmap, PoseEstimate, RegisteredFrame, State
 
 
 @pytest.fixture(autouse=True)
@@ -49,9 +49,8 @@ def keyframe(number: int, T_estimated: Array, *, lost: bool = False, own: bool =
     world[0, 0] = 0
     valid = np.full((HALF, HALF), own)
     host = HostPointmaps(world, np.full((HALF, HALF), 5.0, np.float32), points / SCALE, world[..., 0], valid)
-    layer = LayerActivations(NOTHING, NOTHING, NOTHING, NOTHING)
     crop = np.zeros((HALF, HALF, 3), np.uint8)
-    frame = EncodedFrame(number, number, crop, CAMERA, NOTHING, layer, layer, number, image(pose(number)))
+    frame = encoded_frame(number, crop, CAMERA, image(pose(number)))
     local = LocalPointmap(frame, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
     estimate = PoseEstimate(T_estimated, CAMERA.fx, 0.9, 2.0, SCALE if own else np.nan, 0.01)
     state = State.LOST if lost else State.TRACKING
@@ -88,7 +87,7 @@ def misplaced(number: int) -> Array:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_pose_and_points_move_together(own: bool) -> None:
-    stage = OdometryStage(PoseSettings(), LoopSettings())
+    stage = refinement()
     results = [refined(stage, keyframe(number, misplaced(number), own=own)) for number in range(12)]
     assert results[0].pose is not None and np.array_equal(results[0].pose.T_world_camera, misplaced(0))
     result, before = results[-1], keyframe(11, misplaced(11), own=own)
@@ -107,25 +106,27 @@ def test_pose_and_points_move_together(own: bool) -> None:
 
 
 def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_map() -> None:
-    stage = OdometryStage(PoseSettings(), LoopSettings())
+    stage = refinement()
     for number in range(8):
         refined(stage, keyframe(number, pose(number)))
     elsewhere = keyframe(8, rigid(np.eye(3), [50.0, 0, 0]), lost=True)
     result = refined(stage, elsewhere)
-    assert (result.state, result.held) == (State.TRACKING, True)
+    assert (result.state, result.is_excluded) == (State.TRACKING, True)
     assert result.pose is not None
     assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - pose(8)[:3, 3]) < 0.05
     assert 0.5 < result.pose.inlier_fraction <= 1 and result.pose.reprojection_error_px < 1
     seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)
     assert np.median(np.abs(seen / own_points(pose(8)) - 1)) < 0.02  # its own pointmap, where and as large as it is
     assert np.array_equal(result.points_world.numpy(), result.on_host.points_world)
-    assert refined(OdometryStage(PoseSettings(), LoopSettings()), elsewhere) is elsewhere
+    assert refined(refinement(), elsewhere) is elsewhere
 
 
 def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, views = OdometryStage(PoseSettings(), LoopSettings()), list[OdometryInput]()
-    locate = stage._poses.locate
-    monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
+    stage, views = refinement(), list[OdometryInput]()
+    locate = stage._odometry._poses.locate
+    monkeypatch.setattr(
+        stage._odometry._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate)
+    )  # type: ignore[func-returns-value]
     refined(stage, lost_at(0))
     assert views[-1].prior is None  # no frame before it
     factors = [1.0, 1.2, 0.9, 5.0, 1.1]
@@ -138,7 +139,7 @@ def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: 
     for number in (6, 7):
         lost = lost_at(number, 1.3)
         host = replace(lost.on_host, valid=np.zeros_like(lost.on_host.valid))  # what L2W thinks of it does not matter
-        before = list(stage._log_scales)
+        before = list(stage._odometry._log_scales)
         refined(stage, replace(lost, on_host=host))
         prior = views[-1].prior
         assert prior is not None and prior.T_camera_world is None and prior.sigma_factor == 1
@@ -150,9 +151,11 @@ def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: 
 
 
 def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, views = OdometryStage(PoseSettings(), LoopSettings()), list[OdometryInput]()
-    locate = stage._poses.locate
-    monkeypatch.setattr(stage._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate))  # type: ignore[func-returns-value]
+    stage, views = refinement(), list[OdometryInput]()
+    locate = stage._odometry._poses.locate
+    monkeypatch.setattr(
+        stage._odometry._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate)
+    )  # type: ignore[func-returns-value]
     for number in range(3):
         refined(stage, keyframe(number, pose(number)))
     for number in range(3, 9):  # its own points are there, but how large they are is not known
@@ -164,26 +167,26 @@ def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.M
         assert prior.log_scale == 0  # of the world points, that its depths are taken from
     refined(stage, lost_at(9))
     prior = views[-1].prior
-    assert len(stage._log_scales) == 3  # of frames 1, 2 and 9
+    assert len(stage._odometry._log_scales) == 3  # of frames 1, 2 and 9
     assert prior is not None and np.exp(prior.log_scale) == pytest.approx(SCALE, rel=0.01)
 
 
 def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
-    stage, other = OdometryStage(PoseSettings(), LoopSettings()), OdometryStage(PoseSettings(), LoopSettings())
+    stage, other = refinement(), refinement()
     first = keyframe(0, misplaced(0))
-    assert stage.advance(first.local.frame) is None  # nothing has begun
+    assert stage._odometry.track(first.local.frame) is None  # nothing has begun
     advanced = due = 0
     for number in range(30):
         each = keyframe(number, misplaced(number))
-        alone, expected = stage.advance(each.local.frame), refined(other, each)
+        alone, expected = stage._odometry.track(each.local.frame), refined(other, each)
         assert expected.pose is not None
-        found = refined(stage, each).pose if alone is None or alone.is_due else alone.pose
+        found = refined(stage, each).pose if alone is None or alone.is_keyframe else alone.pose
         assert found is not None
         np.testing.assert_allclose(found.T_world_camera, expected.pose.T_world_camera, atol=1e-3)
         if alone is not None:
-            due += alone.is_due
-            advanced += not alone.is_due
-            assert (expected.held or alone.is_due) and alone.pose.focal_px == pytest.approx(CAMERA.fx)
+            due += alone.is_keyframe
+            advanced += not alone.is_keyframe
+            assert (expected.is_excluded or alone.is_keyframe) and alone.pose.focal_px == pytest.approx(CAMERA.fx)
             assert 0.5 < alone.pose.inlier_fraction <= 1 and alone.pose.reprojection_error_px < 0.5
             assert alone.pose.scale == pytest.approx(expected.pose.scale, rel=0.1)
             assert np.isnan(alone.pose.similarity_error)
@@ -191,30 +194,30 @@ def test_between_keyframes_the_tracks_alone_give_the_pose() -> None:
 
 
 def test_nothing_advances_without_an_image_or_where_l2w_knows_better() -> None:
-    stage = OdometryStage(PoseSettings(), LoopSettings())
+    stage = refinement()
     for number in range(5):
         refined(stage, keyframe(number, pose(number)))
     frame = keyframe(5, pose(5)).local.frame
-    assert stage.advance(replace(frame, grey=None)) is None
-    assert stage.advance(frame) is not None
+    assert stage._odometry.track(replace(frame, grey=None)) is None
+    assert stage._odometry.track(frame) is not None
     for number in range(6, 9):
         exact = keyframe(number, pose(number))
         assert exact.pose is not None
         refined(stage, replace(exact, pose=replace(exact.pose, reprojection_error_px=0.0)))
-    assert stage.advance(keyframe(8, pose(8)).local.frame) is None
+    assert stage._odometry.track(keyframe(8, pose(8)).local.frame) is None
 
 
 def test_only_the_last_scales_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", 3)
-    stage = OdometryStage(PoseSettings(), LoopSettings())
+    monkeypatch.setattr(engine_stage, "TUNING", replace(TUNING, remembered_scales=3))
+    stage = refinement()
     for number in range(6):
         refined(stage, keyframe(number, pose(number)))
-        assert len(stage._log_scales) == min(number, 3)  # the first is where the tracks begin
-    assert np.exp(stage._log_scales) == pytest.approx([SCALE] * 3, rel=0.01)
+        assert len(stage._odometry._log_scales) == min(number, 3)  # the first is where the tracks begin
+    assert np.exp(stage._odometry._log_scales) == pytest.approx([SCALE] * 3, rel=0.01)
 
 
 def test_a_long_run_of_lost_frames_keeps_its_place_and_scale() -> None:
-    stage, random = OdometryStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
+    stage, random = refinement(), np.random.default_rng(0)
 
     def noisy(original: RegisteredFrame) -> RegisteredFrame:
         grey = original.local.frame.grey
@@ -236,8 +239,8 @@ def test_a_long_run_of_lost_frames_keeps_its_place_and_scale() -> None:
 def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
     remembered: int, left: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_stage, "SCALES_REMEMBERED", remembered)
-    stage, random = OdometryStage(PoseSettings(), LoopSettings()), np.random.default_rng(0)
+    monkeypatch.setattr(engine_stage, "TUNING", replace(TUNING, remembered_scales=remembered))
+    stage, random = refinement(), np.random.default_rng(0)
     for number in range(10):
         refined(stage, keyframe(number, pose(number)))
     black = np.zeros((SIDE, SIDE), np.uint8)
@@ -254,7 +257,7 @@ def test_a_scale_that_l2w_gave_wrongly_last_is_pulled_to_those_before(
 
 
 def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> None:
-    stage, black = OdometryStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    stage, black = refinement(), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
         refined(stage, keyframe(number, pose(number)))
     for number in range(12, 17):
@@ -269,7 +272,7 @@ def test_after_a_gap_that_nothing_was_seen_in_a_lost_frame_is_found_again() -> N
 
 
 def test_without_an_image_for_the_tracks_nothing_changes() -> None:
-    stage, whole = OdometryStage(PoseSettings(), LoopSettings()), keyframe(1, pose(1))
+    stage, whole = refinement(), keyframe(1, pose(1))
     refined(stage, keyframe(0, pose(0)))
     bare = replace(whole, local=replace(whole.local, frame=replace(whole.local.frame, grey=None)))
     assert refined(stage, bare) is bare
@@ -284,7 +287,7 @@ def largest_error(results: list[RegisteredFrame], first: int) -> float:
 
 
 def test_the_focal_length_is_that_of_the_pose_where_the_camera_is_not_used() -> None:
-    stage = OdometryStage(PoseSettings(use_camera_info=False), LoopSettings())
+    stage = refinement(settings=PoseSettings(use_camera_info=False))
     assert largest_error([refined(stage, keyframe(number, misplaced(number))) for number in range(12)], 1) < 0.05
 
 
@@ -298,7 +301,7 @@ def uncalibrated(original: RegisteredFrame, focal_px: float) -> RegisteredFrame:
 @pytest.mark.parametrize("wrong", [1.3, 0.75])
 @pytest.mark.parametrize("late", [1, 4])
 def test_camera_info_that_comes_some_images_late_counts_for_those_before_too(late: int, wrong: float) -> None:
-    stage, results = OdometryStage(PoseSettings(), LoopSettings()), []
+    stage, results = refinement(), []
     for number in range(30):
         frame = keyframe(number, misplaced(number))
         results.append(refined(stage, uncalibrated(frame, wrong * CAMERA.fx) if number < late else frame))
@@ -312,7 +315,7 @@ def test_camera_info_that_is_away_for_a_while_leaves_the_tracks_as_they_are(
     monkeypatch.setattr(
         engine_poses.VisualOdometry, "know_camera", lambda *_: pytest.fail("keyframes were seen with it")
     )
-    stage, results = OdometryStage(PoseSettings(), LoopSettings()), []
+    stage, results = refinement(), []
     for number in range(40):
         frame = keyframe(number, misplaced(number))
         if not 15 <= number < 15 + away:
@@ -326,8 +329,8 @@ def test_camera_info_that_is_away_for_a_while_leaves_the_tracks_as_they_are(
 def test_a_keyframe_tells_the_focal_length_that_its_points_were_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[float | None] = [None, None, 0.8 * 2 * CAMERA.fx, None]  # of the image, twice as wide as the crop
     answers = iter(found)
-    monkeypatch.setattr(engine_poses.FocalSearch, "observe", lambda *_: next(answers, None))
-    stage, told = OdometryStage(PoseSettings(), LoopSettings()), []
+    monkeypatch.setattr(local_mapping.FocalSearch, "observe", lambda *_: next(answers, None))
+    stage, told = refinement(), []
     for number in range(30):
         frame = keyframe(number, misplaced(number))
         used = stage.focal_px(uncalibrated(frame, CAMERA.fx).local.frame) or CAMERA.fx
@@ -352,9 +355,9 @@ def test_a_dot_lies_in_the_grey_crop_where_its_camera_sees_it(tiny_networks: Net
     y, x = np.mgrid[:480, :640]
     dot = np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 6.0**2))[..., None] * 255
     frame = Frame(0, dot.repeat(3, axis=2).astype(np.uint8), camera)
-    encoded = Encoder(tiny_networks.i2p, with_grey=True).encode([frame], 0)[0]
+    encoded = Encoder(tiny_networks.i2p, with_grey=True).encode([frame])[0]
     assert encoded.grey is not None and encoded.camera is not None
-    assert Encoder(tiny_networks.i2p).encode([frame], 0)[0].grey is None
+    assert Encoder(tiny_networks.i2p).encode([frame])[0].grey is None
     height, width = encoded.grey.shape
     rows, columns = np.mgrid[:height, :width]
     found = np.array([(encoded.grey * columns).sum(), (encoded.grey * rows).sum()]) / encoded.grey.sum()
@@ -370,7 +373,7 @@ def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
         points[0, 0] = 0
         return replace(result, on_host=replace(result.on_host, points_world=points))
 
-    stage = OdometryStage(PoseSettings(), LoopSettings())
+    stage = refinement()
     result = [refined(stage, bent(number)) for number in range(12)][-1]
     assert result.pose is not None
     seen = transform_points(invert_rigid(result.pose.T_world_camera), result.on_host.points_world)[1:, :, 2]
@@ -381,11 +384,11 @@ def test_distances_that_err_smoothly_are_corrected_by_the_tracks() -> None:
 
 def test_no_place_is_remembered_where_loops_are_not_to_be_closed() -> None:
     for close in (True, False):
-        stage = OdometryStage(PoseSettings(), LoopSettings(close=close))
+        stage = refinement(close=close)
         for number in range(0, 20, 2):
             refined(stage, described(keyframe(number, pose(number))))
-            assert stage.closed_loop() is None and stage.loop_failure == ""
-        assert (stage._loops is not None and len(stage._loops._places) > 3) == close
+            assert stage.close_loop() is None and stage.failure == ""
+        assert (stage._loop_closer is not None and len(stage._loop_closer._places) > 3) == close
 
 
 def described(original: RegisteredFrame) -> RegisteredFrame:
@@ -395,16 +398,16 @@ def described(original: RegisteredFrame) -> RegisteredFrame:
 
 
 def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = OdometryStage(PoseSettings(), LoopSettings())
+    stage = refinement()
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
-    assert stage._loops is not None
-    before, last = list(stage._log_scales), refined(stage, lost_at(12)).pose
+    assert stage._loop_closer is not None
+    before, last = list(stage._odometry._log_scales), refined(stage, lost_at(12)).pose
     moved = Sim3(np.array([2.0]), np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]))
-    correction = Correction(np.array([0]), moved)
-    monkeypatch.setattr(stage._loops, "collect", lambda: correction)
-    assert stage.closed_loop() is correction
-    np.testing.assert_allclose(list(stage._log_scales)[: len(before)], np.array(before) + np.log(2))
+    correction = MapCorrection(np.array([0]), moved)
+    monkeypatch.setattr(stage._loop_closer, "collect", lambda: correction)
+    assert stage.close_loop() is correction
+    np.testing.assert_allclose(list(stage._odometry._log_scales)[: len(before)], np.array(before) + np.log(2))
     after = refined(stage, lost_at(13)).pose
     assert last is not None and after is not None
     expected = correction.of_poses(np.array([13]), pose(13)[None])[0]
@@ -417,63 +420,63 @@ def test_scales_and_tracks_move_with_a_closed_loop(monkeypatch: pytest.MonkeyPat
 def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_now(
     corrected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, black = OdometryStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    stage, black = refinement(), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
-        stage.closed_loop()
-    assert stage._loops is not None and len(stage._loops._places) > 1
+        stage.close_loop()
+    assert stage._loop_closer is not None and len(stage._loop_closer._places) > 1
     world = rigid(np.eye(3), np.zeros(3))
     if corrected:  # the places as a closed loop has moved them
-        nodes = stage._loops._nodes
+        nodes = stage._loop_closer._nodes
         moved = Sim3(np.array([2.0]), np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]))
-        stage._loops._nodes = Sim3.concatenate([moved @ nodes[p : p + 1] for p in range(len(nodes))])
-        world = Correction(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
-    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)  # the newest keyframes do not show it
+        stage._loop_closer._nodes = Sim3.concatenate([moved @ nodes[p : p + 1] for p in range(len(nodes))])
+        world = MapCorrection(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)  # the newest keyframes do not show it
     covered = seen_as(described(lost_at(12)), black)
     assert refined(stage, covered) is covered
     for number in (5, 6, 7):
         result = refined(stage, described(lost_at(number)))
-        stage.closed_loop()
+        stage.close_loop()
         assert result.state is State.TRACKING and result.pose is not None
         size = 2.0 if corrected else 1.0
         expected = world[:3, 3] + size * world[:3, :3] @ pose(number)[:3, 3]
         assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - expected) < 0.05 * size
         np.testing.assert_allclose(result.pose.T_world_camera[:3, :3], world[:3, :3] @ pose(number)[:3, :3], atol=0.02)
         assert result.pose.scale == pytest.approx(size * SCALE, rel=0.05)
-    assert stage._loops._places[-1].index in (5, 6, 7)
+    assert stage._loop_closer._places[-1].index in (5, 6, 7)
 
 
 def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_next_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage, black = OdometryStage(PoseSettings(), LoopSettings()), np.zeros((SIDE, SIDE), np.uint8)
+    stage, black = refinement(), np.zeros((SIDE, SIDE), np.uint8)
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
-        stage.closed_loop()
-    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)
+        stage.close_loop()
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
     refined(stage, seen_as(described(lost_at(12)), black))
-    assert stage._loops is not None and stage.loop_failure == ""
-    places = list(stage._loops._places)
+    assert stage._loop_closer is not None and stage.failure == ""
+    places = list(stage._loop_closer._places)
     with monkeypatch.context() as patch:
         patch.setattr(engine_closing, "place_of", lambda _: cv2.resize(np.empty(0), (1, 1)))
         lost = described(lost_at(5))
         assert refined(stage, lost) is lost
-    assert stage.loop_failure.startswith("a keyframe could not be compared with earlier ones: error: OpenCV")
-    assert stage.closed_loop() is None and stage._loops._places == places
+    assert stage.failure.startswith("a keyframe could not be compared with earlier ones: error: OpenCV")
+    assert stage.close_loop() is None and stage._loop_closer._places == places
     assert refined(stage, described(lost_at(6))).state is State.TRACKING
 
 
 def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = OdometryStage(PoseSettings(), LoopSettings())
+    stage = refinement()
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
-        stage.closed_loop()
-    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)
-    monkeypatch.setattr(stage._poses, "_resected", lambda *_: None)  # its corners were lost at once
-    assert stage._loops is not None
-    places = len(stage._loops._places)
+        stage.close_loop()
+    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    monkeypatch.setattr(stage._odometry._poses, "_refined", lambda *_: None)  # its corners were lost at once
+    assert stage._loop_closer is not None
+    places = len(stage._loop_closer._places)
     refined(stage, described(lost_at(5)))
-    stage.closed_loop()
-    assert len(stage._loops._places) == places + 1
-    scales = stage._loops._deviations[:, 6] / CHAIN_SCALE_DEVIATION
+    stage.close_loop()
+    assert len(stage._loop_closer._places) == places + 1
+    scales = stage._loop_closer._deviations[:, 6] / CHAIN_SCALE_DEVIATION
     np.testing.assert_allclose(scales[1:], [*[1.0] * (places - 2), BROKEN])

@@ -7,11 +7,14 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
 from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.odometry import frame_tracker as engine_tracker
+from slam3r_ros.odometry import local_mapping as engine_mapping
 from slam3r_ros.odometry import visual_odometry as engine_poses
 from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, cost_of
+from slam3r_ros.odometry.local_mapping import LocalMapping
 from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
-from slam3r_ros.odometry.visual_odometry import FOLLOWED_POINTS, KEYFRAMES_TRIED, LARGEST_CONTRADICTION, VisualOdometry
+from slam3r_ros.odometry.visual_odometry import VisualOdometry
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.pose_prior import PosePrior
 from slam3r_ros.vision.relative_pose import RelativePose
@@ -128,17 +131,17 @@ def test_after_dark_frames_the_place_is_recognised_without_l2w(frames: int) -> N
         assert found is not None and found.points > 120 and found.error_px < 0.3
         assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(number))) < 0.02
         assert found.scale == pytest.approx(SCALE, rel=0.06)
-    assert FOLLOWED_POINTS - 50 < len(tracks._pixels) <= FOLLOWED_POINTS
+    assert TUNING.tracked_landmarks - 50 < len(tracks.tracker.tracks.pixels) <= TUNING.tracked_landmarks
 
 
 def test_after_a_dark_frame_that_l2w_located_the_tracks_begin_there() -> None:
     tracks, _, random = started()
     assert tracks.locate(dark(view_of(pose(10), random))) is None
-    assert (len(tracks._window), tracks._window.point_count) == (1, 0)
+    assert (len(tracks.mapping._window), tracks.mapping._window.point_count) == (1, 0)
     begins = view_of(pose(11), random)
     assert begins.prior is not None and begins.prior.T_camera_world is not None
     assert tracks.locate(begins) is None
-    np.testing.assert_allclose(tracks._window.newest.T_camera_world, begins.prior.T_camera_world, atol=1e-9)
+    np.testing.assert_allclose(tracks.mapping._window.newest.T_camera_world, begins.prior.T_camera_world, atol=1e-9)
     after = tracks.locate(view_of(pose(12), random))
     assert after is not None
     said = invert_rigid(begins.prior.T_camera_world) @ invert_rigid(pose(11)) @ pose(12)
@@ -177,8 +180,8 @@ def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_foun
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tracks, _, random = started(30)
-    assert len(tracks._window) == TUNING.window_keyframes
-    greys = [tracks._window[number].image.grey for number in range(TUNING.window_keyframes)]
+    assert len(tracks.mapping._window) == TUNING.window_keyframes
+    greys = [tracks.mapping._window[number].image.grey for number in range(TUNING.window_keyframes)]
     compared: list[FeatureImage] = []
 
     def nothing(before: FeatureImage, after: FeatureImage, known: tuple[Array, Array]) -> RelativePose | None:
@@ -188,23 +191,23 @@ def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_foun
 
     monkeypatch.setattr(engine_poses, "estimate_relative_pose", nothing)
     assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
-    assert [each.grey is grey for each, grey in zip(compared, greys[::-1], strict=False)] == [True] * KEYFRAMES_TRIED
+    assert [each.grey is grey for each, grey in zip(compared, greys[::-1], strict=False)] == [
+        True
+    ] * TUNING.recovery_keyframes
     assert tracks.locate(view_of(pose(31), random, prior=False)) is None  # looked for in every frame after it
-    assert len(compared) == 2 * KEYFRAMES_TRIED
+    assert len(compared) == 2 * TUNING.recovery_keyframes
 
 
 def test_a_place_that_only_an_older_keyframe_shows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     tracks, last, random = started(20)
-    shown = tracks._window[len(tracks._window) - KEYFRAMES_TRIED].image
-    estimate_relative_pose = engine_poses.estimate_relative_pose
-    monkeypatch.setattr(
-        engine_poses,
-        "estimate_relative_pose",
-        lambda *given: estimate_relative_pose(*given) if given[0] is shown else None,
-    )
+    shown = tracks.mapping._window[len(tracks.mapping._window) - TUNING.recovery_keyframes].image
+    recover = engine_poses.recover
+    monkeypatch.setattr(engine_poses, "recover", lambda *given: recover(*given) if given[0] is shown else None)
     found = tracks.locate(view_of(pose(30), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(19), pose(30))) < 0.02
-    assert tracks._window[len(tracks._window) - KEYFRAMES_TRIED - 1].image is shown  # and a newer one now
+    assert (
+        tracks.mapping._window[len(tracks.mapping._window) - TUNING.recovery_keyframes - 1].image is shown
+    )  # and a newer one now
 
 
 def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +226,7 @@ def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pyt
 
 def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     def sightings() -> list[int]:
-        return [len(tracks._window.seen_by(number)[0]) for number in range(len(tracks._window))]
+        return [len(tracks.mapping._window.seen_by(number)[0]) for number in range(len(tracks.mapping._window))]
 
     tracks, last, random = started()
     for number in range(10, 30):
@@ -238,18 +241,23 @@ def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: py
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "estimate_relative_pose", lambda *given: None)
         assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
-    points, seen = tracks._window.point_count, sightings()
-    assert (tracks._window._seen.sum(axis=0) == 1).any()  # by the newest keyframe alone
-    positions = [tracks._window.seen_by(number)[1] for number in range(len(tracks._window))]
+    points, seen = tracks.mapping._window.point_count, sightings()
+    assert (tracks.mapping._window._seen.sum(axis=0) == 1).any()  # by the newest keyframe alone
+    positions = [tracks.mapping._window.seen_by(number)[1] for number in range(len(tracks.mapping._window))]
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "estimate_relative_pose", wild)
         for _ in range(2):
             assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
-            assert tracks._window.point_count == points and sightings() == seen
-            assert len(tracks._pixels) == len(tracks._at_keyframe) == len(tracks._window.followed) == 0
-    assert tried == [*seen[: -KEYFRAMES_TRIED - 1 : -1]] * 2
+            assert tracks.mapping._window.point_count == points and sightings() == seen
+            assert (
+                len(tracks.tracker.tracks.pixels)
+                == len(tracks.tracker.tracks.pixels_at_keyframe)
+                == len(tracks.mapping._window.followed)
+                == 0
+            )
+    assert tried == [*seen[: -TUNING.recovery_keyframes - 1 : -1]] * 2
     for number, before in enumerate(positions):
-        assert np.array_equal(tracks._window.seen_by(number)[1], before)
+        assert np.array_equal(tracks.mapping._window.seen_by(number)[1], before)
     found = tracks.locate(view_of(pose(36), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(29), pose(36))) < 0.01
 
@@ -261,13 +269,13 @@ def test_a_recovery_that_the_networks_scale_contradicts_is_refused(sign: int) ->
         view = replace(view_of(pose(15), random, noise=0.01), prior=SCALE_ONLY)
         return tracks.locate(replace(view, depths=view.depths * np.float32(np.exp(sign * off))))
 
-    assert located(LARGEST_CONTRADICTION - 0.2) is not None
-    assert located(LARGEST_CONTRADICTION + 0.2) is None
+    assert located(TUNING.max_recovery_scale_error - 0.2) is not None
+    assert located(TUNING.max_recovery_scale_error + 0.2) is None
 
 
 def test_keyframes_without_depth_and_prior_are_adjusted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     tracks, last, random = started()
-    adjust, adjusted = engine_poses.adjust, list[bool]()
+    adjust, adjusted = engine_mapping.adjust, list[bool]()
 
     def spy(problem: Problem, start: Estimate, steps: int) -> Estimate:
         assert np.isfinite(start.log_scales).all() and np.isfinite(start.log_depths).all()
@@ -275,7 +283,7 @@ def test_keyframes_without_depth_and_prior_are_adjusted_all_the_same(monkeypatch
         adjusted.append(result is not start and cost_of(problem, result) < cost_of(problem, start))
         return result
 
-    monkeypatch.setattr(engine_poses, "adjust", spy)
+    monkeypatch.setattr(engine_mapping, "adjust", spy)
     for number in range(10, 30):
         view = view_of(pose(number), random, prior=False)
         found = tracks.locate(replace(view, depths=np.full_like(view.depths, np.nan)))
@@ -285,40 +293,40 @@ def test_keyframes_without_depth_and_prior_are_adjusted_all_the_same(monkeypatch
 
 
 def alone(view: OdometryInput) -> FeatureImage:
-    """What `advance` is given of it."""
+    """What `track` is given of it."""
     return FeatureImage(view.grey, view.matrix)
 
 
-def test_advancing_by_the_corners_alone_is_locating_between_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracking_by_the_corners_alone_is_locating_between_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
     (tracks, _, random), (other, _, _) = started(), started()
-    follow, pairs, between = engine_poses.track_corners, list[tuple[bytes, bytes]](), 0
+    follow, pairs, between = engine_tracker.follow, list[tuple[bytes, bytes]](), 0
     for number in range(10, 40):
         view = view_of(pose(number), random, noise=0.01)
         expected = other.locate(view)
         assert expected is not None
         with monkeypatch.context() as patched:
             patched.setattr(
-                engine_poses,
-                "track_corners",
+                engine_tracker,
+                "follow",
                 lambda before, after, pixels: (
                     pairs.append((before.tobytes(), after.tobytes())) or follow(before, after, pixels)  # type: ignore[func-returns-value]
                 ),
             )
-            advanced = tracks.advance(alone(view))
+            advanced = tracks.track(alone(view))
             is_due = advanced is not None and advanced.is_keyframe
-            again = tracks.advance(alone(view)) if is_due else advanced
+            again = tracks.track(alone(view)) if is_due else advanced
             found = tracks.locate(view) if is_due else advanced
         assert advanced is not None and again is not None
         np.testing.assert_array_equal(again.T_world_camera, advanced.T_world_camera)
         np.testing.assert_allclose(advanced.T_world_camera, expected.T_world_camera, atol=0.01 if is_due else 1e-3)
         assert found is not None and len(pairs) == number - 9  # never twice
         np.testing.assert_allclose(found.T_world_camera, expected.T_world_camera, atol=1e-3)
-        np.testing.assert_allclose(tracks._pixels, other._pixels, atol=1e-3)
-        assert len(tracks._window) == len(other._window)
-        assert is_due == (other._window.newest.image.grey is view.grey)  # became a keyframe
+        np.testing.assert_allclose(tracks.tracker.tracks.pixels, other.tracker.tracks.pixels, atol=1e-3)
+        assert len(tracks.mapping._window) == len(other.mapping._window)
+        assert is_due == (other.mapping._window.newest.image.grey is view.grey)  # became a keyframe
         if not is_due:
             between += 1
-            assert advanced.scale == pytest.approx(np.exp(tracks._window.newest.log_scale))
+            assert advanced.scale == pytest.approx(np.exp(tracks.mapping._window.newest.log_scale))
             assert (advanced.points, advanced.share) == (expected.points, pytest.approx(expected.share))
             assert (advanced.partners, advanced.growth, advanced.focal_px) == ((), 1.0, MATRIX[0, 0])
             assert advanced.frame.image.grey is view.grey
@@ -329,20 +337,20 @@ def test_advancing_by_the_corners_alone_is_locating_between_keyframes(monkeypatc
 
 def test_nothing_advances_before_a_beginning_and_after_the_corners_are_lost() -> None:
     random, fresh = np.random.default_rng(0), VisualOdometry()
-    assert fresh.advance(alone(view_of(pose(0), random))) is None
+    assert fresh.track(alone(view_of(pose(0), random))) is None
     tracks, last, random = started()
     small = view_of(pose(10), random)
-    assert tracks.advance(FeatureImage(small.grey[:100, :100].copy(), small.matrix)) is None
-    still = tracks.advance(alone(view_of(pose(9), random)))
+    assert tracks.track(FeatureImage(small.grey[:100, :100].copy(), small.matrix)) is None
+    still = tracks.track(alone(view_of(pose(9), random)))
     assert still is not None and np.linalg.norm(way(last, still)) < 1e-3
     covered = dark(view_of(pose(10), random, prior=False))
-    assert tracks.advance(alone(covered)) is None
+    assert tracks.track(alone(covered)) is None
     assert tracks.locate(covered) is None
     begun = view_of(pose(11), random, noise=0.01, prior=False)
-    assert tracks.advance(alone(begun)) is None  # `locate` has to look for it first
+    assert tracks.track(alone(begun)) is None  # `locate` has to look for it first
     found = tracks.locate(begun)
     assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(11))) < 0.01
-    after = tracks.advance(alone(view_of(pose(12), random)))
+    after = tracks.track(alone(view_of(pose(12), random)))
     assert np.linalg.norm(way(last, after) - true_way(pose(9), pose(12))) < 0.01
 
 
@@ -351,14 +359,14 @@ def test_a_keyframe_names_those_that_see_the_same_from_elsewhere() -> None:
     named = 0
     for number in range(2, 40):
         view = view_of(pose(number), random, noise=0.01)
-        before = len(tracks._window), tracks._window.newest
+        before = len(tracks.mapping._window), tracks.mapping._window.newest
         found = tracks.locate(view)
         assert found is not None
-        if tracks._window.newest.image.grey is not view.grey:
-            assert found.partners == () and tracks._window.newest is before[1]
+        if tracks.mapping._window.newest.image.grey is not view.grey:
+            assert found.partners == () and tracks.mapping._window.newest is before[1]
             continue
-        np.testing.assert_allclose(found.frame.T_camera_world, tracks._window.newest.T_camera_world)
-        expected = [tracks._window[partner] for partner in tracks._window.partners()]
+        np.testing.assert_allclose(found.frame.T_camera_world, tracks.mapping._window.newest.T_camera_world)
+        expected = [tracks.mapping._window[partner] for partner in tracks.mapping._window.partners()]
         assert 1 <= len(expected) <= 2
         assert [each.image for each in found.partners] == [each.image for each in expected]
         ways = [
@@ -385,11 +393,11 @@ def test_a_prior_of_the_scale_only_begins_no_tracks_and_ends_none() -> None:
     random, fresh = np.random.default_rng(0), VisualOdometry()
     for number in range(3):
         assert fresh.locate(replace(view_of(pose(number), random), prior=SCALE_ONLY)) is None
-        assert len(fresh._window) == 0
+        assert len(fresh.mapping._window) == 0
     tracks, last, random = started()
     for number in range(10, 14):
         assert tracks.locate(dark(replace(view_of(pose(number), random), prior=SCALE_ONLY))) is None
-        assert len(tracks._window) > 1
+        assert len(tracks.mapping._window) > 1
     for number in range(14, 30):
         found = tracks.locate(replace(view_of(pose(number), random, noise=0.01), prior=SCALE_ONLY))
         true = true_way(pose(9), pose(number))
@@ -429,7 +437,7 @@ def test_while_the_window_fills_the_scale_that_was_published_stays_but_for_an_l2
             assert view.prior is not None
             prior = replace(view.prior, log_scale=float(np.log(SCALE)), sigma_factor=doubt)
         answer = tracks.locate(replace(view, prior=prior))
-        if tracks._window.is_full:
+        if tracks.mapping._window.is_full:
             break
     assert number > 10 and answer is not None
     assert followed[0] <= abs(np.log(answer.scale / SCALE)) < followed[1]
@@ -473,41 +481,41 @@ def test_where_the_pointmap_says_nothing_fresh_corners_take_the_depths_around_th
         found = tracks.locate(bare)
         assert found is not None and found.points > 120
         assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(number))) < 0.08  # of a way of 1.5 m
-    assert len(tracks._pixels) > FOLLOWED_POINTS - 40
+    assert len(tracks.tracker.tracks.pixels) > TUNING.tracked_landmarks - 40
     # The depths that they end with are their own: the wall is slanted.
-    z = (
-        tracks._window.points_world() @ tracks._window.newest.T_camera_world[2, :3]
-        + tracks._window.newest.T_camera_world[2, 3]
-    )
-    twice = tracks._window.sightings[tracks._window.followed] > 2
-    columns, rows = np.rint(tracks._at_keyframe[twice]).astype(int).T // 2
+    tracker = tracks.tracker
+    z = tracker.depths(tracks.mapping.newest.T_camera_world)
+    twice = tracker.local_map.observations[tracker.tracks.rows] > 2
+    columns, rows = np.rint(tracker.tracks.pixels_at_keyframe[twice]).astype(int).T // 2
     ratios = np.log(z[twice] / depths(pose(59))[rows, columns])
     assert twice.sum() > 100 and np.std(ratios) < 0.02
 
 
 def test_a_depth_is_guessed_only_where_there_is_none() -> None:
     tracks, _, _ = started()
-    T = tracks._window.newest.T_camera_world
-    pixels = tracks._pixels[[3, 30, 60]] + np.float32(0.5)
+    T = tracks.mapping._window.newest.T_camera_world
+    pixels = tracks.tracker.tracks.pixels[[3, 30, 60]] + np.float32(0.5)
     told = np.array([np.nan, np.log(7.0), np.nan])
-    guessed = tracks._guessed(T, pixels, told)
-    z = tracks._window.points_world() @ T[2, :3] + T[2, 3]
+    guessed = tracks.mapping._guessed_log_depths(T, tracks.tracker.tracks.pixels, pixels, told)
+    z = tracks.mapping._window.points_world() @ T[2, :3] + T[2, 3]
     assert guessed == pytest.approx([np.log(z[3]), np.log(7.0), np.log(z[60])])
     behind = T.copy()
     behind[:3, :3] = np.diag([-1.0, 1.0, -1.0]) @ T[:3, :3]
-    assert np.array_equal(tracks._guessed(behind, pixels, told), told, equal_nan=True)
-    assert np.array_equal(VisualOdometry()._guessed(T, pixels, told), told, equal_nan=True)
+    tracked = tracks.tracker.tracks.pixels
+    assert np.array_equal(tracks.mapping._guessed_log_depths(behind, tracked, pixels, told), told, equal_nan=True)
+    nothing = LocalMapping()._guessed_log_depths(T, pixels[:0], pixels, told)
+    assert np.array_equal(nothing, told, equal_nan=True)
 
 
 def test_memory_is_bounded_and_reset_forgets() -> None:
     tracks, random = VisualOdometry(), np.random.default_rng(0)
     for number in range(60):
         tracks.locate(view_of(pose(number), random))
-        assert len(tracks._window) <= TUNING.window_keyframes
-        assert tracks._window.point_count <= TUNING.window_landmarks + FOLLOWED_POINTS
-        assert len(tracks._pixels) <= FOLLOWED_POINTS
+        assert len(tracks.mapping._window) <= TUNING.window_keyframes
+        assert tracks.mapping._window.point_count <= TUNING.window_landmarks + TUNING.tracked_landmarks
+        assert len(tracks.tracker.tracks.pixels) <= TUNING.tracked_landmarks
     tracks.reset()
-    assert len(tracks._window) == 0
+    assert len(tracks.mapping._window) == 0
     first, second = follow([pose(number) for number in range(8)], tracks), follow([pose(number) for number in range(8)])
     for one, other in zip(first[0], second[0], strict=True):
         assert (one is None) == (other is None)
@@ -531,7 +539,7 @@ def test_after_the_world_was_moved_the_poses_are_the_moved_ones(prior: bool) -> 
         view = view_of(pose(number), random, noise=0.02, prior=prior)
         moved = moved_view(view_of(pose(number), other_random, noise=0.02, prior=prior))
         if number in (17, 18):
-            expected, found = tracks.advance(alone(view)), other.advance(alone(moved))
+            expected, found = tracks.track(alone(view)), other.track(alone(moved))
             assert (expected is None) == (found is None)
         if number not in (17, 18) or expected is None or found is None:
             expected, found = tracks.locate(view), other.locate(moved)
@@ -544,7 +552,7 @@ def test_after_the_world_was_moved_the_poses_are_the_moved_ones(prior: bool) -> 
         np.testing.assert_allclose(found.depths, 1.7 * expected.depths, rtol=5e-3)
 
 
-@pytest.mark.parametrize("scale", [1.7, float(np.exp(LARGEST_CONTRADICTION + 0.3))])
+@pytest.mark.parametrize("scale", [1.7, float(np.exp(TUNING.max_recovery_scale_error + 0.3))])
 def test_what_was_lost_is_found_again_in_the_moved_world(scale: float) -> None:
     tracks, last, random = started()
     moved = replace(MOVED, scale=scale)
@@ -559,11 +567,11 @@ def test_what_was_lost_is_found_again_in_the_moved_world(scale: float) -> None:
 
 def test_what_is_expected_of_the_next_frame_moves_too() -> None:
     tracks, _, _ = started()
-    assert tracks._last is not None
-    expected = MOVED.apply_to_extrinsics(tracks._motion @ tracks._last)
-    assert np.linalg.norm(tracks._motion[:3, 3]) > 0.01
+    assert tracks.tracker._last_T is not None
+    expected = MOVED.apply_to_extrinsics(tracks.tracker._motion @ tracks.tracker._last_T)
+    assert np.linalg.norm(tracks.tracker._motion[:3, 3]) > 0.01
     tracks.transform(MOVED)
-    np.testing.assert_allclose(tracks._motion @ tracks._last, expected, atol=1e-9)
+    np.testing.assert_allclose(tracks.tracker._motion @ tracks.tracker._last_T, expected, atol=1e-9)
 
 
 def test_tracks_that_have_not_begun_can_be_moved_too() -> None:
@@ -582,10 +590,10 @@ def test_what_a_start_that_knows_nothing_finds_is_taken_before_the_next_keyframe
             return estimate
         return replace(estimate, T_camera_world=estimate.T_camera_world @ invert_rigid(shift))
 
-    monkeypatch.setattr(engine_poses, "adjust_afresh", elsewhere)
+    monkeypatch.setattr(engine_mapping, "adjust_afresh", elsewhere)
     random, tracks, answers, keyframes = np.random.default_rng(0), VisualOdometry(), list[TrackedFrame](), list[int]()
     number = 0
-    while len(tracks._window) < TUNING.window_keyframes:
+    while len(tracks.mapping._window) < TUNING.window_keyframes:
         view = replace(view_of(pose(number), random, noise=0.0), prior=SCALE_ONLY if number else PosePrior(
             invert_rigid(pose(0)), float(np.log(SCALE)), 1.0))  # fmt: skip
         if answer := tracks.locate(view):

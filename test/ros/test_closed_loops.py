@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import Pose, PoseArray
 from nav_msgs.msg import Odometry, Path
-from outputs_harness import FRAME_VALUE, Scene, moved, update
-from ros_harness import FIRST_NS, FRAME, wait_until
+from outputs_harness import Scene, estimate, keyframe_record, moved, ready_frame, update
+from ros_harness import FIRST_NS, wait_until
 from sensor_msgs.msg import PointCloud2
 
-from slam3r_ros.ros.input.frame_builder import ReadyFrame
+from slam3r_ros.engine.events import OnUpdate, Update
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.output.odometry import UNKNOWN_VARIANCE
 from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.ros.output.status import StatusValues, status_message
@@ -26,13 +27,17 @@ STEP_NS = 100_000_000
 PERIODS = {"path_period": 0.05, "map_period": 0.05}
 
 
-def estimate(z: float) -> PoseEstimate:
-    return PoseEstimate(moved(z=z), 100.0, 1.0, 0.1, 1.0, 0.0)
+CORRECTION = MapCorrection(np.array([0]), Sim3(np.ones(1), np.eye(3)[None], np.zeros((1, 3))))
+"""Of no use but to be told: what it moves is told by the stand-ins for the engine."""
 
 
-def tracked(number: int, z: float, *, is_corrected: bool = False) -> MapUpdate:
+def at(z: float) -> PoseEstimate:
+    return estimate(moved(z=z))
+
+
+def tracked(number: int, z: float) -> MapUpdate:
     """Forward by z."""
-    return update(moved(z=z), stamp_ns=FIRST_NS + number * STEP_NS, index=number, is_corrected=is_corrected)
+    return update(moved(z=z), stamp_ns=FIRST_NS + number * STEP_NS, index=number)
 
 
 def one_point(z: float) -> MapPoints:
@@ -52,8 +57,8 @@ class Engine:
         return [StampedPose(FIRST_NS + number * STEP_NS, moved(z=z)) for number, z in enumerate(self.places)]
 
     def keyframes(self) -> list[KeyframeRecord]:
-        poses = [None if z is None else estimate(z) for z in self.keyframe_places]
-        return [KeyframeRecord(number, number, FIRST_NS, pose, 2.0) for number, pose in enumerate(poses)]
+        poses = [None if z is None else at(z) for z in self.keyframe_places]
+        return [keyframe_record(number, pose) for number, pose in enumerate(poses)]
 
     def map_points(self) -> MapPoints:
         return one_point(self.point)
@@ -73,10 +78,8 @@ def test_path_keyframes_and_map_are_published_anew_in_the_scale_that_is_set(scen
     engine = Engine()
     for number in range(4):
         engine.places.append(float(number))
-        record = KeyframeRecord(number, number, FIRST_NS, estimate(number), 2.0)
-        outputs.publish(
-            replace(tracked(number, number), added=one_point(5.0), new_keyframes=(record,)), FRAME_VALUE, FRAME
-        )
+        record = keyframe_record(number, at(number))
+        outputs.publish(replace(tracked(number, number), added=one_point(5.0), new_keyframes=(record,)))
     wait_until(lambda: outputs._path.get_subscription_count() > 0, "the listener hears the path")
     wait_until(lambda: outputs._map_cloud.get_subscription_count() > 0, "the listener hears the map")
     wait_until(lambda: outputs._keyframes.get_subscription_count() > 0, "the listener hears keyframes")
@@ -98,8 +101,8 @@ def test_path_keyframes_and_map_are_published_anew_in_the_scale_that_is_set(scen
     assert along(keyframes[-1].poses) == pytest.approx([0, 1.8 * length])
     assert np.frombuffer(maps[-1].data, np.float32)[0] == pytest.approx(4.5 * length)
     # What comes after it is added to what was corrected.
-    record = KeyframeRecord(4, 4, FIRST_NS, estimate(3.6), 2.0)
-    outputs.publish(replace(tracked(4, 3.6), new_keyframes=(record,)), FRAME_VALUE, FRAME)
+    record = keyframe_record(4, at(3.6))
+    outputs.publish(replace(tracked(4, 3.6), new_keyframes=(record,)))
 
     def goes_on() -> bool:
         outputs.publish_due(engine)  # type: ignore[arg-type]
@@ -116,11 +119,13 @@ def test_the_jump_is_no_motion(scene: Scene) -> None:
     heard: list[Odometry] = scene.camera.listen(Odometry, "/slam3r/odometry")
     outputs = scene.outputs()
     wait_until(lambda: outputs._odometry.is_wanted, "the listener hears odometry")
-    updates = [tracked(0, 0.0), tracked(1, 0.1), tracked(2, 0.7, is_corrected=True), tracked(3, 0.8)]
-    for each in updates:
-        outputs.publish(each, FRAME_VALUE, FRAME)
-        if each.is_corrected:
+    events = [tracked(0, 0.0), tracked(1, 0.1), CORRECTION, tracked(2, 0.7), tracked(3, 0.8)]
+    gave_pose = []
+    for number, event in enumerate(events):
+        gave_pose.append(outputs.publish(event))
+        if number == 3:  # with all of the frames that were pushed together with the one after it
             outputs.renew(Engine())  # type: ignore[arg-type]
+    assert gave_pose == [True, True, False, True, True]
     wait_until(lambda: len(heard) == 4, "odometry")
     assert [message.twist.twist.linear.x for message in heard] == [0, 0, 0, 0]
     assert [message.twist.twist.linear.z for message in heard] == pytest.approx([0, 1.0, 0, 1.0])
@@ -135,7 +140,10 @@ class Told:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def publish(self, given: MapUpdate, *_: object) -> bool:
+    def publish(self, given: Update) -> bool:
+        if isinstance(given, MapCorrection):
+            self.calls.append("correct")
+            return False
         self.calls.append(f"publish {given.index}")
         return True
 
@@ -153,16 +161,19 @@ class Corrected(Engine):
     """Closes a loop with every third frame, and at the end."""
 
     flushes = 0
-    listener: Callable[[MapUpdate], None] = staticmethod(lambda _: None)
+    on_update: OnUpdate = staticmethod(lambda _: None)
 
     def push(self, *frames: object) -> None:
         self.places += [0.0] * len(frames)
         for number in range(len(self.places) - len(frames), len(self.places)):
-            self.listener(tracked(number, 0.0, is_corrected=number % 3 == 2))
+            if number % 3 == 2:
+                self.on_update(CORRECTION)
+            self.on_update(tracked(number, 0.0))
 
-    def flush(self) -> list[MapUpdate]:
+    def flush(self) -> list[Update]:
         self.flushes += 1
-        return []
+        self.on_update(CORRECTION)
+        return [CORRECTION]
 
     def reset(self, reason: str) -> None:
         self.places, self.flushes = [], 0
@@ -175,13 +186,13 @@ def test_the_map_is_renewed_once_and_after_what_was_pushed_together(scene: Scene
     told, engine = Told(), Corrected()
     events = SlamRunnerEvents(lambda: 0, lambda: None)
     mapping = SlamRunner(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
-    ready = [ReadyFrame(FRAME_VALUE, number, FRAME, 0) for number in range(8)]
+    ready = [ready_frame(number) for number in range(8)]
     mapping.process(ready[:2])
     mapping.process(ready[2:7])
     mapping.process(ready[7:])
     assert told.calls == [
         *("publish 0", "publish 1", "due"),
-        *("publish 2", "publish 3", "publish 4", "publish 5", "publish 6", "renew", "due"),
+        *("correct", "publish 2", "publish 3", "publish 4", "correct", "publish 5", "publish 6", "renew", "due"),
         *("publish 7", "due"),
     ]
 
@@ -190,15 +201,15 @@ def test_the_map_is_renewed_too_when_a_loop_is_closed_with_no_frame_left(scene: 
     told, engine = Told(), Corrected()
     events = SlamRunnerEvents(lambda: 0, lambda: None)
     mapping = SlamRunner(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
-    mapping.process([ReadyFrame(FRAME_VALUE, 0, FRAME, 0)])
+    mapping.process([ready_frame()])
     mapping.flush()
     mapping.flush()
-    assert told.calls == ["publish 0", "due", "renew", "due"]
+    assert told.calls == ["publish 0", "due", "correct", "renew", "due"]
     mapping.reset("why not")
-    mapping.process([ReadyFrame(FRAME_VALUE, number, FRAME, 0) for number in range(2)])
-    assert told.calls[4:] == ["restart", "publish 0", "publish 1", "due"]  # the new map has had no loop
+    mapping.process([ready_frame(number) for number in range(2)])
+    assert told.calls[5:] == ["restart", "publish 0", "publish 1", "due"]  # the new map has had no loop
     mapping.flush()
-    assert told.calls[8:] == ["renew", "due"]
+    assert told.calls[9:] == ["correct", "renew", "due"]
 
 
 def test_the_status_counts_closed_loops() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from outputs_harness import FRAME_VALUE, Scene, update
+from outputs_harness import Scene, image_header, pose_update, update
 from ros_harness import FIRST_NS, FRAME, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -14,7 +14,7 @@ from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw, transform_po
 from slam3r_ros.ros.output import depth as depth_output
 from slam3r_ros.ros.output.depth import depth_camera, depths_of
 from slam3r_ros.ros.output.outputs import Outputs
-from slam3r_ros.types import MapUpdate, PoseEstimate, PreparedFrame, State
+from slam3r_ros.types import MapUpdate, PoseEstimate, State
 
 POSE = rigid(rotation_from_quat_xyzw([0.1, -0.3, 0.2, 0.9]), [1.0, -2.0, 0.5])
 HEIGHT, WIDTH, FOCAL = 6, 8, 9.0
@@ -34,7 +34,6 @@ def seen(points: NDArray[np.float32] | None = None, **others: object) -> MapUpda
         "pose": PoseEstimate(POSE, FOCAL, 1.0, 0.1, 1.0, 0.0),
         "points_world": points_world() if points is None else points,
         "confidence": np.full((HEIGHT, WIDTH), 5.0, np.float32),
-        "image": np.zeros((HEIGHT, WIDTH, 3), np.uint8),
     }
     return update(POSE, **values | others)
 
@@ -51,10 +50,10 @@ class Heard:
             lambda: depth._images.get_subscription_count() + depth._infos.get_subscription_count() == 2, "listeners"
         )
 
-    def of(self, frame: MapUpdate, prepared: PreparedFrame = FRAME_VALUE) -> tuple[Image, CameraInfo]:
+    def of(self, frame: MapUpdate) -> tuple[Image, CameraInfo]:
         """The messages of an update."""
         count = len(self.images) + 1
-        self.outputs.publish(frame, prepared, FRAME)
+        self.outputs.publish(frame)
         wait_until(lambda: len(self.images) == len(self.infos) == count, "a depth image and its camera_info")
         return self.images[-1], self.infos[-1]
 
@@ -103,10 +102,9 @@ def test_depths_are_metres_where_a_scale_is_known(scene: Scene) -> None:
 
 def test_frames_without_a_pointmap_or_lost_ones_have_no_depth(scene: Scene) -> None:
     heard = Heard(scene)
-    nothing = np.empty((0, 0, 3), np.float32)
-    heard.outputs.publish(seen(nothing, confidence=nothing[..., 0]), FRAME_VALUE, FRAME)
-    heard.outputs.publish(seen(state=State.LOST), FRAME_VALUE, FRAME)
-    heard.outputs.publish(seen(pose=None, state=State.LOST), FRAME_VALUE, FRAME)
+    heard.outputs.publish(pose_update(POSE, FIRST_NS - 1))
+    heard.outputs.publish(seen(state=State.LOST))
+    heard.outputs.publish(seen(pose=None, state=State.LOST))
     image, _ = heard.of(seen(stamp_ns=FIRST_NS + 5))
     assert image.header.stamp.nanosec == 5
     assert len(heard.images) == 1
@@ -117,8 +115,8 @@ CAMERA = Camera(80, 48, 70.0, 72.0, 41.0, 22.0)
 
 @pytest.mark.parametrize("use", [True, False])
 def test_the_camera_is_the_one_the_pose_was_computed_with(scene: Scene, use: bool) -> None:
-    prepared = PreparedFrame(FIRST_NS, np.zeros((HEIGHT, WIDTH, 3), np.uint8), CAMERA, (48, 80))
-    _, info = Heard(scene, pose__use_camera_info=use).of(seen(), prepared)
+    header = image_header(size=(48, 80), camera=CAMERA)
+    _, info = Heard(scene, pose__use_camera_info=use).of(seen(header=header))
     assert (info.width, info.height) == (WIDTH, HEIGHT)
     if use:  # the image of 80 x 48 becomes one of 10 x 6, of which the middle 8 columns are taken
         assert (info.k[0], info.k[4]) == pytest.approx((70 / 8, 72 / 8))
@@ -141,5 +139,5 @@ def test_the_points_are_not_changed() -> None:
 
 def test_nothing_is_made_for_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(depth_output, "depth_camera", lambda *_: pytest.fail("made for nobody"))
-    scene.outputs().publish(seen(), FRAME_VALUE, FRAME)
+    scene.outputs().publish(seen())
     wait_until(lambda: len(scene.poses) == 1, "a pose")

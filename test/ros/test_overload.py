@@ -14,6 +14,7 @@ from ros_harness import FIRST_NS, PERIOD_NS, Bench, image_message, running_node,
 from slam3r_ros.msg import SlamStatus
 from synthetic import textured_image
 
+from slam3r_ros.engine.events import Update
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
 from slam3r_ros.ros.input.image_subscription import Arrival
@@ -24,7 +25,7 @@ from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.ros.threads.back_pressure import BackPressure
 from slam3r_ros.ros.threads.decoding_thread import DecodingThread
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
-from slam3r_ros.types import Frame, LocalPointmap, MapUpdate, PreparedFrame, Window
+from slam3r_ros.types import EncodedAhead, Frame, ImageHeader, LocalPointmap, PreparedFrame, Window
 
 
 class SlowEngine:
@@ -37,7 +38,7 @@ class SlowEngine:
         self.taken = 0
         monkeypatch.setattr(self.slam, "push", self.push)
 
-    def push(self, *frames: Frame | PreparedFrame) -> list[MapUpdate]:
+    def push(self, *frames: Frame | PreparedFrame | EncodedAhead) -> list[Update]:
         self.taken += len(frames)
         assert self._leave.acquire(timeout=20.0)
         return self._push(*frames)
@@ -54,13 +55,13 @@ def test_every_second_image_dropped_and_windows_as_long_as_before(
         bench.wait_for_connection()
         poses = bench.camera.listen(PoseStamped, "/slam3r/pose")
         engine, windows = SlowEngine(bench, monkeypatch), []
-        estimate = engine.slam._local_points.estimate
+        estimate = engine.slam._image_to_points.estimate
 
         def spy(given: list[Window]) -> list[LocalPointmap]:
             windows.extend(given)
             return estimate(given)
 
-        monkeypatch.setattr(engine.slam._local_points, "estimate", spy)
+        monkeypatch.setattr(engine.slam._image_to_points, "estimate", spy)
         mapped = 40
         for number in range(2 * mapped - 1):
             stamp_ns = FIRST_NS + PERIOD_NS * number
@@ -120,7 +121,7 @@ def make_preparer(
         CameraInfoCache(notices, rectified=False),
         TimestampFilter(1.0),
         notices,
-        lambda frame: PreparedFrame(frame.stamp_ns, frame.image, None, frame.image.shape[:2]),
+        lambda f: PreparedFrame(ImageHeader(f.stamp_ns, f.image.shape[:2], f.camera, f.frame_id, f.number), f.image),
     )
     images: DropOldestQueue[Arrival] = DropOldestQueue(capacity)
     ready: DropOldestQueue[ReadyFrame] = DropOldestQueue(capacity)
@@ -131,6 +132,11 @@ def make_preparer(
         ready,
         counters,
     )
+
+
+def number_of(ready: ReadyFrame) -> int | None:
+    assert isinstance(ready.frame, PreparedFrame) and ready.stamp_ns == ready.frame.header.stamp_ns
+    return ready.frame.header.number
 
 
 def arrival(number: int, stamp: int) -> Arrival:
@@ -144,7 +150,7 @@ def test_images_left_out_are_counted_but_repeated_ones_are_not() -> None:
     for given in (arrival(0, 0), arrival(1, 1), arrival(2, 1), broken, arrival(5, 5), arrival(6, 4), arrival(7, 6)):
         images.put(given)
     preparer.once()
-    assert [frame.number for frame in ready.take(0.0)] == [0, 1, 4, 5]  # a repeated and a late one less
+    assert [number_of(frame) for frame in ready.take(0.0)] == [0, 1, 4, 5]  # a repeated and a late one less
     assert counters.rejected == 3
 
 
@@ -153,7 +159,7 @@ def test_a_jump_of_time_is_seen_even_if_its_first_image_is_dropped() -> None:
     for given in (arrival(0, 1000), arrival(1, 0), arrival(2, 1)):
         images.put(given)
         preparer.once()
-    assert [(frame.number, frame.epoch) for frame in ready.take(0.0)] == [(1, 1), (2, 1)]
+    assert [(number_of(frame), frame.epoch) for frame in ready.take(0.0)] == [(1, 1), (2, 1)]
     assert counters.dropped == 1
     images.put(arrival(3, 2))
     preparer.once()
@@ -162,7 +168,7 @@ def test_a_jump_of_time_is_seen_even_if_its_first_image_is_dropped() -> None:
     assert (images.take(0.0), ready.take(0.0)) == ([], [])
     images.put(arrival(5, 0))
     preparer.once()
-    assert [(frame.number, frame.epoch) for frame in ready.take(0.0)] == [(5, 1)]
+    assert [(number_of(frame), frame.epoch) for frame in ready.take(0.0)] == [(5, 1)]
 
 
 def test_images_that_a_newer_one_replaces_are_not_prepared() -> None:
@@ -182,4 +188,4 @@ def test_images_that_a_newer_one_replaces_are_not_prepared() -> None:
     assert images.put(arrival(1, 1)) == 1
     demand.end()
     preparer.once()
-    assert [frame.number for frame in ready.take(0.0)] == [1]
+    assert [number_of(frame) for frame in ready.take(0.0)] == [1]

@@ -11,9 +11,9 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from numpy.typing import NDArray
-from outputs_harness import FRAME_VALUE, Scene, moved, update
+from outputs_harness import Scene, moved, update
 from rclpy.context import Context
-from ros_harness import FIRST_NS, FRAME, PERIOD_NS, Bench, running_node, wait_until
+from ros_harness import FIRST_NS, PERIOD_NS, Bench, running_node, wait_until
 from sensor_msgs.msg import Image, PointCloud2
 from slam3r_ros.msg import Keyframe, SlamStatus
 from slam3r_ros.srv import SaveMap, SetScale
@@ -141,7 +141,7 @@ def test_a_scale_of_the_start_makes_metres_of_all_topics(context: Context, weigh
 
 def test_clouds_are_in_the_lengths_of_the_pose_with_their_stamp(scene: Scene) -> None:
     added = MapPoints(np.array([[1, 2, 3]], np.float32), np.zeros((1, 3), np.uint8), np.ones(1, np.float32))
-    scene.outputs(scale=4.0).publish(update(moved(z=1.0), added), FRAME_VALUE, FRAME)
+    scene.outputs(scale=4.0).publish(update(moved(z=1.0), added))
     wait_until(lambda: len(scene.clouds) == len(scene.poses) == 1, "a cloud and a pose")
     assert points(scene.clouds[0]).tolist() == [[12, -4, -8]]
     assert position(scene.poses[0].pose) == [4, 0, 0]

@@ -21,7 +21,7 @@ from slam3r_ros.ros.input.image_subscription import Arrival
 from slam3r_ros.ros.input.timestamp_filter import TimestampDecision, TimestampFilter
 from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.ros.stand_ins import decode_with_cv_bridge
-from slam3r_ros.types import Frame, PreparedFrame
+from slam3r_ros.types import EncodedAhead, Frame, PreparedFrame
 
 NANOSECONDS = 10**9
 
@@ -40,16 +40,22 @@ def decode(message: Image | CompressedImage) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BuiltFrame:
+    """An image that has been decoded and prepared for the encoder."""
+
+    prepared: PreparedFrame
+    epoch: int
+    """Grows where time has jumped back: then the map of the frames before is over."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReadyFrame:
     """An image that can be mapped."""
 
-    frame: PreparedFrame
-    number: int
-    """In the camera's stream. Images that were dropped or could not be read count, repeated and late ones do not."""
-    camera_frame: str
-    """frame_id of the image, or of camera_info where images have none."""
+    frame: PreparedFrame | EncodedAhead
+    stamp_ns: int
     epoch: int
-    """Another one than that of the frame before: time has jumped back between them, and the map so far is over."""
+    """As that of `BuiltFrame`."""
 
 
 class FrameBuilder:
@@ -70,7 +76,7 @@ class FrameBuilder:
         self._not_counted = 0
         self._epoch = 0
 
-    def make(self, arrival: Arrival) -> ReadyFrame | None:
+    def make(self, arrival: Arrival) -> BuiltFrame | None:
         """The frame of an image; None, and the user told why, if it cannot be used."""
         message = arrival.message
         try:
@@ -92,13 +98,15 @@ class FrameBuilder:
         self._epoch += judgement.verdict is TimestampDecision.RESET_AND_USE
         camera = self._cameras.camera_for(image.shape[1], image.shape[0])
         self._note_size(image.shape[1], image.shape[0], is_calibrated=camera is not None)
-        frame = Frame(judgement.stamp_ns, image, camera)
-        return ReadyFrame(
-            frame=self._prepare(frame),
-            number=arrival.number - self._not_counted,
-            camera_frame=self._frame_of(str(message.header.frame_id)),
-            epoch=self._epoch,
+        frame = Frame(
+            judgement.stamp_ns,
+            image,
+            camera,
+            frame_id=self._frame_of(str(message.header.frame_id)),
+            number=arrival.number
+            - self._not_counted,  # dropped and unreadable images count, repeated and late ones do not
         )
+        return BuiltFrame(self._prepare(frame), self._epoch)
 
     def forget_stamps(self) -> None:
         """Accept any stamp next."""

@@ -17,7 +17,7 @@ from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.ros.output.messages import camera_info_message, header
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
-from slam3r_ros.types import MapUpdate, PreparedFrame
+from slam3r_ros.types import MapUpdate
 
 _RELIABLE = QoSProfile(depth=10)
 _IMAGES_WAITING = 10
@@ -39,17 +39,12 @@ class DepthOutput:
         """Whether somebody listens."""
         return self._images.get_subscription_count() > 0 or self._infos.get_subscription_count() > 0
 
-    def publish(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str, unit: float) -> None:
-        """Publish the depths of a tracked frame; ``unit`` is the published length of a scene unit.
-
-        ``frame`` is one of the same stream, whose camera is the frame's.
-        """
-        if not len(update.points_world):
-            return
-        pose, points_world, confidence = update.pose, update.points_world, update.confidence
+    def publish(self, update: MapUpdate, unit: float) -> None:
+        """Publish the depths of a tracked frame; ``unit`` is the published length of a scene unit."""
+        pose, points_world, confidence = update.pose, update.pointmaps.points_world, update.pointmaps.confidence
         assert pose is not None
-        camera = depth_camera(confidence.shape, pose.focal_px, frame.camera if self._use_camera else None)
-        head = header(update.stamp_ns, camera_frame)
+        camera = depth_camera(confidence.shape, pose.focal_px, update.header.camera if self._use_camera else None)
+        head = header(update.header.stamp_ns, update.header.frame_id)
 
         def make() -> Image:
             self._infos.publish(camera_info_message(head, camera))  # whoever joins the two has it when the image comes

@@ -19,7 +19,7 @@ from slam3r_ros.geometry.se3 import Array, vector_from_rotation
 from slam3r_ros.ros.output.camera_extrinsics import BasePose
 from slam3r_ros.ros.output.messages import header, pose_message
 from slam3r_ros.ros.output.pose_covariance import PoseUncertainty, at_base
-from slam3r_ros.types import MapUpdate
+from slam3r_ros.types import MapUpdate, PoseEstimate
 
 LONGEST_GAP_S = 1.0
 """Time between two poses from which on they tell no speed."""
@@ -61,16 +61,15 @@ class OdometryOutput:
         """Note what a tracked frame that was registered saw; it stands for what the frames up to the next one see."""
         self._uncertainty.look(update)
 
-    def publish(self, update: MapUpdate, base: BasePose, unit: float) -> None:
-        """Publish one tracked frame's; ``unit`` is the published length of a scene unit."""
-        assert update.pose is not None
-        own, covariance = (_at_base(each, base) for each in self._uncertainty.of(update.pose, unit))
-        now = _Known(update.stamp_ns, base.frame, base.T_map_base, own)
+    def publish(self, stamp_ns: int, pose: PoseEstimate, base: BasePose, unit: float) -> None:
+        """Publish the odometry of one tracked frame; ``unit`` is the published length of a scene unit."""
+        own, covariance = (_at_base(each, base) for each in self._uncertainty.of(pose, unit))
+        now = _Known(stamp_ns, base.frame, base.T_map_base, own)
         twist, twist_covariance = _speed(self._last, now)
         self._last = now
         self._publisher.publish(
             Odometry(
-                header=header(update.stamp_ns, self._map_frame),
+                header=header(stamp_ns, self._map_frame),
                 child_frame_id=base.frame,
                 pose=PoseWithCovariance(pose=pose_message(base.T_map_base), covariance=covariance.ravel()),
                 twist=TwistWithCovariance(twist=_twist_message(twist), covariance=twist_covariance.ravel()),

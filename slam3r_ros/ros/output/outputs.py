@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 from geometry_msgs.msg import Pose, PoseArray, PoseStamped
@@ -16,8 +15,10 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
 
+from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.map_axes import pose_in_map
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.msg import Keyframe
 from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
 from slam3r_ros.ros.output.decimated_path import DecimatedList
@@ -35,26 +36,12 @@ from slam3r_ros.ros.output.tf import TransformOutput
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher, TopicQueue
-from slam3r_ros.types import KeyframeRecord, MapUpdate, PreparedFrame
+from slam3r_ros.types import ImageHeader, KeyframeRecord, MapUpdate, PoseEstimate, PoseUpdate
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _RELIABLE = QoSProfile(depth=10)
 _CLOUDS_WAITING = 100
-_FRAMES_REMEMBERED = 200  # a frame becomes a keyframe at most a stretch (window.stride <= 100) later
-
-
-@dataclass(frozen=True, slots=True)
-class _FrameFacts:
-    """What a keyframe's message needs of its frame; the frame itself is gone when it becomes a keyframe."""
-
-    index: int
-    camera_frame: str
-    pixels_per_crop_pixel: float
-    """Pixels of the received image along one pixel of the networks' crop."""
-    known_focal: float | None
-    """Focal length from camera_info, pixels of the received image; None if the pose's was estimated."""
-    point_count: int
-    cloud_was_published: bool
+_CLOUDS_REMEMBERED = 200  # a frame becomes a keyframe at most a stretch (window.stride <= 100) later
 
 
 class _Due:
@@ -105,51 +92,46 @@ class Outputs:
         self._path_lane, self._keyframes_lane = self._bulk.lane(self._path), self._bulk.lane(self._keyframes)
         self._map_lane = self._bulk.lane(self._map_cloud)
         self._newest_ns: int
-        self._early_index: int  # of the last frame whose pose was told before the rest
+        self._index_with_pose: int  # of the last frame whose pose was published by itself
         self._forget()
 
-    def publish(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> bool:
-        """Publish what one frame changed; whether its pose was told, which an early update has done before the frame's
-        second one. ``frame`` is the newest one: images of one stream share size and camera.
-        """
-        self._newest_ns = max(update.stamp_ns, self._newest_ns)
-        if update.is_corrected:
+    def publish(self, update: Update) -> bool:
+        """Publish one event of the engine; whether it gave a frame's pose for the first time."""
+        if isinstance(update, MapCorrection):
             self._odometry.forget()  # no motion from one world into another
-        if update.is_tracked:
+            return False
+        self._newest_ns = max(update.header.stamp_ns, self._newest_ns)
+        is_first = update.index != self._index_with_pose
+        if isinstance(update, PoseUpdate):
+            self._index_with_pose = update.index
+            self._publish_pose(update.header, update.pose)
+            return is_first
+        if update.pose is not None and update.is_tracked:
             self._odometry.look(update)
-        tells_pose = update.index != self._early_index
-        if tells_pose and update.is_tracked:
-            self._publish_pose(update, camera_frame)
-        elif tells_pose:
+            if is_first:
+                self._publish_pose(update.header, update.pose)
+        elif is_first:
             self._odometry.forget()
-        if update.is_early:
-            self._early_index = update.index
-        else:
-            self._publish_points(update, frame, camera_frame)
-        return tells_pose
+        self._publish_points(update)
+        return is_first
 
-    def _publish_pose(self, update: MapUpdate, camera_frame: str) -> None:
-        assert update.pose is not None
-        T_map_camera = pose_in_map(update.pose.T_world_camera, self.scale.unit)
-        message = stamped_pose(update.stamp_ns, self._frame_id, T_map_camera)
+    def _publish_pose(self, image: ImageHeader, pose: PoseEstimate) -> None:
+        T_map_camera = pose_in_map(pose.T_world_camera, self.scale.unit)
+        message = stamped_pose(image.stamp_ns, self._frame_id, T_map_camera)
         self._pose.publish(message)
-        self._publish_base(update, camera_frame, T_map_camera)
+        self._publish_base(image, pose, T_map_camera)
         self._poses.add(message)
         self._path_due.mark()
 
-    def _publish_points(self, update: MapUpdate, frame: PreparedFrame, camera_frame: str) -> None:
+    def _publish_points(self, update: MapUpdate) -> None:
         """Depth, cloud and keyframes."""
         if update.is_tracked and self._depth.is_wanted:
-            self._depth.publish(update, frame, camera_frame, self.scale.unit)
-        cloud_is_wanted = len(update.added) > 0 and self._cloud.get_subscription_count() > 0
-        if cloud_is_wanted:
-            self._put_cloud(update)
+            self._depth.publish(update, self.scale.unit)
         if len(update.added):
+            if self._cloud.get_subscription_count() > 0:
+                self._put_cloud(update)
+                self._clouds_published.append((update.index, len(update.added)))
             self._map_due.mark()
-        if update.points_world.size:  # a frame without points never becomes a keyframe
-            self._facts.append(
-                _facts_of(update, frame, camera_frame, cloud_is_wanted, self._settings.slam.pose.use_camera_info)
-            )
         for record in update.new_keyframes:
             self._publish_keyframe(record)
 
@@ -213,12 +195,12 @@ class Outputs:
     def _forget(self) -> None:
         settings = self._settings
         self._newest_ns = 0
-        self._early_index = -1
+        self._index_with_pose = -1
         self._odometry.forget()
         self._told_lost = self._cloud_lane.lost
         self._poses: DecimatedList[PoseStamped] = DecimatedList(settings.path_length)
         self._keyframe_poses: DecimatedList[Pose] = DecimatedList(settings.path_length)
-        self._facts: deque[_FrameFacts] = deque(maxlen=_FRAMES_REMEMBERED)
+        self._clouds_published: deque[tuple[int, int]] = deque(maxlen=_CLOUDS_REMEMBERED)  # index, number of points
         self._path_due, self._keyframes_due = _Due(settings.path_period), _Due(settings.path_period)
         self._map_due = _Due(settings.map_period)
 
@@ -227,20 +209,20 @@ class Outputs:
         """What ended the thread that publishes, if something did."""
         return self._bulk.failure
 
-    def _publish_base(self, update: MapUpdate, camera_frame: str, T_map_camera: NDArray[np.float64]) -> None:
+    def _publish_base(self, image: ImageHeader, pose: PoseEstimate, T_map_camera: NDArray[np.float64]) -> None:
         """What tells of the base: TF and odometry."""
         if self._tf is None and not self._odometry.is_wanted:
             return
-        base = self._mount.base_pose(update.stamp_ns, camera_frame, T_map_camera)
+        base = self._mount.base_pose(image.stamp_ns, image.frame_id, T_map_camera)
         if base is None:
             return
         if self._tf is not None:
-            self._tf.publish(update.stamp_ns, base)
+            self._tf.publish(image.stamp_ns, base)
         if self._odometry.is_wanted:
-            self._odometry.publish(update, base, self.scale.unit)
+            self._odometry.publish(image.stamp_ns, pose, base, self.scale.unit)
 
     def _put_cloud(self, update: MapUpdate) -> None:
-        stamp_ns, added = update.stamp_ns, update.added  # not the update, which holds much more
+        stamp_ns, added = update.header.stamp_ns, update.added  # not the update, which holds much more
         unit = self.scale.unit  # of the pose with this stamp, whatever it is when the cloud's turn comes
         self._cloud_lane.put(lambda: cloud_message(stamp_ns, self._frame_id, added, unit))
         if self._cloud_lane.lost > self._told_lost:
@@ -274,42 +256,30 @@ class Outputs:
         pose = pose_message(pose_in_map(record.pose.T_world_camera, self.scale.unit))
         self._keyframe_poses.add(pose)
         self._keyframes_due.mark()
-        facts = next((facts for facts in self._facts if facts.index == record.index), None)
-        if facts is None or not _has_subscribers(self._keyframe):
+        if not _has_subscribers(self._keyframe):
             return
+        (crop_height, crop_width), (height, width) = record.crop_size, record.header.size
+        pixels_per_crop_pixel = 1.0 / max(crop_width / width, crop_height / height)
+        camera = record.header.camera if self._settings.slam.pose.use_camera_info else None
+        focal_px = record.pose.focal_px * pixels_per_crop_pixel
         message = Keyframe(
-            header=header(record.stamp_ns, self._frame_id),
+            header=header(record.header.stamp_ns, self._frame_id),
             id=record.id,
             frame_index=record.index,
             pose=pose,
-            camera_frame=facts.camera_frame,
+            camera_frame=record.header.frame_id,
             confidence=record.mean_confidence,
-            focal_length=facts.known_focal or record.pose.focal_px * facts.pixels_per_crop_pixel,
-            focal_length_estimated=facts.known_focal is None,
+            focal_length=focal_px if camera is None else math.sqrt(camera.fx * camera.fy),
+            focal_length_estimated=camera is None,
             inlier_fraction=record.pose.inlier_fraction,
-            reprojection_error=record.pose.reprojection_error_px * facts.pixels_per_crop_pixel,
+            reprojection_error=record.pose.reprojection_error_px * pixels_per_crop_pixel,
         )
-        if facts.cloud_was_published:
+        if (point_count := dict(self._clouds_published).get(record.index)) is not None:
             message.cloud_topic = self._cloud.topic_name
-            message.cloud_stamp = time_message(record.stamp_ns)
-            message.point_count = facts.point_count
+            message.cloud_stamp = time_message(record.header.stamp_ns)
+            message.point_count = point_count
         self._keyframe.publish(message)
 
 
 def _has_subscribers(publisher: Publisher) -> bool:
     return publisher.get_subscription_count() > 0
-
-
-def _facts_of(
-    update: MapUpdate, frame: PreparedFrame, camera_frame: str, cloud_was_published: bool, use_camera: bool
-) -> _FrameFacts:
-    crop_height, crop_width = update.image.shape[:2]
-    height, width = frame.source_size
-    return _FrameFacts(
-        index=update.index,
-        camera_frame=camera_frame,
-        pixels_per_crop_pixel=1.0 / max(crop_width / width, crop_height / height),
-        known_focal=math.sqrt(frame.camera.fx * frame.camera.fy) if use_camera and frame.camera is not None else None,
-        point_count=len(update.added),
-        cloud_was_published=cloud_was_published,
-    )

@@ -33,7 +33,7 @@ class PoseUncertainty:
 
     def look(self, update: MapUpdate) -> None:
         """Note what a tracked frame that was registered saw; it stands for what the frames up to the next one see."""
-        if update.pose is None or not len(update.points_world):
+        if update.pose is None or not len(update.pointmaps.points_world):
             return
         if not update.pose.by_tracks:
             self._by_points = update.pose
@@ -100,9 +100,9 @@ def patch_points(update: MapUpdate) -> NDArray[np.float64]:
     """
     rows, columns = (
         np.minimum((np.arange(PATCHES) + 0.5) * side / PATCHES, side - 1).astype(int) if side else np.zeros(0, int)
-        for side in update.points_world.shape[:2]
+        for side in update.pointmaps.points_world.shape[:2]
     )
-    points = update.points_world[np.ix_(rows, columns)].reshape(-1, 3).astype(np.float64)
+    points = update.pointmaps.points_world[np.ix_(rows, columns)].reshape(-1, 3).astype(np.float64)
     return points[np.isfinite(points).all(axis=1) & points.any(axis=1)]
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 
+from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.io.save import SavedMap, save_map
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.pipeline.counters import Counters
 from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
-from slam3r_ros.types import MapUpdate, PreparedFrame, SlamStatus, State
+from slam3r_ros.types import SlamStatus, State
 
 _FAILURES = (RuntimeError, ValueError, cv2.error)
 """Of torch, NumPy, OpenCV, rclpy and the engine itself."""
@@ -40,15 +42,14 @@ class SlamRunner:
         self, slam: Slam, outputs: Outputs, notices: ThrottledLog, events: SlamRunnerEvents, counters: Counters
     ) -> None:
         self._slam = slam
-        slam.listener = self._hear
+        slam.on_update = self._publish
         self._outputs = outputs
         self._notices = notices
         self._events = events
         self._state = State.WAITING_FOR_IMAGES
         self._told_failures = self._told_warnings = self._told_loops = 0
-        self._newest: ReadyFrame | None = None
+        self._newest_stamp_ns = 0
         self._epoch = 0
-        self._next_number: int | None = None
         self._flushed = True
         self._clock = StageTimer()
         self._counters = counters
@@ -68,45 +69,37 @@ class SlamRunner:
     def _push(self, batch: Sequence[ReadyFrame]) -> None:
         if not batch:
             return
-        before, self._newest = self._newest, batch[-1]
         try:
-            self._slam.push(*(self._with_skipped(frame) for frame in batch))
+            self._slam.push(*(each.frame for each in batch))
         except _FAILURES as error:
-            self._newest = before
             self._counters.add_rejected(len(batch))
             self._notices.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")
             return
         for _ in batch:
             self._counters.processed.tick()
+        self._newest_stamp_ns = batch[-1].stamp_ns
         self._flushed = False
         self._publish_whole()
 
-    def _hear(self, update: MapUpdate) -> None:
-        """Publish what the engine tells, as soon as it does."""
-        assert self._newest is not None
+    def _publish(self, update: Update) -> None:
+        """Publish an event of the engine, as soon as it is made."""
         try:
             with self._clock.stage("publish"):
-                is_pose_told = self._outputs.publish(update, self._newest.frame, self._newest.camera_frame)
+                gives_pose = self._outputs.publish(update)
         except _FAILURES as error:  # not the engine's
             raise PublishingError(f"{type(error).__name__}: {error}") from error
-        if is_pose_told:
-            self._counters.note_latency((self._events.now_ns() - update.stamp_ns) * 1e-6)
-
-    def _with_skipped(self, ready: ReadyFrame) -> PreparedFrame:
-        """The frame, told how many images were left out before it."""
-        skipped = 0 if self._next_number is None else ready.number - self._next_number
-        self._next_number = ready.number + 1
-        return replace(ready.frame, skipped=skipped) if skipped else ready.frame
+        if gives_pose and not isinstance(update, MapCorrection):
+            self._counters.note_latency((self._events.now_ns() - update.header.stamp_ns) * 1e-6)
 
     @property
-    def is_unsettled(self) -> bool:
-        """Whether there is something that `settle` may tell."""
-        return self._slam.is_unsettled
+    def has_pending(self) -> bool:
+        """Whether there is something that `finish_pending` may publish."""
+        return self._slam.has_pending
 
-    def settle(self) -> None:
+    def finish_pending(self) -> None:
         """No image waits: what is still to be told of those before, if it is there by now."""
         try:
-            self._slam.settle(wait=False)
+            self._slam.finish_pending(wait=False)
         except _FAILURES as error:
             self._notices.error("engine", f"a keyframe's points are lost: {type(error).__name__}: {error}")
 
@@ -131,7 +124,6 @@ class SlamRunner:
         self._told_loops = 0
         self._outputs.restart(self._slam)
         self._flushed = True
-        self._next_number = None
         self._tell_state()
 
     def save(self, path: str) -> SavedMap:
@@ -154,7 +146,7 @@ class SlamRunner:
     @property
     def newest_stamp_ns(self) -> int:
         """Stamp of the newest image processed; 0 before the first."""
-        return 0 if self._newest is None else self._newest.frame.stamp_ns
+        return self._newest_stamp_ns
 
     def stage_ms(self) -> dict[str, float]:
         """Milliseconds of every stage, the engine's and those around it; safe from any thread."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
@@ -14,7 +13,7 @@ from slam3r_ros.ros.pipeline.counters import Counters
 from slam3r_ros.ros.threads.back_pressure import BackPressure
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
 from slam3r_ros.ros.threads.loop_thread import LoopThread
-from slam3r_ros.types import PreparedFrame
+from slam3r_ros.types import EncodedAhead, PreparedFrame
 
 AHEAD = 2.0
 """Times that a frame takes to prepare that preparing begins before the engine is expected to be free: both vary, and an
@@ -33,7 +32,7 @@ class DecodingThread:
         frames: FrameBuilder,
         counters: Counters,
         demand: BackPressure,
-        encode_ahead: Callable[[PreparedFrame], PreparedFrame],
+        encode_ahead: Callable[[PreparedFrame], PreparedFrame | EncodedAhead],
     ) -> None:
         self._images = images
         self._ready = ready
@@ -65,14 +64,14 @@ class DecodingThread:
             with self._busy:
                 began = time.monotonic()
                 with self.clock.stage("decode"):
-                    frame = self._frames.make(arrival)
-                if frame is None:
+                    built = self._frames.make(arrival)
+                if built is None:
                     self._counters.add_rejected(1)
                     continue
                 with self.clock.stage("encode_ahead"):
-                    frame = replace(frame, frame=self._encode_ahead(frame.frame))
+                    ready = ReadyFrame(self._encode_ahead(built.prepared), built.prepared.header.stamp_ns, built.epoch)
                 self._takes_s += _WEIGHT * (time.monotonic() - began - self._takes_s)
-                self._counters.add_dropped(self._ready.put(frame))
+                self._counters.add_dropped(self._ready.put(ready))
 
     def start_anew(self) -> None:
         """Forget every image that has not been mapped, and accept any stamp next."""

@@ -103,7 +103,7 @@ class MappingThread:
             raise
 
     def _map(self) -> None:
-        frames = self._ready.take(_UNSETTLED_S if self._mapping.is_unsettled else _IDLE_S)
+        frames = self._ready.take(_UNSETTLED_S if self._mapping.has_pending else _IDLE_S)
         if frames:
             self._demand.begin()
             self._mapping.process(frames)
@@ -112,7 +112,7 @@ class MappingThread:
         self._answer_requests()
         if frames:
             return
-        self._mapping.settle()
+        self._mapping.finish_pending()
         if 0 < self._flush_after_s < time.monotonic() - self._last_frame:
             self._mapping.flush()
         self._mapping.idle()

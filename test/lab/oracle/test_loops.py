@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import pytest
+from engine_events import final_updates, is_keyframe_pose
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_lab.oracle import oracle_networks
 from slam3r_lab.sequences.sequence import DepthFormat, ImageSequence, SequenceFrame
+from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure import loop_closer as closing
-from slam3r_ros.loop_closure.correction import Correction
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import Frame, MapUpdate
+from slam3r_ros.types import Frame, MapUpdate, PoseUpdate
 
 STEP_NS = 100_000_000
 THERE = np.arange(0, 40, 2.0)
@@ -60,7 +62,7 @@ class Moment:
 
 
 def moment(slam: Slam) -> Moment:
-    records, buffer = slam.keyframes(), slam._buffer
+    records, buffer = slam.keyframes(), slam._mapping._buffer
     assert buffer is not None
     points = slam.map_points().points_world
     return Moment(
@@ -69,7 +71,7 @@ def moment(slam: Slam) -> Moment:
         [record.index for record in records],
         np.array([record.pose.T_world_camera for record in records if record.pose is not None]),
         points,
-        slam._mapped.map._frames[: len(points)].copy(),
+        slam._map_state.map._frames[: len(points)].copy(),
         [buffer[position].points_world.numpy().copy() for position in range(len(buffer))],
         buffer.indices,
     )
@@ -78,9 +80,14 @@ def moment(slam: Slam) -> Moment:
 @dataclass
 class Run:
     slam: Slam
-    updates: list[MapUpdate] = field(default_factory=list)
-    corrections: list[tuple[Correction, Moment, Moment]] = field(default_factory=list)
+    events: list[Update] = field(default_factory=list)
+    corrections: list[tuple[MapCorrection, Moment, Moment]] = field(default_factory=list)
     """Each, and what was held before and after it."""
+
+    @property
+    def updates(self) -> list[PoseUpdate | MapUpdate]:
+        """The last event of each frame."""
+        return final_updates(self.events)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,43 +103,37 @@ def started(sequence: ImageSequence) -> Slam:
     return Slam(oracle_networks(sequence, "noise=0.05", image_size=(64, 64)), settings)
 
 
-def pushed(slam: Slam, sequence: ImageSequence, first: int, end: int) -> list[MapUpdate]:
+def pushed(slam: Slam, sequence: ImageSequence, first: int, end: int) -> list[Update]:
     """Frames from the first to before the end, five at a time, so that a loop is closed between frames of one push."""
-    updates: list[MapUpdate] = []
+    events: list[Update] = []
     while first < end:
         if first == ASTRAY_AT:
-            assert slam._tracks is not None
-            slam._tracks._poses.transform(ASTRAY)
+            odometry = slam._mapping._refinement._odometry
+            assert odometry is not None
+            odometry._poses.transform(ASTRAY)
         batch = sequence.frames[first : min(first + 5, end)]
         images = [sequence.image(frame) for frame in batch]
-        updates += slam.push(*(Frame(f.stamp_ns, i, sequence.camera_of(i)) for f, i in zip(batch, images, strict=True)))
+        events += slam.push(*(Frame(f.stamp_ns, i, sequence.camera_of(i)) for f, i in zip(batch, images, strict=True)))
         first += 5
-    return updates
+    return events
 
 
 @pytest.fixture(scope="module")
 def run(there_and_back: ImageSequence) -> Run:
     slam = started(there_and_back)
-    result, close, tracks = Run(slam), slam._close_loop, slam._tracks
-    assert tracks is not None
-    closed_loop, answers = tracks.closed_loop, list[Correction | None]()
+    result, close = Run(slam), slam._mapping.close_loop
 
-    def closed() -> Correction | None:
-        answers.append(closed_loop())
-        return answers[-1]
-
-    def spy() -> None:
+    def spy() -> Iterator[MapCorrection]:
         before = moment(slam)
-        close()
-        if (correction := answers[-1]) is not None:
-            assert slam._buffer is not None
-            slam._buffer.catch_up()
+        for correction in close():
+            assert slam._mapping._buffer is not None
+            slam._mapping._buffer.catch_up()
             result.corrections.append((correction, before, moment(slam)))
+            yield correction
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracks, "closed_loop", closed)
-        patch.setattr(slam, "_close_loop", spy)
-        result.updates += pushed(slam, there_and_back, 0, len(there_and_back)) + slam.settle()
+        patch.setattr(slam._mapping, "close_loop", spy)
+        result.events += pushed(slam, there_and_back, 0, len(there_and_back)) + slam.finish_pending()
     return result
 
 
@@ -141,13 +142,26 @@ def gap(poses: Array, number: int) -> float:
     return float(np.linalg.norm(poses[number, :3, 3] - poses[len(NUMBERS) - 1 - number, :3, 3]))
 
 
-def test_each_closing_is_told_once_and_with_the_first_frame_after_it(run: Run) -> None:
+def test_each_closing_is_told_once_and_before_the_first_frame_after_it(run: Run) -> None:
     assert [update.index for update in run.updates] == list(range(len(NUMBERS)))
-    corrected = [update.index for update in run.updates if update.is_corrected]
-    assert len(corrected) == len(run.corrections) == run.slam.status().loops_closed >= 1
-    for index, (_, before, _) in zip(corrected, run.corrections, strict=True):
+    told = [place for place, event in enumerate(run.events) if isinstance(event, MapCorrection)]
+    assert [run.events[place] for place in told] == [correction for correction, _, _ in run.corrections]
+    assert len(told) == run.slam.status().loops_closed >= 1
+    corrected = [final_updates(run.events[place:])[0].index for place in told]
+    for place, index, (_, before, _) in zip(told, corrected, run.corrections, strict=True):
         assert index == len(before.stamps)  # all frames were tracked, those before it in the world as it was
+        assert [update.index for update in final_updates(run.events[:place])] == list(range(index))
     assert any(index % 5 for index in corrected)  # not only the first of those pushed together
+
+
+def test_the_pose_of_a_keyframe_is_told_first_and_then_the_keyframe(run: Run) -> None:
+    early = [event for event in run.events if is_keyframe_pose(event)]
+    registered = {event.index: event for event in run.events if isinstance(event, MapUpdate)}
+    assert len(early) > 5 and {event.index for event in early} <= registered.keys()
+    for event in early:
+        assert run.events.index(registered[event.index]) > run.events.index(event)
+    first_told = dict.fromkeys(event.index for event in run.events if not isinstance(event, MapCorrection))
+    assert list(first_told) == list(range(len(NUMBERS)))
 
 
 def test_the_closing_brings_back_what_was_led_astray(run: Run) -> None:
@@ -187,17 +201,22 @@ def test_everything_that_is_held_moves_as_one(run: Run) -> None:
 
 
 def test_a_loop_that_the_last_frame_has_found_is_closed_at_the_end(run: Run, there_and_back: ImageSequence) -> None:
-    _, before, after = run.corrections[0]
+    correction, before, after = run.corrections[0]
     slam, end = started(there_and_back), len(before.stamps)
     pushed(slam, there_and_back, 0, end)
     assert slam.status().loops_closed == 0
     np.testing.assert_allclose(moment(slam).poses, before.poses)
-    assert slam.flush() == []
+    (event,) = slam.flush()
+    assert isinstance(event, MapCorrection)
+    np.testing.assert_array_equal(event.indices, correction.indices)
+    np.testing.assert_allclose(event.moved.scale, correction.moved.scale)
     assert slam.status().loops_closed == 1 and slam.status().map_points == len(slam.map_points())
     np.testing.assert_allclose(moment(slam).poses, after.poses)
     np.testing.assert_allclose(moment(slam).keyframe_poses, after.keyframe_poses)
     np.testing.assert_allclose(moment(slam).points, after.points)
     assert slam.flush() == [] and slam.status().loops_closed == 1
-    updates = pushed(slam, there_and_back, end, len(there_and_back))  # the stream goes on after all
-    assert [update.is_corrected for update in updates[:2]] == [True, False]
+    events = pushed(slam, there_and_back, end, len(there_and_back))  # the stream goes on after all
+    second = events.index(final_updates(events)[1])
+    assert not any(isinstance(each, MapCorrection) for each in events[: second + 1])  # it is told once
+    assert [each.index for each in final_updates(events)[:2]] == [end, end + 1]
     np.testing.assert_allclose(moment(slam).poses[end], run.updates[end].pose.T_world_camera)  # type: ignore[union-attr]

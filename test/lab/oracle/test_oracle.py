@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from engine_events import only_map_updates
 
 from slam3r_lab.oracle import ORACLE_SETTINGS, OracleError, OracleSettings, oracle_networks
 from slam3r_lab.oracle.drift import drifting_path
@@ -17,12 +18,13 @@ from slam3r_lab.oracle.views import TrueView, TrueViews
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_lab.sequences.truth import true_pointmap
 from slam3r_ros.engine.encoder import Encoder, resize_and_crop
+from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.umeyama import umeyama
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import Frame, MapUpdate, SlamStatus, Window
+from slam3r_ros.types import EncodedFrame, Frame, MapUpdate, SlamStatus, Window
 
 SIZE = (64, 64)
 SETTINGS = {"window.stride": 3, "window.radius": 2}
@@ -43,11 +45,11 @@ class Outcome:
 def outcome(sequence: ImageSequence, setting: str, **values: object) -> Outcome:
     settings = SlamSettings().with_values({**SETTINGS, **{k.replace("__", "."): v for k, v in values.items()}})
     slam = Slam(oracle_networks(sequence, setting, image_size=SIZE), settings)
-    updates: list[MapUpdate] = []
+    events: list[Update] = []
     for frame in sequence.frames:
         image = sequence.image(frame)
-        updates += slam.push(Frame(frame.stamp_ns, image, sequence.camera_of(image)))
-    updates += slam.flush()
+        events += slam.push(Frame(frame.stamp_ns, image, sequence.camera_of(image)))
+    updates = only_map_updates(events + slam.flush())
     true_poses = {frame.stamp_ns: frame.T_world_camera for frame in sequence.frames}
     estimated = np.array([pose.T_world_camera[:3, 3] for pose in slam.trajectory()])
     true = np.array([true_poses[pose.stamp_ns][:3, 3] for pose in slam.trajectory()])
@@ -58,8 +60,9 @@ def outcome(sequence: ImageSequence, setting: str, **values: object) -> Outcome:
     for update in updates:
         truth = true_pointmap(sequence, sequence.frames[update.index], SIZE)
         assert truth is not None
-        sure = update.confidence > 1.5
-        errors.append(np.linalg.norm(alignment.apply(update.points_world[sure]) - truth.points_world()[sure], axis=1))
+        sure = update.pointmaps.confidence > 1.5
+        points_world = alignment.apply(update.pointmaps.points_world[sure])
+        errors.append(np.linalg.norm(points_world - truth.points_world()[sure], axis=1))
     return Outcome(updates, slam.status(), ate, alignment.scale, np.concatenate(errors))
 
 
@@ -105,7 +108,7 @@ def test_the_scale_of_a_window_is_its_own(rendered: ImageSequence) -> None:
     networks = oracle_networks(rendered, "exact", image_size=SIZE)
     encoder, local_points = Encoder(networks.i2p), ImageToPointsStage(networks.i2p, 1.5)
     frames = [Frame(each.stamp_ns, rendered.image(each)) for each in rendered.frames[:3]]
-    first, second, third = encoder.encode(frames, 0)
+    first, second, third = EncodedFrame.numbered(encoder.encode(frames))
     own = local_points.estimate([Window(first, (second, third)), Window(second, (first, third))])
     true = [true_pointmap(rendered, each, SIZE).points_camera for each in rendered.frames[:2]]  # type: ignore[union-attr]
     ratios = [local.points_camera.numpy()[..., 2] / points[..., 2] for local, points in zip(own, true, strict=True)]
@@ -115,7 +118,8 @@ def test_the_scale_of_a_window_is_its_own(rendered: ImageSequence) -> None:
 
 def test_sources_are_answered_in_the_references_camera(rendered: ImageSequence) -> None:
     networks = oracle_networks(rendered, "exact", image_size=SIZE)
-    encoded = Encoder(networks.i2p).encode([Frame(f.stamp_ns, rendered.image(f)) for f in rendered.frames[::20]], 0)
+    frames = [Frame(f.stamp_ns, rendered.image(f)) for f in rendered.frames[::20]]
+    encoded = EncodedFrame.numbered(Encoder(networks.i2p).encode(frames))
     maps = ImageToPointsStage(networks.i2p, 1.5).every_reference(encoded)
     truths = [true_pointmap(rendered, frame, SIZE) for frame in rendered.frames[::20]]
     for reference, truth in enumerate(truths):
@@ -129,7 +133,7 @@ def test_sources_are_answered_in_the_references_camera(rendered: ImageSequence) 
 
 def test_retrieval_scores_are_the_true_overlap(rendered: ImageSequence) -> None:
     i2p = oracle_networks(rendered, "exact", image_size=SIZE).i2p
-    encoded = Encoder(i2p).encode([Frame(f.stamp_ns, rendered.image(f)) for f in rendered.frames], 0)
+    encoded = Encoder(i2p).encode([Frame(f.stamp_ns, rendered.image(f)) for f in rendered.frames])
     query, candidates = encoded[0].reference_activations, [encoded[number].source_activations for number in (0, 5, 44)]
     scores = i2p.correlation(
         type(query).stack([query])[:, None], type(query).stack(candidates)[None]
@@ -162,10 +166,10 @@ def test_frames_without_truth_are_lost_not_wrong(rendered: ImageSequence) -> Non
 
 def outcome_with_gaps(sequence: ImageSequence) -> list:  # type: ignore[type-arg]
     slam = Slam(oracle_networks(sequence, "exact", image_size=SIZE), SlamSettings().with_values(SETTINGS))
-    updates: list[MapUpdate] = []
+    events: list[Update] = []
     for frame in sequence.frames:
-        updates += slam.push(Frame(frame.stamp_ns, sequence.image(frame), sequence.camera))
-    return [update.state for update in updates]
+        events += slam.push(Frame(frame.stamp_ns, sequence.image(frame), sequence.camera))
+    return [update.state for update in only_map_updates(events)]
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------
@@ -249,12 +253,15 @@ def test_drift_grows_along_the_path() -> None:
 def test_scale_drift_reaches_the_map(rendered: ImageSequence) -> None:
     got = outcome(rendered, "scale_drift=0.1")
     assert 5e-3 < got.ate_m < 0.2 and got.status.lost_frames == 0
-    scales = [
-        np.linalg.norm(u.points_world[u.confidence > 1.5] - u.pose.T_world_camera[:3, 3], axis=1).mean()
-        / np.linalg.norm(true_pointmap(rendered, f, SIZE).points_camera, axis=-1)[u.confidence > 1.5].mean()  # type: ignore[union-attr]
-        for u, f in zip(got.updates, rendered.frames, strict=True)
-        if u.pose is not None
-    ]
+    scales = []
+    for update, frame in zip(got.updates, rendered.frames, strict=True):
+        if update.pose is None:
+            continue
+        truth, sure = true_pointmap(rendered, frame, SIZE), update.pointmaps.confidence > 1.5
+        assert truth is not None
+        rays = update.pointmaps.points_world[sure] - update.pose.T_world_camera[:3, 3]
+        true_rays = truth.points_camera[sure]
+        scales.append(np.linalg.norm(rays, axis=1).mean() / np.linalg.norm(true_rays, axis=1).mean())
     path = sum(
         np.linalg.norm(b.T_world_camera[:3, 3] - a.T_world_camera[:3, 3])
         for a, b in zip(rendered.frames[12:], rendered.frames[13:], strict=False)

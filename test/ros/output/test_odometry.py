@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from outputs_harness import FRAME_VALUE, Scene, moved, update
+from outputs_harness import Scene, image_header, moved, update
 from ros_harness import FIRST_NS, FRAME, wait_until
 
 from slam3r_ros.geometry.se3 import rigid
 from slam3r_ros.ros.output import pose_covariance as covariance_module
 from slam3r_ros.ros.output.odometry import UNKNOWN_VARIANCE, twist_between
 from slam3r_ros.ros.output.outputs import Outputs
-from slam3r_ros.types import MapUpdate, PoseEstimate, State
+from slam3r_ros.types import MapUpdate, PoseEstimate, PoseUpdate, State
 
 STEP_NS = 100_000_000
 WALL = np.dstack([*np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 8)), np.full((8, 8), 2.0)]).astype(np.float32)
@@ -25,16 +25,14 @@ WALL = np.dstack([*np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 8)), np
 
 def tracked(
     number: int, T: NDArray[np.float64], error: float = 0.5, pose_only: bool = False, by_tracks: bool | None = None
-) -> MapUpdate:
+) -> PoseUpdate | MapUpdate:
     """The update of a frame, which was registered unless it has a pose only; that is its tracks', by default."""
-    pointmap = np.empty((0, 0, 3), np.float32) if pose_only else WALL
-    return update(
-        T,
-        stamp_ns=FIRST_NS + STEP_NS * number,
-        pose=PoseEstimate(T, 100.0, 0.9, error, 1.0, 0.0, pose_only if by_tracks is None else by_tracks),
-        points_world=pointmap,
-        confidence=np.ones(pointmap.shape[:2], np.float32),
-    )
+    stamp_ns = FIRST_NS + STEP_NS * number
+    pose = PoseEstimate(T, 100.0, 0.9, error, 1.0, 0.0, pose_only if by_tracks is None else by_tracks)
+    if pose_only:
+        return PoseUpdate(number, image_header(stamp_ns), pose, is_keyframe=False)
+    confidence = np.ones(WALL.shape[:2], np.float32)
+    return update(T, stamp_ns=stamp_ns, index=number, pose=pose, points_world=WALL, confidence=confidence)
 
 
 class Heard:
@@ -45,11 +43,12 @@ class Heard:
         self.outputs: Outputs = scene.outputs(**settings)
         wait_until(lambda: self.outputs._odometry.is_wanted, "the listener hears odometry")
 
-    def of(self, *updates: MapUpdate) -> list[Odometry]:
+    def of(self, *updates: PoseUpdate | MapUpdate) -> list[Odometry]:
         """The messages of these updates."""
-        before, expected = len(self.messages), sum(u.state is State.TRACKING for u in updates)
+        tracked = [isinstance(u, PoseUpdate) or u.state is State.TRACKING for u in updates]
+        before, expected = len(self.messages), sum(tracked)
         for each in updates:
-            self.outputs.publish(each, FRAME_VALUE, FRAME)
+            self.outputs.publish(each)
         wait_until(lambda: len(self.messages) == before + expected, "odometry of every tracked frame")
         return self.messages[before:]
 
@@ -91,7 +90,7 @@ def test_a_turning_camera_has_the_angular_speed_of_its_own_axes() -> None:
 
 def test_no_speed_is_told_across_a_loss_a_gap_or_another_scale(scene: Scene) -> None:
     heard = Heard(scene)
-    lost = update(moved(z=1.0), stamp_ns=FIRST_NS + STEP_NS, state=State.LOST)
+    lost = update(moved(z=1.0), stamp_ns=FIRST_NS + STEP_NS, index=1, state=State.LOST)
     _, after_loss = heard.of(tracked(0, moved()), lost, tracked(2, moved(z=0.2)))
     after_gap, again = heard.of(tracked(13, moved(z=0.3)), tracked(14, moved(z=0.4)))
     heard.outputs.set_scale(2.0, _NoMap())
@@ -145,7 +144,7 @@ def test_with_a_base_frame_it_is_the_bases(scene: Scene, tf_mode: str) -> None:
     heard = Heard(scene, base_frame="base_link", tf_mode=tf_mode)
 
     def publish_and_look() -> bool:
-        heard.outputs.publish(tracked(0, moved(z=1.0)), FRAME_VALUE, FRAME)
+        heard.outputs.publish(tracked(0, moved(z=1.0)))
         return len(heard.messages) > 0
 
     wait_until(publish_and_look, "odometry")
@@ -158,5 +157,5 @@ def test_with_a_base_frame_it_is_the_bases(scene: Scene, tf_mode: str) -> None:
 def test_nothing_is_computed_for_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(covariance_module, "pose_covariance", lambda *_, **__: pytest.fail("computed for nobody"))
     outputs = scene.outputs()
-    outputs.publish(tracked(0, moved()), FRAME_VALUE, FRAME)
+    outputs.publish(tracked(0, moved()))
     wait_until(lambda: len(scene.poses) == 1, "a pose")

@@ -7,14 +7,14 @@ import pytest
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from outputs_harness import FRAME_VALUE, Scene, matrix, moved, update
+from outputs_harness import Scene, estimate, keyframe_record, matrix, moved, pose_update, update
 from ros_harness import FIRST_NS, FRAME, wait_until
 from slam3r_ros.msg import Keyframe
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.geometry.se3 import rigid
-from slam3r_ros.types import KeyframeRecord, MapPoints
+from slam3r_ros.types import MapPoints
 
 MOUNT_X = 0.25
 
@@ -31,7 +31,7 @@ MOUNT_X = 0.25
 def test_positions_have_the_axes_of_ros(
     scene: Scene, motion: NDArray[np.float64], expected: tuple[float, float, float]
 ) -> None:
-    scene.outputs().publish(update(motion), FRAME_VALUE, FRAME)
+    scene.outputs().publish(update(motion))
     wait_until(lambda: len(scene.poses) == 1 and len(scene.transforms) == 1, "a pose and a transform")
     position = scene.poses[0].pose.position
     assert (position.x, position.y, position.z) == pytest.approx(expected)
@@ -39,7 +39,7 @@ def test_positions_have_the_axes_of_ros(
 
 
 def test_the_first_camera_looks_along_x_with_its_optical_axes(scene: Scene) -> None:
-    scene.outputs().publish(update(moved()), FRAME_VALUE, FRAME)
+    scene.outputs().publish(update(moved()))
     wait_until(lambda: len(scene.transforms) == 1, "a transform")
     transform = scene.transforms[0]
     assert (transform.header.frame_id, transform.child_frame_id) == ("map", FRAME)
@@ -55,10 +55,10 @@ def test_a_pose_that_was_told_early_is_told_once_and_the_rest_follows(scene: Sce
     wait_until(lambda: outputs._odometry.is_wanted, "the listener hears odometry")
     points = MapPoints(np.ones((1, 3), np.float32), np.zeros((1, 3), np.uint8), np.ones(1, np.float32))
     told = [
-        outputs.publish(update(moved(z=1.0), stamp_ns=FIRST_NS, index=3), FRAME_VALUE, FRAME),
-        outputs.publish(update(moved(z=2.0), stamp_ns=FIRST_NS + 1, index=4, is_early=True), FRAME_VALUE, FRAME),
-        outputs.publish(update(moved(z=3.0), stamp_ns=FIRST_NS + 2, index=5), FRAME_VALUE, FRAME),
-        outputs.publish(update(moved(z=2.1), points, FIRST_NS + 1, index=4), FRAME_VALUE, FRAME),
+        outputs.publish(update(moved(z=1.0), stamp_ns=FIRST_NS, index=3)),
+        outputs.publish(pose_update(moved(z=2.0), FIRST_NS + 1, index=4, is_keyframe=True)),
+        outputs.publish(pose_update(moved(z=3.0), FIRST_NS + 2, index=5)),
+        outputs.publish(update(moved(z=2.1), points, FIRST_NS + 1, index=4)),
     ]
     assert told == [True, True, True, False]
     wait_until(lambda: len(scene.poses) == 3 and len(scene.transforms) == 3 and len(odometry) == 3, "three of each")
@@ -70,13 +70,34 @@ def test_a_pose_that_was_told_early_is_told_once_and_the_rest_follows(scene: Sce
     assert scene.clouds[0].header.stamp == scene.poses[1].header.stamp
 
 
+def test_a_pose_is_told_once_though_keyframes_are_refined_while_the_next_ones_are_tracked(scene: Scene) -> None:
+    outputs = scene.outputs()
+    events = [
+        update(moved(z=0.5), stamp_ns=FIRST_NS, index=0),  # the tracks did not know this one
+        pose_update(moved(z=1.0), FIRST_NS + 1, index=1, is_keyframe=True),
+        pose_update(moved(z=2.0), FIRST_NS + 2, index=2, is_keyframe=True),
+        update(moved(z=1.1), stamp_ns=FIRST_NS + 1, index=1),
+        pose_update(moved(z=3.0), FIRST_NS + 3, index=3),
+        update(moved(z=2.1), stamp_ns=FIRST_NS + 2, index=2),
+        update(moved(z=4.0), stamp_ns=FIRST_NS + 4, index=4),
+        update(moved(z=5.0), stamp_ns=FIRST_NS + 5, index=5),
+    ]
+    told = [outputs.publish(event) for event in events]
+    assert told == [True, True, True, False, True, False, True, True]
+    wait_until(lambda: len(scene.poses) == 6 and len(scene.transforms) == 6, "a pose and a transform of each frame")
+    for headers in ([each.header for each in scene.poses], [each.header for each in scene.transforms]):
+        assert np.diff([header.stamp.nanosec for header in headers]).tolist() == [1] * 5
+    assert [message.pose.position.x for message in scene.poses] == pytest.approx([0.5, 1, 2, 3, 4, 5])
+    outputs.destroy()
+
+
 def test_points_have_the_axes_of_ros_their_colour_and_confidence(scene: Scene) -> None:
     points = MapPoints(
         np.array([[1, 2, 3], [-4, 5, 6]], np.float32),
         np.array([[255, 0, 1], [2, 128, 3]], np.uint8),
         np.array([7.5, 8.5], np.float32),
     )
-    scene.outputs().publish(update(moved(), points), FRAME_VALUE, FRAME)
+    scene.outputs().publish(update(moved(), points))
     wait_until(lambda: len(scene.clouds) == 1, "a cloud")
     cloud = scene.clouds[0]
     rows = np.frombuffer(cloud.data, np.dtype([("xyz", "<f4", 3), ("rgb", "<u4"), ("confidence", "<f4")]))
@@ -95,7 +116,7 @@ def test_a_transform_that_is_none_is_ignored(scene: Scene) -> None:
     scene.camera.publish_mount("base_link", FRAME, 0.5)
 
     def is_known() -> bool:
-        outputs.publish(update(moved()), FRAME_VALUE, FRAME)
+        outputs.publish(update(moved()))
         return len(scene.transforms) > 0
 
     wait_until(is_known, "the mount")
@@ -107,14 +128,11 @@ def test_a_keyframe_is_told_however_long_the_camera_rests_before_it_enters(scene
     outputs = scene.outputs()
     told: list[Keyframe] = scene.camera.listen(Keyframe, "/slam3r/keyframe")
     wait_until(lambda: outputs._keyframe.get_subscription_count() > 0, "the listener hears keyframes")
-    outputs.publish(update(moved(), index=7), FRAME_VALUE, FRAME)
-    empty = np.zeros((0, 0, 3), np.float32)
+    outputs.publish(update(moved(), index=7))
     for index in range(8, 8 + 300):
-        stamp_ns = FIRST_NS + index
-        outputs.publish(update(moved(), stamp_ns=stamp_ns, index=index, points_world=empty), FRAME_VALUE, FRAME)
-    pose = update(moved()).pose
-    record = KeyframeRecord(0, 7, FIRST_NS, pose, 2.0)
-    outputs.publish(update(moved(), index=308, new_keyframes=(record,)), FRAME_VALUE, FRAME)
+        outputs.publish(pose_update(moved(), FIRST_NS + index, index=index))
+    record = keyframe_record(0, estimate(moved()), index=7)
+    outputs.publish(update(moved(), index=308, new_keyframes=(record,)))
     wait_until(lambda: len(told) == 1, "the keyframe")
     assert (told[0].frame_index, told[0].camera_frame) == (7, FRAME)
     outputs.destroy()
@@ -122,12 +140,12 @@ def test_a_keyframe_is_told_however_long_the_camera_rests_before_it_enters(scene
 
 def test_tf_of_a_base_frame_goes_through_its_mount(scene: Scene) -> None:
     outputs = scene.outputs(base_frame="base_link")
-    outputs.publish(update(moved()), FRAME_VALUE, FRAME)
+    outputs.publish(update(moved()))
     wait_until(lambda: "no transform" in scene.notices.newest.text, "a message that the mount is not known yet")
     scene.camera.publish_mount("base_link", FRAME, MOUNT_X)
 
     def publish_and_look() -> bool:
-        outputs.publish(update(moved(z=1.0)), FRAME_VALUE, FRAME)
+        outputs.publish(update(moved(z=1.0)))
         return len(scene.transforms) > 0
 
     wait_until(publish_and_look, "a transform")
@@ -141,7 +159,7 @@ def test_tf_of_a_base_frame_goes_through_its_mount(scene: Scene) -> None:
 
 
 def test_inverted_tf_makes_the_map_the_child(scene: Scene) -> None:
-    scene.outputs(invert_tf=True).publish(update(moved(z=2.0)), FRAME_VALUE, FRAME)
+    scene.outputs(invert_tf=True).publish(update(moved(z=2.0)))
     wait_until(lambda: len(scene.transforms) == 1, "a transform")
     transform = scene.transforms[0]
     assert (transform.header.frame_id, transform.child_frame_id) == (FRAME, "map")
@@ -154,13 +172,13 @@ def test_no_frame_gets_a_second_parent(scene: Scene) -> None:
     assert outputs._tf is not None
     watch = outputs._tf._parents
     wait_until(lambda: watch.other_parent(FRAME, "map") == "base_link", "the mount is known")
-    outputs.publish(update(moved()), FRAME_VALUE, FRAME)
+    outputs.publish(update(moved()))
     wait_until(lambda: len(scene.poses) == 1, "a pose")
     assert not scene.transforms
     assert f"'{FRAME}' has the parent 'base_link' already; set base_frame: base_link" in scene.notices.newest.text
 
 
 def test_tf_can_be_turned_off(scene: Scene) -> None:
-    scene.outputs(tf_mode="none").publish(update(moved()), FRAME_VALUE, FRAME)
+    scene.outputs(tf_mode="none").publish(update(moved()))
     wait_until(lambda: len(scene.poses) == 1, "a pose")
     assert scene.node.count_publishers("/tf") == 0

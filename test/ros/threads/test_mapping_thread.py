@@ -22,7 +22,7 @@ from slam3r_ros.ros.threads.mapping_thread import MappingThread, RequestError
 class Engine:
     """Mapping that does with each frame, and in the pauses, what it is told to."""
 
-    is_unsettled = False
+    has_pending = False
 
     def __init__(self) -> None:
         self.does: Callable[[], object] = lambda: None
@@ -31,7 +31,7 @@ class Engine:
     def process(self, _: object) -> None:
         self.does()
 
-    def settle(self) -> None:
+    def finish_pending(self) -> None:
         pass
 
     def idle(self) -> None:

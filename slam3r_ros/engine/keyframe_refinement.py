@@ -1,0 +1,107 @@
+"""What becomes of a registered frame: visual odometry refines its pose and points, and loop closure learns of it.
+
+Visual odometry and loop closure know nothing of each other. Here a keyframe of the one becomes a place for the other, a
+frame that the one has lost is looked for among the other's places, and a closed loop moves them both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.device.host_transfer import to_host
+from slam3r_ros.engine.stage_timer import StageTimer
+from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.loop_closure.loop_closer import LoopCloser
+from slam3r_ros.loop_closure.place import PlaceView
+from slam3r_ros.odometry.odometry_stage import OdometryStage, RefinedFrame
+from slam3r_ros.types import EncodedFrame, RegisteredFrame
+from slam3r_ros.vision.feature_image import FeatureImage
+
+
+class KeyframeRefinement:
+    """Takes registered frames in their order; does nothing where visual odometry is off."""
+
+    def __init__(self, odometry: OdometryStage | None, loop_closer: LoopCloser | None, timer: StageTimer) -> None:
+        """``loop_closer``: None where loops are not closed; needs visual odometry."""
+        self._odometry, self._loop_closer, self._timer = odometry, loop_closer, timer
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is visual odometry to refine anything."""
+        return self._odometry is not None
+
+    def focal_px(self, frame: EncodedFrame) -> float | None:
+        """The focal length of the frame's crop that visual odometry has found, pixels; None where it needs none, or has
+        none yet."""
+        return None if self._odometry is None else self._odometry.focal_px(frame)
+
+    def refine(self, frame: RegisteredFrame) -> RefinedFrame:
+        """The frame with its refined pose. Its points come with `finish`, to be asked before the next frame."""
+        if self._odometry is None:
+            return RefinedFrame(frame, None)
+        with self._timer.stage("tracks"):
+            refined = self._odometry.refine(frame, self._relocalized)
+            if refined.tracked is None and self._loop_closer is not None:
+                self._loop_closer.lose()
+        return refined
+
+    @property
+    def is_refining(self) -> bool:
+        """Whether there are points still being refined, for which `finish` would wait."""
+        return self._odometry is not None and self._odometry.is_refining
+
+    def finish(self, refined: RefinedFrame) -> RegisteredFrame:
+        """A frame as `refine` has returned it, with its refined points; a keyframe becomes a place to return to."""
+        if self._odometry is None:
+            return refined.frame
+        with self._timer.stage("points"):
+            finished = self._odometry.finish(refined)
+        tracked = finished.tracked
+        is_new_place = finished is not refined and tracked is not None and tracked.is_keyframe
+        if is_new_place and tracked is not None and self._loop_closer is not None:
+            self._loop_closer.offer(_place_view(finished.frame, tracked.frame.image))
+        return finished.frame
+
+    def close_loop(self) -> MapCorrection | None:
+        """How the map is to be corrected, if the camera has come back to where it had been; visual odometry is
+        already. To be asked before the next frame is registered."""
+        if self._odometry is None or self._loop_closer is None:
+            return None
+        with self._timer.stage("loops"):
+            correction = self._loop_closer.collect()
+            if correction is not None:
+                self._odometry.correct(correction.newest)
+        return correction
+
+    @property
+    def failure(self) -> str:
+        """Why the last search for a loop failed; empty if none has."""
+        return "" if self._loop_closer is None else self._loop_closer.failure
+
+    def _relocalized(self, frame: RegisteredFrame, image: FeatureImage) -> tuple[Array, float | None] | None:
+        """Where a frame was taken that visual odometry has lost, by the places remembered; None where none shows the
+        same."""
+        if self._loop_closer is None:
+            return None
+        on_host = frame.on_host
+        own = np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0))
+        view = PlaceView(frame.index, _descriptor(frame), image, own, on_host.confidence_camera, np.eye(4))
+        found = self._loop_closer.relocate(view)
+        if found is None:
+            return None
+        self._loop_closer.lose()  # the way here is not that of visual odometry
+        return found.T_world_camera, found.log_scale
+
+
+def _descriptor(frame: RegisteredFrame) -> NDArray[np.float32]:
+    """(encoder width,) the mean token of a frame, by which places are compared first."""
+    return np.asarray(to_host(frame.local.frame.tokens.float().mean(dim=0))[0])
+
+
+def _place_view(frame: RegisteredFrame, image: FeatureImage) -> PlaceView:
+    """A keyframe as place recognition sees it."""
+    assert frame.pose is not None
+    on_host, T = frame.on_host, frame.pose.T_world_camera
+    return PlaceView(frame.index, _descriptor(frame), image, on_host.points_world, on_host.confidence, T)

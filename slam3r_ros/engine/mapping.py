@@ -1,0 +1,252 @@
+"""The mapping loop: keyframes become part of the map, in the steps of the SLAM3R paper.
+
+Window -> local pointmap (I2P) -> scene frames (retrieval) -> world pointmap (L2W) -> camera pose -> refinement by
+visual odometry -> keyframe buffer -> point map. Loops are closed between two keyframes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from slam3r_ros.device.memory_guard import MemoryGuard
+from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
+from slam3r_ros.engine.initial_map import InitialMap, with_scaled_confidence
+from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
+from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
+from slam3r_ros.engine.localization import Localization
+from slam3r_ros.engine.map_state import MapState
+from slam3r_ros.engine.retrieval import RetrievalResult
+from slam3r_ros.engine.scene_frame_selector import SceneFrameSelector
+from slam3r_ros.engine.stage_timer import StageTimer
+from slam3r_ros.engine.tracking import KeyframeRequest
+from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.odometry.odometry_stage import RefinedFrame
+from slam3r_ros.settings import KeyframeSettings, RegisterSettings
+from slam3r_ros.types import (
+    KeyframeRecord,
+    LocalPointmap,
+    MapUpdate,
+    RegisteredFrame,
+    Registration,
+    SlamStatus,
+    State,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MappingParts:
+    """The stages that mapping runs, in the order of the paper."""
+
+    image_to_points: ImageToPointsStage
+    scene_frames: SceneFrameSelector
+    local_to_world: LocalToWorldStage
+    localization: Localization
+    refinement: KeyframeRefinement
+    map_state: MapState
+
+
+class Mapping:
+    """Registers keyframes and keeps what follows from them: the keyframe buffer and the state of the map.
+
+    Used by one thread. It takes its work as `KeyframeRequest`s and answers with events; nothing else passes between it
+    and the tracking loop, except that visual odometry learns of every keyframe what tracking goes on from.
+    """
+
+    def __init__(
+        self,
+        parts: MappingParts,
+        settings: RegisterSettings,
+        keyframes: KeyframeSettings,
+        guard: MemoryGuard,
+        timer: StageTimer,
+        status: SlamStatus,
+    ) -> None:
+        self._image_to_points, self._scene_frames = parts.image_to_points, parts.scene_frames
+        self._local_to_world, self._localization = parts.local_to_world, parts.localization
+        self._refinement, self._map_state = parts.refinement, parts.map_state
+        self._refines_in_background = settings.only_keyframes and parts.refinement.is_on
+        self._keyframe_settings = keyframes
+        self._guard, self._timer, self._status = guard, timer, status
+        self._buffer: KeyframeBuffer | None = None
+        self._initial: list[RegisteredFrame] = []
+        self._bootstrap: list[RegisteredFrame] = []  # registered, between the initial frames
+        self._pending: list[RefinedFrame] = []  # registered, with a pose; their points are still being refined
+
+    # ---- the loop ----------------------------------------------------------------------------------------------
+
+    def map(self, request: KeyframeRequest) -> Iterator[Update]:
+        """Register the frames of a request; the events that follow, of the keyframe before it first."""
+        yield from self.finish_pending()
+        yield from self.close_loop()
+        count = len(request.windows)
+        registered = self._guard.run(lambda: self._register(request), count, self.shrink_buffer)
+        if registered is None:
+            self.leave_out(count)
+        elif request.is_bootstrap:
+            self._bootstrap += registered
+        else:
+            yield from self._refined(registered)
+
+    def _register(self, request: KeyframeRequest) -> list[RegisteredFrame]:
+        """I2P, retrieval and L2W, with all frames of the request at once where the device's memory allows."""
+        buffer, registered = self._known_buffer, list[RegisteredFrame]()
+        buffer.catch_up()  # points that a closed loop has moved: here, where memory that is full is seen to
+        for windows in self._guard.batches(request.windows):
+            with self._timer.stage("i2p", len(windows)):
+                local_pointmaps = self._image_to_points.estimate(windows)
+            with self._timer.stage("retrieval", len(windows)):
+                retrieved = self._scene_frames.choose(local_pointmaps, buffer, takes_all=request.is_bootstrap)
+            with self._timer.stage("l2w", len(windows)):
+                registered += self._world_pointmaps(local_pointmaps, retrieved)
+        return registered
+
+    def _world_pointmaps(
+        self, local_pointmaps: Sequence[LocalPointmap], retrieved: RetrievalResult
+    ) -> list[RegisteredFrame]:
+        """One L2W call."""
+        buffer = self._known_buffer
+        scene = [buffer[position] for position in retrieved.chosen]
+        result = self._local_to_world.register(local_pointmaps, scene, buffer.scene(retrieved.chosen))
+        registration = Registration(
+            registered=tuple(local.frame.index for local in local_pointmaps),
+            scene_frames=tuple(keyframe.index for keyframe in scene),
+            candidates=buffer.indices,
+            candidate_scores=retrieved.scores,
+        )
+        return registered_keyframes(local_pointmaps, result, registration)
+
+    def _refined(self, registered: Sequence[RegisteredFrame]) -> Iterator[Update]:
+        """Refine registered frames; the points of a single keyframe are refined while the next frames are tracked."""
+        if self._refines_in_background:
+            self._pending = [self._localize(frame) for frame in registered]
+            return
+        for frame in registered:
+            refined = self._localize(frame)
+            self._pending.append(RefinedFrame(self._refinement.finish(refined), refined.tracked))
+        yield from self.finish_pending()
+
+    def _localize(self, registered: RegisteredFrame) -> RefinedFrame:
+        """The frame with its camera pose: by its world points, refined by visual odometry."""
+        with self._timer.stage("pose"):
+            focal_px = self._refinement.focal_px(registered.local.frame)
+            localized, reason = self._localization.localize(registered, focal_px)
+        refined = self._refinement.refine(localized)
+        self._status.registered += 1
+        self._note_pose(refined.frame, reason)
+        return refined
+
+    def finish_pending(self, *, wait: bool = True) -> Iterator[Update]:
+        """Take the frames registered last into the keyframe buffer and the map; waited for, or only if their points
+        are refined by now. Keyframes that entered the buffer are told with the last of the frames.
+        """
+        if not self._pending or (self._refinement.is_refining and not wait):
+            return
+        finished = [self._refinement.finish(refined) for refined in self._pending]
+        self._pending = []
+        with self._timer.stage("keyframes", len(finished)):
+            offers = iter([(finished, [not frame.is_excluded for frame in finished])])  # once, however often tried
+            offer = self._known_buffer.offer
+            entered = self._guard.run(lambda: offer(*next(offers, ((), ()))), 1, self.shrink_buffer) or []
+            if entered:
+                self._scene_frames.forget()  # positions in the buffer have changed
+        records = [self._map_state.record(keyframe) for keyframe in entered]
+        for frame in finished:
+            yield self._added(frame, records if frame is finished[-1] else [])
+
+    def close_loop(self) -> Iterator[MapCorrection]:
+        """Correct the map if the camera has come back to where it had been."""
+        correction = self._refinement.close_loop()
+        self._guard.add_warning(self._refinement.failure)
+        if correction is None:
+            return
+        with self._timer.stage("loops"):
+            self._map_state.correct(correction)
+            self._known_buffer.correct(correction)
+        self._status.loops_closed += 1
+        self._status.map_points = len(self._map_state.map)
+        yield correction
+
+    # ---- its beginning -----------------------------------------------------------------------------------------
+
+    def begin(self, initial_map: InitialMap, stride: int) -> None:
+        """Start with an initial map; may run out of memory, and then nothing has begun."""
+        self._initial = list(initial_map.keyframes)
+        self._buffer = KeyframeBuffer(self._initial, stride, self._keyframe_settings, self._local_to_world)
+
+    def finish_bootstrap(self) -> Iterator[Update]:
+        """The events of the initial frames and those between them, in order.
+
+        The initial frames' confidence is I2P's: it is scaled so that its highest mean is that of the frames between.
+        """
+        initial, bootstrap = self._initial, self._bootstrap
+        self._initial, self._bootstrap = [], []
+        if bootstrap:
+            factor = max(k.mean_confidence for k in bootstrap) / max(k.mean_confidence for k in initial)
+            initial = [with_scaled_confidence(keyframe, factor) for keyframe in initial]
+        for keyframe in initial:  # only the reference has points of its own; the others need the focal length it gives
+            self._localization.learn_focal(keyframe)
+        for keyframe in sorted([*initial, *bootstrap], key=lambda k: k.index):
+            frame = self._refinement.finish(self._localize(keyframe))
+            yield self._added(frame, [] if frame.registration else [self._map_state.record(frame)])
+
+    # ---- what others ask ---------------------------------------------------------------------------------------
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether there are events that only `finish_pending`, or the next keyframe, will give."""
+        return bool(self._pending)
+
+    def shrink_buffer(self) -> int:
+        """Keep fewer keyframes; how many are left, 0 where none can be spared."""
+        keyframes = 0 if self._buffer is None else self._buffer.shrink()
+        if keyframes:
+            self._scene_frames.forget()  # positions in the buffer have changed
+        return keyframes
+
+    def leave_out(self, frames: int) -> None:
+        """Go on without frames that the device has no memory for."""
+        self._status.lost_frames += frames
+        self._status.state = State.LOST if self._buffer is not None else State.INITIALIZING
+        self._status.reason = "the device's memory is full: a frame is left out"
+
+    # ---- how -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _known_buffer(self) -> KeyframeBuffer:
+        assert self._buffer is not None
+        return self._buffer
+
+    def _note_pose(self, frame: RegisteredFrame, reason: str) -> None:
+        """Status and trajectory after a frame; ``reason``: why L2W lost it, empty if it did not."""
+        self._status.state, self._status.reason = frame.state, reason
+        if frame.state is State.LOST:
+            self._status.lost_frames += 1
+            return
+        assert frame.pose is not None
+        fits = f"{frame.pose.inlier_fraction:.0%} of the points fit the pose"
+        self._status.reason = f"image tracks alone give the pose: {reason}" if reason else fits
+        self._map_state.trajectory.append(frame.index, frame.local.frame.stamp_ns, frame.pose)
+
+    def _added(self, frame: RegisteredFrame, records: Sequence[KeyframeRecord]) -> MapUpdate:
+        """The event of a frame whose confident points are in the map from now on."""
+        with self._timer.stage("map"):
+            added = self._map_state.add(frame)
+        self._status.map_points = len(self._map_state.map)
+        self._status.voxel_size = self._map_state.map.voxel_size
+        self._status.keyframes = len(self._known_buffer)
+        encoded = frame.local.frame
+        return MapUpdate(
+            index=frame.index,
+            header=encoded.header,
+            image=encoded.image,
+            state=frame.state,
+            pose=frame.pose,
+            pointmaps=frame.on_host,
+            added=added,
+            new_keyframes=tuple(records),
+            registration=frame.registration,
+            is_excluded=frame.is_excluded,
+        )

@@ -1,0 +1,158 @@
+"""Tracking of a single frame: KLT from image to image, then motion-only bundle adjustment against the local map.
+
+This is the tracking thread's half of visual odometry (Klein and Murray, PTAM, 2007). It knows the local map only as the
+last `LocalMap` that local mapping has published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.odometry.local_map import NO_LANDMARKS, NO_TRACKS, ActiveTracks, LocalMap
+from slam3r_ros.odometry.tuning import TUNING
+from slam3r_ros.vision.feature_image import FeatureImage
+from slam3r_ros.vision.klt import Grey, Pixels, track_corners
+from slam3r_ros.vision.motion_only import motion_only_bundle_adjustment, reprojection_errors
+from slam3r_ros.vision.pose_prior import PosePrior
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseFit:
+    """A camera pose that explains the tracks of an image."""
+
+    T_camera_world: Array
+    """(4, 4)"""
+    inliers: NDArray[np.bool_]
+    """(F,) which of the tracks agree with it."""
+    inlier_share: float
+    """The share of the tracks that agree with it."""
+    error_px: float
+    """Median reprojection error of the inliers, pixels."""
+
+
+class FrameTracker:
+    """Tracks landmarks from one image to the next and finds the camera pose that explains where they are seen."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all tracks, poses, the local map and the last image."""
+        self.tracks: ActiveTracks = NO_TRACKS
+        self.local_map: LocalMap = NO_LANDMARKS
+        self._image: Grey | None = None
+        self._last_T: Array | None = None  # T_camera_world of the last frame, None while lost
+        self._motion = np.eye(4)  # from the frame before the last to the last, T_last_before
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no pose to go on from."""
+        return self._last_T is None
+
+    @property
+    def predictions(self) -> list[Array]:
+        """T_camera_world (4, 4) of the next frame: the last pose, and that with the last motion (constant velocity)."""
+        return [] if self._last_T is None else [self._last_T, self._motion @ self._last_T]
+
+    def has_other_size(self, grey: Grey) -> bool:
+        """Whether an image has another size than the last one."""
+        return self._image is not None and self._image.shape != grey.shape
+
+    def lose(self) -> None:
+        """There is no pose to go on from any more."""
+        self._last_T = None
+
+    def see(self, grey: Grey) -> None:
+        """Take an image as the last one without looking for the tracks in it."""
+        self._image = grey
+
+    def adopt(self, local_map: LocalMap, tracks: ActiveTracks) -> None:
+        """Go on with the local map that a new keyframe has made, and with its tracks."""
+        self.local_map, self.tracks = local_map, tracks
+
+    def refresh(self, local_map: LocalMap) -> None:
+        """Take over that the same landmarks are elsewhere."""
+        self.local_map = local_map
+
+    def start_at(self, T_camera_world: Array) -> None:
+        """Go on from this pose (4, 4)."""
+        self._last_T = T_camera_world
+
+    def forget_motion(self) -> None:
+        """Expect the next frame where this one is."""
+        self._motion = np.eye(4)
+
+    def transform(self, moved: Sim3) -> None:
+        """Take over that the world has been moved."""
+        if self._last_T is not None:
+            self._last_T = moved.apply_to_extrinsics(self._last_T)
+        self._motion = rigid(self._motion[:3, :3], moved.scale * self._motion[:3, 3])
+
+    def track(self, grey: Grey) -> None:
+        """Look for the tracks in the next image, unless that has been done; those that are not found are dropped."""
+        if self._image is None or self._image is grey:
+            return
+        pixels, found = track_corners(self._image, grey, self.tracks.pixels)
+        self.tracks = replace(self.tracks, pixels=pixels).kept(found)
+        self._image = grey
+
+    def fit(self, image: FeatureImage, starts: Sequence[Array], prior: PosePrior | None) -> PoseFit | None:
+        """The pose that explains the tracks, from the best of several starts (4, 4); None where there is none."""
+        tracks = self.tracks
+        if len(tracks) < TUNING.min_inliers:
+            return None
+        normalized_xy, focal = image.normalized_xy(tracks.pixels), image.matrix[0, 0]
+        points = self.local_map.positions_world[tracks.rows]
+        if prior is not None and prior.sigma_factor >= 1:
+            prior = None  # beside so many points it says nothing then
+        T = motion_only_bundle_adjustment(points, normalized_xy, starts, TUNING.pixel_sigma / focal, prior)
+        errors_px = reprojection_errors(points, normalized_xy, T) * focal
+        inliers = errors_px <= TUNING.outlier_px
+        share = float(inliers.mean())
+        if inliers.sum() < TUNING.min_inliers or share < TUNING.min_inlier_share:
+            return None
+        return PoseFit(T, inliers, share, float(np.median(errors_px[inliers])))
+
+    def needs_keyframe(self, image: FeatureImage, fit: PoseFit) -> bool:
+        """Whether the image has moved so far, or shows so few of the landmarks, that it should be a keyframe."""
+        tracks, inliers = self.tracks, fit.inliers
+        moved = float(np.median(np.linalg.norm(tracks.pixels[inliers] - tracks.pixels_at_keyframe[inliers], axis=1)))
+        few = int(inliers.sum()) < TUNING.keyframe_track_share * tracks.count_at_keyframe
+        return few or moved > TUNING.keyframe_motion * image.grey.shape[1]
+
+    def drop_outliers(self, fit: PoseFit) -> None:
+        """Track on only what agrees with the pose."""
+        self.tracks = self.tracks.kept(fit.inliers)
+
+    def drop_all(self) -> None:
+        """Track nothing any more."""
+        self.tracks = self.tracks.kept(np.zeros(len(self.tracks), np.bool_))
+
+    def move_to(self, T_camera_world: Array) -> None:
+        """Go on from this pose (4, 4), with the motion that led there from the pose before."""
+        assert self._last_T is not None
+        self._motion, self._last_T = T_camera_world @ invert_rigid(self._last_T), T_camera_world
+
+    @property
+    def landmark_numbers(self) -> NDArray[np.intp]:
+        """(F,) numbers of the tracked landmarks in the sliding window."""
+        return self.local_map.numbers[self.tracks.rows]
+
+    def depths(self, T_camera_world: Array) -> Array:
+        """(F,) depths of the tracked landmarks along a camera's optical axis, scene units."""
+        return self.local_map.depths(self.tracks.rows, T_camera_world)
+
+    def landmarks_with_depth(self) -> NDArray[np.bool_]:
+        """(F,) which of the tracked landmarks two keyframes see, so that their depths are known."""
+        return np.asarray(self.local_map.observations[self.tracks.rows] > 1)
+
+
+def image_fractions(pixels: Pixels, shape: tuple[int, ...]) -> Array:
+    """(N, 2) pixels of an image of that shape (height, width) as fractions of its width and height."""
+    return np.asarray((pixels + 0.5) / [shape[1], shape[0]], dtype=np.float64)
