@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "slam3r_ros"
 
 # What each layer may import of this package, besides itself. A file at the top, like `types.py`, is a layer of its own.
 _VALUES = {"geometry", "networks", "types", "setting_spec", "settings"}
-_WINGS = {*_VALUES, "vision", "device", "odometry", "loop_closure", "engine"}
+_WINGS = {*_VALUES, "vision", "device", "background_task", "odometry", "loop_closure", "engine"}
 BELOW = {
     "geometry": set[str](),
     "device": set[str](),
@@ -21,8 +21,9 @@ BELOW = {
     "settings": {"setting_spec"},
     "networks": {"device", "setting_spec", "settings"},
     "types": {"geometry", "networks"},
-    "odometry": {*_VALUES, "vision", "device", "loop_closure"},
-    "loop_closure": {*_VALUES, "vision"},
+    "background_task": set[str](),
+    "odometry": {*_VALUES, "vision", "device", "background_task"},
+    "loop_closure": {*_VALUES, "vision", "background_task"},
     "engine": _WINGS - {"engine"},
     "io": _WINGS,
     "ros": {*_WINGS, "io"},

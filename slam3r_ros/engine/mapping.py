@@ -144,8 +144,8 @@ class Mapping:
         """
         if not self._pending or (self._refinement.is_refining and not wait):
             return
-        finished = [self._refinement.finish(refined) for refined in self._pending]
-        self._pending = []
+        pending, self._pending = self._pending, []
+        finished = [self._refinement.finish(refined) for refined in pending]
         with self._timer.stage("keyframes", len(finished)):
             offers = iter([(finished, [not frame.is_excluded for frame in finished])])  # once, however often tried
             offer = self._known_buffer.offer

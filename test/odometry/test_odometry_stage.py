@@ -431,7 +431,7 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
         moved = Sim3(np.array([2.0]), np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]))
         stage._loop_closer._nodes = Sim3.concatenate([moved @ nodes[p : p + 1] for p in range(len(nodes))])
         world = MapCorrection(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
-    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)  # the newest keyframes do not show it
+    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)  # the newest keyframes do not show it
     covered = seen_as(described(lost_at(12)), black)
     assert refined(stage, covered) is covered
     for number in (5, 6, 7):
@@ -453,7 +453,7 @@ def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_nex
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
         stage.close_loop()
-    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)
     refined(stage, seen_as(described(lost_at(12)), black))
     assert stage._loop_closer is not None and stage.failure == ""
     places = list(stage._loop_closer._places)
@@ -471,7 +471,7 @@ def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: py
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
         stage.close_loop()
-    monkeypatch.setattr(engine_poses, "recover", lambda *_: None)
+    monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)
     monkeypatch.setattr(stage._odometry._poses, "_refined", lambda *_: None)  # its corners were lost at once
     assert stage._loop_closer is not None
     places = len(stage._loop_closer._places)

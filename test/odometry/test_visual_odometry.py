@@ -201,8 +201,10 @@ def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_foun
 def test_a_place_that_only_an_older_keyframe_shows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     tracks, last, random = started(20)
     shown = tracks.mapping._window[len(tracks.mapping._window) - TUNING.recovery_keyframes].image
-    recover = engine_poses.recover
-    monkeypatch.setattr(engine_poses, "recover", lambda *given: recover(*given) if given[0] is shown else None)
+    recover = engine_poses.estimate_relative_pose
+    monkeypatch.setattr(
+        engine_poses, "estimate_relative_pose", lambda *given: recover(*given) if given[0] is shown else None
+    )
     found = tracks.locate(view_of(pose(30), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(19), pose(30))) < 0.02
     assert (
@@ -299,7 +301,7 @@ def alone(view: OdometryInput) -> FeatureImage:
 
 def test_tracking_by_the_corners_alone_is_locating_between_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
     (tracks, _, random), (other, _, _) = started(), started()
-    follow, pairs, between = engine_tracker.follow, list[tuple[bytes, bytes]](), 0
+    follow, pairs, between = engine_tracker.track_corners, list[tuple[bytes, bytes]](), 0
     for number in range(10, 40):
         view = view_of(pose(number), random, noise=0.01)
         expected = other.locate(view)
@@ -307,7 +309,7 @@ def test_tracking_by_the_corners_alone_is_locating_between_keyframes(monkeypatch
         with monkeypatch.context() as patched:
             patched.setattr(
                 engine_tracker,
-                "follow",
+                "track_corners",
                 lambda before, after, pixels: (
                     pairs.append((before.tobytes(), after.tobytes())) or follow(before, after, pixels)  # type: ignore[func-returns-value]
                 ),

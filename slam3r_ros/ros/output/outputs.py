@@ -92,7 +92,7 @@ class Outputs:
         self._path_lane, self._keyframes_lane = self._bulk.lane(self._path), self._bulk.lane(self._keyframes)
         self._map_lane = self._bulk.lane(self._map_cloud)
         self._newest_ns: int
-        self._index_with_pose: int  # of the last frame whose pose was published by itself
+        self._newest_index: int  # of the newest frame of which there was an event
         self._forget()
 
     def publish(self, update: Update) -> bool:
@@ -101,9 +101,9 @@ class Outputs:
             self._odometry.forget()  # no motion from one world into another
             return False
         self._newest_ns = max(update.header.stamp_ns, self._newest_ns)
-        is_first = update.index != self._index_with_pose
+        is_first = update.index > self._newest_index  # the first events of the frames come in the order of the frames
+        self._newest_index = max(update.index, self._newest_index)
         if isinstance(update, PoseUpdate):
-            self._index_with_pose = update.index
             self._publish_pose(update.header, update.pose)
             return is_first
         if update.pose is not None and update.is_tracked:
@@ -195,7 +195,7 @@ class Outputs:
     def _forget(self) -> None:
         settings = self._settings
         self._newest_ns = 0
-        self._index_with_pose = -1
+        self._newest_index = -1
         self._odometry.forget()
         self._told_lost = self._cloud_lane.lost
         self._poses: DecimatedList[PoseStamped] = DecimatedList(settings.path_length)
