@@ -22,6 +22,7 @@ from slam3r_lab.benchmarks.report import measured_by
 from slam3r_lab.evaluation.alignment import similarity_of_positions
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
+from slam3r_ros.cli.trajectory_error import absolute_errors, root_mean_square
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array
@@ -43,9 +44,9 @@ class Row:
     name: str
     frames: int
     position_error_cm: float
-    position_told_cm: float
+    position_published_cm: float
     rotation_error_deg: float
-    rotation_told_deg: float
+    rotation_published_deg: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def measure(sequence: ImageSequence, networks: NetworkPair) -> Row:
     """The engine on a sequence whose every frame has a true pose, with the settings of ``make accuracy``."""
     protocol = protocol_for(WEIGHTS, sequence)
     slam, uncertainty = Slam(networks, SlamSettings().with_values(protocol.values)), PoseUncertainty()
-    estimated, true, told = [], [], list[Array]()
+    estimated, true, published = [], [], list[Array]()
 
     def note(update: Update) -> None:
         if isinstance(update, MapCorrection) or (isinstance(update, PoseUpdate) and update.is_keyframe):
@@ -83,29 +84,29 @@ def measure(sequence: ImageSequence, networks: NetworkPair) -> Row:
             uncertainty.look(update)
         estimated.append(update.pose.T_world_camera)
         true.append(T_true)
-        told.append(uncertainty.of(update.pose, 1.0)[1])
+        published.append(uncertainty.of(update.pose, 1.0)[1])
 
     slam.on_update = note
     for frame in sequence.frames:
         image = sequence.image(frame)
         slam.push(Frame(frame.stamp_ns, image, sequence.camera_of(image)))
     slam.flush()
-    return compared(sequence.name, np.array(estimated), np.array(true), np.array(told))
+    return compared(sequence.name, np.array(estimated), np.array(true), np.array(published))
 
 
-def compared(name: str, estimated: Array, true: Array, told: Array) -> Row:
-    """Estimated and true poses (N, 4, 4) and the covariances told (N, 6, 6), scene units and radians."""
+def compared(name: str, estimated: Array, true: Array, published: Array) -> Row:
+    """Estimated and true poses (N, 4, 4) and the published covariances (N, 6, 6), scene units and radians."""
     fitted = similarity_of_positions(estimated[:, :3, 3], true[:, :3, 3])
-    off = np.linalg.norm(fitted.apply(estimated[:, :3, 3]) - true[:, :3, 3], axis=1)
+    off = absolute_errors(estimated[:, :3, 3], true[:, :3, 3], fitted)
     turns = Rotation.from_matrix(true[:, :3, :3]) * Rotation.from_matrix(estimated[:, :3, :3]).inv()
     turned = (turns.mean().inv() * turns).magnitude()
     return Row(
         name,
         len(estimated),
-        100 * _root_mean_square(off),
-        100 * float(fitted.scale) * float(np.sqrt(np.trace(told[:, :3, :3], axis1=1, axis2=2).mean())),
-        float(np.degrees(_root_mean_square(turned))),
-        float(np.degrees(np.sqrt(np.trace(told[:, 3:, 3:], axis1=1, axis2=2).mean()))),
+        100 * root_mean_square(off),
+        100 * float(fitted.scale) * float(np.sqrt(np.trace(published[:, :3, :3], axis1=1, axis2=2).mean())),
+        float(np.degrees(root_mean_square(turned))),
+        float(np.degrees(np.sqrt(np.trace(published[:, 3:, 3:], axis1=1, axis2=2).mean()))),
     )
 
 
@@ -129,15 +130,14 @@ def document(rows: Sequence[Row]) -> str:
 
 
 def _line(row: Row) -> str:
-    position, rotation = row.position_told_cm / row.position_error_cm, row.rotation_told_deg / row.rotation_error_deg
-    return (
-        f"| {row.name} | {row.frames} | {row.position_error_cm:.1f}, {row.position_told_cm:.1f} | {position:.2f} "
-        f"| {row.rotation_error_deg:.2f}, {row.rotation_told_deg:.2f} | {rotation:.2f} |"
+    position, rotation = (
+        row.position_published_cm / row.position_error_cm,
+        row.rotation_published_deg / row.rotation_error_deg,
     )
-
-
-def _root_mean_square(values: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+    return (
+        f"| {row.name} | {row.frames} | {row.position_error_cm:.1f}, {row.position_published_cm:.1f} | {position:.2f} "
+        f"| {row.rotation_error_deg:.2f}, {row.rotation_published_deg:.2f} | {rotation:.2f} |"
+    )
 
 
 def _folders(arguments: argparse.Namespace) -> Iterator[Path]:

@@ -24,6 +24,7 @@ from slam3r_lab.oracle import oracle_networks
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_lab.sequences.truth import TruePointmap, true_pointmap
+from slam3r_ros.cli.trajectory_error import absolute_errors, root_mean_square
 from slam3r_ros.engine.events import map_updates
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array, invert_rigid, nearest_rotation
@@ -110,9 +111,8 @@ def measure(sequence: ImageSequence, setting: str, values: dict[str, Any]) -> Me
 
 def position_error(poses: Array, true: Array) -> float:
     """Root mean square after the best similarity."""
-    alignment = similarity_of_positions(poses[:, :3, 3], true[:, :3, 3])
-    offsets = alignment.apply(poses[:, :3, 3]) - true[:, :3, 3]
-    return float(np.sqrt((offsets**2).sum(axis=1).mean()))
+    estimated, positions = poses[:, :3, 3], true[:, :3, 3]
+    return root_mean_square(absolute_errors(estimated, positions, similarity_of_positions(estimated, positions)))
 
 
 def turn_error(poses: Array, true: Array) -> float:

@@ -1,4 +1,4 @@
-"""How good a trajectory is: absolute and relative pose error (computed by the `evo` library), drift of the scale."""
+"""How good a trajectory is: absolute pose error, relative pose error (by the `evo` library), drift of the scale."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 from evo.core.filters import FilterException
-from evo.core.metrics import APE, RPE, PoseRelation, Unit
+from evo.core.metrics import RPE, PoseRelation, Unit
 from evo.core.trajectory import PoseTrajectory3D
 from numpy.typing import NDArray
 
 from slam3r_lab.evaluation.alignment import similarity_of_positions
+from slam3r_ros.cli.trajectory_error import absolute_errors, root_mean_square
 from slam3r_ros.geometry.se3 import orthonormal, rigid
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.types import StampedPose
@@ -65,7 +66,7 @@ class TrajectoryMetrics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignedTrajectory:
-    """What was compared, for pictures."""
+    """What was compared, for plots."""
 
     metrics: TrajectoryMetrics
     alignment: Sim3
@@ -93,10 +94,8 @@ def compare_trajectories(
     alignment = similarity_of_positions(np.array([pose[:3, 3] for pose in poses]), true.positions_xyz)
     aligned = [rigid(alignment.rotation @ pose[:3, :3], alignment.apply(pose[:3, 3])) for pose in poses]
     estimated = PoseTrajectory3D(poses_se3=aligned, timestamps=stamps)
-    ape = APE(PoseRelation.translation_part)
-    ape.process_data((true, estimated))
-    distances = np.asarray(ape.error)
-    rmse = float(np.sqrt(np.mean(distances**2)))
+    distances = absolute_errors(np.array([pose[:3, 3] for pose in poses]), true.positions_xyz, alignment)
+    rmse = root_mean_square(distances)
     path = float(true.path_length)
     scales = local_scales(np.array([pose[:3, 3] for pose in poses]), true.positions_xyz, float(alignment.scale))
     drift, spread = _scale_drift(scales, path)

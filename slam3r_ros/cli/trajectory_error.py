@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.geometry.umeyama import umeyama
 from slam3r_ros.types import StampedPose
 
@@ -45,6 +46,19 @@ class Comparison:
     truth: TrueTrajectory
 
 
+def absolute_errors(estimated: NDArray[np.float64], true: NDArray[np.float64], alignment: Sim3) -> NDArray[np.float64]:
+    """(N,) distances of estimated positions (N, 3), once they are aligned, from the true ones (N, 3).
+
+    Their root mean square is the absolute trajectory error (Sturm et al. 2012).
+    """
+    return np.asarray(np.linalg.norm(alignment.apply(estimated) - true, axis=1), dtype=np.float64)
+
+
+def root_mean_square(values: NDArray[np.float64]) -> float:
+    """The square root of the mean of the squares."""
+    return float(np.sqrt(np.mean(values**2)))
+
+
 def compare_with_truth(
     trajectory: Sequence[StampedPose], truth: Mapping[int, NDArray[np.float64]]
 ) -> Comparison | None:
@@ -60,11 +74,10 @@ def compare_with_truth(
     alignment = umeyama(estimated, true)
     if alignment is None:
         return None
-    distances = np.linalg.norm(alignment.apply(estimated) - true, axis=1)
     first, last = common[0].stamp_ns, common[-1].stamp_ns
     path = np.array([truth[stamp][:3, 3] for stamp in sorted(truth) if first <= stamp <= last])
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
-    rmse = float(np.sqrt(np.mean(distances**2)))
+    rmse = root_mean_square(absolute_errors(estimated, true, alignment))
     scale = float(alignment.scale)
     error = TrajectoryError(rmse, 100 * rmse / length if length > 0 else 0.0, length, len(common), scale)
     return Comparison(error, TrueTrajectory(alignment.inverse().apply(path), scale))

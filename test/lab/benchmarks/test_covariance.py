@@ -20,9 +20,9 @@ def test_deviations_that_are_those_of_the_errors_are_told_to_be() -> None:
     row = compared("walk", estimated, true, np.tile(told, (count, 1, 1)))
     assert row.frames == count
     assert row.position_error_cm == pytest.approx(100 * shift * np.sqrt(3), rel=0.06)
-    assert row.position_told_cm == pytest.approx(row.position_error_cm, rel=0.06)
+    assert row.position_published_cm == pytest.approx(row.position_error_cm, rel=0.06)
     assert row.rotation_error_deg == pytest.approx(np.degrees(turn * np.sqrt(3)), rel=0.06)
-    assert row.rotation_told_deg == pytest.approx(3 * row.rotation_error_deg, rel=0.06), "too cautious"
+    assert row.rotation_published_deg == pytest.approx(3 * row.rotation_error_deg, rel=0.06), "too cautious"
 
 
 def test_the_table_says_how_cautious_they_are() -> None:
