@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import array
 import json
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import cv2
 import rclpy
 from rclpy.context import Context
 from rclpy.duration import Duration
-from rclpy.exceptions import InvalidTopicNameException
+from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -28,18 +27,19 @@ from slam3r_ros.io.files import OutputError, replacing
 from slam3r_ros.io.prefetch import prefetched
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.io.sources.bag import BagFrame
+from slam3r_ros.io.terminal import say
 from slam3r_ros.ros.output.messages import camera_info_message, header, time_message
 from slam3r_ros.ros.parameters.launch_options import beside
 from slam3r_ros.ros.pipeline.stopping import stop_on_signals
+from slam3r_ros.ros.tools.pace import Pace
 from slam3r_ros.types import Frame
 
-_NANOSECONDS = 10**9
 _CLOCK_PERIOD_S = 0.01
 _AHEAD = 8
 """Frames decoded ahead, so that one that takes long is not late; none of a live camera."""
 _ACKNOWLEDGE_S = 5.0
-_FIRST_STAMP_NS = _NANOSECONDS
-"""Recordings whose stamps count from zero begin here: a zero stamp means 'none' in ROS."""
+_GAPS_TOLD = 5
+"""The number of gaps in a recording that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +115,19 @@ class Player(Node):
 
         A loop ends where none of the source's frames could be published.
         """
-        report, pace = PlayReport(), _Pace(self._options.rate_hz)
+        report, pace, gaps = PlayReport(), Pace(self._options.rate_hz, source.rate_hz), 0
         started = time.monotonic()
         while True:
             sent_before = len(report.stamps_ns)
             for frame in prefetched(source, _AHEAD if source.length is not None else 1):
-                self._wait_until(pace.time_of(frame), pace, stop)
+                due = pace.time_of(frame.stamp_ns)
+                if pace.gap_s and (gaps := gaps + 1) <= _GAPS_TOLD:
+                    say(
+                        f"slam3r_ros play: the stamps leap by {pace.gap_s:.1f} s before image {len(report.stamps_ns)}: "
+                        f"going on after {pace.longest_wait_s:g} s",
+                        is_trouble=True,
+                    )
+                self._wait_until(due, pace, stop)
                 if stop.is_set():
                     break
                 report.late += pace.is_late()
@@ -132,7 +139,7 @@ class Player(Node):
         self._images.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
         return report
 
-    def _wait_until(self, moment: float, pace: _Pace, stop: threading.Event) -> None:
+    def _wait_until(self, moment: float, pace: Pace, stop: threading.Event) -> None:
         """Wait for a time of `time.monotonic`, keeping /clock running meanwhile."""
         while (left := moment - time.monotonic()) > 0 and not stop.is_set():
             if self._clock_publisher is None:
@@ -141,7 +148,7 @@ class Player(Node):
                 stop.wait(min(left, _CLOCK_PERIOD_S))
                 self._clock_publisher.publish(Clock(clock=time_message(pace.recorded_now_ns())))
 
-    def _publish(self, frame: Frame, pace: _Pace, report: PlayReport) -> None:
+    def _publish(self, frame: Frame, pace: Pace, report: PlayReport) -> None:
         recorded_ns = pace.shifted(frame.stamp_ns)
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=time_message(recorded_ns)))
@@ -155,55 +162,6 @@ class Player(Node):
         self._images.publish(_image_message(head, frame, data, self._options.compressed))
         report.stamps_ns.append(stamp_ns)
         report.recorded_ns.append(frame.stamp_ns)
-
-
-class _Pace:
-    """When each frame is due."""
-
-    def __init__(self, rate_hz: float | None) -> None:
-        self._rate_hz = rate_hz
-        self._shift_ns: int | None = None
-        self.begin_again()
-
-    def begin_again(self) -> None:
-        """The next frame is the first."""
-        self._index = 0
-        self._first_ns = 0
-        self._started = self._due = 0.0
-        self._speed = 1.0
-        self._stamp_ns = self._previous_ns = 0
-
-    def shifted(self, stamp_ns: int) -> int:
-        """A recorded stamp, moved where the recording counts from zero."""
-        if self._shift_ns is None:
-            self._shift_ns = _FIRST_STAMP_NS if stamp_ns < _FIRST_STAMP_NS else 0
-        return stamp_ns + self._shift_ns
-
-    def time_of(self, frame: Frame) -> float:
-        """The moment (of `time.monotonic`) at which the next frame is due."""
-        stamp_ns = self.shifted(frame.stamp_ns)
-        if self._index == 0:
-            self._started, self._first_ns, self._previous_ns = time.monotonic(), stamp_ns, stamp_ns
-            self._due = self._started
-        else:
-            self._previous_ns, previous_due = self._stamp_ns, self._due
-            recorded_s = (stamp_ns - self._first_ns) / _NANOSECONDS
-            self._due = self._started + (recorded_s if self._rate_hz is None else self._index / self._rate_hz)
-            interval_s = max(self._due - previous_due, 1e-6)
-            self._speed = (stamp_ns - self._previous_ns) / _NANOSECONDS / interval_s
-        self._stamp_ns = stamp_ns
-        self._index += 1
-        return self._due
-
-    def recorded_now_ns(self) -> int:
-        """The recording's time now, between the previous frame's and the next one's."""
-        left_s = max(self._due - time.monotonic(), 0.0)
-        return max(self._stamp_ns - round(left_s * self._speed * _NANOSECONDS), self._previous_ns)
-
-    def is_late(self) -> bool:
-        """Whether the frame's time passed more than half a frame ago."""
-        late_s = time.monotonic() - self._due
-        return late_s > 0.5 * (1 / self._rate_hz if self._rate_hz else 1 / 30)
 
 
 def _encoded(frame: Frame, compressed: bool) -> array.array[int]:
@@ -251,7 +209,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Play; 1 if nobody took the images or there were none, 2 if source or topic cannot be opened."""
     if arguments.clock and arguments.start_now:
-        print("slam3r_ros play: --clock follows the recorded stamps: leave --start-now out", file=sys.stderr)
+        say("slam3r_ros play: --clock follows the recorded stamps: leave --start-now out", is_trouble=True)
         return 2
     is_live = arguments.source.partition(":")[0] == "webcam"  # paced and stamped by the camera
     options = PlayOptions(
@@ -264,13 +222,17 @@ def main(arguments: argparse.Namespace) -> int:
         loop=arguments.loop,
         wait_for_subscriber_s=arguments.wait_for_subscriber,
     )
-    rclpy.init(args=arguments.ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=arguments.ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # how rclpy tells of arguments it cannot read, and of no home for its logs
+        say(f"slam3r_ros play: {error}", is_trouble=True)
+        return 2
     with stop_on_signals() as stop:
         try:
             with open_source(arguments.source, rate_hz=arguments.rate, topic=arguments.bag_topic) as source:
                 return _play(source, options, stop, arguments.report)
-        except (SourceError, OutputError, InvalidTopicNameException) as error:
-            print(f"slam3r_ros play: {error}", file=sys.stderr)
+        except (SourceError, OutputError, NameValidationException) as error:
+            say(f"slam3r_ros play: {error}", is_trouble=True)
             return 2
         finally:
             rclpy.try_shutdown()
@@ -280,23 +242,23 @@ def _play(source: Source, options: PlayOptions, stop: threading.Event, report_pa
     player = Player(options)
     try:
         if options.wait_for_subscriber_s and not player.wait_for_subscriber(stop):
-            print(
+            say(
                 f"slam3r_ros play: nobody took '{options.topic}' within {options.wait_for_subscriber_s:g} s",
-                file=sys.stderr,
+                is_trouble=True,
             )
             return 1
-        print(f"playing {source.description} on {options.topic}", flush=True)
+        say(f"playing {source.description} on {options.topic}")
         report = player.play(source, stop)
     finally:
         player.destroy_node()
     for problem in source.problems:
-        print(f"slam3r_ros play: {problem}", file=sys.stderr)
+        say(f"slam3r_ros play: {problem}", is_trouble=True)
     sent = len(report.stamps_ns)
     rate = (sent - 1) / report.seconds if sent > 1 and report.seconds > 0 else 0.0
-    print(f"sent {sent} images in {report.seconds:.2f} s, {rate:.2f} a second, {report.late} late", flush=True)
+    say(f"sent {sent} images in {report.seconds:.2f} s, {rate:.2f} a second, {report.late} late")
     if report_path is not None:
         report.write(report_path)
     if not sent and not stop.is_set():
-        print(f"slam3r_ros play: {source.description}: no image could be sent", file=sys.stderr)
+        say(f"slam3r_ros play: {source.description}: no image could be sent", is_trouble=True)
         return 1
     return 0

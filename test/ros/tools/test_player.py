@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -171,8 +174,8 @@ def test_report_survives_its_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """SIGINT and SIGTERM do afterwards what they did before: the player leaves them ignored."""
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """SIGINT, SIGTERM and SIGHUP do afterwards what they did before: the player leaves them ignored."""
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, action in usual.items():
         signal.signal(number, action)
@@ -210,6 +213,19 @@ def test_images_that_are_all_refused_end_it(
     assert run_main("refused", *words) == 1
     said = capsys.readouterr().err
     assert "0.png left out" in said and said.endswith("refused images: no image could be sent\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "unset", "reason"),
+    [(["--ros-args", "-r", "bad"], "ROS_LOG_DIR", "bad"), ([], "HOME", "failed to initialize logging")],
+)
+def test_start_that_rclpy_refuses_is_told_in_a_line(words: list[str], unset: str, reason: str, sequence: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in (unset, "ROS_LOG_DIR", "ROS_HOME")}
+    command = [sys.executable, "-m", "slam3r_ros.cli.main", "play", str(sequence), *words]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("slam3r_ros play: "))
+    assert reason in line
 
 
 @pytest.mark.usefixtures("signals")
