@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from slam3r_ros.geometry.camera import Camera, CameraError
+from slam3r_ros.geometry.camera import DISTORTION_LENGTHS, Camera, CameraError
 
-_SAME_MODEL = {"": "plumb_bob", "fisheye": "equidistant"}
+_SAME_MODEL = {"": "plumb_bob", "fisheye": "equidistant", "radtan": "plumb_bob"}
+_LEAST_COEFFICIENTS = {"rational_polynomial": 4}
+"""The coefficients of these models may be fewer than OpenCV's; those that are missing are 0."""
+_LEAST_SKEW = 1e-6
+"""A skew below this, in pixels, is a rounding error."""
 
 
 class CameraInfoMessage(Protocol):
@@ -54,6 +58,28 @@ def camera_from_message(message: CameraInfoMessage, *, rectified: bool) -> Camer
     )
 
 
+def skew_remark(message: CameraInfoMessage, *, rectified: bool) -> str | None:
+    """What a user should know of intrinsics whose pixels are not rectangular (Hartley and Zisserman, section 6.2.4):
+    their skew is left out. None without skew."""
+    values = message.p if rectified else message.k
+    skew = float(values[1]) if len(values) > 1 else 0.0
+    if not abs(skew) > _LEAST_SKEW:
+        return None
+    return f"the skew of {skew:g} pixels in {'P' if rectified else 'K'} is taken as 0: cameras have none as a rule"
+
+
+def camera_of_size(camera: Camera, width: int, height: int) -> Camera | None:
+    """The camera of the same image at another size, such as half or double; None if the size has another shape.
+
+    A side may differ by the pixel that rounding takes.
+    """
+    if (camera.width, camera.height) == (width, height):
+        return camera
+    if abs(camera.width * height - camera.height * width) <= max(camera.width, camera.height):
+        return camera.scaled(width, height)
+    return None
+
+
 def rectification_from_message(message: CameraInfoMessage) -> Rectification | None:
     """What a CameraInfo says of the rectified image; None where its P cannot be used, such as zeros."""
     try:
@@ -78,7 +104,8 @@ def camera_from_info(
     ``width`` x ``height`` are the full sensor's pixels, ``k`` the 9 values of the intrinsic matrix row by row, ``d``
     the distortion coefficients (none, or all zero, for none). ``region`` is the part that was read out (left, top,
     width, height, in pixels of the full sensor; width 0 is all of it), ``binning`` how many pixels then became one
-    (0 is 1). Raises CameraError for what cannot be used: zeros (an uncalibrated camera), NaN, an unknown model.
+    (0 is 1). Zeros at the end of ``d`` may be more or fewer than the model has. Raises CameraError for what cannot be
+    used: zeros (an uncalibrated camera), NaN, an unknown model.
     """
     if len(k) != 9:
         raise CameraError(f"camera_info.k: expected 9 values, got {len(k)}")
@@ -86,6 +113,7 @@ def camera_from_info(
     model = _SAME_MODEL.get(distortion_model, distortion_model)
     if not any(coefficients) and model != "equidistant":
         model, coefficients = "none", ()
+    coefficients = _of_usual_length(model, coefficients)
     camera = Camera(
         width,
         height,
@@ -103,3 +131,14 @@ def camera_from_info(
     if (across, down) != (1, 1):
         camera = camera.scaled(camera.width // across, camera.height // down)
     return camera
+
+
+def _of_usual_length(model: str, coefficients: tuple[float, ...]) -> tuple[float, ...]:
+    """The coefficients with as many zeros at their end as make the model's number of them, where that is possible."""
+    lengths = DISTORTION_LENGTHS.get(model, ())
+    if len(coefficients) in lengths:
+        return coefficients
+    needed = max((place + 1 for place, value in enumerate(coefficients) if value), default=0)
+    may_be_short = len(coefficients) >= _LEAST_COEFFICIENTS.get(model, len(coefficients) + 1)
+    usable = [n for n in lengths if n >= needed and (n <= len(coefficients) or may_be_short)]
+    return (*coefficients, *[0.0] * min(usable))[: min(usable)] if usable else coefficients

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from slam3r_ros.geometry.camera import CameraError
-from slam3r_ros.io.camera_info import camera_from_info
+from slam3r_ros.io.camera_info import camera_from_info, camera_of_size, skew_remark
 
 K = [500.0, 0, 319.5, 0, 510.0, 239.5, 0, 0, 1]
 
@@ -45,6 +47,48 @@ def test_region_then_binning():
     assert camera.cx == pytest.approx((319.5 - 100 + 0.5) / 2 - 0.5)
     assert camera.cy == pytest.approx((239.5 - 40 + 0.5) / 2 - 0.5)
     assert info(binning=(0, 0)).width == 640
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "expected"),
+    [
+        ("equidistant", [0.1, 0.2, 0.3, 0.4, 0.0], (0.1, 0.2, 0.3, 0.4)),
+        ("fisheye", [0.1, 0, 0, 0] + [0.0] * 10, (0.1, 0, 0, 0)),
+        ("plumb_bob", [0.1, 0.2, 0.3, 0.4, 0, 0, 0, 0], (0.1, 0.2, 0.3, 0.4)),
+        ("plumb_bob", [0.1, 0, 0, 0, 0.5, 0, 0, 0], (0.1, 0, 0, 0, 0.5)),
+        ("rational_polynomial", [0.1, 0, 0, 0, 0.5], (0.1, 0, 0, 0, 0.5, 0, 0, 0)),
+        ("rational_polynomial", [0.1] * 8 + [0.0] * 3, (0.1,) * 8),
+        ("rational_polynomial", [0.1] * 9, (0.1,) * 9 + (0.0,) * 3),
+    ],
+)
+def test_zeros_at_the_end_may_be_more_or_fewer(model, given, expected):
+    assert info(d=given, distortion_model=model).distortion == expected
+
+
+def test_fifth_coefficient_that_the_model_has_not_is_named():
+    with pytest.raises(CameraError, match=r"equidistant takes \(4,\) coefficients, got 5"):
+        info(d=[0.1] * 5, distortion_model="equidistant")
+
+
+@pytest.mark.parametrize(
+    ("size", "focal"), [((320, 240), 250), ((1280, 960), 1000), ((213, 160), 166.4), ((640, 480), 500)]
+)
+def test_image_of_another_size(size, focal):
+    camera = camera_of_size(info(), *size)
+    assert (camera.width, camera.height) == size and camera.fx == pytest.approx(focal, rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [(640, 400), (480, 640), (320, 320)])
+def test_image_of_another_shape_has_another_camera(size):
+    assert camera_of_size(info(), *size) is None
+
+
+def test_skew_is_remarked_on():
+    skewed = [500.0, 2.5, 319.5, 0, 510.0, 239.5, 0, 0, 1]
+    message = SimpleNamespace(k=skewed, p=[0.0] * 12)
+    assert "skew of 2.5 pixels in K" in skew_remark(message, rectified=False)
+    assert skew_remark(message, rectified=True) is None
+    assert skew_remark(SimpleNamespace(k=K, p=[]), rectified=True) is None
 
 
 @pytest.mark.parametrize(

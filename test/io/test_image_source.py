@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from slam3r_ros.io.sources import SourceError, open_source
 from slam3r_ros.io.sources.base import PROBLEMS_LIMIT
+from slam3r_ros.io.sources.file_order import in_order
 
 
 def image_of(grey: int, height: int = 24, width: int = 32) -> np.ndarray:
@@ -139,6 +142,49 @@ def test_hidden_files_and_other_files_are_no_images(tmp_path):
     (tmp_path / "folder.png").mkdir()
     source = open_source(str(tmp_path))
     assert source.length == 1 and greys(source) == [0] and source.problems == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1", "2", "10", "100"],
+        ["0001", "2", "00010", "100"],
+        ["frame-2", "frame-10", "Frame-11"],
+        ["0.0", "0.05", "0.1", "0.25", "0.5", "1.0", "10.0"],
+        ["-1.5", "-1", "0", "5e-05", "0.25", "1e3"],
+        ["t=0.5", "t=0.75", "t=1.25", "t=10.5"],
+        ["1.1", "1.2", "1.9", "1.10", "1.11", "2.1"],
+        ["1700000000.5000000", "1700000000.50000000", "1700000000.500000000"],
+        ["1305031102.175304", "1305031102.211214", "1305031110.000001"],
+        ["at 9.05.10", "at 9.05.11", "at 10.05.1"],
+        ["2026-1-9 8-05-59", "2026-1-10 7-00-00", "2026-11-1 0-00-00"],
+        ["IMG", "IMG (2)", "IMG (10)"],
+        ["a1", "a1_2", "a1_10", "b"],
+    ],
+)
+def test_names_in_the_order_in_which_they_were_given(names):
+    files = [Path(f"{name}.png") for name in names]
+    assert in_order(reversed(files)) == files == in_order(sorted(files))
+
+
+def test_images_that_are_not_read_are_told(tmp_path):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"x")
+    (tmp_path / "IMG_2.heic").write_bytes(b"x")
+    with pytest.raises(
+        SourceError, match=r"has no images .*; 2 images such as IMG_1.HEIC are passed over: HEIC is not"
+    ):
+        open_source(str(tmp_path))
+    write_images(tmp_path, ["0.png"])
+    source = open_source(str(tmp_path))
+    assert greys(source) == [0] and "2 images such as IMG_1.HEIC" in source.problems[0]
+
+
+def test_stamps_that_do_not_grow_are_told_and_not_used(tmp_path):
+    write_images(tmp_path, ["0.png", "1.png", "2.png"])
+    (tmp_path / "timestamps.txt").write_text("5\n5\n5\n")
+    source = open_source(str(tmp_path), rate_hz=10)
+    assert [frame.stamp_ns for frame in source] == [0, 100_000_000, 200_000_000]
+    assert source.problems == ["timestamps.txt not used: its stamps do not grow"]
 
 
 def test_an_empty_directory(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -41,6 +42,40 @@ def test_rate_asked_for_sets_the_stamps(tmp_path):
     write_video(tmp_path / "v.avi", 3)
     source = open_source(str(tmp_path / "v.avi"), rate_hz=8)
     assert source.rate_hz == 8 and [frame.stamp_ns for frame in source] == [0, 125_000_000, 250_000_000]
+
+
+def write_with_av(path: Path, codec: str, times_ms: list[int], rate: int = 1000) -> None:
+    """Frames at these times, whatever their distances."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.time_base = (
+            64,
+            48,
+            "yuv420p",
+            Fraction(1, 1000),
+        )
+        for index, time_ms in enumerate(times_ms):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * index, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_variable_frame_rate_keeps_its_stamps(tmp_path, name):
+    times = [0, 40, 80, 400, 440, 1500, 1533, 1566]
+    write_with_av(tmp_path / name, "mpeg4", times)
+    source = open_source(str(tmp_path / name))
+    assert [frame.stamp_ns for frame in source] == pytest.approx([time * 1_000_000 for time in times], abs=1_000_000)
+    evenly = open_source(str(tmp_path / name), rate_hz=10)
+    assert [frame.stamp_ns for frame in evenly] == [index * 100_000_000 for index in range(len(times))]
+
+
+def test_codec_that_is_not_decoded_is_named(tmp_path):
+    write_with_av(tmp_path / "v.mp4", "libsvtav1", [0, 40, 80], 25)
+    with pytest.raises(SourceError, match=r"does not decode its codec (AV01|av01), .* ffmpeg -i FILE"):
+        open_source(str(tmp_path / "v.mp4"))
 
 
 def test_a_video_that_ends_early_says_so(tmp_path):
@@ -110,7 +145,11 @@ def test_what_cannot_be_opened_is_named(text, message):
 
 
 def test_files_of_other_kinds_are_told_what_to_do(tmp_path):
-    for name, message in (("a.png", "give the directory"), ("a.bag", "rosbags-convert")):
+    for name, message in (
+        ("a.png", "give the directory"),
+        ("a.bag", "rosbags-convert"),
+        ("a.HEIC", "not read, HEIC: convert"),
+    ):
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(SourceError, match=message):
             open_source(str(tmp_path / name))

@@ -214,7 +214,7 @@ def test_equal_and_older_stamps_are_dropped_and_the_map_is_kept(mapped: Mapped) 
 BAD_CAMERAS = {
     "zeros": (lambda info: changed(k=[0.0] * 9)(info), "focal lengths must be positive"),
     "NaN": (lambda info: changed(k=[float("nan")] * 9)(info), "must be finite"),
-    "another size": (lambda info: changed(width=640, height=480)(info), "it is for 640 x 480 pixels"),
+    "another shape": (lambda info: changed(width=640, height=400)(info), "it is for 640 x 400 pixels"),
     "an unknown model": (lambda info: changed(distortion_model="magic", d=[0.1])(info), "'magic' is unknown"),
     "a wrong number of coefficients": (lambda info: changed(d=[0.1, 0.2])(info), "coefficients, got 2"),
 }
@@ -233,6 +233,32 @@ def test_camera_info_that_cannot_be_used_is_ignored_by_name(mapped: Mapped, name
     mapped.send(mapped.good())
     assert reason in mapped.bench.notice
     assert mapped.bench.status.frames_processed == before.frames_processed + 1
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_camera_info_of_half_or_double_size_is_scaled(mapped: Mapped, factor: float) -> None:
+    mapped.send(mapped.good())
+    session = mapped.bench.node._session
+    assert session is not None
+    cameras, seen = session._cameras, session._cameras._newest
+    k = (np.array(camera_info().k) * factor).tolist()
+    message = changed(width=int(64 * factor), height=int(48 * factor), k=[*k[:8], 1.0])(camera_info())
+    mapped.bench.camera.infos.publish(message)
+    wait_until(lambda: cameras._newest is not seen, "camera_info")
+    camera = cameras.camera_for(64, 48)
+    assert camera is not None and camera.fx == pytest.approx(camera_info().k[0])
+
+
+def test_skew_of_camera_info_is_told(mapped: Mapped) -> None:
+    session = mapped.bench.node._session
+    assert session is not None
+    seen = session._cameras._newest
+    k = [*camera_info().k]
+    k[1] = 3.0
+    mapped.bench.camera.infos.publish(changed(k=k)(camera_info()))
+    wait_until(lambda: session._cameras._newest is not seen, "camera_info")
+    mapped.send(mapped.good())
+    assert "the skew of 3 pixels in K is taken as 0" in mapped.bench.notice
 
 
 def test_messages_are_throttled(mapped: Mapped, capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 from slam3r_ros.geometry.camera import Camera, CameraError
 from slam3r_ros.io.bags.bag import Bag
 from slam3r_ros.io.bags.messages import BagError, RecordedMessage, Topic
-from slam3r_ros.io.camera_info import Rectification, camera_from_message, rectification_from_message
+from slam3r_ros.io.camera_info import Rectification, camera_from_message, rectification_from_message, skew_remark
 from slam3r_ros.io.image_decoding import ImageError, decode_compressed, decode_message, encoding_remark
 from slam3r_ros.io.sources.base import Source, SourceError, rate_of
 from slam3r_ros.io.sources.recorded_time import RecordedTime, stamps_grow
@@ -126,6 +126,8 @@ class BagSource(Source):
         except _DAMAGED_MESSAGE as error:
             self._report(f"{origin} not used: it is no {_CAMERA_INFO}: {error}")
             return None, None
+        if (remark := skew_remark(message, rectified=self._is_rectified)) is not None:
+            self._report(f"{origin}: {remark}")
         return camera, None if self._is_rectified else rectification_from_message(message)
 
 

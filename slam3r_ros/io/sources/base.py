@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.io.camera_info import camera_of_size
 from slam3r_ros.types import Frame, InputError
 
 DEFAULT_RATE_HZ = 30.0
@@ -71,14 +72,12 @@ class Source(ABC):
     def _fitting(self, camera: Camera | None, image: NDArray[np.uint8], origin: str) -> Camera | None:
         """The camera for an image: scaled where the image has another size of the same shape, else None."""
         height, width = image.shape[:2]
-        if camera is None or (camera.width, camera.height) == (width, height):
-            return camera
-        if abs(camera.width * height - camera.height * width) <= max(camera.width, camera.height):
-            return camera.scaled(width, height)
-        self._report(
-            f"{origin} not used: it is for {camera.width} x {camera.height} pixels, images have {width} x {height}"
-        )
-        return None
+        fitting = None if camera is None else camera_of_size(camera, width, height)
+        if camera is not None and fitting is None:
+            self._report(
+                f"{origin} not used: it is for {camera.width} x {camera.height} pixels, images have {width} x {height}"
+            )
+        return fitting
 
     def _frame(self, name: str, stamp_ns: int, image: NDArray[np.uint8], camera: Camera | None) -> Frame | None:
         """A frame, or None and a problem where the engine could not use the image."""

@@ -9,7 +9,7 @@ from slam3r_ros.io.bags.bag import METADATA_NAME, bag_files
 from slam3r_ros.io.bags.messages import BagError
 from slam3r_ros.io.sources.bag import BagSource
 from slam3r_ros.io.sources.base import Source, SourceError
-from slam3r_ros.io.sources.images import IMAGE_SUFFIXES, ImageDirectorySource
+from slam3r_ros.io.sources.images import CONVERT_IMAGES, IMAGE_SUFFIXES, UNREAD_SUFFIXES, ImageDirectorySource
 from slam3r_ros.io.sources.video import VideoSource, video_in
 from slam3r_ros.io.sources.webcam import WebcamSource
 
@@ -25,7 +25,7 @@ def open_source(
     - a directory with one video and no images: that video, with the camera and the stamps of the same files.
     - a .mcap or .db3 bag, compressed or not, as a file, a directory with metadata.yaml or a directory of its parts;
       stamps are the images'.
-    - any other file: a video; stamps count from 0 at the file's rate.
+    - any other file: a video; stamps are those of its frames, from 0.
 
     ``rate_hz`` takes the place of the source's own rate; frames that were recorded with stamps keep them. ``topic``
     names a bag's image topic, which is needed only where there are several. ``rectified`` says that its images are
@@ -62,6 +62,9 @@ def _opened(text: str, rate_hz: float | None, topic: str | None, rectified: bool
         return ImageDirectorySource(path, rate_hz) if video is None else VideoSource(video, rate_hz, path)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise SourceError(f"source '{text}' is a single image: give the directory it is in")
+    if path.suffix.lower() in UNREAD_SUFFIXES:
+        kind = path.suffix[1:].upper()
+        raise SourceError(f"source '{text}' is an image of a format that is not read, {kind}: {CONVERT_IMAGES}")
     if path.suffix.lower() == ".bag":
         raise SourceError(f"source '{text}' is a ROS 1 bag: convert it (rosbags-convert --src FILE --dst DIRECTORY)")
     return VideoSource(path, rate_hz)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from slam3r_ros.geometry.camera import Camera, CameraError
 from slam3r_ros.io.image_decoding import ImageError, decode_compressed
 from slam3r_ros.io.sources.base import DEFAULT_RATE_HZ, Source, SourceError, rate_of, stamp_at
+from slam3r_ros.io.sources.file_order import in_order
+from slam3r_ros.io.sources.recorded_time import stamps_grow
 from slam3r_ros.io.stamps import stamp_ns_from_text
 from slam3r_ros.types import Frame
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
+UNREAD_SUFFIXES = frozenset(
+    {".heic", ".heif", ".hif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".raw"}
+)
+"""Suffixes of images that OpenCV does not read."""
+CONVERT_IMAGES = "convert them, for example with 'mogrify -format jpg' of ImageMagick"
 _STAMP_FILES = ("timestamps.txt", "poses.txt")
 
 
@@ -26,11 +32,15 @@ class ImageDirectorySource(Source):
     def __init__(self, path: Path, rate_hz: float | None = None) -> None:
         folder = path / "rgb" if images_in(path / "rgb") else path
         self._files = images_in(folder)
+        remark = unread_remark(folder)
         if not self._files:
             raise SourceError(
                 f"directory '{path}' has no images (known: {' '.join(sorted(IMAGE_SUFFIXES))}) and no rgb/"
+                f"{'' if remark is None else f'; {remark}'}"
             )
         super().__init__(f"{len(self._files)} images in {path.name}", rate_hz or DEFAULT_RATE_HZ, len(self._files))
+        if remark is not None:
+            self._report(remark)
         # Beside the images or, where they are in rgb/, beside that.
         places = [folder] if folder == path else [path, folder]
         self._camera = read_intrinsics(places)
@@ -64,8 +74,11 @@ def read_stamps(places: list[Path], count: int, report: Callable[[str], None]) -
         except ValueError as error:
             report(f"{file.name} not used: {error}")
             continue
-        if len(stamps) == count:
+        if len(stamps) == count and stamps_grow(stamps):
             return stamps
+        if len(stamps) == count:
+            report(f"{file.name} not used: its stamps do not grow")
+            continue
         report(f"{file.name} not used: it has {len(stamps)} stamps for {count} images")
     return None
 
@@ -77,13 +90,18 @@ def images_in(folder: Path) -> list[Path]:
     files = [
         file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     ]
-    return sorted((file for file in files if file.is_file()), key=_natural_order)
+    return in_order(file for file in files if file.is_file())
 
 
-def _natural_order(file: Path) -> list[tuple[int, int, str]]:
-    """Runs of digits compare as numbers, and before other text."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", file.name)
-    return [(0, int(part), part) if part[0].isdigit() else (1, 0, part) for part in parts]
+def unread_remark(folder: Path) -> str | None:
+    """What to say of the images in a folder whose format is not read; None if there are none."""
+    if not folder.is_dir():
+        return None
+    unread = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in UNREAD_SUFFIXES)
+    if not unread:
+        return None
+    kind = Path(unread[0]).suffix[1:].upper()
+    return f"{len(unread)} images such as {unread[0]} are passed over: {kind} is not read, {CONVERT_IMAGES}"
 
 
 def lines_of(file: Path) -> list[list[str]]:

@@ -15,15 +15,16 @@ from slam3r_ros.types import Frame
 
 _FASTEST_HZ = 1000.0
 """A file that claims more frames a second than this is not believed."""
-
-
+_ROUNDING_NS = 1_000_000
+"""The times of evenly spaced frames differ from the rate's by no more than this, as files round them."""
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
 
 
 class VideoSource(Source):
     """A video file that OpenCV reads.
 
-    Stamps count from 0 at the rate, and frames have no camera. A video that a `folder` belongs to has the camera of
+    Stamps count from 0, at a rate that is asked for or as the frames of the file have them, which need not be evenly
+    spaced; frames have no camera. A video that a `folder` belongs to has the camera of
     its ``intrinsics.txt`` and the stamps of its ``timestamps.txt`` or ``poses.txt`` where they are there.
     """
 
@@ -33,7 +34,10 @@ class VideoSource(Source):
             own_rate = float(capture.get(cv2.CAP_PROP_FPS))
             count = int(max(capture.get(cv2.CAP_PROP_FRAME_COUNT), 0))
             if not capture.read()[0]:
-                raise SourceError(f"video '{path}' has no frame that can be read")
+                raise SourceError(
+                    f"video '{path}' has no frame that can be read: OpenCV does not decode its codec{_codec(capture)}, "
+                    "or the file is damaged; convert it, for example with 'ffmpeg -i FILE -c:v libx264 NEW.mp4'"
+                )
         finally:
             capture.release()
         if not (math.isfinite(own_rate) and 0 < own_rate <= _FASTEST_HZ):
@@ -44,6 +48,7 @@ class VideoSource(Source):
             count or None,
         )
         self._path = path
+        self._has_own_times = rate_hz is None
         places = [] if folder is None else [folder]
         self._camera = read_intrinsics(places)
         self._stamps = read_stamps(places, count, self._report)
@@ -53,10 +58,11 @@ class VideoSource(Source):
     def _frames(self) -> Iterator[Frame]:
         capture = _open(self._path)
         try:
-            index = 0
+            index, previous_ns = 0, -1
             while (image := capture.read()[1]) is not None and (self._stamps is None or index < len(self._stamps)):
                 rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-                stamp_ns = stamp_at(index, self.rate_hz) if self._stamps is None else self._stamps[index]
+                stamp_ns = self._stamp_ns(index, previous_ns, float(capture.get(cv2.CAP_PROP_POS_MSEC)))
+                previous_ns = stamp_ns
                 camera = self._fitting(self._camera, rgb, "intrinsics.txt")
                 frame = self._frame(f"frame {index} of {self._path.name}", stamp_ns, rgb, camera)
                 index += 1
@@ -66,6 +72,21 @@ class VideoSource(Source):
             capture.release()
         if self.length is not None and index < self.length:
             self._report(f"{self._path.name}: only {index} of the {self.length} frames it announces can be read")
+
+    def _stamp_ns(self, index: int, previous_ns: int, position_ms: float) -> int:
+        """The stamp of a frame that the file has at a position; evenly spaced ones are exact."""
+        if self._stamps is not None:
+            return self._stamps[index]
+        even_ns, own_ns = stamp_at(index, self.rate_hz), round(position_ms * 1e6)
+        is_own = self._has_own_times and math.isfinite(position_ms) and own_ns > previous_ns
+        return own_ns if is_own and abs(own_ns - even_ns) > _ROUNDING_NS else max(even_ns, previous_ns + 1)
+
+
+def _codec(capture: cv2.VideoCapture) -> str:
+    """The name of a video's codec with a blank before it; nothing where the file does not say it."""
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(8, "little", signed=True)[:4]
+    name = code.decode("ascii", errors="replace").strip("\0 ")
+    return f" {name}" if name.isprintable() and name else ""
 
 
 def video_in(folder: Path) -> Path | None:

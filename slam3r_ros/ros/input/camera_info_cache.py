@@ -5,7 +5,7 @@ from __future__ import annotations
 from sensor_msgs.msg import CameraInfo
 
 from slam3r_ros.geometry.camera import Camera, CameraError
-from slam3r_ros.io.camera_info import camera_from_message
+from slam3r_ros.io.camera_info import camera_from_message, camera_of_size, skew_remark
 from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 
 
@@ -35,8 +35,9 @@ class CameraInfoCache:
             self._read = message
             self._camera = None if message is None else self._usable(message)
         camera = self._camera
-        if camera is None or (camera.width, camera.height) == (width, height):
-            return camera
+        fitting = None if camera is None else camera_of_size(camera, width, height)
+        if camera is None or fitting is not None:
+            return fitting
         self._notices.warn(
             "camera_info size",
             f"camera_info ignored: it is for {camera.width} x {camera.height} pixels, "
@@ -47,7 +48,10 @@ class CameraInfoCache:
 
     def _usable(self, message: CameraInfo) -> Camera | None:
         try:
-            return camera_from_message(message, rectified=self._rectified)
+            camera = camera_from_message(message, rectified=self._rectified)
+            if (remark := skew_remark(message, rectified=self._rectified)) is not None:
+                self._notices.warn("camera_info skew", f"camera_info: {remark}")
+            return camera
         except CameraError as error:
             self._notices.warn("camera_info", f"camera_info ignored: {error}; the focal length is estimated instead")
             return None
