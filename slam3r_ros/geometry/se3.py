@@ -72,6 +72,22 @@ def cross_matrix(vector: ArrayLike) -> Array:
     return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
 
 
+def inverse_left_jacobian(rotation_vector: ArrayLike) -> Array:
+    """(..., 3, 3) inverse left Jacobians of SO(3) at rotation vectors (..., 3), shorter than two pi.
+
+    By them the rotation vector of ``exp(w) R`` changes with a small w (Barfoot, "State Estimation for Robotics",
+    equation 7.77b); that of ``R exp(w)`` changes by the matrices at the negative vectors.
+    """
+    vectors = np.asarray(rotation_vector, dtype=np.float64)
+    squares = np.einsum("...i,...i->...", vectors, vectors)
+    half = np.sqrt(squares) / 2
+    small = half < 1e-2  # where the closed form loses digits, two terms of its series are exact to 1e-14
+    safe = np.where(small, 1.0, half)
+    quadratic = np.where(small, 1 / 12 + squares / 720 + squares**2 / 30240, (1 - safe / np.tan(safe)) / (4 * safe**2))
+    cross = cross_matrix(vectors)
+    return np.asarray(np.eye(3) - cross / 2 + quadratic[..., None, None] * (cross @ cross))
+
+
 def quat_xyzw_from_rotation(rotation: ArrayLike) -> Array:
     """(4,) unit quaternion x y z w, w >= 0, of a (3, 3) rotation."""
     quat = np.asarray(Rotation.from_matrix(np.asarray(rotation, dtype=np.float64)).as_quat())

@@ -1,4 +1,4 @@
-"""What a closed loop changes: everything moves with the keyframe it was mapped at."""
+"""The correction of the world by closed loops: everything moves with the keyframe at which it was mapped."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from slam3r_ros.types import PoseEstimate
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapCorrection:
-    """Similarities of the world at P keyframes, P > 0; what was mapped between two moves as the earlier one does."""
+    """Similarities to apply to the world at P keyframes, P > 0; what was mapped between two keyframes moves as the
+    earlier one does."""
 
     indices: NDArray[np.int64]
-    """(P,) of their frames, ascending."""
-    moved: Sim3
-    """(P,) from the world as it was to the world as it is."""
+    """(P,) indices of the keyframes' frames, ascending."""
+    world_changes: Sim3
+    """(P,) similarities from the world as it was to the world as it is."""
 
     def of_frames(self, indices: NDArray[np.integer]) -> Sim3:
-        """(N,) for frames (N,); before the first keyframe, that keyframe's."""
-        return self.moved[np.maximum(np.searchsorted(self.indices, indices, side="right") - 1, 0)]
+        """(N,) similarities at frames (N,); those before the first keyframe move as it does."""
+        return self.world_changes[np.maximum(np.searchsorted(self.indices, indices, side="right") - 1, 0)]
 
     @property
     def newest(self) -> Sim3:
-        """Of what comes after the last keyframe."""
-        return self.moved[-1]
+        """The similarity at all that comes after the last keyframe."""
+        return self.world_changes[-1]
 
     def of_poses(self, indices: NDArray[np.integer], T_world_camera: Array) -> Array:
-        """(N, 4, 4) where poses of frames are now."""
+        """(N, 4, 4) corrected poses of frames (N,)."""
         return self.of_frames(indices).apply_to_pose(T_world_camera)
 
     def of_pose(self, index: int, pose: PoseEstimate | None) -> PoseEstimate | None:
-        """Where the pose of a frame is now, if it has one."""
+        """The corrected pose of a frame, if it has one."""
         if pose is None:
             return None
         frames, poses = np.array([index]), pose.T_world_camera[None]
@@ -43,5 +44,5 @@ class MapCorrection:
         return replace(pose, T_world_camera=self.of_poses(frames, poses)[0], scale=scale)
 
     def of_points(self, indices: NDArray[np.integer], points_world: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 3) where points of frames are now."""
+        """(N, 3) corrected points of frames (N,)."""
         return self.of_frames(indices).apply(points_world).astype(np.float32)

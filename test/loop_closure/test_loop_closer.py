@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, rigid, rotation_from_vector, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure import loop_closer as engine_closing
+from slam3r_ros.loop_closure import loop_closer
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.loop_closure.loop_closer import APART, COMPARED, CONFIRMED_WITHIN, REST, LoopCloser, most_alike
-from slam3r_ros.loop_closure.place import LoopConstraint, Place, PlaceView
+from slam3r_ros.loop_closure.loop_closer import LoopCloser, most_similar
+from slam3r_ros.loop_closure.place import Place, PlaceView
+from slam3r_ros.loop_closure.tuning import TUNING
+from slam3r_ros.loop_closure.verification import LoopConstraint
 from slam3r_ros.vision.feature_image import FeatureImage, Features
 
 DRIFT = Sim3(np.exp([0.004]), rotation_from_vector(np.array([[0, 0.004, 0.001]])), np.array([[0, -0.01, 0.0]]))
@@ -60,9 +63,9 @@ class Walk:
         """Numbers of places that were compared."""
         self.search: Callable[[int], None] = lambda number: None
         """Something that is done in the search for a place."""
-        monkeypatch.setattr(engine_closing, "place_of", self._place_of)
-        monkeypatch.setattr(engine_closing, "loop_between", self._loop_between)
-        monkeypatch.setattr(engine_closing, "most_alike", self._most_alike)
+        monkeypatch.setattr(loop_closer, "describe_place", self._place_of)
+        monkeypatch.setattr(loop_closer, "verify_loop", self._loop_between)
+        monkeypatch.setattr(loop_closer, "most_similar", self._most_alike)
 
     def view(self, number: int) -> PlaceView:
         image = FeatureImage(np.zeros((8, 8), np.uint8), np.eye(3))
@@ -159,7 +162,7 @@ def test_two_loops_that_agree_close(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (walk.errors() < before / [4, 4, 4]).all()
     correction = walk.corrections[41]
     assert correction.indices.tolist() == [FRAMES_BETWEEN * number for number in range(42)]
-    first = correction.moved
+    first = correction.world_changes
     np.testing.assert_array_equal(first.rotation[0], np.eye(3))
     np.testing.assert_array_equal(first.translation[0], np.zeros(3))
     assert first.scale[0] == 1
@@ -181,7 +184,7 @@ def test_two_loops_that_contradict_each_other_do_not_close(monkeypatch: pytest.M
     assert walk.walk(50) == []
 
 
-@pytest.mark.parametrize(("later", "closed"), [(CONFIRMED_WITHIN, True), (CONFIRMED_WITHIN + 1, False)])
+@pytest.mark.parametrize(("later", "closed"), [(TUNING.confirmed_within, True), (TUNING.confirmed_within + 1, False)])
 def test_a_loop_waits_for_another_for_some_places(monkeypatch: pytest.MonkeyPatch, later: int, closed: bool) -> None:
     walk = Walk(monkeypatch)
     walk.add_loop(0, 40)
@@ -201,7 +204,7 @@ def test_a_wrong_loop_in_between_does_not_hinder(monkeypatch: pytest.MonkeyPatch
 def test_places_nearby_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     walk = Walk(monkeypatch)
     walk.walk(60)
-    assert {after - before for before, after in walk.tried} == set(range(APART + 1, 60))
+    assert {after - before for before, after in walk.tried} == set(range(TUNING.min_places_apart + 1, 60))
 
 
 def test_only_those_that_look_alike_are_compared() -> None:
@@ -209,12 +212,14 @@ def test_only_those_that_look_alike_are_compared() -> None:
     common, own = random.normal(0, 10, 32), random.normal(size=(30, 32))
     places = [place(number, np.eye(4), descriptor=common + each) for number, each in enumerate(own)]
     wanted = (common + own[17] + 0.2 * random.normal(size=32)).astype(np.float32)
-    chosen = most_alike(wanted, places, COMPARED)
-    assert len(chosen) == COMPARED and chosen[0] is places[17]
-    assert most_alike(wanted, places[:2], COMPARED) in (places[:2], places[1::-1])
-    assert most_alike(wanted, [], COMPARED) == []
+    chosen = most_similar(wanted, places, TUNING.compared_places)
+    assert len(chosen) == TUNING.compared_places and chosen[0] is places[17]
+    assert most_similar(wanted, places[:2], TUNING.compared_places) in (places[:2], places[1::-1])
+    assert most_similar(wanted, [], TUNING.compared_places) == []
     alike = [places[0]] * 6
-    assert most_alike(places[0].descriptor, alike, COMPARED) == alike[:COMPARED]  # all the same: in their order
+    assert (
+        most_similar(places[0].descriptor, alike, TUNING.compared_places) == alike[: TUNING.compared_places]
+    )  # all the same: in their order
 
 
 def test_after_a_closing_places_pass_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +228,7 @@ def test_after_a_closing_places_pass_before_the_next(monkeypatch: pytest.MonkeyP
         walk.add_loop(number - 40, number)
     closed = walk.walk(80)
     assert closed[0] == 41 and len(closed) > 2
-    assert REST <= np.diff(closed).min() < REST + 5
+    assert TUNING.places_between_corrections <= np.diff(closed).min() < TUNING.places_between_corrections + 5
     assert (walk.errors() < [0.1, 0.4, 0.1]).all()
 
 
@@ -243,10 +248,15 @@ def test_ten_times_as_many_places_as_are_kept(monkeypatch: pytest.MonkeyPatch) -
         walk.step()
         closing = walk.closing
         assert len(closing._places) <= 60
-        assert len(closing._places) == len(closing._nodes) == len(closing._measured) + 1 == len(closing._deviations) + 1
-        assert len(closing._loops) <= 60 * COMPARED and len(closing._unconfirmed) <= 60 * COMPARED
+        assert len(closing._places) == len(closing._nodes) == len(closing._measured) + 1 == len(closing._sigmas) + 1
+        assert (
+            len(closing._loops) <= 60 * TUNING.compared_places
+            and len(closing._unconfirmed) <= 60 * TUNING.compared_places
+        )
         indices = [each.index // FRAMES_BETWEEN for each in closing._places]
-        assert indices[0] == 0 and indices[-APART:] == list(range(max(0, number + 1 - APART), number + 1))
+        assert indices[0] == 0 and indices[-TUNING.min_places_apart :] == list(
+            range(max(0, number + 1 - TUNING.min_places_apart), number + 1)
+        )
     assert len(walk.corrections) > 20
     assert (walk.errors() < [0.1, 0.6, 0.2]).all()  # of drifts of 2.4 radians, 6 units and 2.4
 
@@ -280,7 +290,7 @@ def test_a_loop_to_a_place_that_is_forgotten_just_then(monkeypatch: pytest.Monke
 
 
 def test_news_that_wait_are_heard_before_places_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_closing, "WORTH_CLOSING", (1e-6, 1e-6, 1e-6))
+    monkeypatch.setattr(loop_closer, "TUNING", replace(TUNING, min_correction=(1e-6, 1e-6, 1e-6)))
     walk = Walk(monkeypatch, most=60)
     walk.add_loop(1, 57)
     walk.add_loop(3, 58)
@@ -317,8 +327,8 @@ def test_a_loss_counts_for_the_place_that_is_offered_after_it(monkeypatch: pytes
     walk.collect()
     walk.step()
     walk.step()
-    shifts = walk.closing._deviations[:, 6] / engine_closing.CHAIN_SCALE_DEVIATION
-    np.testing.assert_allclose(shifts[-3:], [1, engine_closing.BROKEN, 1])
+    shifts = walk.closing._sigmas[:, 6] / TUNING.chain_scale_sigma
+    np.testing.assert_allclose(shifts[-3:], [1, TUNING.lost_sigma_factor, 1])
 
 
 def test_one_that_is_offered_too_early_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +343,7 @@ def test_one_that_is_offered_too_early_is_passed_over(monkeypatch: pytest.Monkey
     walk.step()
     indices = [each.index // FRAMES_BETWEEN for each in walk.closing._places]
     assert indices == [0, 1, 2, 3, 5]
-    assert walk.closing._deviations[-1, 6] == engine_closing.BROKEN * engine_closing.CHAIN_SCALE_DEVIATION
+    assert walk.closing._sigmas[-1, 6] == TUNING.lost_sigma_factor * TUNING.chain_scale_sigma
 
 
 def test_a_search_that_fails_is_told_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +362,7 @@ def test_a_search_that_fails_is_told_and_passed_over(monkeypatch: pytest.MonkeyP
     assert walk.collect() is None
     assert walk.walk(30) == [41]
     assert [each.index // FRAMES_BETWEEN for each in walk.closing._places[18:22]] == [18, 19, 21, 22]
-    assert walk.closing._deviations[19, 6] == engine_closing.BROKEN * engine_closing.CHAIN_SCALE_DEVIATION
+    assert walk.closing._sigmas[19, 6] == TUNING.lost_sigma_factor * TUNING.chain_scale_sigma
 
 
 def test_a_search_is_waited_for_and_a_reset_forgets_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,19 +415,26 @@ def test_after_a_loop_that_is_where_it_should_be_some_places_are_not_compared(mo
     for number in range(40, 60):
         walk.add_loop(number - 40, number)
     walk.walk(40)
-    most_alike = engine_closing.most_alike
+    most_similar = loop_closer.most_similar
 
     def noted(descriptor: NDArray[np.float32], places: list[Place], count: int) -> list[Place]:
         compared.append(len(places))
-        return most_alike(descriptor, places, count)
+        return most_similar(descriptor, places, count)
 
-    monkeypatch.setattr(engine_closing, "most_alike", noted)
-    walk.walk(REST + 5)
-    assert [places > 0 for places in compared] == [True, True, *[False] * REST, True, True, False]
+    monkeypatch.setattr(loop_closer, "most_similar", noted)
+    walk.walk(TUNING.places_between_corrections + 5)
+    assert [places > 0 for places in compared] == [
+        True,
+        True,
+        *[False] * TUNING.places_between_corrections,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_no_more_loops_are_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_closing, "MOST_LOOPS", 10)
+    monkeypatch.setattr(loop_closer, "TUNING", replace(TUNING, max_loops=10))
     walk = Walk(monkeypatch)
     for number in range(40, 100):
         walk.add_loop(number - 40, number)

@@ -8,18 +8,10 @@ from numpy.typing import NDArray
 from plane_scene import SIDE, depths, image, pose
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
-from slam3r_ros.loop_closure import place as engine_place
-from slam3r_ros.loop_closure.place import (
-    FEWEST_MATCHES,
-    LEAST_LIKENESS,
-    LEAST_SHARE,
-    MOST_FEATURES,
-    UNKNOWN_DEVIATION,
-    Place,
-    likeness,
-    loop_between,
-    place_of,
-)
+from slam3r_ros.loop_closure import verification
+from slam3r_ros.loop_closure.place import Place, describe_place
+from slam3r_ros.loop_closure.tuning import TUNING
+from slam3r_ros.loop_closure.verification import appearance_similarity, verify_loop
 from slam3r_ros.vision.feature_image import normalized_xy
 from slam3r_ros.vision.relative_pose import estimate_relative_pose
 
@@ -36,8 +28,8 @@ def test_the_similarity_between_two_places_is_found_in_whatever_world_they_were_
 ) -> None:
     before, after = pose(5), pose(5 + step)
     there = DRIFTED @ rigid(after[:3, :3], length * after[:3, 3])
-    loop = loop_between(
-        place_of(plane_view(7, before)), place_of(plane_view(70, after, length=length, T_believed=there))
+    loop = verify_loop(
+        describe_place(plane_view(7, before)), describe_place(plane_view(70, after, length=length, T_believed=there))
     )
     assert loop is not None and (loop.before, loop.after) == (7, 70)
     true = invert_rigid(before) @ after
@@ -48,18 +40,18 @@ def test_the_similarity_between_two_places_is_found_in_whatever_world_they_were_
     assert loop.matches > 100
     assert 2 < loop.depth < 3
     typical = 0.2 / CONFIDENCE
-    assert loop.log_scale_deviation == pytest.approx(np.linalg.norm([0.05, typical, typical]))
-    assert loop.shift_deviation == pytest.approx(
+    assert loop.log_scale_sigma == pytest.approx(np.linalg.norm([0.05, typical, typical]))
+    assert loop.translation_sigma == pytest.approx(
         0.05 * loop.depth + typical * np.linalg.norm(loop.T_before_after[:3, 3])
     )
 
 
 def test_places_that_see_something_else_are_no_loop() -> None:
-    here, random = place_of(plane_view(0, pose(5))), np.random.default_rng(0)
+    here, random = describe_place(plane_view(0, pose(5))), np.random.default_rng(0)
     noise = random.integers(0, 255, (SIDE, SIDE), dtype=np.uint8)
     for other in (plane_view(1, pose(110)), view_of(1, noise, FLAT, np.eye(4)), wall(1)):
-        assert loop_between(here, place_of(other)) is None
-        assert loop_between(place_of(other), here) is None
+        assert verify_loop(here, describe_place(other)) is None
+        assert verify_loop(describe_place(other), here) is None
 
 
 def texture(seed: int) -> NDArray[np.uint8]:
@@ -80,29 +72,32 @@ def wall(seed: int, poster_px: int = 0):  # type: ignore[no-untyped-def]
 
 
 def test_a_pattern_that_is_there_twice_is_found_out_by_what_is_around_it() -> None:
-    before, after = place_of(wall(1, 110)), place_of(wall(2, 110))
+    before, after = describe_place(wall(1, 110)), describe_place(wall(2, 110))
     recovered = estimate_relative_pose(
         before, after, (normalized_xy(before, before.features.pixels), before.log_depths)
     )
     assert recovered is not None  # the features alone would be believed
-    assert recovered.inlier_share > LEAST_SHARE and len(recovered.pixels_after) > FEWEST_MATCHES
-    alike, shared = likeness(before, after, recovered.T_after_before)
-    assert alike < LEAST_LIKENESS - 0.05 and shared > 0.9
-    assert loop_between(before, after) is None
-    assert loop_between(before, place_of(replace(wall(1, 110), index=2))) is not None
+    assert recovered.inlier_share > TUNING.min_match_share and len(recovered.pixels_after) > TUNING.min_matches
+    alike, shared = appearance_similarity(before, after, recovered.T_after_before)
+    assert alike < TUNING.min_appearance_similarity - 0.05 and shared > 0.9
+    assert verify_loop(before, after) is None
+    assert verify_loop(before, describe_place(replace(wall(1, 110), index=2))) is not None
 
 
 def test_what_is_seen_is_compared_where_the_second_place_sees_it() -> None:
     before, after = pose(5), pose(30)
-    one, other = place_of(plane_view(0, before)), place_of(plane_view(1, after))
+    one, other = describe_place(plane_view(0, before)), describe_place(plane_view(1, after))
     true = invert_rigid(after) @ before
-    alike, shared = likeness(one, other, true)
+    alike, shared = appearance_similarity(one, other, true)
     assert alike > 0.9
     x, y = (np.linalg.norm((invert_rigid(before) @ after)[axis, 3]) for axis in (0, 1))
     assert 0.4 < shared < 1 - 0.5 * max(x, y) / 3
-    assert likeness(one, other, np.eye(4))[0] < 0.5
-    assert likeness(one, other, rigid(np.eye(3), [50.0, 0, 0])) == (0.0, 0.0)
-    assert likeness(one, other, rigid(np.diag([-1.0, 1, -1]), np.zeros(3))) == (0.0, 0.0)  # behind the camera
+    assert appearance_similarity(one, other, np.eye(4))[0] < 0.5
+    assert appearance_similarity(one, other, rigid(np.eye(3), [50.0, 0, 0])) == (0.0, 0.0)
+    assert appearance_similarity(one, other, rigid(np.diag([-1.0, 1, -1]), np.zeros(3))) == (
+        0.0,
+        0.0,
+    )  # behind the camera
 
 
 def half_known(z: NDArray[np.floating]) -> Array:
@@ -112,12 +107,14 @@ def half_known(z: NDArray[np.floating]) -> Array:
 
 def test_features_without_a_depth_are_remembered_last_and_do_no_harm() -> None:
     before, after = pose(5), pose(12)
-    places = [place_of(view_of(number, image(T), half_known(depths(T)), T)) for number, T in enumerate((before, after))]
+    places = [
+        describe_place(view_of(number, image(T), half_known(depths(T)), T)) for number, T in enumerate((before, after))
+    ]
     for place in places:
         known = np.isfinite(place.log_depths)
-        assert known.sum() == MOST_FEATURES  # the right half has as many
+        assert known.sum() == TUNING.place_features  # the right half has as many
         assert (place.features.pixels[:, 0] >= SIDE / 2 - 1).all()
-    loop = loop_between(*places)
+    loop = verify_loop(*places)
     assert loop is not None and np.exp(loop.log_scale) == pytest.approx(1.0, rel=0.005)
     true = invert_rigid(before) @ after
     assert np.linalg.norm(loop.T_before_after[:3, 3] - true[:3, 3]) < 0.02 * np.linalg.norm(true[:3, 3]) + 0.002
@@ -127,7 +124,7 @@ def with_depths_of(share: float) -> Place:
     """A place that knows the depths of so many of its rows, from above."""
     z = depths(pose(5)).astype(np.float64)
     z[int(share * HALF) :] = np.nan
-    return place_of(view_of(0, image(pose(5)), z, pose(5)))
+    return describe_place(view_of(0, image(pose(5)), z, pose(5)))
 
 
 def test_those_with_a_depth_come_first_and_the_strongest_of_each() -> None:
@@ -137,14 +134,16 @@ def test_those_with_a_depth_come_first_and_the_strongest_of_each() -> None:
         return [(*pixel, *descriptor) for pixel, descriptor in zip(pixels, descriptors, strict=True)]
 
     strength = {name: number for number, name in enumerate(named(features.pixels, features.descriptors))}
-    assert len(strength) > 4 * MOST_FEATURES
+    assert len(strength) > 4 * TUNING.place_features
     for share in (1.0, 0.1, 0.0):
         place = with_depths_of(share)
-        assert len(place.features.pixels) == len(place.log_depths) == len(place.deviations) == MOST_FEATURES
-        assert place.features.descriptors.shape == (MOST_FEATURES, 128)
+        assert (
+            len(place.features.pixels) == len(place.log_depths) == len(place.log_depth_sigmas) == TUNING.place_features
+        )
+        assert place.features.descriptors.shape == (TUNING.place_features, 128)
         known = np.isfinite(place.log_depths)
-        assert (known == (np.arange(MOST_FEATURES) < known.sum())).all()
-        assert known.all() if share == 1 else known.sum() < MOST_FEATURES
+        assert (known == (np.arange(TUNING.place_features) < known.sum())).all()
+        assert known.all() if share == 1 else known.sum() < TUNING.place_features
         numbers = np.array([strength[name] for name in named(place.features.pixels, place.features.descriptors)])
         assert (np.diff(numbers[known]) > 0).all() and (np.diff(numbers[~known]) > 0).all()
         rows, columns = (place.features.pixels[known, ::-1] // 2 + 0.5).astype(int).clip(0, HALF - 1).T
@@ -152,40 +151,42 @@ def test_those_with_a_depth_come_first_and_the_strongest_of_each() -> None:
 
 
 def test_what_is_remembered_of_a_place_is_seen_all_over_it() -> None:
-    pixels = place_of(plane_view(0, pose(5))).features.pixels
+    pixels = describe_place(plane_view(0, pose(5))).features.pixels
     shares, _, _ = np.histogram2d(*pixels.T, bins=3, range=[(0, SIDE), (0, SIDE)])
-    assert len(pixels) == MOST_FEATURES and shares.min() > 0.05 * MOST_FEATURES
+    assert len(pixels) == TUNING.place_features and shares.min() > 0.05 * TUNING.place_features
 
 
 def test_a_place_without_depths_tells_where_it_is_but_no_scale() -> None:
     before, after = pose(5), pose(12)
-    bare = place_of(view_of(1, image(after), NO_DEPTH, np.eye(4)))
-    assert np.isnan(bare.log_depths).all() and np.isnan(bare.small_log_depths).all() and bare.depth == 1.0
-    loop = loop_between(place_of(plane_view(0, before)), bare)
+    bare = describe_place(view_of(1, image(after), NO_DEPTH, np.eye(4)))
+    assert np.isnan(bare.log_depths).all() and np.isnan(bare.thumbnail_log_depths).all() and bare.depth == 1.0
+    loop = verify_loop(describe_place(plane_view(0, before)), bare)
     assert loop is not None
     true = invert_rigid(before) @ after
     assert np.linalg.norm(loop.T_before_after[:3, 3] - true[:3, 3]) < 0.02 * np.linalg.norm(true[:3, 3])
-    assert loop.log_scale == 0 and UNKNOWN_DEVIATION <= loop.log_scale_deviation < 1.01 * UNKNOWN_DEVIATION
-    assert loop_between(bare, place_of(plane_view(0, before))) is None  # of what length would the way be?
+    assert (
+        loop.log_scale == 0 and TUNING.unknown_scale_sigma <= loop.log_scale_sigma < 1.01 * TUNING.unknown_scale_sigma
+    )
+    assert verify_loop(bare, describe_place(plane_view(0, before))) is None  # of what length would the way be?
 
 
 def test_places_without_features_are_no_loop() -> None:
     for grey in (np.zeros((SIDE, SIDE), np.uint8), np.full((SIDE, SIDE), 128, np.uint8)):
-        blank = place_of(view_of(1, grey, FLAT, np.eye(4)))
+        blank = describe_place(view_of(1, grey, FLAT, np.eye(4)))
         assert len(blank.features.pixels) == len(blank.log_depths) == 0 and blank.depth == 1.0
-        textured = place_of(plane_view(0, pose(5)))
-        assert loop_between(blank, textured) is loop_between(textured, blank) is loop_between(blank, blank) is None
+        textured = describe_place(plane_view(0, pose(5)))
+        assert verify_loop(blank, textured) is verify_loop(textured, blank) is verify_loop(blank, blank) is None
 
 
 def test_one_grey_level_is_like_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = place_of(plane_view(0, pose(5)))
-    assert loop_between(place, place) is not None
-    monkeypatch.setattr(engine_place, "likeness", lambda *_: (np.nan, 1.0))
-    assert loop_between(place, place) is None
+    place = describe_place(plane_view(0, pose(5)))
+    assert verify_loop(place, place) is not None
+    monkeypatch.setattr(verification, "appearance_similarity", lambda *_: (np.nan, 1.0))
+    assert verify_loop(place, place) is None
 
 
 def test_a_place_is_small_and_holds_no_image() -> None:
-    place = place_of(plane_view(0, pose(5)))
+    place = describe_place(plane_view(0, pose(5)))
     arrays = [getattr(place, name) for name in Place.__slots__]
     arrays = [each for each in arrays if isinstance(each, np.ndarray)]
     arrays += [place.features.pixels, place.features.descriptors]
@@ -194,11 +195,11 @@ def test_a_place_is_small_and_holds_no_image() -> None:
 
 
 def test_the_answer_does_not_depend_on_what_ran_before() -> None:
-    one, other = place_of(plane_view(0, pose(5))), place_of(plane_view(1, pose(20)))
+    one, other = describe_place(plane_view(0, pose(5))), describe_place(plane_view(1, pose(20)))
     answers = []
     for seed in (1, 2):
         cv2.setRNGSeed(seed)
-        answers.append(loop_between(one, other))
+        answers.append(verify_loop(one, other))
     first, second = answers
     assert first is not None and second is not None
     assert np.array_equal(first.T_before_after, second.T_before_after) and first.log_scale == second.log_scale

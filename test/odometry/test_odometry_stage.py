@@ -11,9 +11,9 @@ from slam3r_ros.engine.encoder import Encoder, grey_crop
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure import loop_closer as engine_closing
+from slam3r_ros.loop_closure import loop_closer
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.loop_closure.loop_closer import BROKEN, CHAIN_SCALE_DEVIATION
+from slam3r_ros.loop_closure.tuning import TUNING as LOOP_TUNING
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.odometry import local_mapping
 from slam3r_ros.odometry import odometry_stage as engine_stage
@@ -26,7 +26,7 @@ from slam3r_ros.types import Frame, HostPointmaps, LocalPointmap, PoseEstimate, 
 
 @pytest.fixture(autouse=True)
 def every_keyframe_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_closing, "LEAST_MOTION", 0.0)
+    monkeypatch.setattr(loop_closer, "TUNING", replace(LOOP_TUNING, min_place_motion=0.0))
 
 
 HALF = SIDE // 2
@@ -458,7 +458,7 @@ def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_nex
     assert stage._loop_closer is not None and stage.failure == ""
     places = list(stage._loop_closer._places)
     with monkeypatch.context() as patch:
-        patch.setattr(engine_closing, "place_of", lambda _: cv2.resize(np.empty(0), (1, 1)))
+        patch.setattr(loop_closer, "describe_place", lambda _: cv2.resize(np.empty(0), (1, 1)))
         lost = described(lost_at(5))
         assert refined(stage, lost) is lost
     assert stage.failure.startswith("a keyframe could not be compared with earlier ones: error: OpenCV")
@@ -478,5 +478,5 @@ def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: py
     refined(stage, described(lost_at(5)))
     stage.close_loop()
     assert len(stage._loop_closer._places) == places + 1
-    scales = stage._loop_closer._deviations[:, 6] / CHAIN_SCALE_DEVIATION
-    np.testing.assert_allclose(scales[1:], [*[1.0] * (places - 2), BROKEN])
+    scales = stage._loop_closer._sigmas[:, 6] / LOOP_TUNING.chain_scale_sigma
+    np.testing.assert_allclose(scales[1:], [*[1.0] * (places - 2), LOOP_TUNING.lost_sigma_factor])

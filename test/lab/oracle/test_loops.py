@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -18,8 +18,9 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure import loop_closer as closing
+from slam3r_ros.loop_closure import loop_closer
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, MapUpdate, PoseUpdate
 
@@ -93,8 +94,7 @@ class Run:
 @pytest.fixture(scope="module", autouse=True)
 def loops_are_short() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(closing, "APART", APART)
-        patch.setattr(closing, "LEAST_MOTION", 0.0)
+        patch.setattr(loop_closer, "TUNING", replace(TUNING, min_places_apart=APART, min_place_motion=0.0))
         yield
 
 
@@ -209,7 +209,7 @@ def test_a_loop_that_the_last_frame_has_found_is_closed_at_the_end(run: Run, the
     (event,) = slam.flush()
     assert isinstance(event, MapCorrection)
     np.testing.assert_array_equal(event.indices, correction.indices)
-    np.testing.assert_allclose(event.moved.scale, correction.moved.scale)
+    np.testing.assert_allclose(event.world_changes.scale, correction.world_changes.scale)
     assert slam.status().loops_closed == 1 and slam.status().map_points == len(slam.map_points())
     np.testing.assert_allclose(moment(slam).poses, after.poses)
     np.testing.assert_allclose(moment(slam).keyframe_poses, after.keyframe_poses)
