@@ -191,3 +191,27 @@ def test_virtual_environment_is_made_anew_when_its_base_changes_or_it_is_not_who
     script.make_virtual_environment(choice, {})
     assert (tmp_path / "venv").exists() is is_kept
     assert [command[1:3] for command in commands] == ([] if is_kept else [["-m", "venv"]])
+
+
+def test_the_lab_is_installed_as_links_without_asking_any_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load("setup_environment", monkeypatch)
+    commands: list[list[str]] = []
+    monkeypatch.setattr(script, "run", lambda command, *_, **__: commands.append(command))
+    script.install_lab({})
+    (command,) = commands
+    assert {"--no-deps", "--no-build-isolation", "--no-index"} <= set(command)
+    assert command[-2:] == ["--editable", str(ENVIRONMENT.parent / "slam3r_lab")]
+
+
+def test_the_environment_is_brought_up_to_date_when_the_labs_declaration_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load("setup_environment", monkeypatch)
+    monkeypatch.setattr(script, "LAB", tmp_path)
+    monkeypatch.setattr(script, "has_torch", lambda *_: False)
+
+    def chosen(declaration: str) -> str:
+        (tmp_path / "pyproject.toml").write_text(declaration)
+        return str(script.choose({}).requirements)
+
+    assert chosen("one package") == chosen("one package") != chosen("two packages")
