@@ -1,4 +1,4 @@
-"""Intrinsics from the plain values of a sensor_msgs CameraInfo; nothing here needs ROS."""
+"""Camera intrinsics from the plain values of a sensor_msgs CameraInfo; nothing here needs ROS."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from slam3r_ros.geometry.camera import DISTORTION_LENGTHS, Camera, CameraError
 
 _SAME_MODEL = {"": "plumb_bob", "fisheye": "equidistant", "radtan": "plumb_bob"}
+"""Other names of distortion models, as drivers and calibration programs write them."""
 _LEAST_COEFFICIENTS = {"rational_polynomial": 4}
 """The coefficients of these models may be fewer than OpenCV's; those that are missing are 0."""
 _LEAST_SKEW = 1e-6
@@ -19,15 +20,25 @@ class CameraInfoMessage(Protocol):
     """The fields of a sensor_msgs/CameraInfo, whoever deserialised it."""
 
     width: int
+    """The width of the full sensor's image, pixels."""
     height: int
+    """The height of the full sensor's image, pixels."""
     distortion_model: str
+    """The lens model, by the names of sensor_msgs/distortion_models."""
     d: Any
+    """The coefficients of that model."""
     k: Any
+    """(9,) The intrinsic matrix of the image as it is taken, row by row."""
     r: Any
+    """(9,) The rotation from the camera's axes to those of the rectified image, row by row."""
     p: Any
+    """(12,) The projection matrix of the rectified image, row by row."""
     binning_x: int
+    """The number of the sensor's pixels that became one across; 0 means 1."""
     binning_y: int
+    """The number of the sensor's pixels that became one down; 0 means 1."""
     roi: Any
+    """The region of the sensor that was read out; of width 0 it is the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +46,9 @@ class Rectification:
     """What a CameraInfo says of the image that rectification makes."""
 
     camera: Camera
-    """That image's, from P; without distortion."""
+    """The pinhole camera of the rectified image, from P; it has no distortion."""
     rotation: tuple[float, ...]
-    """(9,) R, row by row: from the axes of the camera to that image's."""
+    """(9,) The rotation R, row by row, from the axes of the camera to those of the rectified image."""
 
 
 def camera_from_message(message: CameraInfoMessage, *, rectified: bool) -> Camera:

@@ -83,6 +83,7 @@ KNOWN_ENCODINGS = tuple(_LAYOUTS)
 """The encodings that `decode_image` takes."""
 
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
+"""The code of the JPEG marker before the compressed pixels, and the two bytes of the marker after them."""
 _FILLERS = (bytes(4096), b"\xa5\x3c\x96\x5a" * 1024)
 """Bytes that may stand after a complete scan of a JPEG without changing the image."""
 
@@ -109,11 +110,17 @@ class ImageMessage(Protocol):
     """The fields of a sensor_msgs/Image, whoever deserialised it."""
 
     data: Any
+    """The bytes of the rows, one after the other."""
     width: int
+    """The number of pixels in a row."""
     height: int
+    """The number of rows of pixels."""
     encoding: str
+    """The layout of a pixel, by the names of sensor_msgs/image_encodings."""
     step: int
+    """The number of bytes from the beginning of one row to that of the next."""
     is_bigendian: int
+    """Whether samples of two bytes have their upper byte first."""
 
 
 def decode_message(message: ImageMessage) -> NDArray[np.uint8]:

@@ -14,9 +14,13 @@ _TYPES = {"char": "i1", "uchar": "u1", "short": "<i2", "ushort": "<u2", "int": "
 _TYPES |= {"float": "<f4", "double": "<f8", "int8": "i1", "uint8": "u1", "int16": "<i2", "uint16": "<u2"}
 _TYPES |= {"int32": "<i4", "uint32": "<u4", "float32": "<f4", "float64": "<f8"}
 
+"""NumPy's types of the names that PLY has for them."""
+
 _PROPERTIES = {"x": "float", "y": "float", "z": "float", "red": "uchar", "green": "uchar", "blue": "uchar"}
 _PROPERTIES |= {"confidence": "float"}
+"""The properties of a vertex as they are written, and their types."""
 _HEADER_LIMIT = 65536
+"""A file whose header has no end within so many bytes is no PLY file."""
 
 
 def write_ply(path: str | Path, points: MapPoints, lengths: str = "scene units") -> None:

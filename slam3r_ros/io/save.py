@@ -14,8 +14,11 @@ from slam3r_ros.io.ply import dump_ply
 from slam3r_ros.io.tum import dump_trajectory
 
 MAP_NAME = "map.ply"
+"""The name of the map's file in a folder."""
 TRAJECTORY_NAME = "trajectory.tum"
+"""The name of the trajectory's file in a folder."""
 _WRITERS = {".ply": dump_ply, ".pcd": dump_pcd}
+"""What writes a map's file, by the suffix of its name."""
 _OTHER_MAP_SUFFIXES = frozenset(
     {".tum", ".txt", ".xyz", ".pts", ".ptx", ".las", ".laz", ".e57", ".obj", ".stl", ".glb"}
 )

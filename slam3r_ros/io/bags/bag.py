@@ -24,7 +24,9 @@ from slam3r_ros.io.bags.sqlite import SqliteFile
 METADATA_NAME = "metadata.yaml"
 """The file that rosbag2 puts beside the files of a bag."""
 _STORAGE_SUFFIXES = (".mcap", ".db3")
+"""Suffixes of the files that have a bag's messages."""
 _COMPRESSED_SUFFIXES = (".zstd", ".zst", ".lz4")
+"""Suffixes that stand after those where the whole file is compressed."""
 
 
 def is_bag_file(path: Path) -> bool:

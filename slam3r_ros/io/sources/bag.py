@@ -26,16 +26,18 @@ _CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _SAMPLE = 100
 """The number of images that rate and clock are judged by."""
 _RECTIFIED_WORDS = {"rect", "rectified"}
+"""Words in a topic's name that say that its images are rectified."""
 _DAMAGED_MESSAGE = (SerdeError, struct.error, ValueError, IndexError, KeyError, TypeError, MemoryError)
 """What rosbags raises for a message that is not what its type says."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BagFrame(Frame):
-    """A frame of a bag; its camera is that of the image as it is."""
+    """A frame of a bag. Its camera is that of the image as it is, rectified or not."""
 
     rectification: Rectification | None = None
-    """What its CameraInfo says beyond that; None of an image that is rectified, and where nothing usable is said."""
+    """What the CameraInfo says of the rectified image; None for an image that is rectified already, and where the
+    CameraInfo says nothing usable."""
 
 
 class BagSource(Source):

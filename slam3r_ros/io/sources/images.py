@@ -19,7 +19,9 @@ UNREAD_SUFFIXES = frozenset(
 )
 """Suffixes of images that OpenCV does not read."""
 CONVERT_IMAGES = "convert them, for example with 'mogrify -format jpg' of ImageMagick"
+"""The remedy for images of those formats."""
 _STAMP_FILES = ("timestamps.txt", "poses.txt")
+"""Files whose first column has the times of the images, in seconds."""
 
 
 class ImageDirectorySource(Source):

@@ -18,6 +18,7 @@ _FASTEST_HZ = 1000.0
 _ROUNDING_NS = 1_000_000
 """The times of evenly spaced frames differ from the rate's by no more than this, as files round them."""
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
+"""Suffixes by which a folder's only video is found."""
 
 
 class VideoSource(Source):

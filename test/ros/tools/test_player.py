@@ -229,8 +229,9 @@ def test_start_that_rclpy_refuses_is_told_in_a_line(words: list[str], unset: str
 
 
 @pytest.mark.usefixtures("signals")
-def test_being_stopped_before_the_first_image_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(player, "open_source", lambda *_, **__: Refused(lambda: signal.raise_signal(signal.SIGINT)))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_being_stopped_before_the_first_image_is_no_failure(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player, "open_source", lambda *_, **__: Refused(lambda: signal.raise_signal(number)))
     assert run_main("refused") == 0
 
 
