@@ -1,10 +1,10 @@
 """How long the pose graph's optimization takes, and the cost that it ends at.
 
-    python -m slam3r_lab.benchmarks.pose_graph
+    slam3r_lab bench pose_graph
 
-A camera goes ten times round a circle; its chain drifts in rotation, translation and scale, and 50 loops (for the
-smallest graph fewer) tie later rounds to the first one. Prints, for 300, 1,000 and 3,000 nodes, the median time of an
-optimization, and half the sum of the squared residuals in sigmas before and after.
+A camera goes ten times round a circle; its chain drifts in rotation, translation and scale, and 50 loops tie later
+rounds to earlier ones. Prints, for 300, 1,000 and 3,000 nodes, the median time of an optimization, and half the sum of
+the squared residuals in sigmas before and after.
 """
 
 from __future__ import annotations
@@ -48,13 +48,16 @@ def drifting_graph(count: int, loops: int, rounds: int = 10) -> tuple[Sim3, Edge
     return Sim3.concatenate(nodes), chain, Edges(earlier, later, between, np.tile(LOOP_SIGMAS, (loops, 1)))
 
 
-def main() -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of ``slam3r_lab bench pose_graph``."""
+    parser.description = __doc__
+    parser.add_argument("--nodes", type=int, nargs="+", default=[300, 1000, 3000], help="sizes of the graphs")
+    parser.add_argument("--loops", type=int, default=50, help="loops of each graph")
+    parser.add_argument("--repeats", type=int, default=5, help="optimizations that are timed")
+
+
+def main(arguments: argparse.Namespace) -> int:
     """Time the optimization and print a line for each size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[300, 1000, 3000])
-    parser.add_argument("--loops", type=int, default=50)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
     for count in arguments.nodes:
         nodes, chain, loops = drifting_graph(count, arguments.loops)
         times = []
@@ -66,7 +69,4 @@ def main() -> None:
         before, after = (float(np.square(residuals(each, everything)).sum()) / 2 for each in (nodes, optimized))
         milliseconds = 1000 * float(np.median(times))
         print(f"{count} nodes, {arguments.loops} loops: {milliseconds:.1f} ms, cost {before:.6g} -> {after:.9g}")
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -28,6 +28,7 @@ BENCHMARKS = CommandLine(
         "oracle": Command("slam3r_lab.benchmarks.oracle", "the engine's errors with networks of known errors"),
         "sizes": Command("slam3r_lab.benchmarks.sizes", "time and error against the size of the networks"),
         "curves": Command("slam3r_lab.benchmarks.learning_curves", "draw the kept learning curves anew"),
+        "pose_graph": Command("slam3r_lab.benchmarks.pose_graph", "time and cost of the pose graph's optimization"),
         "gpu": Command("slam3r_lab.benchmarks.gpu", "all that needs a GPU, without ROS, in under 8 minutes"),
     },
 )
