@@ -48,5 +48,8 @@ class BackgroundTask(Generic[Result]):
         return pending.result()
 
     def drop(self) -> None:
-        """Forget the work: nobody needs its result any more. It is not interrupted."""
+        """Forget the work, whose result nobody needs any more. What has begun is not interrupted; what has not begun
+        never begins."""
+        if self._pending is not None:
+            self._pending.cancel()
         self._pending = None

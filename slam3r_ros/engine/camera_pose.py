@@ -8,6 +8,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.focal import FIELD_OF_VIEW_DEFAULT, fit_focal, focal_from_field_of_view
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
@@ -18,21 +19,6 @@ from slam3r_ros.types import PoseEstimate
 from slam3r_ros.vision.pnp import PointObservations, PoseFit, evaluate_pose, ransac_pose
 from slam3r_ros.vision.pose_refinement import refine_pose
 
-TESTED_POINTS = 1500
-"""Most points that a pose is computed from and tested on."""
-SIMILARITY_POINTS = 400
-"""Most points of the similarity."""
-GOOD_START = 0.4
-"""Inlier fraction of the similarity's pose from which on PnP is refined from there, without a search."""
-WORST_PNP = 0.08
-"""Inlier fraction below which PnP counts as failed: some wrong pose explains as many points of pure noise by chance."""
-SURE_QUANTILE = 0.95
-"""Quantile of a frame's confidences that stands for its sure points."""
-LEAST_SURENESS = 0.1
-"""Points are tested whose confidence exceeds 1, that of no knowledge, by this share of what sure ones do."""
-FOCAL_MEMORY = 101
-"""Frames whose focal lengths the running median is taken of."""
-
 
 class CameraPoseEstimator:
     """Computes the pose of one frame after the other; remembers nothing but the focal lengths seen.
@@ -42,7 +28,7 @@ class CameraPoseEstimator:
 
     def __init__(self, settings: PoseSettings) -> None:
         self._settings = settings
-        self._focals: deque[float] = deque(maxlen=FOCAL_MEMORY)
+        self._focals: deque[float] = deque(maxlen=TUNING.remembered_focal_lengths)
         self._shape: tuple[int, int] | None = None
 
     def reset(self) -> None:
@@ -85,7 +71,7 @@ class CameraPoseEstimator:
         unit, zero where invalid (all zero for a frame without its own), and ``confidence_camera`` (H, W) are I2P's.
         ``camera`` is the pinhole of the crop, used if the settings allow it; otherwise the focal length is ``focal_px``
         or, without it, the running median of what the frames' own pointmaps say, and the principal point the centre.
-        Points that the network knows nothing of (LEAST_SURENESS) are not tested. A tested world point that is not
+        Points that the network knows nothing of (by their confidence) are not tested. A tested world point that is not
         finite counts as an outlier; a world point of exactly (0, 0, 0) is the mark of an invalid one and not tested.
 
         A low inlier fraction is not an error: the caller decides what is too low. The scale and the similarity's error
@@ -145,15 +131,16 @@ def _check_shapes(
 def _tested_pixels(
     points_world: NDArray[np.float32], confidence: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns, at most TESTED_POINTS of each, evenly spread over the pixels that the network knows of."""
+    """Rows and columns, at most `EngineTuning.pose_points` of each, spread evenly over the pixels that the network
+    knows something of."""
     x, y, z = points_world[..., 0], points_world[..., 1], points_world[..., 2]
     usable = np.isfinite(confidence) & ((x != 0) | (y != 0) | (z != 0))
     known = np.sort(confidence[usable][::7])
-    sure = float(known[int(SURE_QUANTILE * (len(known) - 1))]) if len(known) else 1.0
-    tested = usable & (confidence >= min(sure, 1 + LEAST_SURENESS * (sure - 1)))
+    sure = float(known[int(TUNING.sure_confidence_quantile * (len(known) - 1))]) if len(known) else 1.0
+    tested = usable & (confidence >= min(sure, 1 + TUNING.min_relative_confidence * (sure - 1)))
     indices = np.flatnonzero(tested)
-    if len(indices) > TESTED_POINTS:
-        indices = indices[np.linspace(0, len(indices) - 1, TESTED_POINTS).astype(np.intp)]
+    if len(indices) > TUNING.pose_points:
+        indices = indices[np.linspace(0, len(indices) - 1, TUNING.pose_points).astype(np.intp)]
     rows, columns = np.divmod(indices, confidence.shape[1])
     return rows, columns
 
@@ -168,8 +155,8 @@ def _similarity(
     """The similarity from a frame's own points to its world points, over those tested pixels where both are valid."""
     source = points_camera[rows, columns]
     valid = np.flatnonzero(source.any(axis=1))
-    if len(valid) > SIMILARITY_POINTS:
-        valid = valid[np.linspace(0, len(valid) - 1, SIMILARITY_POINTS).astype(np.intp)]
+    if len(valid) > TUNING.similarity_points:
+        valid = valid[np.linspace(0, len(valid) - 1, TUNING.similarity_points).astype(np.intp)]
     return robust_umeyama(source[valid], points_world[rows, columns][valid], weights[rows, columns][valid])
 
 
@@ -179,13 +166,13 @@ def _best_fit(observed: PointObservations, points_camera: Array, similarity: Sim
         start = ransac_pose(observed)
         return None if start is None else refine_pose(observed, np.zeros_like(points_camera), start, 1.0)
     second = evaluate_pose(observed, invert_rigid(similarity.pose))
-    if second.inlier_fraction >= GOOD_START:
+    if second.inlier_fraction >= TUNING.good_start_inlier_share:
         return refine_pose(observed, points_camera, second, float(similarity.scale))
     start = ransac_pose(observed)
     if start is None:
         return second
     best = refine_pose(observed, points_camera, min(start, second, key=lambda fit: fit.cost), float(similarity.scale))
-    return best if best.inlier_fraction >= WORST_PNP else second
+    return best if best.inlier_fraction >= TUNING.min_pnp_inlier_share else second
 
 
 def _describe(observed: PointObservations, best: PoseFit, similarity: Sim3 | None) -> PoseEstimate:

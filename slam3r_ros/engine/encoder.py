@@ -17,12 +17,10 @@ from slam3r_ros.device.cuda_stream import SideStream
 from slam3r_ros.device.host_transfer import Download, to_device
 from slam3r_ros.device.memory_guard import is_out_of_memory
 from slam3r_ros.device.resize import DeviceResizer, centre_corner, covering_size, is_shrinking
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.interfaces import PointsNetwork
 from slam3r_ros.types import EncodedAhead, EncodedImage, Frame, ImageHeader, PreparedFrame
-
-GREY_SIDE = 200
-"""Least pixels of the longer side of the image tracks' crops."""
 
 
 def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -40,11 +38,11 @@ def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
 
 
 def grey_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """What `resize_and_crop` cuts out of an image, grey and `GREY_SIDE` pixels wide or more, for the image tracks.
+    """What `resize_and_crop` cuts out of an image, grey and finer, as visual odometry tracks it.
 
     The side is a whole multiple of ``size``; pixel (x, y) of the crop covers the multiple's square at (n x, n y).
     """
-    times = max(1, math.ceil(GREY_SIDE / max(size)))
+    times = max(1, math.ceil(TUNING.grey_min_side_px / max(size)))
     rows, columns = image.shape[:2]
     height, width = covering_size(rows, columns, size)
     top, left = centre_corner(height, width, size)

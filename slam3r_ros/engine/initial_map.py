@@ -13,12 +13,10 @@ from torch import Tensor
 from slam3r_ros.device.host_transfer import to_host
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage, normalise
 from slam3r_ros.engine.local_to_world_stage import registered_keyframes
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.settings import InitializeSettings
 from slam3r_ros.types import EncodedFrame, LocalPointmap, RegisteredFrame
-
-SMALLEST_SHRUNK_WINDOW = 3
-"""A window of low confidence is not shrunk further than this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,22 +39,24 @@ class NotInitialized:
 class InitialMapBuilder:
     """Tries to set up the world from an initial window."""
 
-    def __init__(self, local_points: ImageToPointsStage, settings: InitializeSettings, point_confidence: float) -> None:
-        self._local_points = local_points
+    def __init__(
+        self, image_to_points: ImageToPointsStage, settings: InitializeSettings, point_confidence: float
+    ) -> None:
+        self._image_to_points = image_to_points
         self._settings = settings
         self._point_confidence = point_confidence
 
-    def attempt(self, frames: Sequence[EncodedFrame], together: int | None = None) -> InitialMap | NotInitialized:
+    def build(self, frames: Sequence[EncodedFrame], batch_limit: int | None = None) -> InitialMap | NotInitialized:
         """The world of ``frames`` (at least 2), or why they cannot make one; I2P sees so many windows at once."""
         settings = self._settings
-        if reason := self._look_at_images(frames):
+        if reason := self._check_images(frames):
             return NotInitialized(reason)
         while True:
-            pointmaps = self._local_points.every_reference(frames, together)
+            pointmaps = self._image_to_points.every_reference(frames, batch_limit)
             (by_reference,) = to_host(pointmaps.confidence.mean(dim=(2, 3)).mean(dim=1))
             best = int(by_reference.argmax())
             confidence = float(by_reference[best])
-            if confidence >= settings.shrink_below or len(frames) <= SMALLEST_SHRUNK_WINDOW:
+            if confidence >= settings.shrink_below or len(frames) <= TUNING.min_shrunk_window:
                 break
             frames = frames[:-1]
         if confidence < settings.minimum_confidence:
@@ -75,7 +75,7 @@ class InitialMapBuilder:
         keyframes = registered_keyframes(locals_, Pointmaps(points, confidences), registration=None)
         return InitialMap(tuple(keyframes), frames[best].index)
 
-    def _look_at_images(self, frames: Sequence[EncodedFrame]) -> str:
+    def _check_images(self, frames: Sequence[EncodedFrame]) -> str:
         """Why these images cannot make a world; empty if nothing speaks against it."""
         grey = [cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in frames]
         texture = min(float(image.std()) for image in grey)
@@ -111,7 +111,7 @@ def with_scaled_confidence(keyframe: RegisteredFrame, factor: float) -> Register
     return replace(keyframe, on_host=on_host, mean_confidence=mean, local_mean_confidence=mean)
 
 
-def filling_reason(have: int, wanted: int, ended: bool) -> str:
+def waiting_reason(have: int, wanted: int, ended: bool) -> str:
     """Why there is no world yet: so many images of those that the initial window needs are there."""
     if ended and have < 2:
         return "the stream ended after one image: at least two images are needed to set up a map"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from slam3r_ros.device.memory_guard import MemoryGuard
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
-from slam3r_ros.engine.initial_map import InitialMap, InitialMapBuilder, NotInitialized, filling_reason
+from slam3r_ros.engine.initial_map import InitialMap, InitialMapBuilder, NotInitialized, waiting_reason
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.stride import choose_stride
@@ -20,18 +20,18 @@ class Initializer:
 
     def __init__(
         self,
-        local_points: ImageToPointsStage,
+        image_to_points: ImageToPointsStage,
         settings: SlamSettings,
         guard: MemoryGuard,
-        clock: StageTimer,
+        timer: StageTimer,
         shrink_buffer: Callable[[], int],
     ) -> None:
-        self._local_points, self._settings = local_points, settings
-        self._initializer = InitialMapBuilder(local_points, settings.initialize, settings.register.point_confidence)
-        self._guard, self._clock, self._shrink_buffer = guard, clock, shrink_buffer
-        self.forget()
+        self._image_to_points, self._settings = image_to_points, settings
+        self._builder = InitialMapBuilder(image_to_points, settings.initialize, settings.register.point_confidence)
+        self._guard, self._timer, self._shrink_buffer = guard, timer, shrink_buffer
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Choose the stride anew, unless the settings say it."""
         stride = self._settings.window.stride
         self._stride = stride if stride > 0 else None
@@ -42,7 +42,7 @@ class Initializer:
         assert self._stride is not None
         return self._stride
 
-    def attempt(self, ring: RingBuffer, status: SlamStatus, *, ended: bool) -> InitialMap | None:
+    def initialize(self, ring: RingBuffer, status: SlamStatus, *, ended: bool) -> InitialMap | None:
         """The world of the oldest frames in the ring; frames that cannot be part of one leave it. None while there is
         none, and why in the status. A stride that the end of the stream made small holds only if it gives a world: the
         stream may go on.
@@ -54,8 +54,8 @@ class Initializer:
             indices = [ring.oldest, *neighbours(ring, ring.oldest, stride, wanted - 1)]
             if len(indices) < (2 if ended else wanted):
                 break
-            with self._clock.stage("initialize"):
-                result = self._initialize(ring, indices)
+            with self._timer.stage("initialize"):
+                result = self._build(ring, indices)
             if isinstance(result, InitialMap):
                 return result
             status.initialisations_failed += 1
@@ -65,16 +65,16 @@ class Initializer:
             if not len(ring):
                 break
         if not status.initialisations_failed and stride is not None:
-            status.reason = filling_reason(ring.images_held, (wanted - 1) * stride + 1, ended)
+            status.reason = waiting_reason(ring.images_held, (wanted - 1) * stride + 1, ended)
         if ended:
             self._stride, status.stride = before, before or 0
         return None
 
-    def _initialize(self, ring: RingBuffer, indices: Sequence[int]) -> InitialMap | NotInitialized:
+    def _build(self, ring: RingBuffer, indices: Sequence[int]) -> InitialMap | NotInitialized:
         """The world of these frames, or why there is none."""
         frames = [ring[index] for index in indices]
-        guard, initializer = self._guard, self._initializer
-        result = guard.run(lambda: initializer.attempt(frames, guard.batch_limit), len(frames), self._shrink_buffer)
+        guard, builder = self._guard, self._builder
+        result = guard.run(lambda: builder.build(frames, guard.batch_limit), len(frames), self._shrink_buffer)
         return result or NotInitialized("the device's memory is full")
 
     def _choose_stride(self, ring: RingBuffer, status: SlamStatus, ended: bool) -> int | None:
@@ -84,8 +84,8 @@ class Initializer:
             if have < wanted and not ended:
                 status.reason = f"choosing the stride: {have} of {wanted} frames"
                 return None
-            with self._clock.stage("choose_stride"):
-                self._stride = choose_stride(self._local_points, ring, self._settings.keyframes.seed)
+            with self._timer.stage("choose_stride"):
+                self._stride = choose_stride(self._image_to_points, ring, self._settings.keyframes.seed)
         if ended and have > 1 and ring.images_held <= self._stride:
             self._stride = ring.images_held - 1
         status.stride = self._stride

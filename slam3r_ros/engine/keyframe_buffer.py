@@ -13,16 +13,11 @@ from torch import Tensor
 from slam3r_ros.device.host_transfer import to_device
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
 from slam3r_ros.engine.retrieval import Candidates, describe
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.settings import KeyframeSettings
 from slam3r_ros.types import HostPointmaps, RegisteredFrame, SceneInput
-
-FEWEST_KEYFRAMES = 2
-"""A buffering set is not made smaller than this."""
-FIRST_SLOTS = 16
-"""Slots set up at the start; their number doubles when they are full, up to the buffer's size."""
-
 
 _NO_NUMBERS = np.empty(0, np.float32)
 _NOTHING = HostPointmaps(_NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, np.empty(0, np.bool_))
@@ -39,7 +34,7 @@ class TensorPool:
     def write(self, slot: int, values: Sequence[Tensor]) -> None:
         """Store ``values``, always of the same shapes, in ``slot``, at most one above the highest so far."""
         if not self._stored:
-            self._stored = [self._allocate(FIRST_SLOTS, value) for value in values]
+            self._stored = [self._allocate(TUNING.first_buffer_slots, value) for value in values]
         for number, (full, value) in enumerate(zip(self._stored, values, strict=True)):
             if slot >= len(full):  # asked of each: memory may have run out between two
                 larger = self._allocate(2 * len(full), value)
@@ -71,7 +66,7 @@ class TensorPool:
 
 
 class KeyframeBuffer:
-    """Keyframes for retrieval; of every finished stretch of ``stride`` images of the camera the best frame may enter.
+    """Keyframes for retrieval; of every finished interval of ``stride`` images of the camera the best frame may enter.
 
     What retrieval and registration take of a keyframe is computed when it enters and stays in its slot until another
     one takes that: nothing is copied or computed for the rest.
@@ -90,23 +85,19 @@ class KeyframeBuffer:
         self._keyframes: list[RegisteredFrame] = []
         self._slots: list[int] = []  # in the buffer's order
         capacity = size if size > 0 else None
-        self._for_retrieval, self._for_registration, self._kept = (
-            TensorPool(capacity),
-            TensorPool(capacity),
-            TensorPool(capacity),
-        )
-        self._pending: dict[
-            int, list[RegisteredFrame]
-        ] = {}  # by the begin of their stretch: those that may be its best
-        self._behind: list[
-            tuple[int, MapCorrection]
-        ] = []  # by frame, whose points are still to be moved, in this order
-        self._entered: list[RegisteredFrame] = []  # and not told yet
-        self._seen = len(initial)
+        self._for_retrieval, self._for_registration = TensorPool(capacity), TensorPool(capacity)
+        self._kept = TensorPool(capacity)
+        # The frames that may be the best of their interval, by its first image.
+        self._proposed: dict[int, list[RegisteredFrame]] = {}
+        # Frames whose points are still to be moved as a loop was closed, in this order.
+        self._uncorrected: list[tuple[int, MapCorrection]] = []
+        # Keyframes that have entered and have not been returned by `propose`.
+        self._inserted: list[RegisteredFrame] = []
+        self._intervals_seen = len(initial)
         self._last_source = initial[-1].local.frame.source_index
-        self._stretch_begins = self._last_source + 1
+        self._interval_begins = self._last_source + 1
         for slot, keyframe in enumerate(initial):
-            self._enter(keyframe, registrar.scene_input([keyframe]), slot)
+            self._insert(keyframe, registrar.scene_input([keyframe]), slot)
 
     def __len__(self) -> int:
         return len(self._keyframes)
@@ -134,69 +125,69 @@ class KeyframeBuffer:
         embedding, *layer = self._for_registration.take([self._slots[position] for position in positions])
         return SceneInput(embedding, LayerActivations(*layer))
 
-    def offer(self, registered: Sequence[RegisteredFrame], usable: Sequence[bool]) -> list[RegisteredFrame]:
+    def propose(self, registered: Sequence[RegisteredFrame], usable: Sequence[bool]) -> list[RegisteredFrame]:
         """Take note of newly registered frames, in order; those not ``usable`` never enter. Returns what entered, with
         what had entered before memory ran out in an earlier call.
         """
         for keyframe, good in zip(registered, usable, strict=True):
-            self._note(keyframe, good)
-        ends = registered[-1].local.frame.source_index + 1 if registered else self._stretch_begins
-        if ends - self._stretch_begins >= self._settings.interval * self._stride:
-            while ends - self._stretch_begins >= self._stride:
-                stretch = self._pending.pop(self._stretch_begins, None)
-                self._stretch_begins += self._stride
-                if stretch is not None:
-                    self._entered += self._consider(stretch)
-        entered, self._entered = self._entered, []
+            self._record(keyframe, good)
+        ends = registered[-1].local.frame.source_index + 1 if registered else self._interval_begins
+        if ends - self._interval_begins >= self._settings.interval * self._stride:
+            while ends - self._interval_begins >= self._stride:
+                interval = self._proposed.pop(self._interval_begins, None)
+                self._interval_begins += self._stride
+                if interval is not None:
+                    self._inserted += self._insert_best(interval)
+        entered, self._inserted = self._inserted, []
         return entered
 
-    def _note(self, keyframe: RegisteredFrame, usable: bool) -> None:
-        """Keep a frame, if it is usable, until its stretch ends, and forget earlier ones that are worth less: whichever
-        the first one is that may enter, they are no longer the best."""
-        later = max(0, keyframe.local.frame.source_index - self._stretch_begins)
-        stretch = self._pending.setdefault(self._stretch_begins + later // self._stride * self._stride, [])
+    def _record(self, keyframe: RegisteredFrame, usable: bool) -> None:
+        """Keep a frame, if it is usable, until its interval ends, and forget earlier ones of lower score: whichever the
+        first one is that may enter, they are no longer the best."""
+        later = max(0, keyframe.local.frame.source_index - self._interval_begins)
+        interval = self._proposed.setdefault(self._interval_begins + later // self._stride * self._stride, [])
         if usable:
-            while stretch and _worth(stretch[-1]) < _worth(keyframe):
-                del stretch[-1]
-            stretch.append(keyframe)
+            while interval and _score(interval[-1]) < _score(keyframe):
+                del interval[-1]
+            interval.append(keyframe)
 
-    def _consider(self, stretch: Sequence[RegisteredFrame]) -> list[RegisteredFrame]:
-        """Let the best frame of a finished stretch enter, if the strategy says so."""
-        self._seen += 1
+    def _insert_best(self, interval: Sequence[RegisteredFrame]) -> list[RegisteredFrame]:
+        """Let the best frame of a finished interval enter, if the strategy says so."""
+        self._intervals_seen += 1
         size = self._settings.buffer_size
         nearest = self._last_source + 3 * self._stride // 4
-        far_enough = [keyframe for keyframe in stretch if keyframe.local.frame.source_index >= nearest]
+        far_enough = [keyframe for keyframe in interval if keyframe.local.frame.source_index >= nearest]
         if not far_enough:
             return []
         is_full = 0 < size <= len(self._keyframes)
         is_reservoir = self._settings.strategy == "reservoir"
-        if is_full and is_reservoir and self._random.random_sample() >= size / self._seen:
+        if is_full and is_reservoir and self._random.random_sample() >= size / self._intervals_seen:
             return []
-        best = max(far_enough, key=_worth)
+        best = max(far_enough, key=_score)
         scene = self._registrar.scene_input([best])  # may run out of memory: then nothing has changed
         slot = len(self)
         if is_full:  # never the one that enters now
             dropped = self._random.randint(size) if is_reservoir else 0
             slot = self._slots.pop(dropped)
             del self._keyframes[dropped]
-        self._enter(best, scene, slot)
+        self._insert(best, scene, slot)
         self._last_source = best.local.frame.source_index
         return [best]
 
     def correct(self, correction: MapCorrection) -> None:
-        """Move all keyframes as a closed loop says: their poses now, their points in `catch_up`."""
-        waiting = [keyframe.index for stretch in self._pending.values() for keyframe in stretch]
-        self._behind += [(index, correction) for index in (*self.indices, *waiting)]
+        """Move all keyframes as a closed loop says: their poses now, their points in `apply_corrections`."""
+        waiting = [keyframe.index for interval in self._proposed.values() for keyframe in interval]
+        self._uncorrected += [(index, correction) for index in (*self.indices, *waiting)]
         self._keyframes = [_corrected(keyframe, correction) for keyframe in self._keyframes]
-        for stretch in self._pending.values():
-            stretch[:] = [_corrected(keyframe, correction) for keyframe in stretch]
+        for interval in self._proposed.values():
+            interval[:] = [_corrected(keyframe, correction) for keyframe in interval]
 
-    def catch_up(self) -> None:
+    def apply_corrections(self) -> None:
         """Move points that are behind their poses, and compute again what follows from them; to be called before any of
         that is asked for. May run out of memory: what has been moved stays so, and the next call goes on from there."""
-        while self._behind:
-            self._move_points(*self._behind[0])
-            del self._behind[0]
+        while self._uncorrected:
+            self._move_points(*self._uncorrected[0])
+            del self._uncorrected[0]
 
     def _move_points(self, index: int, correction: MapCorrection) -> None:
         """Move one keyframe's points, all or none of what depends on them; none if it has left."""
@@ -207,10 +198,10 @@ class KeyframeBuffer:
             scene = self._registrar.scene_input([keyframe])  # may run out of memory: then nothing has changed
             self._for_registration.write(slot, [scene.embedding[0], *_tensors(scene.layer[0])])
             self._kept.write(slot, [keyframe.local.frame.tokens, keyframe.points_world])
-        for stretch in self._pending.values():
-            for number, keyframe in enumerate(stretch):
+        for interval in self._proposed.values():
+            for number, keyframe in enumerate(interval):
                 if keyframe.index == index:
-                    stretch[number] = replace(keyframe, points_world=_moved(keyframe, correction))
+                    interval[number] = replace(keyframe, points_world=_moved(keyframe, correction))
 
     def shrink(self) -> int:
         """Keep half of the keyframes, and never more from now on; returns how many, 0 where there are too few.
@@ -218,7 +209,7 @@ class KeyframeBuffer:
         Which ones is for the strategy to say: some at random, or the newest.
         """
         count, size = len(self), len(self) // 2
-        if size < FEWEST_KEYFRAMES:
+        if size < TUNING.min_buffer_keyframes:
             return 0
         kept = np.arange(count - size, count).tolist()
         if self._settings.strategy == "reservoir":
@@ -231,7 +222,7 @@ class KeyframeBuffer:
         self._settings = replace(self._settings, buffer_size=size)
         return size
 
-    def _enter(self, keyframe: RegisteredFrame, scene: SceneInput, slot: int) -> None:
+    def _insert(self, keyframe: RegisteredFrame, scene: SceneInput, slot: int) -> None:
         """Store a keyframe as the newest."""
         frame = keyframe.local.frame
         self._for_retrieval.write(slot, [describe(frame.tokens), *_tensors(frame.source_activations)])
@@ -274,7 +265,7 @@ def _without_tensors(keyframe: RegisteredFrame) -> RegisteredFrame:
     return replace(keyframe, local=local, points_world=empty, confidence=empty, on_host=_NOTHING)
 
 
-def _worth(keyframe: RegisteredFrame) -> float:
+def _score(keyframe: RegisteredFrame) -> float:
     """How much a keyframe is worth keeping: product of both networks' normalised mean confidence."""
     world, local = keyframe.mean_confidence, keyframe.local_mean_confidence
     return (world - 1) / world * (local - 1) / local

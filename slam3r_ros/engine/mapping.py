@@ -93,7 +93,7 @@ class Mapping:
     def _register(self, request: KeyframeRequest) -> list[RegisteredFrame]:
         """I2P, retrieval and L2W, with all frames of the request at once where the device's memory allows."""
         buffer, registered = self._known_buffer, list[RegisteredFrame]()
-        buffer.catch_up()  # points that a closed loop has moved: here, where memory that is full is seen to
+        buffer.apply_corrections()  # points that a closed loop has moved: here, where memory that is full is seen to
         for windows in self._guard.batches(request.windows):
             with self._timer.stage("i2p", len(windows)):
                 local_pointmaps = self._image_to_points.estimate(windows)
@@ -147,11 +147,11 @@ class Mapping:
         pending, self._pending = self._pending, []
         finished = [self._refinement.finish(refined) for refined in pending]
         with self._timer.stage("keyframes", len(finished)):
-            offers = iter([(finished, [not frame.is_excluded for frame in finished])])  # once, however often tried
-            offer = self._known_buffer.offer
-            entered = self._guard.run(lambda: offer(*next(offers, ((), ()))), 1, self.shrink_buffer) or []
+            proposals = iter([(finished, [not frame.is_excluded for frame in finished])])  # once, however often tried
+            propose = self._known_buffer.propose
+            entered = self._guard.run(lambda: propose(*next(proposals, ((), ()))), 1, self.shrink_buffer) or []
             if entered:
-                self._scene_frames.forget()  # positions in the buffer have changed
+                self._scene_frames.invalidate()  # positions in the buffer have changed
         records = [self._map_state.record(keyframe) for keyframe in entered]
         for frame in finished:
             yield self._added(frame, records if frame is finished[-1] else [])
@@ -203,7 +203,7 @@ class Mapping:
         """Keep fewer keyframes; how many are left, 0 where none can be spared."""
         keyframes = 0 if self._buffer is None else self._buffer.shrink()
         if keyframes:
-            self._scene_frames.forget()  # positions in the buffer have changed
+            self._scene_frames.invalidate()  # positions in the buffer have changed
         return keyframes
 
     def leave_out(self, frames: int) -> None:

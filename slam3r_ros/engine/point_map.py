@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.engine.voxel_hash_map import CHUNK, VoxelHashMap, voxel_keys
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.settings import MapSettings
 from slam3r_ros.types import MapPoints
-
-RESERVED_POINTS = 2_000_000
-"""Points that memory is set aside for at the start (the system gives it as it is used); beyond that it doubles."""
-
-COARSE_ENOUGH = 0.75
-"""Share of the maximum that may remain after the voxels' side doubled; above it, it doubles once more."""
 
 
 class PointMap:
@@ -41,7 +36,7 @@ class PointMap:
         self._settings = settings
         self._voxel_size = settings.voxel_size
         self._maximum = settings.maximum_points
-        reserved = min(self._maximum, RESERVED_POINTS) + CHUNK
+        reserved = min(self._maximum, TUNING.reserved_map_points) + CHUNK
         self._table = VoxelHashMap(reserved)
         self._points = np.empty((reserved, 3), dtype=np.float32)
         self._colours = np.empty((reserved, 3), dtype=np.uint8)
@@ -142,7 +137,7 @@ class PointMap:
 
     def _coarsen(self, boundary: int) -> int:
         """Double the voxels until there is room again; what `_double_voxels` returns."""
-        while len(self) > COARSE_ENOUGH * self._maximum:
+        while len(self) > TUNING.max_share_after_coarsening * self._maximum:
             boundary = self._double_voxels(boundary)
         return boundary
 

@@ -12,21 +12,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from slam3r_ros.device.host_transfer import to_device, to_host
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.interfaces import PointsNetwork
 from slam3r_ros.types import EncodedFrame
 
-BANDS = 4
-"""Parts of a descriptor: means over so many bands of the image, top to bottom."""
-REMEMBERED_SHARE = 0.5
-"""Share of the shortlist for the keyframes that scored best when they were last scored."""
-REFRESHED_SHARE = 1 / 6
-"""Share of the shortlist for the keyframes whose last score is the oldest. The descriptors choose the rest."""
-
 
 def describe(tokens: Tensor) -> Tensor:
     """A frame's descriptor (bands, encoder width), float32: the means of its tokens (tokens, encoder width) by band."""
-    return torch.stack([band.float().mean(dim=0) for band in tokens.tensor_split(min(BANDS, len(tokens)))])
+    return torch.stack(
+        [band.float().mean(dim=0) for band in tokens.tensor_split(min(TUNING.descriptor_bands, len(tokens)))]
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,11 +96,11 @@ class Retrieval:
         """Positions in the buffer, ascending."""
         known = [self._last.get(index, (-np.inf, -1)) for index in candidates.indices]
         scores, calls = np.array([score for score, _ in known]), np.array([call for _, call in known])
-        best = np.argsort(-scores, kind="stable")[: int(self._shortlist * REMEMBERED_SHARE)]
+        best = np.argsort(-scores, kind="stable")[: int(self._shortlist * TUNING.shortlist_best_share)]
         listed = np.zeros(len(candidates), bool)
         listed[best[np.isfinite(scores[best])]] = True
         oldest = np.argsort(np.where(listed, np.inf, calls), kind="stable")
-        listed[oldest[: int(self._shortlist * REFRESHED_SHARE)]] = True
+        listed[oldest[: int(self._shortlist * TUNING.shortlist_oldest_share)]] = True
         alike = np.argsort(np.where(listed, np.inf, -self._likeness(queries, candidates)), kind="stable")
         listed[alike[: self._shortlist - int(listed.sum())]] = True
         return np.flatnonzero(listed)

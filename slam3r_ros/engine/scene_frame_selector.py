@@ -17,9 +17,9 @@ class SceneFrameSelector:
     def __init__(self, network: PointsNetwork, settings: RegisterSettings) -> None:
         self._settings = settings
         self._retrieval = Retrieval(network, settings.scene_frames, settings.shortlist)
-        self.forget()
+        self.invalidate()
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Positions in the buffer have changed: ask again."""
         self._last: RetrievalResult | None = None
         self._rounds = 0

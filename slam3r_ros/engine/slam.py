@@ -147,8 +147,8 @@ class Slam:
     def _start_anew(self) -> None:
         settings = self.settings
         self._ring = RingBuffer()
-        self._initializer.forget()
-        self._scene_frames.forget()
+        self._initializer.reset()
+        self._scene_frames.invalidate()
         self._schedule: RegistrationSchedule | None = None
         self._status = SlamStatus(voxel_size=settings.map.voxel_size)
         self._map_state = MapState(settings.map)
@@ -176,12 +176,12 @@ class Slam:
             self._initialize(ended=ended)
             if self._schedule is None:
                 return
-            if self._schedule.head_is_done:
+            if self._schedule.bootstrap_is_done:
                 yield from self._mapping.finish_bootstrap()
         window, stride = self.settings.window, self._initializer.stride
         reach = self._ring.newest if ended else complete_until(self._ring, stride, window.lookahead)
         for batch in self._schedule.ready(self._ring.newest, reach, ended):
-            yield from self._bootstrap(batch) if batch.is_head else self._track(batch)
+            yield from self._bootstrap(batch) if batch.is_bootstrap else self._track(batch)
         self._ring.discard_before(oldest_needed(self._ring, self._schedule.oldest_pending, stride, window.radius))
 
     def _track(self, batch: RegistrationBatch) -> Iterator[Update]:
@@ -210,12 +210,12 @@ class Slam:
         assert self._schedule is not None
         windows = tuple(self._window_of(self._ring[index]) for index in batch.frames)
         yield from self._mapping.map(KeyframeRequest(windows, is_bootstrap=True))
-        if self._schedule.head_is_done:
+        if self._schedule.bootstrap_is_done:
             yield from self._mapping.finish_bootstrap()
 
     def _initialize(self, *, ended: bool) -> None:
         """Try to make an initial map of the oldest frames; without one the next frames try again."""
-        initial_map = self._initializer.attempt(self._ring, self._status, ended=ended)
+        initial_map = self._initializer.initialize(self._ring, self._status, ended=ended)
         if initial_map is None:
             return
         indices = tuple(keyframe.index for keyframe in initial_map.keyframes)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import PoseEstimate, StampedPose
-
-FIRST_POSES = 1024
 
 
 class Trajectory:
@@ -15,8 +14,8 @@ class Trajectory:
 
     def __init__(self) -> None:
         self._count = 0
-        self._frames = np.empty((FIRST_POSES, 2), np.int64)  # index, stamp
-        self._poses = np.empty((FIRST_POSES, 4, 4))
+        self._frames = np.empty((TUNING.first_trajectory_poses, 2), np.int64)  # index, stamp
+        self._poses = np.empty((TUNING.first_trajectory_poses, 4, 4))
 
     def __len__(self) -> int:
         return self._count

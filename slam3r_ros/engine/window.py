@@ -63,7 +63,7 @@ class RegistrationBatch:
     """Frames registered in one L2W call."""
 
     frames: tuple[int, ...]
-    is_head: bool
+    is_bootstrap: bool
     """Whether they lie between the initial frames, which are then all of the scene."""
 
 
@@ -77,29 +77,29 @@ class RegistrationSchedule:
         """``initial``: indices of the initial frames."""
         self._waits = lookahead > 0  # without lookahead nothing waits: a round is what has come at once
         self._together = max(1, min((stride + 1) // 2, together_max)) if self._waits else together_max
-        self._head = [index for index in range(initial[0], initial[-1]) if index not in initial]
+        self._bootstrap_frames = [index for index in range(initial[0], initial[-1]) if index not in initial]
         self._next = initial[-1] + 1
 
     @property
-    def head_is_done(self) -> bool:
+    def bootstrap_is_done(self) -> bool:
         """Whether every frame between the initial ones has been given out."""
-        return not self._head
+        return not self._bootstrap_frames
 
     @property
     def oldest_pending(self) -> int:
         """Index of the oldest frame that has not been given out."""
-        return self._head[0] if self._head else self._next
+        return self._bootstrap_frames[0] if self._bootstrap_frames else self._next
 
     def ready(self, newest: int, reach: int, ended: bool) -> Iterator[RegistrationBatch]:
         """The rounds of frames up to ``reach``, whose windows are complete; ``newest`` is the newest frame.
 
         If the stream has ``ended``, smaller rounds too.
         """
-        while self._head and self._head[0] <= reach:
+        while self._bootstrap_frames and self._bootstrap_frames[0] <= reach:
             count = 1 if self._waits else self._together
-            frames, self._head = tuple(self._head[:count]), self._head[count:]
-            yield RegistrationBatch(frames, is_head=True)
-        while not self._head and self._next <= reach:
+            frames, self._bootstrap_frames = tuple(self._bootstrap_frames[:count]), self._bootstrap_frames[count:]
+            yield RegistrationBatch(frames, is_bootstrap=True)
+        while not self._bootstrap_frames and self._next <= reach:
             last = self._next + self._together - 1
             if ended or not self._waits:
                 last = min(last, newest)
@@ -107,4 +107,4 @@ class RegistrationSchedule:
                 return
             frames = tuple(range(self._next, last + 1))
             self._next = last + 1
-            yield RegistrationBatch(frames, is_head=False)
+            yield RegistrationBatch(frames, is_bootstrap=False)

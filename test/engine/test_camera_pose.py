@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from slam3r_ros.engine.camera_pose import TESTED_POINTS, CameraPoseEstimator
+from slam3r_ros.engine.camera_pose import CameraPoseEstimator
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import invert_rigid, rigid, rotation_from_quat_xyzw, transform_points
 from slam3r_ros.settings import PoseSettings
@@ -271,7 +272,9 @@ def test_poses_are_deterministic_and_work_is_bounded():
     make_view(seed=5).estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), False)
     second = view.estimate(CameraPoseEstimator(PoseSettings(inlier_threshold=0.02)), False)
     assert np.array_equal(first.T_world_camera, second.T_world_camera)
-    assert first.inlier_fraction * TESTED_POINTS == pytest.approx(round(first.inlier_fraction * TESTED_POINTS))
+    assert first.inlier_fraction * TUNING.pose_points == pytest.approx(
+        round(first.inlier_fraction * TUNING.pose_points)
+    )
 
 
 def test_wrong_shapes_are_refused():

@@ -41,37 +41,37 @@ def buffering_set(networks: Networks, keyframe: RegisteredFrame, stride: int = 1
 def test_fifo_drops_the_oldest(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     buffer = buffering_set(tiny_networks, keyframe)
     for index in range(3, 9):
-        assert [entered.index for entered in buffer.offer([at(keyframe, index)], [True])] == [index]
+        assert [entered.index for entered in buffer.propose([at(keyframe, index)], [True])] == [index]
     assert buffer.indices == (4, 5, 6, 7, 8)
     assert len(buffer.candidates) == len(buffer.candidates.layer.features) == len(buffer) == 5
 
 
-def test_the_best_frame_of_a_stretch_enters_if_it_is_far_enough(
+def test_the_best_frame_of_a_interval_enters_if_it_is_far_enough(
     tiny_networks: Networks, keyframe: RegisteredFrame
 ) -> None:
     buffer = buffering_set(tiny_networks, keyframe, stride=4)
-    stretch = [at(keyframe, 9, 9.0), at(keyframe, 10, 9.0), at(keyframe, 11, 3.0), at(keyframe, 12, 2.5)]
-    assert buffer.offer(stretch[:2], [True, True]) == []
+    interval = [at(keyframe, 9, 9.0), at(keyframe, 10, 9.0), at(keyframe, 11, 3.0), at(keyframe, 12, 2.5)]
+    assert buffer.propose(interval[:2], [True, True]) == []
     # Frames 9 and 10 are surer, but less than 3/4 of a stride after frame 8.
-    assert [entered.index for entered in buffer.offer(stretch[2:], [True, True])] == [11]
+    assert [entered.index for entered in buffer.propose(interval[2:], [True, True])] == [11]
 
 
 def test_frames_that_cannot_be_used_never_enter(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     buffer = buffering_set(tiny_networks, keyframe, stride=2)
-    assert [k.index for k in buffer.offer([at(keyframe, 5), at(keyframe, 6, 9.0)], [True, False])] == [5]
-    assert [k.index for k in buffer.offer([at(keyframe, 7), at(keyframe, 8, 9.0)], [True, False])] == [7]
-    assert buffer.offer([at(keyframe, 9), at(keyframe, 10)], [False, False]) == []
+    assert [k.index for k in buffer.propose([at(keyframe, 5), at(keyframe, 6, 9.0)], [True, False])] == [5]
+    assert [k.index for k in buffer.propose([at(keyframe, 7), at(keyframe, 8, 9.0)], [True, False])] == [7]
+    assert buffer.propose([at(keyframe, 9), at(keyframe, 10)], [False, False]) == []
 
 
 def test_the_interval_delays_but_skips_nothing(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
     buffer = buffering_set(tiny_networks, keyframe, interval=3, buffer_size=-1)
-    entered = [len(buffer.offer([at(keyframe, index)], [True])) for index in range(3, 12)]
+    entered = [len(buffer.propose([at(keyframe, index)], [True])) for index in range(3, 12)]
     assert entered == [0, 0, 3, 0, 0, 3, 0, 0, 3]
     assert len(buffer) == 12
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_of_a_stretch_that_is_not_over_only_what_may_be_its_best_is_kept(
+def test_of_a_interval_that_is_not_over_only_what_may_be_its_best_is_kept(
     tiny_networks: Networks, keyframe: RegisteredFrame, seed: int
 ) -> None:
     """And what enters is the best all the same, whichever the first one is that is far enough."""
@@ -80,8 +80,8 @@ def test_of_a_stretch_that_is_not_over_only_what_may_be_its_best_is_kept(
     entered: list[RegisteredFrame] = []
     for index in range(2 * stride + 1, 7 * stride + 1):
         usable = index % 7 > 0
-        entered += buffer.offer([at(keyframe, index, worths[index - 2 * stride - 1])], [usable])
-        assert sum(len(stretch) for stretch in buffer._pending.values()) < 5 * 12  # of 200
+        entered += buffer.propose([at(keyframe, index, worths[index - 2 * stride - 1])], [usable])
+        assert sum(len(interval) for interval in buffer._proposed.values()) < 5 * 12  # of 200
     last, expected = 2 * stride, []
     for begins in range(2 * stride + 1, 7 * stride + 1, stride):
         far = [i for i in range(max(begins, last + 3 * stride // 4), begins + stride) if i % 7 > 0]
@@ -94,7 +94,7 @@ def test_a_buffer_is_never_smaller_than_the_initial_window(tiny_networks: Networ
     buffers = [buffering_set(tiny_networks, keyframe, buffer_size=size, strategy="reservoir") for size in (1, 2, 3)]
     for index in range(3, 103):
         for buffer in buffers:
-            buffer.offer([at(keyframe, index)], [True])
+            buffer.propose([at(keyframe, index)], [True])
     assert len({buffer.indices for buffer in buffers}) == 1 and len(buffers[0]) == 3
 
 
@@ -103,21 +103,21 @@ def test_a_reservoir_keeps_old_and_new_and_never_grows(tiny_networks: Networks, 
     for seed in range(8):
         buffer = buffering_set(tiny_networks, keyframe, strategy="reservoir", buffer_size=10, seed=seed)
         for index in range(3, 403):
-            buffer.offer([at(keyframe, index)], [True])
+            buffer.propose([at(keyframe, index)], [True])
             assert len(buffer) <= 10
         sums.append(sum(buffer.indices) / 10)
     # Kept with equal probability whatever their age: the mean index is about half of the last.
     assert 130 < sum(sums) / len(sums) < 270
 
 
-def test_stretches_are_counted_in_the_cameras_images(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
-    """Of a stretch of four images the best frame enters, however many were left out; empty ones do not count."""
+def test_intervals_are_counted_in_the_cameras_images(tiny_networks: Networks, keyframe: RegisteredFrame) -> None:
+    """Of a interval of four images the best frame enters, however many were left out; empty ones do not count."""
     buffer = buffering_set(tiny_networks, keyframe, stride=4, buffer_size=20)
     entered = []
     for source_index in (9, 11, 13, 15, 17, 40, 44):
         frame = replace(keyframe.local.frame, index=source_index * 10, source_index=source_index)
         offered = replace(keyframe, local=replace(keyframe.local, frame=frame))
-        entered += [k.local.frame.source_index for k in buffer.offer([offered], [True])]
+        entered += [k.local.frame.source_index for k in buffer.propose([offered], [True])]
     assert entered == [11, 15, 40, 44]
 
 
@@ -131,14 +131,14 @@ def test_a_smaller_buffer_keeps_of_each_keyframe_what_is_its_own(
         return replace(at(keyframe, index), points_world=torch.full((32, 32, 3), float(index)))
 
     for index in range(3, 20):
-        buffer.offer([numbered(index)], [True])
+        buffer.propose([numbered(index)], [True])
     indices = buffer.indices
     assert buffer.shrink() == 5 == len(buffer) == len(buffer.candidates.layer.features)
     assert set(buffer.indices) < set(indices) and sorted(buffer.candidates.slots) == [0, 1, 2, 3, 4]
     if strategy == "fifo":
         assert buffer.indices == indices[-5:]
     for index in range(20, 60):
-        buffer.offer([numbered(index)], [True])
+        buffer.propose([numbered(index)], [True])
     assert len(buffer) == 5 and max(buffer.indices) > 40
     for position, index in enumerate(buffer.indices):
         assert (buffer[position].points_world == float(index)).all() or index < 3
@@ -190,11 +190,11 @@ def test_a_corrected_buffer_is_that_of_corrected_keyframes(
     )
     for first, last in ((5, 12), (13, 18)):  # of which the last few are pending
         for index in range(first, last + 1):
-            one.offer([frames[index]], [True])
-            other.offer([corrected[index]], [True])
-    assert len(one) == 8 and len(one._pending) > 0
+            one.propose([frames[index]], [True])
+            other.propose([corrected[index]], [True])
+    assert len(one) == 8 and len(one._proposed) > 0
     one.correct(correction())
-    one.catch_up()
+    one.apply_corrections()
 
     def assert_same() -> None:
         assert one.indices == other.indices
@@ -215,10 +215,10 @@ def test_a_corrected_buffer_is_that_of_corrected_keyframes(
 
     assert_same()
     before = one.indices
-    entered = [one.offer([frame], [True]) for frame in corrected[19:21]]
+    entered = [one.propose([frame], [True]) for frame in corrected[19:21]]
     assert any(entered) and one.indices != before  # one that was pending
     for frame in corrected[19:21]:
-        other.offer([frame], [True])
+        other.propose([frame], [True])
     assert_same()
 
 
@@ -240,13 +240,13 @@ def test_memory_that_runs_out_while_a_buffer_is_corrected_leaves_no_keyframe_hal
     settings = KeyframeSettings(buffer_size=8, strategy="fifo", interval=2)
     frames = [placed(keyframe, index) for index in range(18)]
     buffer = KeyframeBuffer(frames[5:11], 1, settings, registrar)
-    buffer.offer(frames[11:16], [True] * 5)
-    buffer.offer(frames[16:17], [True])
-    assert buffer.indices == tuple(range(8, 16)) and len(buffer._pending) == 1
+    buffer.propose(frames[11:16], [True] * 5)
+    buffer.propose(frames[16:17], [True])
+    assert buffer.indices == tuple(range(8, 16)) and len(buffer._proposed) == 1
     monkeypatch.setattr(registrar, "scene_input", full)
     buffer.correct(correction())
     with pytest.raises(torch.OutOfMemoryError):
-        buffer.catch_up()
+        buffer.apply_corrections()
     buffer.correct(correction())
     for position, index in enumerate(buffer.indices):  # the first ones are moved once, the rest is not
         scene = scene_input([buffer[position]])
@@ -256,17 +256,17 @@ def test_memory_that_runs_out_while_a_buffer_is_corrected_leaves_no_keyframe_hal
         torch.testing.assert_close(buffer[position].points_world, expected.points_world)
     rooms.append(1)
     with pytest.raises(torch.OutOfMemoryError):
-        buffer.catch_up()
+        buffer.apply_corrections()
     assert buffer.shrink() == 4
     rooms.append(100)
-    buffer.catch_up()
+    buffer.apply_corrections()
     assert buffer.indices == (12, 13, 14, 15)
     for position, index in enumerate(buffer.indices):
         expected = moved_with(moved_with(frames[index], correction()), correction())
         torch.testing.assert_close(buffer[position].points_world, expected.points_world, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(buffer.scene([position]).embedding, scene_input([buffer[position]]).embedding)
     expected = moved_with(moved_with(frames[16], correction()), correction())
-    buffer.offer([at(frames[17], 17, confidence=1.0)], [True])
+    buffer.propose([at(frames[17], 17, confidence=1.0)], [True])
     torch.testing.assert_close(buffer[2].points_world, expected.points_world, atol=1e-5, rtol=1e-5)
 
 
@@ -286,8 +286,8 @@ def test_what_entered_before_memory_ran_out_is_told_later(
     told: list[int] = []
     for index in range(1, 20):
         try:
-            told += [entered.index for entered in buffer.offer([placed(keyframe, index)], [True])]
+            told += [entered.index for entered in buffer.propose([placed(keyframe, index)], [True])]
         except torch.OutOfMemoryError:
-            told += [entered.index for entered in buffer.offer((), ())]
+            told += [entered.index for entered in buffer.propose((), ())]
     assert next(calls) > 4
     assert [0, *told] == list(buffer.indices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_same_as_a_dictionary(seed, spread, maximum):
 def test_same_as_a_dictionary_in_chunks_and_with_growth(monkeypatch):
     monkeypatch.setattr(voxel_table, "CHUNK", 64)
     monkeypatch.setattr(world_map, "CHUNK", 64)
-    monkeypatch.setattr(world_map, "RESERVED_POINTS", 100)
+    monkeypatch.setattr(world_map, "TUNING", replace(world_map.TUNING, reserved_map_points=100))
     chosen = MapSettings(point_confidence=0.0, voxel_size=0.02, maximum_points=1500)
     fast, naive = PointMap(chosen), NaiveMap(chosen)
     for frame in range(3):
@@ -293,7 +294,7 @@ def test_points_that_meet_become_the_more_confident_one_and_move_on_with_its_fra
 
 
 def test_after_many_corrections_the_map_is_bounded_and_still_the_best_of_every_voxel(monkeypatch):
-    monkeypatch.setattr(world_map, "RESERVED_POINTS", 100)
+    monkeypatch.setattr(world_map, "TUNING", replace(world_map.TUNING, reserved_map_points=100))
     fast, random = (
         PointMap(MapSettings(point_confidence=0.0, voxel_size=0.02, maximum_points=2000)),
         np.random.default_rng(0),

@@ -7,7 +7,8 @@ import torch
 from slam3r_lab.benchmarks.scene import random_keyframes
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
-from slam3r_ros.engine.retrieval import REFRESHED_SHARE, Retrieval, RetrievalResult
+from slam3r_ros.engine.retrieval import Retrieval, RetrievalResult
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import KeyframeSettings
 from slam3r_ros.types import EncodedFrame
@@ -64,7 +65,7 @@ def test_a_shortlist_holds_what_looks_alike_and_scores_it_nearly_as_the_full_sea
 def test_the_best_are_scored_again_and_none_is_forgotten(golden_networks: Networks, buffer: KeyframeBuffer) -> None:
     retrieval, seen, previous = Retrieval(golden_networks.i2p, SCENE_FRAMES, SHORTLIST), set[int](), None
     query = query_like(golden_networks, buffer, 20)
-    for _ in range(int(COUNT / (SHORTLIST * REFRESHED_SHARE)) + 1):
+    for _ in range(int(COUNT / (SHORTLIST * TUNING.shortlist_oldest_share)) + 1):
         got = retrieval.choose([query], buffer.candidates)
         assert len(scored(got)) == SHORTLIST
         if previous is not None:
@@ -82,7 +83,7 @@ def test_a_keyframe_that_replaces_another_brings_its_own_score(golden_networks: 
     settings = KeyframeSettings(buffer_size=6, strategy="fifo", interval=1)
     buffer = KeyframeBuffer(keyframes[:6], 1, settings, registrar)
     for keyframe in keyframes[6:]:
-        assert buffer.offer([keyframe], [True])
+        assert buffer.propose([keyframe], [True])
     fresh = KeyframeBuffer(keyframes[3:], 1, settings, registrar)
     query = keyframes[8].local.frame
     got, expected = (Retrieval(golden_networks.i2p, 2).choose([query], b.candidates) for b in (buffer, fresh))

@@ -1,6 +1,7 @@
 import numpy as np
 
-from slam3r_ros.engine.trajectory import FIRST_POSES, Trajectory
+from slam3r_ros.engine.trajectory import Trajectory
+from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.geometry.se3 import Array, rigid
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
@@ -20,7 +21,7 @@ def walked(count: int) -> Trajectory:
 
 
 def test_it_grows_without_an_end_and_forgets_nothing() -> None:
-    count = 2 * FIRST_POSES + 3
+    count = 2 * TUNING.first_trajectory_poses + 3
     poses = walked(count).poses()
     assert [pose.stamp_ns for pose in poses] == [1_000 * number for number in range(count)]
     assert [pose.T_world_camera[0, 3] for pose in poses] == list(range(count))
@@ -29,7 +30,7 @@ def test_it_grows_without_an_end_and_forgets_nothing() -> None:
 
 
 def test_poses_move_with_the_keyframe_before_them_and_stamps_stay() -> None:
-    trajectory = walked(FIRST_POSES + 10)
+    trajectory = walked(TUNING.first_trajectory_poses + 10)
     shifts = np.array([[0.0, 0, 0], [0, 5, 0]])
     moved = Sim3(np.array([1.0, 3.0]), np.tile(np.eye(3), (2, 1, 1)), shifts)
     trajectory.correct(MapCorrection(np.array([4, 9]), moved))

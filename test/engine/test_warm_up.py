@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from synthetic import textured_image
 from slam3r_ros.engine import warm_up as module
 from slam3r_ros.engine.camera_pose import CameraPoseEstimator
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.engine.warm_up import TRACKED_PUSHES, warm_up
+from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE, MOST_GRAPHS
 from slam3r_ros.networks.graph_capture import (
     Replay,
@@ -60,7 +61,7 @@ def test_after_it_the_stream_s_shapes_are_recorded(tiny_networks: Networks, monk
 
 def test_it_ends_after_its_time(tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
     pushed = []
-    monkeypatch.setattr(module, "TIME_LIMIT_S", -1.0)
+    monkeypatch.setattr(module, "TUNING", replace(module.TUNING, warm_up_limit_s=-1.0))
     monkeypatch.setattr(Slam, "push", lambda *frames: pushed.append(frames))
     warm_up(tiny_networks, SETTINGS, together=2)
     assert pushed == []
@@ -72,7 +73,7 @@ def test_a_stride_that_is_to_be_chosen_is_not_waited_for(
     pushes, push = [], Slam.push
     monkeypatch.setattr(Slam, "push", lambda *arguments: (pushes.append(len(arguments) - 1), push(*arguments))[1])
     warm_up(tiny_networks, SETTINGS.with_values({"window.stride": -1}), together=1)
-    assert pushes == [1] * (4 + TRACKED_PUSHES)
+    assert pushes == [1] * (4 + module.TUNING.warm_up_pushes)
 
 
 def test_shapes_that_are_captured_late_have_come_often_enough(
@@ -81,7 +82,7 @@ def test_shapes_that_are_captured_late_have_come_often_enough(
     """As on a GPU: with the published windows, for 1 to 4 frames at once, before the stream begins."""
     found = PoseEstimate(np.eye(4), 100.0, 1.0, 0.1, 1.0, 0.0)
     monkeypatch.setattr(CameraPoseEstimator, "estimate", lambda *_: found)  # which takes its time on noise
-    monkeypatch.setattr(module, "TIME_LIMIT_S", 60.0)
+    monkeypatch.setattr(module, "TUNING", replace(module.TUNING, warm_up_limit_s=60.0))
     captured: list[tuple[torch.Size, ...]] = []
 
     def capture(function: Callable[..., Tensors], inputs: Tensors) -> Callable[..., Tensors]:

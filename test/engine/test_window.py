@@ -113,7 +113,7 @@ def rounds_of(rounds: RegistrationSchedule, newest: int, wait: int = 0, ended: b
 def test_head_frames_come_first_one_by_one_then_rounds() -> None:
     rounds = RegistrationSchedule((0, 4, 8), stride=4, lookahead=1, together_max=10)
     assert rounds_of(rounds, newest=8, wait=4) == [(1,), (2,), (3,)]
-    assert not rounds.head_is_done
+    assert not rounds.bootstrap_is_done
     assert rounds_of(rounds, newest=11, wait=4) == [(5,), (6,), (7,)]
     assert rounds_of(rounds, newest=13, wait=4) == []
     assert rounds_of(rounds, newest=14, wait=4) == [(9, 10)]
@@ -124,7 +124,7 @@ def test_head_frames_come_first_one_by_one_then_rounds() -> None:
 def test_without_lookahead_what_has_come_is_a_round_at_once() -> None:
     rounds = RegistrationSchedule((0, 5), stride=5, lookahead=0, together_max=3)
     assert rounds_of(rounds, newest=5) == [(1, 2, 3), (4,)]
-    assert rounds.head_is_done
+    assert rounds.bootstrap_is_done
     assert rounds_of(rounds, newest=6) == [(6,)]
     assert rounds_of(rounds, newest=10) == [(7, 8, 9), (10,)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import cv2
@@ -141,10 +142,10 @@ def test_the_covariance_follows_error_scale_and_the_frame_it_was_tracked_from(sc
 @pytest.mark.parametrize("tf_mode", ["map_to_base", "none"])
 def test_with_a_base_frame_it_is_the_bases(scene: Scene, tf_mode: str) -> None:
     scene.camera.publish_mount("base_link", FRAME, 0.25)
-    heard = Heard(scene, base_frame="base_link", tf_mode=tf_mode)
+    heard, frames = Heard(scene, base_frame="base_link", tf_mode=tf_mode), count()
 
     def publish_and_look() -> bool:
-        heard.outputs.publish(tracked(0, moved(z=1.0)))
+        heard.outputs.publish(tracked(next(frames), moved(z=1.0)))
         return len(heard.messages) > 0
 
     wait_until(publish_and_look, "odometry")

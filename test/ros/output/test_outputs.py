@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
@@ -114,9 +116,10 @@ def test_a_transform_that_is_none_is_ignored(scene: Scene) -> None:
     broken.transform.rotation.w = 0.0
     scene.camera.static_tf.publish(TFMessage(transforms=[broken]))
     scene.camera.publish_mount("base_link", FRAME, 0.5)
+    frames = count()
 
     def is_known() -> bool:
-        outputs.publish(update(moved()))
+        outputs.publish(update(moved(), index=next(frames)))
         return len(scene.transforms) > 0
 
     wait_until(is_known, "the mount")
@@ -139,13 +142,13 @@ def test_a_keyframe_is_told_however_long_the_camera_rests_before_it_enters(scene
 
 
 def test_tf_of_a_base_frame_goes_through_its_mount(scene: Scene) -> None:
-    outputs = scene.outputs(base_frame="base_link")
-    outputs.publish(update(moved()))
+    outputs, frames = scene.outputs(base_frame="base_link"), count()
+    outputs.publish(update(moved(), index=next(frames)))
     wait_until(lambda: "no transform" in scene.notices.newest.text, "a message that the mount is not known yet")
     scene.camera.publish_mount("base_link", FRAME, MOUNT_X)
 
     def publish_and_look() -> bool:
-        outputs.publish(update(moved(z=1.0)))
+        outputs.publish(update(moved(z=1.0), index=next(frames)))
         return len(scene.transforms) > 0
 
     wait_until(publish_and_look, "a transform")
