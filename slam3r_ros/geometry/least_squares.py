@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from slam3r_ros.geometry.se3 import Array
+
+L = TypeVar("L", bound="Linearization")
 
 
 class Linearization(Protocol):
@@ -21,7 +23,7 @@ class Linearization(Protocol):
     def step_size(self) -> float:
         """Largest component of the step that led here, in units that can be compared; infinite for the start."""
 
-    def after_step(self, damping: float) -> Self | None:
+    def after_step(self: L, damping: float) -> L | None:
         """The problem linearized one step on: at the solution of the normal equations, whose diagonal is damped.
 
         None where the equations have no solution that can be used.
@@ -46,9 +48,6 @@ class Damping:
     """Share of the cost that a step must save for another step to follow it."""
     min_step: float = 0.0
     """`Linearization.step_size` below which a step is the last."""
-
-
-L = TypeVar("L", bound=Linearization)
 
 
 def levenberg_marquardt(start: L, max_steps: int, damping: Damping) -> tuple[L, int]:

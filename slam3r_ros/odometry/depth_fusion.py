@@ -1,4 +1,4 @@
-"""A pointmap and the distances that parallax tells, together: each as far as it is to be believed."""
+"""Fusion of a pointmap's depths with two-view depths (`flow_depth`): their mean, weighted by inverse variances."""
 
 from __future__ import annotations
 
@@ -12,49 +12,55 @@ from slam3r_ros.odometry.flow_depth import FlowDepth
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
+SIGMA_OVER_MEDIAN = 1.4826
+"""Standard deviation of normally distributed errors over the median of their absolute values."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedDepth:
-    """The network's distances and those by parallax together."""
+    """How a pointmap (H, W) has to be changed by two-view depths."""
 
     log_factors: NDArray[np.float32]
-    """(H, W) logarithms of what the network's distances are to be multiplied by; 0 where there is none."""
+    """(H, W) logarithms of the factors by which the pointmap's depths are to be multiplied; 0 where it has none."""
     confidence: NDArray[np.float32]
-    """(H, W)"""
-    told: NDArray[np.bool_]
-    """(H, W): where parallax told the distance."""
+    """(H, W) the confidence that the depths deserve afterwards."""
+    has_two_view_depth: NDArray[np.bool_]
+    """(H, W) whether a two-view depth took part."""
 
 
-def fuse(log_depths: NDArray[np.float32], confidence: NDArray[np.float32], distances: FlowDepth) -> FusedDepth | None:
-    """What to correct of a pointmap's log depths (H, W), NaN where it has none, and the confidence (H, W) it has then;
-    None where parallax tells too little.
+def fuse(log_depths: NDArray[np.float32], confidence: NDArray[np.float32], two_view: FlowDepth) -> FusedDepth | None:
+    """Fuse the logarithms of a pointmap's depths (H, W), NaN where it has none, with two-view depths, and adapt its
+    confidence (H, W); None where there are too few two-view depths.
 
-    How far the network errs is seen where parallax is sure. A pixel takes the mean of both, weighted by what they err;
-    one without parallax takes what the network errs by around it, and no more confidence than such errors deserve.
+    The networks' standard deviation is measured where two-view depths are sure. A pixel with both depths takes their
+    mean, weighted by inverse variances. A pixel without a two-view depth takes the mean correction around it, and at
+    most the confidence that the networks' errors deserve.
     """
-    ratios = distances.log_depths - log_depths
-    sure = np.isfinite(ratios) & (distances.deviations < TUNING.fusion_sure_sigma)
+    log_ratios = two_view.log_depths - log_depths
+    sure = np.isfinite(log_ratios) & (two_view.sigmas < TUNING.fusion_sure_sigma)
     if sure.mean() < TUNING.fusion_min_sure_share:
         return None
-    network = float(
-        np.clip(
-            1.4826 * np.median(np.abs(ratios[sure])), TUNING.fusion_min_network_sigma, TUNING.fusion_max_network_sigma
-        )
-    )
+    limits = TUNING.fusion_min_network_sigma, TUNING.fusion_max_network_sigma
+    network_sigma = float(np.clip(SIGMA_OVER_MEDIAN * np.median(np.abs(log_ratios[sure])), *limits))
     with np.errstate(invalid="ignore"):
-        told = np.isfinite(ratios) & (np.abs(ratios) < TUNING.fusion_gate * np.hypot(distances.deviations, network))
-    weights = np.where(told, 1 / np.where(told, distances.deviations, 1) ** 2, 0).astype(np.float32)
-    share = weights / (weights + 1 / network**2)
-    factors = np.where(told, share * np.where(told, ratios, 0), 0).astype(np.float32)
-    speaks = np.minimum(weights * TUNING.fusion_sure_sigma**2, 1)
-    spread = TUNING.fusion_reach * log_depths.shape[1]
-    around = cv2.GaussianBlur(speaks * factors, (0, 0), spread) / (
-        cv2.GaussianBlur(speaks, (0, 0), spread) + TUNING.fusion_zero_weight
-    )
-    errors = np.where(told, 1 / np.sqrt(weights + 1 / network**2), network)
-    calibrated = np.maximum(VISION_TUNING.confidence_times_error / errors, 1).astype(np.float32)
+        gate = TUNING.fusion_gate * np.hypot(two_view.sigmas, network_sigma)
+        used = np.isfinite(log_ratios) & (np.abs(log_ratios) < gate)
+    information = np.where(used, 1 / np.where(used, two_view.sigmas, 1) ** 2, 0).astype(np.float32)
+    share = information / (information + 1 / network_sigma**2)
+    log_factors = np.where(used, share * np.where(used, log_ratios, 0), 0).astype(np.float32)
+    sigmas = np.where(used, 1 / np.sqrt(information + 1 / network_sigma**2), network_sigma)
+    deserved = np.maximum(VISION_TUNING.confidence_times_error / sigmas, 1).astype(np.float32)
+    around = _mean_around(log_factors, np.minimum(information * TUNING.fusion_sure_sigma**2, 1))
     return FusedDepth(
-        np.where(told, factors, np.where(np.isfinite(log_depths), around, 0)).astype(np.float32),
-        np.where(told, np.maximum(confidence, calibrated), np.minimum(confidence, calibrated)),
-        told,
+        np.where(used, log_factors, np.where(np.isfinite(log_depths), around, 0)).astype(np.float32),
+        np.where(used, np.maximum(confidence, deserved), np.minimum(confidence, deserved)),
+        used,
     )
+
+
+def _mean_around(log_factors: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) the mean of the corrections (H, W) around each pixel, weighted by ``weights`` (H, W) and distance, and
+    drawn to zero where there are few of them."""
+    sigma_px = TUNING.fusion_reach * log_factors.shape[1]
+    weighted, total = (cv2.GaussianBlur(each, (0, 0), sigma_px) for each in (weights * log_factors, weights))
+    return np.asarray(weighted / (total + TUNING.fusion_zero_weight))

@@ -1,7 +1,9 @@
-"""Distances from parallax: where dense flow finds a frame's pixels in earlier keyframes, and how far away that is.
+"""Two-view depth from optical flow: dense flow finds a frame's pixels in earlier keyframes, and their depths are
+triangulated.
 
-Between the corners that are followed, and as well where the network has never seen such a place. Each distance comes
-with the error to expect of it: from the way between the keyframes, the texture, and the flow's agreement with itself.
+It gives depths between the landmarks, and does so as well where the networks have never seen such a place. Every
+inverse depth (Civera et al. 2008) comes with its variance. That depends on the baseline, the texture along the epipolar
+line and the flow's forward-backward error, much as in semi-dense visual odometry (Engel, Sturm and Cremers 2013).
 """
 
 from __future__ import annotations
@@ -18,54 +20,73 @@ from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.klt import dense_flow
 
+MIN_RAY_DEPTH = 0.1
+"""Smallest depth in the other camera of a frame's unit ray, rotated there; pixels nearer to its edge have no depth."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosedImage:
-    """An image and where it was taken."""
+    """A grey image and the camera pose at which it was taken."""
 
     image: FeatureImage
+    """The grey image and its intrinsics."""
     T_camera_world: Array
-    """(4, 4)"""
+    """(4, 4) rigid transform that takes world points to the camera."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FlowDepth:
-    """Of the pixels of a pointmap."""
+    """Triangulated depths of the pixels of a pointmap (H, W)."""
 
     log_depths: NDArray[np.float32]
-    """(H, W) along the optical axis, world lengths; NaN where parallax tells none."""
-    deviations: NDArray[np.float32]
-    """(H, W) of them; infinite there."""
+    """(H, W) logarithms of the depths along the optical axis, in world lengths; NaN where none was triangulated."""
+    sigmas: NDArray[np.float32]
+    """(H, W) standard deviations of these logarithms; infinite where none was triangulated."""
 
 
-def distances_by_parallax(frame: PosedImage, others: Sequence[PosedImage], shape: tuple[int, int]) -> FlowDepth:
-    """What keyframes that see the same place tell of a frame's pixels, the grey image's in groups of (H, W)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flow:
+    """Optical flow from a frame to another image, resampled to the pixels of a pointmap (H, W)."""
+
+    vectors: NDArray[np.float32]
+    """(H, W, 2) motion of each pixel, in pixels of the grey image."""
+    return_errors: NDArray[np.float32]
+    """(H, W) distance from each pixel to where the flow forth and back takes it, in pixels of the grey image."""
+
+
+def triangulate_flow(frame: PosedImage, others: Sequence[PosedImage], shape: tuple[int, int]) -> FlowDepth:
+    """The depths of a frame's pixels by several keyframes that see the same place, combined by inverse variances.
+
+    ``shape`` is the (H, W) of the pointmap, whose pixels are groups of the grey image's. Where the keyframes contradict
+    each other, a pixel has no depth.
+    """
     pixels, rays = frame.image.pixels(shape), frame.image.rays(shape)
-    texture = _structure(frame.image.grey, shape)
-    each = [
-        _triangulated(frame, other, pixels, rays, texture, _found(frame.image.grey, other.image.grey, shape))
+    texture = _structure_tensor(frame.image.grey, shape)
+    pairs = [
+        _triangulate_pair(frame, other, pixels, rays, texture, _flow(frame.image.grey, other.image.grey, shape))
         for other in others
     ]
-    weight = sum((information for _, information in each), np.zeros(shape))
-    told = weight > 0
-    mean = sum((information * inverse for inverse, information in each), np.zeros(shape)) / np.where(told, weight, 1.0)
-    contradiction = sum((information * (inverse - mean) ** 2 for inverse, information in each), np.zeros(shape))
-    told &= (mean > 0) & (contradiction < TUNING.flow_max_disagreement)
-    safe = np.where(told, mean, 1.0)
-    deviations = np.sqrt(1 / np.where(told, weight, 1) / safe**2 + TUNING.flow_depth_min_sigma**2)
+    weight = sum((information for _, information in pairs), np.zeros(shape))
+    has_depth = weight > 0
+    total = sum((information * inverse for inverse, information in pairs), np.zeros(shape))
+    mean = total / np.where(has_depth, weight, 1.0)
+    disagreement = sum((information * (inverse - mean) ** 2 for inverse, information in pairs), np.zeros(shape))
+    has_depth &= (mean > 0) & (disagreement < TUNING.flow_max_disagreement)
+    inverse_depths = np.where(has_depth, mean, 1.0)
+    variances = 1 / np.where(has_depth, weight, 1) / inverse_depths**2  # of the logarithm
+    sigmas = np.sqrt(variances + TUNING.flow_depth_min_sigma**2)
     return FlowDepth(
-        np.where(told, -np.log(safe), np.float32(np.nan)).astype(np.float32),
-        np.where(told, deviations, np.float32(np.inf)).astype(np.float32),
+        np.where(has_depth, -np.log(inverse_depths), np.float32(np.nan)).astype(np.float32),
+        np.where(has_depth, sigmas, np.float32(np.inf)).astype(np.float32),
     )
 
 
-def _found(
-    grey: NDArray[np.uint8], other: NDArray[np.uint8], shape: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Flow (H, W, 2) from one image to another, pixels, and how far from its beginning its way back ends (H, W)."""
-    forth, back = dense_flow(grey, other, TUNING.flow_finest_level), dense_flow(other, grey, TUNING.flow_finest_level)
+def _flow(grey: NDArray[np.uint8], other: NDArray[np.uint8], shape: tuple[int, int]) -> _Flow:
+    """Dense flow from one image to another, with its forward-backward error."""
+    level = TUNING.flow_finest_level
+    forth, back = dense_flow(grey, other, level), dense_flow(other, grey, level)
     rows, columns = np.indices(grey.shape, dtype=np.float32)
-    returned = cv2.remap(
+    returning = cv2.remap(
         back,
         columns + forth[..., 0],
         rows + forth[..., 1],
@@ -73,54 +94,63 @@ def _found(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(np.inf, np.inf),
     )
-    missed = np.linalg.norm(forth + returned, axis=2)
+    errors = np.linalg.norm(forth + returning, axis=2)
     size = (shape[1], shape[0])
-    flow, off = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (forth, missed))
-    return np.asarray(flow, np.float32), np.asarray(off, np.float32)
+    vectors, errors = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (forth, errors))
+    return _Flow(np.asarray(vectors, np.float32), np.asarray(errors, np.float32))
 
 
-def _structure(grey: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """(H, W, 3) mean products of the gradient around each pixel: x x, x y, y y, squared grey levels a pixel."""
+def _structure_tensor(grey: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """(H, W, 3) mean products x x, x y and y y of the image's gradient around each pixel, in squared grey levels a
+    pixel."""
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
     products = np.stack([across * across, across * down, down * down], axis=2)
-    smooth = cv2.boxFilter(products, -1, (TUNING.flow_texture_window_px, TUNING.flow_texture_window_px))
+    side = TUNING.flow_texture_window_px
+    smooth = cv2.boxFilter(products, -1, (side, side))
     return np.asarray(cv2.resize(smooth, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _triangulated(
+def _triangulate_pair(
     frame: PosedImage,
     other: PosedImage,
     pixels: NDArray[np.float32],
     rays: NDArray[np.float32],
     texture: NDArray[np.float32],
-    found: tuple[NDArray[np.float32], NDArray[np.float32]],
+    flow: _Flow,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Inverse depths (H, W) of a frame's pixels by the flow to another one, and their information.
+    """Inverse depths (H, W) of a frame's pixels by the flow to one other image, and their information (1 / variance),
+    which is 0 where there is no depth.
 
-    A pixel at inverse depth d is seen there at ``a + d t`` over its last coordinate, where a is its ray turned and t
-    the way: linear in d once the pixel that is seen is put in.
+    With ``a`` the ray of a pixel rotated to the other camera and ``t`` the translation between the cameras, the pixel
+    at inverse depth d projects to ``a + d t``, divided by its last coordinate. With the observed projection put in,
+    that is linear in d: ``offset = d * epipolar``. Of these two equations the part along the epipolar line gives d,
+    and the part across it shows outliers.
     """
-    flow, missed = found
-    T = (other.T_camera_world @ invert_rigid(frame.T_camera_world)).astype(np.float32)
     focal = float(other.image.matrix[0, 0])
-    seen = other.image.normalized_xy(pixels + flow).astype(np.float32)
-    turned = rays @ T[:3, :3].T
-    by_depth = (T[:2, 3] - seen * T[2, 3]) / turned[..., 2:]
-    offset = seen - turned[..., :2] / turned[..., 2:]
-    length = np.linalg.norm(by_depth, axis=2) + np.float32(1e-12)
-    along = by_depth / length[..., None]
-    off_line = np.abs(offset[..., 0] * along[..., 1] - offset[..., 1] * along[..., 0]) * focal
-    gradient = (
-        texture[..., 0] * along[..., 0] ** 2
-        + 2 * texture[..., 1] * along[..., 0] * along[..., 1]
-        + texture[..., 2] * along[..., 1] ** 2
+    T = (other.T_camera_world @ invert_rigid(frame.T_camera_world)).astype(np.float32)
+    observed = other.image.normalized_xy(pixels + flow.vectors).astype(np.float32)
+    rotated = rays @ T[:3, :3].T
+    epipolar = (T[:2, 3] - observed * T[2, 3]) / rotated[..., 2:]
+    offset = observed - rotated[..., :2] / rotated[..., 2:]
+    length = np.linalg.norm(epipolar, axis=2) + np.float32(1e-12)
+    direction = epipolar / length[..., None]
+    epipolar_errors = np.abs(offset[..., 0] * direction[..., 1] - offset[..., 1] * direction[..., 0]) * focal
+    squared_gradient = (
+        texture[..., 0] * direction[..., 0] ** 2
+        + 2 * texture[..., 1] * direction[..., 0] * direction[..., 1]
+        + texture[..., 2] * direction[..., 1] ** 2
     )
     variance = (
         (TUNING.flow_sigma_px / focal) ** 2
-        * (1 + (missed / TUNING.flow_sigma_px) ** 2)
-        * (1 + TUNING.flow_rich_gradient**2 / (gradient + 1e-6))
+        * (1 + (flow.return_errors / TUNING.flow_sigma_px) ** 2)
+        * (1 + TUNING.flow_rich_gradient**2 / (squared_gradient + 1e-6))
     )
-    told = (missed < TUNING.flow_max_return_px) & (off_line < TUNING.flow_max_epipolar_px) & (turned[..., 2] > 0.1)
-    inverse = np.einsum("hwi,hwi->hw", along, offset) / length
-    return np.where(told, inverse, 0), np.where(told, length**2 / np.where(told, variance, 1), 0)
+    has_depth = (
+        (flow.return_errors < TUNING.flow_max_return_px)
+        & (epipolar_errors < TUNING.flow_max_epipolar_px)
+        & (rotated[..., 2] > MIN_RAY_DEPTH)
+    )
+    inverse_depths = np.einsum("hwi,hwi->hw", direction, offset) / length
+    information = length**2 / np.where(has_depth, variance, 1)
+    return np.where(has_depth, inverse_depths, 0), np.where(has_depth, information, 0)

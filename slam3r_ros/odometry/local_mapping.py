@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from slam3r_ros.background_task import BackgroundTask
 from slam3r_ros.geometry.se3 import Array, invert_rigid
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, adjust, adjust_afresh, observed_errors
+from slam3r_ros.odometry.bundle_adjustment import adjust, adjust_from_scratch, window_reprojection_errors
+from slam3r_ros.odometry.bundle_problem import Estimate, Problem
 from slam3r_ros.odometry.flow_depth import PosedImage
-from slam3r_ros.odometry.focal_estimation import FocalSearch
+from slam3r_ros.odometry.focal_estimation import FocalSelfCalibration
 from slam3r_ros.odometry.frame_tracker import image_fractions
 from slam3r_ros.odometry.local_map import ActiveTracks, LocalMap
-from slam3r_ros.odometry.sliding_window import KeyframeObservation, SlidingWindow
+from slam3r_ros.odometry.sliding_window import SlidingWindow, WindowKeyframe
 from slam3r_ros.odometry.tracked_frame import OdometryInput
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.image_sampling import sample_nearest
@@ -39,7 +40,7 @@ class LocalMapping:
     """
 
     def __init__(self) -> None:
-        self._focal_search = FocalSearch()
+        self._focal_search = FocalSelfCalibration()
         self._multi_start: BackgroundTask[Estimate] = BackgroundTask("multi_start_adjustment")
         self.reset()
 
@@ -57,19 +58,21 @@ class LocalMapping:
         return not len(self._window)
 
     @property
-    def newest(self) -> KeyframeObservation:
+    def newest(self) -> WindowKeyframe:
         """The newest keyframe."""
         return self._window.newest
 
     def local_map(self) -> LocalMap:
         """The landmarks of the newest keyframe, for tracking."""
         window = self._window
-        followed = window.followed
-        return LocalMap(followed, window.points_world(), window.sightings[followed], window.newest.log_scale)
+        tracked = window.tracked
+        return LocalMap(
+            tracked, window.tracked_points_world(), window.observation_counts[tracked], window.newest.log_scale
+        )
 
     def partners(self) -> tuple[PosedImage, ...]:
         """Keyframes, at most two, that see much of what the newest sees, from elsewhere."""
-        seeing = [self._window[keyframe] for keyframe in self._window.partners()]
+        seeing = [self._window[keyframe] for keyframe in self._window.covisible_keyframes()]
         return tuple(PosedImage(each.image, each.T_camera_world) for each in seeing)
 
     # ---- keyframes -----------------------------------------------------------------------------------------------
@@ -85,7 +88,7 @@ class LocalMapping:
         """Make a frame a keyframe that sees these landmarks (F,) at these pixels (F, 2), with new corners where it sees
         none, and adjust the window. Returns the tracks from it on, one for each landmark of `local_map`.
         """
-        self._window.followed = landmarks
+        self._window.tracked = landmarks
         T_camera_world = T_camera_world @ self.take_multi_start()
         image, room = view.image, max(0, TUNING.tracked_landmarks - len(pixels))
         fresh = detect_corners(view.grey, pixels)
@@ -94,9 +97,7 @@ class LocalMapping:
         usable = np.flatnonzero(np.isfinite(guesses))[:room]
         fresh, depths, guesses = fresh[usable], depths[usable], guesses[usable]
         own = np.log(sampled_depths(view.depths, pixels, view.grey.shape))
-        observation = KeyframeObservation(
-            image.normalized_xy(pixels), own, T_camera_world, log_scale, view.prior, image
-        )
+        observation = WindowKeyframe(image.normalized_xy(pixels), own, T_camera_world, log_scale, view.prior, image)
         self._window.add(observation, image.normalized_xy(fresh), depths, guesses)
         pixels = np.concatenate([pixels, fresh])
         if len(self._window) > 1:
@@ -104,7 +105,7 @@ class LocalMapping:
             if not view.is_calibrated:
                 self._calibrate()
             if not self._window.is_full:
-                self._multi_start.start(adjust_afresh, *self._problem(), TUNING.multi_start_iterations)
+                self._multi_start.start(adjust_from_scratch, *self._problem(), TUNING.multi_start_iterations)
         if view.has_own_depths:
             self._own_log_scale = self._window.newest.log_scale
         return ActiveTracks.at_keyframe(pixels)
@@ -114,7 +115,7 @@ class LocalMapping:
         of the nearest landmark, which is seen at its tracked pixel (F, 2)."""
         if self.is_empty or np.isfinite(log_depths).all():
             return log_depths
-        depths = np.asarray(self._window.points_world() @ T_camera_world[2, :3] + T_camera_world[2, 3])
+        depths = np.asarray(self._window.tracked_points_world() @ T_camera_world[2, :3] + T_camera_world[2, 3])
         front = depths > 0
         if not front.any():
             return log_depths
@@ -130,8 +131,10 @@ class LocalMapping:
         iterations = TUNING.window_iterations if is_full else TUNING.growing_window_iterations
         estimate = adjust(problem, start, iterations)
         self._take(problem, start, estimate)
-        wrong = observed_errors(problem, estimate) > TUNING.outlier_px / TUNING.pixel_sigma * problem.slope_deviation
-        return self._window.remove_sightings(wrong)
+        wrong = (
+            window_reprojection_errors(problem, estimate) > TUNING.outlier_px / TUNING.pixel_sigma * problem.xy_sigma
+        )
+        return self._window.remove_observations(wrong)
 
     def take_multi_start(self) -> Array:
         """Take what the adjustment from scratch has led to, if that is better; (4, 4) from the world as it was to the
@@ -148,9 +151,9 @@ class LocalMapping:
         focal = self._focal_search.observe(*self._problem(), float(matrix[0, 0]))
         if focal is None:
             return
-        self._window.change_camera(matrix * [[focal / matrix[0, 0], 1, 1], [1, focal / matrix[1, 1], 1], [1, 1, 1]])
+        self._window.change_intrinsics(matrix * [[focal / matrix[0, 0], 1, 1], [1, focal / matrix[1, 1], 1], [1, 1, 1]])
         problem, start = self._problem()
-        problem = replace(problem, fixed=1)
+        problem = replace(problem, fixed_keyframes=1)
         self._take(problem, start, adjust(problem, start, TUNING.growing_window_iterations))
 
     def _take(self, problem: Problem, start: Estimate, estimate: Estimate) -> None:
@@ -160,11 +163,11 @@ class LocalMapping:
         scale. Fixed keyframes hold it too, but the oldest two are close to each other, and one alone does not. L2W
         changes it as far as it is to be trusted.
         """
-        told = self._window.sightings > 1
+        told = self._window.observation_counts > 1
         growth = np.median((estimate.log_depths - start.log_depths)[told]) if told.any() else 0.0
         trust = np.mean([0.0 if prior is None else prior_share(prior) for prior in problem.priors])
-        share = 1.0 if problem.fixed == 1 else TUNING.landmark_scale_share
-        self._window.take(estimate.scaled(float((trust - 1) * share * growth)))
+        share = 1.0 if problem.fixed_keyframes == 1 else TUNING.landmark_scale_share
+        self._window.update(estimate.scaled(float((trust - 1) * share * growth)))
 
     def _problem(self) -> tuple[Problem, Estimate]:
         return self._window.problem(TUNING.pixel_sigma / float(self._window.newest.image.matrix[0, 0]))
@@ -182,19 +185,19 @@ class LocalMapping:
         """The intrinsics (3, 3), guessed so far, are known from now on: the window is as they would have shown it."""
         self._multi_start.drop()  # of the window as it was
         if not self.is_empty:
-            self._window.change_camera(matrix)
+            self._window.change_intrinsics(matrix)
 
     # ---- recovery ------------------------------------------------------------------------------------------------
 
-    def newest_keyframes(self, count: int) -> Iterator[tuple[int, KeyframeObservation]]:
+    def newest_keyframes(self, count: int) -> Iterator[tuple[int, WindowKeyframe]]:
         """The newest keyframes, at most so many, with their numbers, the newest first."""
         for keyframe in range(len(self._window) - 1, max(-1, len(self._window) - 1 - count), -1):
             yield keyframe, self._window[keyframe]
 
-    def seen_by(self, keyframe: int) -> tuple[Array, Array]:
+    def observed_by(self, keyframe: int) -> tuple[Array, Array]:
         """Where a keyframe sees its landmarks, (N, 2) normalized image coordinates, and (N,) logarithms of their depths
         there, scene units."""
-        return self._window.seen_by(keyframe)
+        return self._window.observed_by(keyframe)
 
     def contradicts(self, view: OdometryInput, recovered: RelativePose) -> bool:
         """Whether own depths speak against a recovered pose: their unit was worth something else at the last
@@ -210,13 +213,13 @@ class LocalMapping:
     def track_again(self, keyframe: int, slopes: Array, log_depths: Array) -> SlidingWindow:
         """Track new landmarks (N, 2), (N,), which a keyframe sees, and no others; returns the window for `restore`."""
         before = copy(self._window)  # to track others is to forget landmarks that one keyframe has seen
-        self._window.follow_again(keyframe, slopes, log_depths)
+        self._window.restart_tracks(keyframe, slopes, log_depths)
         return before
 
     def restore(self, before: SlidingWindow) -> None:
         """Undo `track_again`; nothing is tracked any more."""
         self._window = before
-        self._window.followed = self._window.followed[:0]
+        self._window.tracked = self._window.tracked[:0]
 
 
 def prior_share(prior: PosePrior) -> float:

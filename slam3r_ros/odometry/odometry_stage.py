@@ -15,7 +15,7 @@ from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.depth_correction import depth_corrections
 from slam3r_ros.odometry.depth_fusion import fuse
-from slam3r_ros.odometry.flow_depth import distances_by_parallax
+from slam3r_ros.odometry.flow_depth import triangulate_flow
 from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import VisualOdometry
@@ -242,12 +242,12 @@ def _with_parallax(keyframe: RegisteredFrame, located: TrackedFrame) -> Register
     valid = np.asarray(on_host.points_world.any(axis=2)) & (points[..., 2] > 0)
     log_depths = np.log(np.where(valid, points[..., 2], np.nan)).astype(np.float32)
     shape = on_host.confidence.shape
-    distances = distances_by_parallax(located.frame, located.partners, (shape[0], shape[1]))
+    distances = triangulate_flow(located.frame, located.partners, (shape[0], shape[1]))
     fused = fuse(log_depths, on_host.confidence, distances)
     if fused is None:
         return keyframe
     on_rays = located.frame.image.rays((shape[0], shape[1])) * np.exp(log_depths + fused.log_factors)[..., None]
-    points = np.where(fused.told[..., None], on_rays, points * np.exp(fused.log_factors)[..., None])
+    points = np.where(fused.has_two_view_depth[..., None], on_rays, points * np.exp(fused.log_factors)[..., None])
     points_world = transform_points(T, points).astype(np.float32)
     points_world = np.where(valid[..., None], points_world, np.float32(0))
     return replace(

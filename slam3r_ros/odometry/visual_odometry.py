@@ -151,7 +151,7 @@ class VisualOdometry:
         """The frame's pose by features that it has in common with the newest keyframes."""
         self.mapping.take_multi_start()
         for number, keyframe in self.mapping.newest_keyframes(TUNING.recovery_keyframes):
-            recovered = estimate_relative_pose(keyframe.image, view.image, self.mapping.seen_by(number))
+            recovered = estimate_relative_pose(keyframe.image, view.image, self.mapping.observed_by(number))
             if recovered is None or self.mapping.contradicts(view, recovered):
                 continue
             chosen = slice(TUNING.tracked_landmarks)

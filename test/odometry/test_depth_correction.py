@@ -13,12 +13,12 @@ def test_no_tracks_change_nothing() -> None:
     assert np.array_equal(depth_corrections(FLAT, np.empty((0, 2)), np.empty(0)), np.ones_like(FLAT))
 
 
-def test_many_tracks_that_agree_are_followed_everywhere() -> None:
+def test_many_tracks_that_agree_correct_everything() -> None:
     factors = depth_corrections(FLAT, GRID, np.full(len(GRID), 0.2))
     assert factors == pytest.approx(np.full(FLAT.shape, np.exp(0.2)), rel=0.02)
 
 
-def test_a_slope_is_followed() -> None:
+def test_corrections_that_rise_across_the_image_do_so_between_the_tracks() -> None:
     ratios = 0.4 * (GRID[:, 0] - 0.5)
     factors = depth_corrections(FLAT, GRID, ratios)
     columns = (np.arange(84) + 0.5) / 84
@@ -26,7 +26,7 @@ def test_a_slope_is_followed() -> None:
     assert np.log(factors[28, inside]) == pytest.approx(0.4 * (columns[inside] - 0.5), abs=0.015)
 
 
-def test_a_track_speaks_only_for_what_is_near() -> None:
+def test_a_track_corrects_only_what_is_near() -> None:
     factors = depth_corrections(FLAT, np.array([[0.25, 0.5]]), np.array([0.3]))
     assert np.log(sample_nearest(factors, np.array([[0.25, 0.5]]))) == pytest.approx(
         0.3 / (1 + TUNING.correction_zero_weight), rel=0.05
@@ -34,7 +34,7 @@ def test_a_track_speaks_only_for_what_is_near() -> None:
     assert sample_nearest(factors, np.array([[0.95, 0.5]])) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_track_does_not_speak_for_what_lies_behind() -> None:
+def test_a_track_does_not_correct_what_lies_behind() -> None:
     steps = FLAT.copy()
     steps[:, 42:] = np.log(4.0)
     factors = depth_corrections(steps, np.array([[0.45, 0.5]]), np.array([0.3]))

@@ -329,7 +329,7 @@ def test_camera_info_that_is_away_for_a_while_leaves_the_tracks_as_they_are(
 def test_a_keyframe_tells_the_focal_length_that_its_points_were_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[float | None] = [None, None, 0.8 * 2 * CAMERA.fx, None]  # of the image, twice as wide as the crop
     answers = iter(found)
-    monkeypatch.setattr(local_mapping.FocalSearch, "observe", lambda *_: next(answers, None))
+    monkeypatch.setattr(local_mapping.FocalSelfCalibration, "observe", lambda *_: next(answers, None))
     stage, told = refinement(), []
     for number in range(30):
         frame = keyframe(number, misplaced(number))

@@ -10,7 +10,8 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry import frame_tracker as engine_tracker
 from slam3r_ros.odometry import local_mapping as engine_mapping
 from slam3r_ros.odometry import visual_odometry as engine_poses
-from slam3r_ros.odometry.bundle_adjustment import Estimate, Problem, cost_of
+from slam3r_ros.odometry.bundle_adjustment import robust_cost
+from slam3r_ros.odometry.bundle_problem import Estimate, Problem
 from slam3r_ros.odometry.local_mapping import LocalMapping
 from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
@@ -137,7 +138,7 @@ def test_after_dark_frames_the_place_is_recognised_without_l2w(frames: int) -> N
 def test_after_a_dark_frame_that_l2w_located_the_tracks_begin_there() -> None:
     tracks, _, random = started()
     assert tracks.locate(dark(view_of(pose(10), random))) is None
-    assert (len(tracks.mapping._window), tracks.mapping._window.point_count) == (1, 0)
+    assert (len(tracks.mapping._window), tracks.mapping._window.landmark_count) == (1, 0)
     begins = view_of(pose(11), random)
     assert begins.prior is not None and begins.prior.T_camera_world is not None
     assert tracks.locate(begins) is None
@@ -228,7 +229,7 @@ def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pyt
 
 def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     def sightings() -> list[int]:
-        return [len(tracks.mapping._window.seen_by(number)[0]) for number in range(len(tracks.mapping._window))]
+        return [len(tracks.mapping._window.observed_by(number)[0]) for number in range(len(tracks.mapping._window))]
 
     tracks, last, random = started()
     for number in range(10, 30):
@@ -243,23 +244,23 @@ def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: py
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "estimate_relative_pose", lambda *given: None)
         assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
-    points, seen = tracks.mapping._window.point_count, sightings()
-    assert (tracks.mapping._window._seen.sum(axis=0) == 1).any()  # by the newest keyframe alone
-    positions = [tracks.mapping._window.seen_by(number)[1] for number in range(len(tracks.mapping._window))]
+    points, seen = tracks.mapping._window.landmark_count, sightings()
+    assert (tracks.mapping._window._observed.sum(axis=0) == 1).any()  # by the newest keyframe alone
+    positions = [tracks.mapping._window.observed_by(number)[1] for number in range(len(tracks.mapping._window))]
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "estimate_relative_pose", wild)
         for _ in range(2):
             assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
-            assert tracks.mapping._window.point_count == points and sightings() == seen
+            assert tracks.mapping._window.landmark_count == points and sightings() == seen
             assert (
                 len(tracks.tracker.tracks.pixels)
                 == len(tracks.tracker.tracks.pixels_at_keyframe)
-                == len(tracks.mapping._window.followed)
+                == len(tracks.mapping._window.tracked)
                 == 0
             )
     assert tried == [*seen[: -TUNING.recovery_keyframes - 1 : -1]] * 2
     for number, before in enumerate(positions):
-        assert np.array_equal(tracks.mapping._window.seen_by(number)[1], before)
+        assert np.array_equal(tracks.mapping._window.observed_by(number)[1], before)
     found = tracks.locate(view_of(pose(36), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(29), pose(36))) < 0.01
 
@@ -282,7 +283,7 @@ def test_keyframes_without_depth_and_prior_are_adjusted_all_the_same(monkeypatch
     def spy(problem: Problem, start: Estimate, steps: int) -> Estimate:
         assert np.isfinite(start.log_scales).all() and np.isfinite(start.log_depths).all()
         result = adjust(problem, start, steps)
-        adjusted.append(result is not start and cost_of(problem, result) < cost_of(problem, start))
+        adjusted.append(result is not start and robust_cost(problem, result) < robust_cost(problem, start))
         return result
 
     monkeypatch.setattr(engine_mapping, "adjust", spy)
@@ -368,7 +369,7 @@ def test_a_keyframe_names_those_that_see_the_same_from_elsewhere() -> None:
             assert found.partners == () and tracks.mapping._window.newest is before[1]
             continue
         np.testing.assert_allclose(found.frame.T_camera_world, tracks.mapping._window.newest.T_camera_world)
-        expected = [tracks.mapping._window[partner] for partner in tracks.mapping._window.partners()]
+        expected = [tracks.mapping._window[partner] for partner in tracks.mapping._window.covisible_keyframes()]
         assert 1 <= len(expected) <= 2
         assert [each.image for each in found.partners] == [each.image for each in expected]
         ways = [
@@ -499,7 +500,7 @@ def test_a_depth_is_guessed_only_where_there_is_none() -> None:
     pixels = tracks.tracker.tracks.pixels[[3, 30, 60]] + np.float32(0.5)
     told = np.array([np.nan, np.log(7.0), np.nan])
     guessed = tracks.mapping._guessed_log_depths(T, tracks.tracker.tracks.pixels, pixels, told)
-    z = tracks.mapping._window.points_world() @ T[2, :3] + T[2, 3]
+    z = tracks.mapping._window.tracked_points_world() @ T[2, :3] + T[2, 3]
     assert guessed == pytest.approx([np.log(z[3]), np.log(7.0), np.log(z[60])])
     behind = T.copy()
     behind[:3, :3] = np.diag([-1.0, 1.0, -1.0]) @ T[:3, :3]
@@ -514,7 +515,7 @@ def test_memory_is_bounded_and_reset_forgets() -> None:
     for number in range(60):
         tracks.locate(view_of(pose(number), random))
         assert len(tracks.mapping._window) <= TUNING.window_keyframes
-        assert tracks.mapping._window.point_count <= TUNING.window_landmarks + TUNING.tracked_landmarks
+        assert tracks.mapping._window.landmark_count <= TUNING.window_landmarks + TUNING.tracked_landmarks
         assert len(tracks.tracker.tracks.pixels) <= TUNING.tracked_landmarks
     tracks.reset()
     assert len(tracks.mapping._window) == 0
@@ -592,7 +593,7 @@ def test_what_a_start_that_knows_nothing_finds_is_taken_before_the_next_keyframe
             return estimate
         return replace(estimate, T_camera_world=estimate.T_camera_world @ invert_rigid(shift))
 
-    monkeypatch.setattr(engine_mapping, "adjust_afresh", elsewhere)
+    monkeypatch.setattr(engine_mapping, "adjust_from_scratch", elsewhere)
     random, tracks, answers, keyframes = np.random.default_rng(0), VisualOdometry(), list[TrackedFrame](), list[int]()
     number = 0
     while len(tracks.mapping._window) < TUNING.window_keyframes:
