@@ -296,3 +296,21 @@ def test_ci_runs_make_test_and_nothing_else() -> None:
     commands = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     assert os.access(path, os.X_OK)
     assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+
+
+NEWER_THAN_OLDEST_PYTHON = {"Never", "LiteralString", "NotRequired", "Required", "Self", "TypeVarTuple", "Unpack"}
+NEWER_THAN_OLDEST_PYTHON |= {"assert_never", "assert_type", "dataclass_transform", "override", "reveal_type"}
+"""Names of the module `typing` that Python 3.10 lacks."""
+
+
+@pytest.mark.parametrize("package", ["slam3r_ros", "slam3r_lab"])
+def test_the_oldest_python_has_what_is_imported_from_typing(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {name.name}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10)))
+        if isinstance(node, ast.ImportFrom) and node.module == "typing"
+        for name in node.names
+        if name.name in NEWER_THAN_OLDEST_PYTHON
+    ]
+    assert not found
