@@ -3,17 +3,20 @@
 In the order in which a frame meets the files:
 
 - `tuning` holds the constants that were tuned by hand.
-- `odometry_stage` is the engine's door to this wing: it turns registered frames into inputs of visual odometry, and
-  moves their points to where visual odometry says that they are.
+- `odometry_stage` is the engine's door to this wing: it turns frames into inputs of visual odometry, and moves the
+  points of registered frames to where visual odometry says that they are.
 - `tracked_frame` has the values that pass in and out: `OdometryInput` and `TrackedFrame`.
-- `visual_odometry` tracks landmarks from frame to frame, finds each frame's pose and makes keyframes.
+- `visual_odometry` is tracking and local mapping together.
+- `frame_tracker` tracks landmarks from image to image and finds each frame's pose (tracking).
+- `local_map` has what tracking and local mapping tell each other.
+- `local_mapping` makes keyframes and keeps their window consistent (local mapping).
 - `sliding_window` has the most recent keyframes and the landmarks that they observe.
 - `bundle_problem`, `bundle_equations` and `bundle_adjustment` adjust that window: the values, the equations of one
   iteration, and the iterations.
 - `focal_estimation` finds the focal length by self-calibration where no camera_info gives it.
-- `flow_depth` triangulates the depths of a keyframe's pixels by optical flow to earlier keyframes.
 - `depth_correction` corrects a frame's pointmap by the depths of its tracks.
-- `depth_fusion` fuses that pointmap with the triangulated depths.
+- `flow_depth` triangulates the depths of a keyframe's pixels by optical flow to earlier keyframes.
+- `depth_fusion` fuses the corrected pointmap with the triangulated depths.
 
 KLT, motion-only bundle adjustment, relative poses and L2W's prior are in `slam3r_ros.vision`.
 """
