@@ -47,6 +47,12 @@ class BackgroundTask(Generic[Result]):
             raise RuntimeError("background task: there is no work whose result could be taken")
         return pending.result()
 
+    def exception(self) -> BaseException | None:
+        """Wait for the work; what it has raised, None if it has a result. Raises RuntimeError without any work."""
+        if self._pending is None:
+            raise RuntimeError("background task: there is no work whose result could be taken")
+        return self._pending.exception()
+
     def drop(self) -> None:
         """Forget the work, whose result nobody needs any more. What has begun is not interrupted; what has not begun
         never begins."""

@@ -7,12 +7,13 @@ optimized.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.background_task import BackgroundTask
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
@@ -45,21 +46,19 @@ class Relocalization:
 class LoopCloser:
     """Recognises places that the camera comes back to, and corrects the world by the loops closed there.
 
-    It takes the keyframes in their order. The search for one runs in the background of the frames that follow and is
-    waited for when the next keyframe comes: what is found does not depend on the machine's speed. Of more than
-    ``most_places`` places every second one is forgotten, but for the newest.
+    It takes the keyframes in their order. The search for loops to one, and the optimization of the pose graph, run in
+    the background of the frames that follow and are waited for when the next keyframe comes: what is found does not
+    depend on the machine's speed. While that runs, the places and the pose graph belong to the background thread; what
+    `relocate` knows is what the last `collect` has left. Of more than ``most_places`` places every second one is
+    forgotten, but for the newest.
     """
 
     def __init__(self, most_places: int) -> None:
         self._most = max(most_places, 2 * TUNING.min_places_apart)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="loops")
+        self._work: BackgroundTask[MapCorrection | None] = BackgroundTask("loop_closure")
+        self._relocalization: BackgroundTask[_SearchResult] = BackgroundTask("relocalization")
         self.failure = ""
         """Message about the last search that failed; empty if none has."""
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all places."""
-        self._searching: Future[_SearchResult] | None = None
         self._places: list[Place] = []
         self._nodes = Sim3.empty()
         self._measured = Sim3.empty()  # (P - 1,) from each place to the next
@@ -69,6 +68,7 @@ class LoopCloser:
         self._was_lost = self._offered_was_lost = False
         self._has_news = False
         self._since_correction, self._rest = TUNING.places_between_corrections, 0
+        self._known: tuple[Sequence[Place], Sim3] = ((), self._nodes)  # places and their nodes as the world is now
 
     def lose(self) -> None:
         """Say that tracking was lost: the motion to the place offered next is uncertain."""
@@ -77,13 +77,13 @@ class LoopCloser:
     def offer(self, view: PlaceView) -> None:
         """Make a keyframe a place and search for loops to it. One that comes before `collect`, or that shows much the
         same as the last place, is passed over."""
-        if self._searching is not None or not self._is_elsewhere(view.T_world_camera):
+        if self._work.is_pending or not self._is_elsewhere(view.T_world_camera):
             return
         is_compared = self._rest == 0 and len(self._places) > TUNING.min_places_apart
         earlier = list(self._places[: -TUNING.min_places_apart]) if is_compared else []
         self._rest = max(0, self._rest - 1)
-        self._searching = self._executor.submit(_search, view, earlier)
         self._offered_was_lost, self._was_lost = self._was_lost, False
+        self._work.start(self._close_loops, view, earlier)
 
     def _is_elsewhere(self, T_world_camera: Array) -> bool:
         """Whether a camera looks elsewhere than at the last place."""
@@ -94,26 +94,32 @@ class LoopCloser:
         return float(np.linalg.norm(between[:3]) + np.linalg.norm(between[3:6]) / depth) >= TUNING.min_place_motion
 
     def collect(self) -> MapCorrection | None:
-        """Wait for the search and add what it found; return how the world is to be corrected, if it is.
+        """Wait for the search; return how the world is to be corrected, if it is.
 
         A keyframe whose search failed is passed over, and `failure` says why.
         """
-        searching, self._searching = self._searching, None
-        if searching is None:
+        if not self._work.is_pending:
             return None
-        if (found := self._result_of(searching)) is None:
+        correction = None
+        if (error := self._work.exception()) is None:
+            correction = self._work.result()
+        else:
+            self._work.drop()
+            self._note_failure(error)
             self._was_lost |= self._offered_was_lost
-            return None
+        self._known = (tuple(self._places), self._nodes)
+        return correction
+
+    def _close_loops(self, view: PlaceView, earlier: list[Place]) -> MapCorrection | None:
+        """Add a keyframe and the loops to it to the pose graph, in the background; how the world is to be corrected."""
+        found = _search(view, earlier)
         self._append(found.place)
         for loop in found.loops:
             self._add_loop(loop)
         self._since_correction += 1
         is_full = len(self._places) > self._most
-        correction = (
-            self._optimize()
-            if self._has_news and (is_full or self._since_correction >= TUNING.places_between_corrections)
-            else None
-        )
+        is_due = is_full or self._since_correction >= TUNING.places_between_corrections
+        correction = self._optimize() if self._has_news and is_due else None
         if len(self._loops) > TUNING.max_loops:
             self._freeze_chain()
             self._loops = self._loops[len(self._loops) // 2 :]
@@ -126,23 +132,25 @@ class LoopCloser:
 
         None where no place shows the same, or where the search failed, and `failure` says why.
         """
-        found = self._result_of(self._executor.submit(_search, view, self._places))
-        if found is None or not found.loops:
+        places, nodes = self._known
+        self._relocalization.start(_search, view, places)
+        if (error := self._relocalization.exception()) is not None:
+            self._relocalization.drop()
+            self._note_failure(error)
             return None
-        best = max(found.loops, key=lambda loop: loop.matches)
-        position = self._positions()[best.before]
-        node = self._nodes[position : position + 1]
+        loops = self._relocalization.result().loops
+        if not loops:
+            return None
+        best = max(loops, key=lambda loop: loop.matches)
+        position = [place.index for place in places].index(best.before)
+        node = nodes[position : position + 1]
         T_world_camera = node.apply_to_pose(best.T_before_after[None])[0]
         is_known = best.log_scale_sigma < TUNING.unknown_scale_sigma
         log_scale = best.log_scale + float(np.log(node.scale[0])) if is_known else None
         return Relocalization(T_world_camera, log_scale)
 
-    def _result_of(self, searching: Future[_SearchResult]) -> _SearchResult | None:
-        """The result of a search, which is waited for; None where it failed, and `failure` says why."""
-        if (error := searching.exception()) is None:
-            return searching.result()
+    def _note_failure(self, error: BaseException) -> None:
         self.failure = f"a keyframe could not be compared with earlier ones: {type(error).__name__}: {error}"
-        return None
 
     def _append(self, place: Place) -> None:
         """Append the newest place, with its edge from the one before, to the pose graph."""
@@ -239,7 +247,7 @@ class LoopCloser:
         return {place.index: position for position, place in enumerate(self._places)}
 
 
-def _search(view: PlaceView, earlier: list[Place]) -> _SearchResult:
+def _search(view: PlaceView, earlier: Sequence[Place]) -> _SearchResult:
     """The place of a keyframe, and loops from earlier ones that look like it."""
     place = describe_place(view)
     loops = [
@@ -248,7 +256,7 @@ def _search(view: PlaceView, earlier: list[Place]) -> _SearchResult:
     return _SearchResult(place, [loop for loop in loops if loop is not None])
 
 
-def most_similar(descriptor: NDArray[np.float32], places: list[Place], count: int) -> list[Place]:
+def most_similar(descriptor: NDArray[np.float32], places: Sequence[Place], count: int) -> list[Place]:
     """The ``count`` places with the highest similarity score, the best first: the cosine of the angle between the
     descriptors, from all of which the places' mean has been subtracted."""
     if not places:

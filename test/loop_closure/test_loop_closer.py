@@ -365,7 +365,7 @@ def test_a_search_that_fails_is_told_and_passed_over(monkeypatch: pytest.MonkeyP
     assert walk.closing._sigmas[19, 6] == TUNING.lost_sigma_factor * TUNING.chain_scale_sigma
 
 
-def test_a_search_is_waited_for_and_a_reset_forgets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_runs_in_the_background_and_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     walk, go_on, begun = Walk(monkeypatch), threading.Event(), threading.Event()
     walk.walk(3)
 
@@ -377,12 +377,13 @@ def test_a_search_is_waited_for_and_a_reset_forgets_it(monkeypatch: pytest.Monke
     walk.move()
     walk.closing.offer(walk.view(3))
     assert begun.wait(10)  # it runs beside this thread, which is not held up
-    walk.closing.reset()
+    assert len(walk.closing._places) == 3
     go_on.set()
-    assert walk.collect() is None and walk.closing._places == []
+    walk.collect()
+    assert [each.index for each in walk.closing._places] == [number * FRAMES_BETWEEN for number in range(4)]
     walk.search = lambda number: time.sleep(0.05)
     walk.step()
-    assert [each.index for each in walk.closing._places] == [4 * FRAMES_BETWEEN]
+    assert [each.index for each in walk.closing._places] == [number * FRAMES_BETWEEN for number in range(5)]
 
 
 def test_how_fast_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

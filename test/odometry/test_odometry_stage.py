@@ -429,7 +429,8 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
     if corrected:  # the places as a closed loop has moved them
         nodes = stage._loop_closer._nodes
         moved = Sim3(np.array([2.0]), np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]))
-        stage._loop_closer._nodes = Sim3.concatenate([moved @ nodes[p : p + 1] for p in range(len(nodes))])
+        nodes = Sim3.concatenate([moved @ nodes[p : p + 1] for p in range(len(nodes))])
+        stage._loop_closer._nodes, stage._loop_closer._known = nodes, (tuple(stage._loop_closer._places), nodes)
         world = MapCorrection(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
     monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)  # the newest keyframes do not show it
     covered = seen_as(described(lost_at(12)), black)

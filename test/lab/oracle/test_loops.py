@@ -127,7 +127,7 @@ def run(there_and_back: ImageSequence) -> Run:
         before = moment(slam)
         for correction in close():
             assert slam._mapping._buffer is not None
-            slam._mapping._buffer.catch_up()
+            slam._mapping._buffer.apply_corrections()
             result.corrections.append((correction, before, moment(slam)))
             yield correction
 
