@@ -7,11 +7,11 @@ lie on a parabola. Its minimum is the window's estimate, and its curvature the i
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
+from slam3r_ros.background_task import BackgroundTask
 from slam3r_ros.geometry.robust import weighted_median
 from slam3r_ros.odometry.bundle_adjustment import adjust, robust_cost
 from slam3r_ros.odometry.bundle_problem import Estimate, Problem
@@ -29,8 +29,8 @@ class FocalSelfCalibration:
         self._log_focals: list[float] = []
         self._information: list[float] = []
         self._keyframes_until_next = 0
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="self_calibration")
-        self._pending: tuple[float, Future[tuple[float, float] | None]] | None = None  # with its focal length
+        self._evaluation: BackgroundTask[tuple[float, float] | None] = BackgroundTask("self_calibration")
+        self._evaluated_focal = 1.0  # with which the window in evaluation was adjusted
 
     def observe(self, problem: Problem, estimate: Estimate, focal: float) -> float | None:
         """A better focal length than ``focal``, with which this window was adjusted, by the windows before it; None
@@ -43,16 +43,16 @@ class FocalSelfCalibration:
         is_large_enough = len(problem.priors) >= TUNING.focal_min_keyframes
         if is_large_enough and self._keyframes_until_next <= 0 and not self.is_complete:
             self._keyframes_until_next = TUNING.focal_keyframe_interval
-            self._pending = focal, self._executor.submit(estimate_log_focal_change, problem, estimate)
+            self._evaluated_focal = focal
+            self._evaluation.start(estimate_log_focal_change, problem, estimate)
         return better
 
     def _combined(self, focal: float) -> float | None:
         """Take the result of the pending window, and return what is better than ``focal`` by all of them so far."""
-        pending, self._pending = self._pending, None
-        if pending is None or (found := pending[1].result()) is None:
+        if not self._evaluation.is_pending or (found := self._evaluation.result()) is None:
             return None
         log_change, information = found
-        self._log_focals.append(float(np.log(pending[0])) + log_change)
+        self._log_focals.append(float(np.log(self._evaluated_focal)) + log_change)
         self._information.append(min(information, TUNING.focal_max_information))
         if sum(self._information) < TUNING.focal_enough_information:
             return None

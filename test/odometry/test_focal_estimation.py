@@ -1,4 +1,3 @@
-from concurrent.futures import wait
 from dataclasses import replace
 
 import cv2
@@ -110,8 +109,8 @@ class Search(FocalSelfCalibration):
         """What is found with the next keyframe, if its window says ``says``."""
         self._said = None if says is None else (float(np.log(says / focal)), information)
         answer = self.observe(self._problem, self._estimate, focal)
-        if self._pending is not None:
-            wait([self._pending[1]])  # before the next
+        if self._evaluation.is_pending:
+            self._evaluation.exception()  # waits for it, before the next
         return answer
 
     def window(self, focal: float, says: float | None, information: float = 1000.0) -> float | None:
