@@ -16,7 +16,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from slam3r_ros.ros.input.transport import installed_profiles
+from slam3r_ros.ros.input.dds_transport import installed_profiles
 from slam3r_ros.ros.parameters.launch_options import existing_path, flag, node_arguments
 
 TOPIC = "/camera/image_raw"

@@ -6,7 +6,7 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEn
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from slam3r_ros.ros.input.transport import choose_transport, installed_profiles, socket_limit
+from slam3r_ros.ros.input.dds_transport import choose_transport, installed_profiles, socket_limit
 from slam3r_ros.ros.parameters.launch_options import existing_file, flag, node_arguments, node_options
 
 CONFIG = installed_profiles()

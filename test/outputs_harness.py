@@ -18,7 +18,7 @@ from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import (
     HostPointmaps,
     ImageHeader,
@@ -116,12 +116,12 @@ class Scene:
         self.poses: list[PoseStamped] = self.camera.listen(PoseStamped, "/slam3r/pose")
         self.clouds: list[PointCloud2] = self.camera.listen(PointCloud2, "/slam3r/cloud")
         self._tf: list[TFMessage] = self.camera.listen(TFMessage, "/tf")
-        self.notices = ThrottledLog(self.node.get_logger(), lambda: 0)
+        self.log = ThrottledLog(self.node.get_logger(), lambda: 0)
 
     def outputs(self, **settings: object) -> Outputs:
         """Outputs with these settings (``__`` for a dot), connected."""
         values = {"map.point_confidence": 0.0, **{name.replace("__", "."): each for name, each in settings.items()}}
-        outputs = Outputs(self.node, NodeSettings.from_values(values), self.notices)
+        outputs = Outputs(self.node, NodeSettings.from_values(values), self.log)
         wait_until(lambda: outputs._pose.get_subscription_count() > 0, "the listener hears poses")
         wait_until(lambda: outputs._cloud.get_subscription_count() > 0, "the listener hears clouds")
         if outputs._tf is not None:

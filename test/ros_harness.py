@@ -121,7 +121,7 @@ class Bench:
     @property
     def notice(self) -> str:
         """The newest warning or error."""
-        return self.node.notices.newest.text
+        return self.node.log.newest.text
 
     def wait_for_handled(self, count: int) -> None:
         """Wait until this many images were processed, refused or dropped."""
@@ -211,6 +211,6 @@ def running_node(
             with spinning(context, node):
                 yield Bench(node, camera)
     finally:
-        node.finish()
+        node.shut_down()
         node.destroy_node()
         other.destroy_node()

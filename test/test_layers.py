@@ -56,6 +56,11 @@ ROS_MODULES = {
 }
 GENERATED = {"msg", "srv", "action"}
 
+# The rooms of ros/ in their order: each may import itself and those before it.
+ROOMS_OF_ROS = (
+    "stand_ins", "throttled_log", "parameters", "threads", "input", "output", "pipeline", "node", "tools", "__main__"
+)  # fmt: skip
+
 LAB = PACKAGE.parent / "slam3r_lab"
 _MEASURING = {"worlds", "sequences", "training", "oracle", "baselines", "evaluation"}
 LAB_BELOW = {
@@ -211,6 +216,22 @@ def test_the_rule_itself(
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert (violations(path) == []) is is_allowed
+
+
+def room_of(name: str) -> int:
+    """Return the place in `ROOMS_OF_ROS` of a dotted name that begins with slam3r_ros.ros."""
+    return ROOMS_OF_ROS.index(name.split(".")[2])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "ros").rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_rooms_of_ros_import_earlier_ones_only(path: Path) -> None:
+    if path == PACKAGE / "ros" / "__init__.py":
+        return
+    own = room_of(".".join(["slam3r_ros", *path.relative_to(PACKAGE).with_suffix("").parts]))
+    of_ros = [name for name, _, _ in imports(path) if name.startswith("slam3r_ros.ros.")]
+    assert [name for name in of_ros if room_of(name) > own] == []
 
 
 def public_functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

@@ -81,10 +81,10 @@ def measure(sequence: ImageSequence, networks: NetworkPair) -> Row:
         if update.pose is None or T_true is None or (isinstance(update, MapUpdate) and not update.is_tracked):
             return
         if isinstance(update, MapUpdate):
-            uncertainty.look(update)
+            uncertainty.observe(update)
         estimated.append(update.pose.T_world_camera)
         true.append(T_true)
-        published.append(uncertainty.of(update.pose, 1.0)[1])
+        published.append(uncertainty.covariances(update.pose, 1.0)[1])
 
     slam.on_update = note
     for frame in sequence.frames:

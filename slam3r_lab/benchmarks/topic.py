@@ -19,8 +19,8 @@ from slam3r_ros.msg import SlamStatus
 
 from slam3r_lab.benchmarks.machine import ROOT
 from slam3r_lab.benchmarks.topic_camera import TOPIC, Sent
-from slam3r_ros.ros.input.transport import choose_transport, installed_profiles, socket_limit
-from slam3r_ros.ros.tools.recorder import Arrived, Recorder
+from slam3r_ros.ros.input.dds_transport import choose_transport, installed_profiles, socket_limit
+from slam3r_ros.ros.tools.recorder import ReceivedMessage, Recorder
 
 SECONDS = 8.0
 """Of images, in each case."""
@@ -58,7 +58,7 @@ class Latency:
     p99_ms: float
 
     @classmethod
-    def of(cls, arrived: Sequence[Arrived]) -> Latency | None:
+    def of(cls, arrived: Sequence[ReceivedMessage]) -> Latency | None:
         """Of what came; None of nothing."""
         if not arrived:
             return None

@@ -30,7 +30,7 @@ from slam3r_ros.io.tum import read_trajectory
 
 if TYPE_CHECKING:
     from slam3r_ros.ros.tools.player import PlayReport
-    from slam3r_ros.ros.tools.recorder import Arrived, Recorder
+    from slam3r_ros.ros.tools.recorder import ReceivedMessage, Recorder
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "room"
 """A clip of a rendered room with its truth, which is installed with this package."""
@@ -161,7 +161,7 @@ def play_and_map(options: DemoOptions, length: int | None, description: str) -> 
 
 def prepare_environment() -> None:
     """A domain of our own and a transport without loss, for this process and those it starts."""
-    from slam3r_ros.ros.input.transport import choose_transport, installed_profiles, socket_limit
+    from slam3r_ros.ros.input.dds_transport import choose_transport, installed_profiles, socket_limit
 
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     transport = choose_transport(os.environ, socket_limit(), installed_profiles(), closed=True)
@@ -294,7 +294,7 @@ def measure(
     )
 
 
-def latency_percentiles(poses: Sequence[Arrived]) -> tuple[float | None, float | None]:
+def latency_percentiles(poses: Sequence[ReceivedMessage]) -> tuple[float | None, float | None]:
     """The 50th and the 95th percentile of their latencies, milliseconds; None without poses."""
     if not poses:
         return None, None

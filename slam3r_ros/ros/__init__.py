@@ -1,10 +1,13 @@
-"""The ROS 2 side of the package; the only place that imports rclpy or messages.
+"""The ROS 2 side of the package, the only one that imports rclpy or messages. Rooms, each of which imports only earlier
+ones:
 
-settings -> parameters                 every parameter: one definition, its declaration, its documents
-node                                   the lifecycle node: wiring only
-image_input -> preparer -> worker      three threads: images come, are decoded and cropped, are mapped; `newest` between
-stamps -> cameras -> frames            message to Frame
-outputs, path, tf                      MapUpdate to messages
-status, diagnostics, notices           what the node tells about itself
-player, recorder, transport            the other end of the topics, and the way between
+- ``throttled_log``: the node's log, in which a message that repeats itself is suppressed for some seconds.
+- ``parameters``: every parameter of the node, its declaration and its documents.
+- ``stand_ins``: tf2_ros and sensor_msgs_py where no distribution is sourced.
+- ``threads``: the threads, what passes between them, and the queues between them.
+- ``input``: image messages and camera_info, up to frames that are ready for the engine.
+- ``output``: the engine's events, as messages on topics and TF.
+- ``pipeline``: the way of an image through all of that while the node is configured.
+- ``node``: the lifecycle node with its services.
+- ``tools``: a player that publishes as a camera, and a recorder of what the node publishes.
 """

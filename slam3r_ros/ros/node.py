@@ -1,4 +1,4 @@
-"""The lifecycle node `slam3r`: wiring only."""
+"""The lifecycle node `slam3r`: parameters, services, lifecycle and timers. All work is done in `pipeline.session`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -23,35 +23,41 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future as RosFuture
+from rclpy.timer import Timer
 from std_srvs.srv import SetBool, Trigger
 
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
-from slam3r_ros.ros.input.transport import use_transport
+from slam3r_ros.ros.input.dds_transport import apply_transport
 from slam3r_ros.ros.output import diagnostics
 from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.ros.parameters.declaration import declare_parameters
-from slam3r_ros.ros.pipeline.session import Session, WorkerStuckError
+from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
-from slam3r_ros.ros.pipeline.stopping import stop_on_signals
-from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.threads.stop_signals import stop_on_signals
+from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.srv import SaveMap, SetScale
 
 Result = TypeVar("Result")
 Response = TypeVar("Response", Trigger.Response, SaveMap.Response, SetScale.Response)
-_DIAGNOSTICS_PERIOD_S = 1.0
-_NOT_ACTIVE = "the node is not configured; configure and activate it first"
-_REQUEST_FAILURES = (OSError, RuntimeError, ValueError)
-"""What the worker answers a request with that it cannot fulfil."""
-
-
 Transition = Callable[["SlamNode", LifecycleState], TransitionCallbackReturn]
 
+_DIAGNOSTICS_PERIOD_S = 1.0
+"""Seconds between two messages on /diagnostics."""
+_NO_IMAGE_WARNING_PERIOD_S = 60.0
+"""Shortest time, in seconds, between two warnings in the log that no image comes."""
+_SPIN_TIMEOUT_S = 0.2
+"""Longest time, in seconds, that the executor waits for a callback before the main loop looks whether it is to stop."""
+_NOT_CONFIGURED = "the node is not configured; configure and activate it first"
+"""Answer of every service while the node is not configured."""
+_REQUEST_FAILURES = (OSError, RuntimeError, ValueError)
+"""Exceptions by which a request to the mapping thread fails."""
 
-def _reported(transition: Transition) -> Transition:
-    """Log the error that ends a transition; rclpy loses it and only reports that there was one."""
+
+def _logging_errors(transition: Transition) -> Transition:
+    """Log the exception that ends a transition; rclpy loses it and only reports that there was one."""
 
     @wraps(transition)
     def run(node: SlamNode, state: LifecycleState) -> TransitionCallbackReturn:
@@ -66,19 +72,19 @@ def _reported(transition: Transition) -> Transition:
 
 
 class SlamNode(LifecycleNode):
-    """Parameters to settings, messages to the ring, services to the session, its state to topics."""
+    """Reads parameters, makes the session when configured, forwards services to it, and publishes its state."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, **arguments: object) -> None:
         """``arguments`` are those of rclpy's Node, without the name."""
         super().__init__(
             "slam3r",
             automatically_declare_parameters_from_overrides=True,  # `declare_parameters` needs them
-            allow_undeclared_parameters=True,  # so that `_on_set_parameters` refuses them, by name
+            allow_undeclared_parameters=True,  # so that `_on_set_parameters` rejects them, by name
             **arguments,
         )
-        self.notices = ThrottledLog(self.get_logger(), lambda: self.get_clock().now().nanoseconds)
+        self.log = ThrottledLog(self.get_logger(), lambda: self.get_clock().now().nanoseconds)
         self.problem = ""
-        """What keeps the node from running, in one sentence."""
+        """What keeps the node from being active, in one sentence; empty if nothing does."""
         self._session: Session | None = None
         self._active = False
         self._declared = declare_parameters(self)
@@ -87,39 +93,37 @@ class SlamNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self._steady)
-        self._status_timer: Any = None
-        # A service waits for the worker: in a group of its own it does not hold the images up meanwhile.
+        self._status_timer: Timer | None = None  # while the node is configured
+        # A service awaits the mapping thread: in a group of its own it does not hold the images up meanwhile.
         group = MutuallyExclusiveCallbackGroup()
-        reset: Any = self._on_reset  # rclpy takes coroutines, its types do not say so
-        self.create_service(Trigger, "~/reset", reset, callback_group=group)
+        self.create_service(Trigger, "~/reset", self._on_reset, callback_group=group)
         self.create_service(SetBool, "~/pause", self._on_pause, callback_group=group)
         self.create_service(SaveMap, "~/save_map", self._on_save_map, callback_group=group)
-        set_scale: Any = self._on_set_scale
-        self.create_service(SetScale, "~/set_scale", set_scale, callback_group=group)
+        self.create_service(SetScale, "~/set_scale", self._on_set_scale, callback_group=group)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_clock_jump)
 
     def start(self) -> None:
         """Configure and activate if the parameter autostart says so."""
-        if not self.get_parameter("autostart").value and not self._declared.wrong:
+        if not self.get_parameter("autostart").value and not self._declared.invalid:
             return
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def finish(self) -> None:
-        """Stop, save the map if asked to, and give everything back."""
+    def shut_down(self) -> None:
+        """Stop, save the map if save_on_exit says so, and destroy everything."""
         if self._session is not None:
             self._end_session()
         self._jumps.unregister()
 
     # ---- lifecycle -----------------------------------------------------------------------------------------------
 
-    @_reported
+    @_logging_errors
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters and load the networks."""
         try:
             settings = self._declared.read()
-            self._session = Session(self, settings, self.notices, self._publish_status)
+            self._session = Session(self, settings, self.log, self._publish_status)
         except (SettingError, WeightsError, BackendError) as error:
             self.problem = f"not configured: {error}"
             self.get_logger().error(self.problem)
@@ -129,13 +133,13 @@ class SlamNode(LifecycleNode):
         self.get_logger().info(f"configured with weights '{self._session.weights}'")
         return super().on_configure(state)
 
-    @_reported
+    @_logging_errors
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Listen to the camera."""
+        """Subscribe to the camera and map."""
         assert self._session is not None
         try:
             self._session.activate()
-        except WorkerStuckError as error:
+        except ThreadStuckError as error:
             self.problem = f"not activated: {error}"
             self.get_logger().error(self.problem)
             return TransitionCallbackReturn.FAILURE
@@ -144,19 +148,19 @@ class SlamNode(LifecycleNode):
         self._publish_status()
         return super().on_activate(state)
 
-    @_reported
+    @_logging_errors
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop taking images; the map stays."""
+        """Unsubscribe from the camera; the map stays."""
         self._stop_session()
         return super().on_deactivate(state)
 
-    @_reported
+    @_logging_errors
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Let networks and map go."""
+        """Release networks and map."""
         self._close_session()
         return super().on_cleanup(state)
 
-    @_reported
+    @_logging_errors
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End for good."""
         if self._session is not None:
@@ -167,19 +171,19 @@ class SlamNode(LifecycleNode):
 
     async def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._session is None:
-            response.message = _NOT_ACTIVE
+            response.message = _NOT_CONFIGURED
             return response
         try:
-            await self._wait_for(self._session.reset("reset by ~/reset"))
+            await self._result_of(self._session.reset("reset by ~/reset"))
         except _REQUEST_FAILURES as error:
-            return self._refused(response, "reset", f"not reset: {error}")
+            return self._fail(response, "reset", f"not reset: {error}")
         self._publish_status()
         response.success, response.message = True, "the map is empty; starting again with the next image"
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if self._session is None:
-            response.message = _NOT_ACTIVE
+            response.message = _NOT_CONFIGURED
             return response
         self._session.pause(request.data)
         self._publish_status()
@@ -188,12 +192,12 @@ class SlamNode(LifecycleNode):
 
     async def _on_save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
         if self._session is None:
-            response.message = _NOT_ACTIVE
+            response.message = _NOT_CONFIGURED
             return response
         try:
-            saved = await self._wait_for(self._session.save(request.path))
+            saved = await self._result_of(self._session.save(request.path))
         except _REQUEST_FAILURES as error:
-            return self._refused(response, "save", f"map not saved: {error}")
+            return self._fail(response, "save", f"map not saved: {error}")
         response.success = True
         response.message = f"saved {saved.point_count} points to {saved.map_path}"
         response.map_path, response.trajectory_path = str(saved.map_path), str(saved.trajectory_path)
@@ -202,15 +206,15 @@ class SlamNode(LifecycleNode):
 
     async def _on_set_scale(self, request: SetScale.Request, response: SetScale.Response) -> SetScale.Response:
         if self._session is None:
-            response.message = _NOT_ACTIVE
+            response.message = _NOT_CONFIGURED
             return response
         try:
-            response.message = await self._wait_for(self._session.set_scale(request.metres_per_unit))
+            response.message = await self._result_of(self._session.set_scale(request.metres_per_unit))
         except SettingError as error:
             response.message = f"metres_per_unit refused: {error}"
             return response
         except _REQUEST_FAILURES as error:
-            return self._refused(response, "scale", f"scale not set: {error}")
+            return self._fail(response, "scale", f"scale not set: {error}")
         response.success = True
         self._publish_status()
         return response
@@ -229,19 +233,23 @@ class SlamNode(LifecycleNode):
             self._status.publish(self._session.status())
 
     def _publish_diagnostics(self) -> None:
-        now_ns = self.get_clock().now().nanoseconds
+        now_ns, name = self.get_clock().now().nanoseconds, self.get_fully_qualified_name()[1:]
         session = self._session
         if session is not None and session.failure is not None:
             remedy = "clean up and configure" if session.publishing_failed else "deactivate and activate"
             self.problem = f"mapping stopped by an error: {session.failure!r}; {remedy} the node"
-            self.notices.error("worker", self.problem)
+            self.log.error("worker", self.problem)
         if session is None or not self._active or self.problem:
-            message = diagnostics.not_running(now_ns, self.get_fully_qualified_name()[1:], self.problem)
+            message = diagnostics.inactive_diagnostics(now_ns, name, self.problem)
         else:
-            health, status = session.input_health(), session.status()
-            if status.state != SlamStatus.PAUSED and health.silent_s > health.timeout_s:
-                self.notices.warn("no image", f"no image for {health.silent_s:.0f} s on '{health.topic}'", 60.0)
-            message = diagnostics.running(now_ns, self.get_fully_qualified_name()[1:], health, status)
+            statistics, status = session.input_statistics(), session.status()
+            if status.state != SlamStatus.PAUSED and statistics.silent_s > statistics.timeout_s:
+                self.log.warn(
+                    "no image",
+                    f"no image for {statistics.silent_s:.0f} s on '{statistics.topic}'",
+                    _NO_IMAGE_WARNING_PERIOD_S,
+                )
+            message = diagnostics.active_diagnostics(now_ns, name, statistics, status)
         self._diagnostics.publish(message)
 
     # ---- how -----------------------------------------------------------------------------------------------------
@@ -251,13 +259,13 @@ class SlamNode(LifecycleNode):
         self._active = False
         try:
             self._session.deactivate()
-        except WorkerStuckError as error:
-            self.notices.error("worker", str(error))
+        except ThreadStuckError as error:
+            self.log.error("worker", str(error))
         except PublishingError as error:
-            self.notices.error("worker", f"the last frames are mapped and not published: {error}")
+            self.log.error("worker", f"the last frames are mapped and not published: {error}")
 
     def _end_session(self) -> None:
-        """Whatever happens to the last frames, the map is saved."""
+        """Deactivate and clean up; whatever happens to the last frames, the map is saved."""
         try:
             self._stop_session()
         finally:
@@ -269,14 +277,14 @@ class SlamNode(LifecycleNode):
         self.destroy_timer(self._status_timer)
         session.close()
 
-    def _refused(self, response: Response, kind: str, why: str) -> Response:
-        """The answer of a service that could not do what it was asked for."""
-        response.message = why
-        self.notices.error(kind, why)
+    def _fail(self, response: Response, key: str, reason: str) -> Response:
+        """Log why a service has failed, and return the response that says so."""
+        response.message = reason
+        self.log.error(key, reason)
         return response
 
-    async def _wait_for(self, future: Future[Result]) -> Result:
-        """The result of what the worker does, without holding the executor up."""
+    async def _result_of(self, future: Future[Result]) -> Result:
+        """Await the result of a request to the mapping thread, without holding the executor up."""
         done: RosFuture = RosFuture(executor=self.executor)
         future.add_done_callback(lambda _: done.set_result(None))
         await done
@@ -284,9 +292,9 @@ class SlamNode(LifecycleNode):
 
 
 def make_executor(context: Context | None = None) -> Executor:
-    """The executor of events where rclpy has it (Kilted and later), else the one that builds its wait set each time.
+    """Return rclpy's executor of events where it has one (Kilted and later), else the single-threaded executor.
 
-    The latter's Python keeps the interpreter from the worker for 3 ms an image.
+    The latter builds its wait set again each time, in Python: for 3 ms an image the mapping thread has no interpreter.
     """
     try:
         from rclpy.experimental import EventsExecutor
@@ -297,10 +305,10 @@ def make_executor(context: Context | None = None) -> Executor:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; 0 if it ended as asked."""
-    advice = use_transport(os.environ)
+    advice = apply_transport(os.environ)
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # how rclpy tells of arguments or a parameter file it cannot read
+    except RuntimeError as error:  # how rclpy reports arguments or a parameter file that it cannot read
         print(f"slam3r: {error}", file=sys.stderr)
         return 2
     with stop_on_signals() as stop:
@@ -312,11 +320,11 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             node.start()
             while not stop.is_set():
-                executor.spin_once(timeout_sec=0.2)
+                executor.spin_once(timeout_sec=_SPIN_TIMEOUT_S)
         except ExternalShutdownException:
             node.get_logger().info("shut down from outside")
         finally:
-            node.finish()
+            node.shut_down()
             executor.shutdown()
             node.destroy_node()
             rclpy.try_shutdown()

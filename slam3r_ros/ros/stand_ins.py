@@ -4,7 +4,6 @@ The only file of its kind. Stand-ins have the real ones' names and signatures, a
 
     tf2_ros         TransformBroadcaster, TransformListener, Buffer, TransformException
     sensor_msgs_py  create_cloud
-    cv_bridge       decode_with_cv_bridge (no stand-in: a rare encoding is refused without it)
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.geometry.se3 import invert_rigid, quat_xyzw_from_rotation, rigid, rotation_from_quat_xyzw
-from slam3r_ros.io.image_decoding import ImageError
 
 try:
     from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
@@ -40,31 +38,6 @@ try:
     HAS_SENSOR_MSGS_PY = True
 except ImportError:
     HAS_SENSOR_MSGS_PY = False
-
-
-def decode_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
-    """(height, width, 3) RGB of a message in an encoding that this package does not decode itself (32FC1, yuv444 ...).
-
-    Raises ImageError, also where cv_bridge does not import (its compiled part needs NumPy 1 in some distributions).
-    """
-    try:
-        from cv_bridge import CvBridge, CvBridgeError
-    except (ImportError, AttributeError) as error:
-        raise ImageError(
-            f"image encoding '{message.encoding}' needs cv_bridge, which does not import here ({error})"
-        ) from error
-    try:
-        decoded = CvBridge().imgmsg_to_cv2(message, "rgb8")
-    except (
-        CvBridgeError,
-        RuntimeError,
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:  # as its versions raise
-        raise ImageError(f"image encoding '{message.encoding}' is unknown to cv_bridge too: {error}") from error
-    return np.ascontiguousarray(decoded, dtype=np.uint8)
 
 
 if TYPE_CHECKING or not HAS_TF2_ROS:

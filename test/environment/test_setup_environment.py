@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
@@ -215,3 +216,12 @@ def test_the_environment_is_brought_up_to_date_when_the_labs_declaration_changes
         return str(script.choose({}).requirements)
 
     assert chosen("one package") == chosen("one package") != chosen("two packages")
+
+
+def test_every_package_of_the_underlay_is_built_and_has_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = load("ros_wheels", monkeypatch)
+    folders = {path.parent.name: path for path in (ENVIRONMENT / "underlay").glob("*/package.xml")}
+    assert set(wheels.UNDERLAY) == set(folders)
+    for name, path in folders.items():
+        assert ElementTree.parse(path).findtext("name") == name
+        assert f"project({name})" in (path.parent / "CMakeLists.txt").read_text()

@@ -24,7 +24,7 @@ from outputs_harness import Scene
 from rclpy.context import Context
 from ros_harness import own_domain, spinning
 
-from slam3r_ros.ros.input.transport import TRANSPORT_VARIABLE, UDP_LARGE
+from slam3r_ros.ros.input.dds_transport import TRANSPORT_VARIABLE, UDP_LARGE
 
 os.environ.setdefault(TRANSPORT_VARIABLE, UDP_LARGE)
 

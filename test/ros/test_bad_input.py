@@ -227,9 +227,9 @@ def test_camera_info_that_cannot_be_used_is_ignored_by_name(mapped: Mapped, name
     before = mapped.bench.status
     session = mapped.bench.node._session
     assert session is not None
-    seen = session._cameras._newest
+    seen = session._camera_info._newest
     mapped.bench.camera.infos.publish(change(camera_info()))
-    wait_until(lambda: session._cameras._newest is not seen, "camera_info")
+    wait_until(lambda: session._camera_info._newest is not seen, "camera_info")
     mapped.send(mapped.good())
     assert reason in mapped.bench.notice
     assert mapped.bench.status.frames_processed == before.frames_processed + 1
@@ -240,7 +240,7 @@ def test_camera_info_of_half_or_double_size_is_scaled(mapped: Mapped, factor: fl
     mapped.send(mapped.good())
     session = mapped.bench.node._session
     assert session is not None
-    cameras, seen = session._cameras, session._cameras._newest
+    cameras, seen = session._camera_info, session._camera_info._newest
     k = (np.array(camera_info().k) * factor).tolist()
     message = changed(width=int(64 * factor), height=int(48 * factor), k=[*k[:8], 1.0])(camera_info())
     mapped.bench.camera.infos.publish(message)
@@ -252,11 +252,11 @@ def test_camera_info_of_half_or_double_size_is_scaled(mapped: Mapped, factor: fl
 def test_skew_of_camera_info_is_told(mapped: Mapped) -> None:
     session = mapped.bench.node._session
     assert session is not None
-    seen = session._cameras._newest
+    seen = session._camera_info._newest
     k = [*camera_info().k]
     k[1] = 3.0
     mapped.bench.camera.infos.publish(changed(k=k)(camera_info()))
-    wait_until(lambda: session._cameras._newest is not seen, "camera_info")
+    wait_until(lambda: session._camera_info._newest is not seen, "camera_info")
     mapped.send(mapped.good())
     assert "the skew of 3 pixels in K is taken as 0" in mapped.bench.notice
 

@@ -15,12 +15,12 @@ from sensor_msgs.msg import PointCloud2
 from slam3r_ros.engine.events import OnUpdate, Update
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.ros.output.odometry import UNKNOWN_VARIANCE
 from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.ros.output.status import StatusValues, status_message
-from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.slam_runner import SlamRunner, SlamRunnerEvents
-from slam3r_ros.ros.pipeline.throttled_log import Notice
+from slam3r_ros.ros.output.tuning import TUNING
+from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
+from slam3r_ros.ros.threads.counters import Counters
+from slam3r_ros.ros.throttled_log import LogEntry
 from slam3r_ros.types import KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, SlamStatus, StampedPose, State
 
 STEP_NS = 100_000_000
@@ -84,7 +84,7 @@ def test_path_keyframes_and_map_are_published_anew_in_the_scale_that_is_set(scen
     wait_until(lambda: outputs._map_cloud.get_subscription_count() > 0, "the listener hears the map")
     wait_until(lambda: outputs._keyframes.get_subscription_count() > 0, "the listener hears keyframes")
     engine.places, engine.keyframe_places, engine.point = [0.0, 0.9, 1.8, 2.7], [0.0, None, 1.8], 4.5
-    outputs.renew(engine)  # type: ignore[arg-type]
+    outputs.republish(engine)  # type: ignore[arg-type]
 
     def is_new() -> bool:
         return bool(paths and keyframes and maps) and len(paths[-1].poses) == 4
@@ -124,12 +124,12 @@ def test_the_jump_is_no_motion(scene: Scene) -> None:
     for number, event in enumerate(events):
         gave_pose.append(outputs.publish(event))
         if number == 3:  # with all of the frames that were pushed together with the one after it
-            outputs.renew(Engine())  # type: ignore[arg-type]
+            outputs.republish(Engine())  # type: ignore[arg-type]
     assert gave_pose == [True, True, False, True, True]
     wait_until(lambda: len(heard) == 4, "odometry")
     assert [message.twist.twist.linear.x for message in heard] == [0, 0, 0, 0]
     assert [message.twist.twist.linear.z for message in heard] == pytest.approx([0, 1.0, 0, 1.0])
-    known = [message.twist.covariance[0] < UNKNOWN_VARIANCE for message in heard]
+    known = [message.twist.covariance[0] < TUNING.unknown_variance for message in heard]
     assert known == [False, True, False, True]
     assert [message.pose.pose.position.x for message in heard] == pytest.approx([0, 0.1, 0.7, 0.8])
 
@@ -147,11 +147,11 @@ class Told:
         self.calls.append(f"publish {given.index}")
         return True
 
-    def renew(self, _: object) -> None:
-        self.calls.append("renew")
+    def republish(self, _: object) -> None:
+        self.calls.append("republish")
 
-    def restart(self, _: object) -> None:
-        self.calls.append("restart")
+    def reset(self, _: object) -> None:
+        self.calls.append("reset")
 
     def publish_due(self, _: object) -> None:
         self.calls.append("due")
@@ -184,35 +184,35 @@ class Corrected(Engine):
 
 def test_the_map_is_renewed_once_and_after_what_was_pushed_together(scene: Scene) -> None:
     told, engine = Told(), Corrected()
-    events = SlamRunnerEvents(lambda: 0, lambda: None)
-    mapping = SlamRunner(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
+    events = NodeCallbacks(lambda: 0, lambda: None)
+    mapping = SlamRunner(engine, told, scene.log, events, Counters())  # type: ignore[arg-type]
     ready = [ready_frame(number) for number in range(8)]
     mapping.process(ready[:2])
     mapping.process(ready[2:7])
     mapping.process(ready[7:])
     assert told.calls == [
         *("publish 0", "publish 1", "due"),
-        *("correct", "publish 2", "publish 3", "publish 4", "correct", "publish 5", "publish 6", "renew", "due"),
+        *("correct", "publish 2", "publish 3", "publish 4", "correct", "publish 5", "publish 6", "republish", "due"),
         *("publish 7", "due"),
     ]
 
 
 def test_the_map_is_renewed_too_when_a_loop_is_closed_with_no_frame_left(scene: Scene) -> None:
     told, engine = Told(), Corrected()
-    events = SlamRunnerEvents(lambda: 0, lambda: None)
-    mapping = SlamRunner(engine, told, scene.notices, events, Counters())  # type: ignore[arg-type]
+    events = NodeCallbacks(lambda: 0, lambda: None)
+    mapping = SlamRunner(engine, told, scene.log, events, Counters())  # type: ignore[arg-type]
     mapping.process([ready_frame()])
     mapping.flush()
     mapping.flush()
-    assert told.calls == ["publish 0", "due", "correct", "renew", "due"]
+    assert told.calls == ["publish 0", "due", "correct", "republish", "due"]
     mapping.reset("why not")
     mapping.process([ready_frame(number) for number in range(2)])
-    assert told.calls[5:] == ["restart", "publish 0", "publish 1", "due"]  # the new map has had no loop
+    assert told.calls[5:] == ["reset", "publish 0", "publish 1", "due"]  # the new map has had no loop
     mapping.flush()
-    assert told.calls[9:] == ["correct", "renew", "due"]
+    assert told.calls[9:] == ["correct", "republish", "due"]
 
 
 def test_the_status_counts_closed_loops() -> None:
     engine = SlamStatus(loops_closed=3)
-    values = StatusValues(engine, Counters(), {}, False, 0, Notice("", 0), "map", "tiny", 0.0)
+    values = StatusValues(engine, Counters(), {}, False, 0, LogEntry("", 0), "map", "tiny", 0.0)
     assert status_message(values).loops_closed == 3

@@ -26,7 +26,7 @@ from slam3r_ros.cli.demo import DemoError, DemoOptions, latency_percentiles, pla
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
 from slam3r_ros.ros.tools import recorder
-from slam3r_ros.ros.tools.recorder import Arrived
+from slam3r_ros.ros.tools.recorder import ReceivedMessage
 
 COUNT = 24
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,6 +173,6 @@ def test_picture_of_nothing_is_drawn_too(tmp_path: Path) -> None:
 
 
 def test_latencies_in_percentiles() -> None:
-    poses = [Arrived(stamp_ns=0, arrival_ns=number * 1_000_000, parent="map") for number in range(101)]
+    poses = [ReceivedMessage(stamp_ns=0, arrival_ns=number * 1_000_000, parent="map") for number in range(101)]
     assert latency_percentiles(poses) == (pytest.approx(50.0), pytest.approx(95.0))
     assert latency_percentiles([]) == (None, None)

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw, transform_points
 from slam3r_ros.ros.output import depth as depth_output
-from slam3r_ros.ros.output.depth import depth_camera, depths_of
+from slam3r_ros.ros.output.depth import depth_camera, depth_image
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.types import MapUpdate, PoseEstimate, State
 
@@ -133,8 +133,8 @@ def test_the_camera_has_no_distortion_left() -> None:
 def test_the_points_are_not_changed() -> None:
     points = points_world()
     points.flags.writeable = False
-    depths_of(points, np.ones((HEIGHT, WIDTH), np.float32), POSE, 0.0)
-    assert depths_of(points, np.ones((HEIGHT, WIDTH), np.float32), POSE, 0.0).dtype == np.float32
+    depth_image(points, np.ones((HEIGHT, WIDTH), np.float32), POSE, 0.0)
+    assert depth_image(points, np.ones((HEIGHT, WIDTH), np.float32), POSE, 0.0).dtype == np.float32
 
 
 def test_nothing_is_made_for_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from slam3r_ros.ros import node
-from slam3r_ros.ros.input import transport
+from slam3r_ros.ros.input import dds_transport
 from slam3r_ros.ros.parameters.launch_options import (
     PARAMETER_ARGUMENTS,
     beside,
@@ -103,41 +103,41 @@ UBUNTU_SOCKETS = 212_992
 
 
 def test_transport_loses_nothing_where_sockets_have_room() -> None:
-    chosen = transport.choose_transport({}, transport.SOCKET_BYTES, CONFIG)
-    assert chosen.variables == ((transport.TRANSPORT_VARIABLE, "UDPv4?sockets_size=4MB"),)
+    chosen = dds_transport.choose_transport({}, dds_transport.SOCKET_BYTES, CONFIG)
+    assert chosen.variables == ((dds_transport.TRANSPORT_VARIABLE, "UDPv4?sockets_size=4MB"),)
     assert chosen.advice == ""
 
 
 def test_transport_where_sockets_have_no_room() -> None:
-    alone = transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG)
+    alone = dds_transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG)
     assert "sysctl -w net.core.rmem_max=4194304" in alone.advice
-    together = transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG, closed=True)
+    together = dds_transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG, closed=True)
     assert together.variables == (("FASTDDS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds_shared_memory.xml")),)
 
 
 def test_a_node_that_was_started_by_itself_sees_to_its_transport_before_it_begins(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in (transport.TRANSPORT_VARIABLE, "ROS_DISTRO", "RMW_IMPLEMENTATION"):
+    for name in (dds_transport.TRANSPORT_VARIABLE, "ROS_DISTRO", "RMW_IMPLEMENTATION"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(transport, "socket_limit", lambda: transport.SOCKET_BYTES)
+    monkeypatch.setattr(dds_transport, "socket_limit", lambda: dds_transport.SOCKET_BYTES)
 
     def begin(**_: object) -> None:
-        raise RuntimeError(f"transport {os.environ.get(transport.TRANSPORT_VARIABLE)}")
+        raise RuntimeError(f"transport {os.environ.get(dds_transport.TRANSPORT_VARIABLE)}")
 
     monkeypatch.setattr(node.rclpy, "init", begin)
     assert node.main() == 2
-    assert f"transport {transport.UDP_LARGE}" in capsys.readouterr().err
+    assert f"transport {dds_transport.UDP_LARGE}" in capsys.readouterr().err
 
 
 def test_a_transport_that_was_chosen_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "socket_limit", lambda: UBUNTU_SOCKETS)
-    environment = {transport.TRANSPORT_VARIABLE: "DEFAULT"}
-    assert transport.use_transport(environment) == ""
-    assert environment == {transport.TRANSPORT_VARIABLE: "DEFAULT"}
+    monkeypatch.setattr(dds_transport, "socket_limit", lambda: UBUNTU_SOCKETS)
+    environment = {dds_transport.TRANSPORT_VARIABLE: "DEFAULT"}
+    assert dds_transport.apply_transport(environment) == ""
+    assert environment == {dds_transport.TRANSPORT_VARIABLE: "DEFAULT"}
     environment = {}
-    assert "sysctl -w net.core.rmem_max" in transport.use_transport(environment)
-    assert environment == {transport.TRANSPORT_VARIABLE: transport.UDP_LARGE}
+    assert "sysctl -w net.core.rmem_max" in dds_transport.apply_transport(environment)
+    assert environment == {dds_transport.TRANSPORT_VARIABLE: dds_transport.UDP_LARGE}
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_a_transport_that_was_chosen_already_stays(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_transport_on_this_machine_only_is_not_ours_to_choose(environment: dict[str, str], setting: str) -> None:
-    chosen = transport.choose_transport(environment, transport.SOCKET_BYTES, CONFIG)
+    chosen = dds_transport.choose_transport(environment, dds_transport.SOCKET_BYTES, CONFIG)
     assert chosen.variables == ()
-    assert setting in chosen.advice and str(CONFIG / transport.SHARED_MEMORY_PROFILE) in chosen.advice
-    together = transport.choose_transport(environment, transport.SOCKET_BYTES, CONFIG, closed=True)
-    assert [value for _, value in together.variables] == [str(CONFIG / transport.SHARED_MEMORY_PROFILE)]
+    assert setting in chosen.advice and str(CONFIG / dds_transport.SHARED_MEMORY_PROFILE) in chosen.advice
+    together = dds_transport.choose_transport(environment, dds_transport.SOCKET_BYTES, CONFIG, closed=True)
+    assert [value for _, value in together.variables] == [str(CONFIG / dds_transport.SHARED_MEMORY_PROFILE)]
 
 
 @pytest.mark.parametrize(
@@ -166,37 +166,37 @@ def test_transport_on_this_machine_only_is_not_ours_to_choose(environment: dict[
     ],
 )
 def test_transport_is_chosen_where_other_machines_are_to_be_found(environment: dict[str, str]) -> None:
-    chosen = transport.choose_transport(environment, transport.SOCKET_BYTES, CONFIG)
+    chosen = dds_transport.choose_transport(environment, dds_transport.SOCKET_BYTES, CONFIG)
     assert len(chosen.variables) == 1 and not chosen.advice
 
 
 @pytest.mark.parametrize(
     "environment",
     [
-        {transport.TRANSPORT_VARIABLE: "SHM"},
+        {dds_transport.TRANSPORT_VARIABLE: "SHM"},
         {"FASTDDS_DEFAULT_PROFILES_FILE": "x.xml"},
         {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"},
     ],
 )
 def test_what_the_user_chose_is_left_alone(environment: dict[str, str]) -> None:
-    assert transport.choose_transport(environment, 0, CONFIG).variables == ()
+    assert dds_transport.choose_transport(environment, 0, CONFIG).variables == ()
 
 
 def test_old_distributions_get_a_profile() -> None:
-    chosen = transport.choose_transport({"ROS_DISTRO": "humble"}, transport.SOCKET_BYTES, CONFIG)
+    chosen = dds_transport.choose_transport({"ROS_DISTRO": "humble"}, dds_transport.SOCKET_BYTES, CONFIG)
     assert chosen.variables == (("FASTRTPS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds_udp.xml")),)
 
 
-@pytest.mark.parametrize("name", [transport.UDP_PROFILE, transport.SHARED_MEMORY_PROFILE])
+@pytest.mark.parametrize("name", [dds_transport.UDP_PROFILE, dds_transport.SHARED_MEMORY_PROFILE])
 def test_profile_is_installed_and_can_be_read(name: str) -> None:
-    path = transport.installed_profiles() / name
+    path = dds_transport.installed_profiles() / name
     assert path.read_text() == (CONFIG / name).read_text()
     root = ElementTree.parse(path).getroot()
     assert [child.tag.rpartition("}")[2] for child in root] == ["transport_descriptors", "participant"]
 
 
 def test_the_system_is_asked_for_its_sockets_room() -> None:
-    assert 0 < transport.socket_limit() <= 2 * transport.SOCKET_BYTES
+    assert 0 < dds_transport.socket_limit() <= 2 * dds_transport.SOCKET_BYTES
 
 
 def test_rviz_shows_what_the_node_publishes_with_its_quality_of_service() -> None:

@@ -29,7 +29,7 @@ def change(bench: Bench, transition: int) -> bool:
 
 
 def workers() -> int:
-    return sum(thread.name == "slam3r_worker" for thread in threading.enumerate())
+    return sum(thread.name == "slam3r_mapping" for thread in threading.enumerate())
 
 
 def test_map_is_saved_at_clean_up_and_an_empty_one_does_not_replace_it(

@@ -17,14 +17,14 @@ from synthetic import textured_image
 from slam3r_ros.engine.events import Update
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
-from slam3r_ros.ros.input.image_subscription import Arrival
+from slam3r_ros.ros.input.image_subscription import ReceivedImage
 from slam3r_ros.ros.input.timestamp_filter import TimestampFilter
-from slam3r_ros.ros.output.diagnostics import OK, WARN, InputHealth, judge_mapping
-from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.output.diagnostics import OK, WARN, InputStatistics, mapping_health
 from slam3r_ros.ros.threads.back_pressure import BackPressure
+from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.threads.decoding_thread import DecodingThread
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
+from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import EncodedAhead, Frame, ImageHeader, LocalPointmap, PreparedFrame, Window
 
 
@@ -33,7 +33,7 @@ class SlowEngine:
 
     def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         assert bench.node._session is not None
-        self.slam = bench.node._session._mapping._slam
+        self.slam = bench.node._session._runner._slam
         self._push, self._leave = self.slam.push, threading.Semaphore(0)
         self.taken = 0
         monkeypatch.setattr(self.slam, "push", self.push)
@@ -96,8 +96,8 @@ def test_every_second_image_dropped_and_windows_as_long_as_before(
 
 
 def health(drops: int, **status: float) -> tuple[bytes, str]:
-    values = InputHealth("/image", 0.0, 5.0, 0, drops, 0)
-    judged = judge_mapping(values, SlamStatus(state=SlamStatus.TRACKING, **status))  # type: ignore[arg-type]
+    values = InputStatistics("/image", 0.0, 5.0, 0, drops, 0)
+    judged = mapping_health(values, SlamStatus(state=SlamStatus.TRACKING, **status))  # type: ignore[arg-type]
     return judged.level, judged.message
 
 
@@ -113,21 +113,27 @@ def test_diagnostics_tell_the_stride_and_warn_when_too_few_images_are_mapped() -
     assert health(20, frame_rate=10.0, frame_rate_received=30.0)[0] == OK  # the stride is not known yet
 
 
-def make_preparer(
-    capacity: int, demand: BackPressure | None = None
-) -> tuple[DecodingThread, DropOldestQueue[Arrival], DropOldestQueue[ReadyFrame], Counters]:
-    notices = ThrottledLog(get_logger("test"), lambda: 0)
-    frames = FrameBuilder(
-        CameraInfoCache(notices, rectified=False),
-        TimestampFilter(1.0),
-        notices,
-        lambda f: PreparedFrame(ImageHeader(f.stamp_ns, f.image.shape[:2], f.camera, f.frame_id, f.number), f.image),
-    )
-    images: DropOldestQueue[Arrival] = DropOldestQueue(capacity)
+class NoEncoder:
+    """Prepares frames without cropping or encoding them."""
+
+    def prepare(self, frame: Frame) -> PreparedFrame:
+        header = ImageHeader(frame.stamp_ns, frame.image.shape[:2], frame.camera, frame.frame_id, frame.number)
+        return PreparedFrame(header, frame.image)
+
+    def encode_ahead(self, frame: PreparedFrame) -> PreparedFrame:
+        return frame
+
+
+def make_decoding_thread(
+    capacity: int, back_pressure: BackPressure | None = None
+) -> tuple[DecodingThread, DropOldestQueue[ReceivedImage], DropOldestQueue[ReadyFrame], Counters]:
+    log = ThrottledLog(get_logger("test"), lambda: 0)
+    frames = FrameBuilder(CameraInfoCache(log, rectified=False), TimestampFilter(1.0), NoEncoder(), log)
+    images: DropOldestQueue[ReceivedImage] = DropOldestQueue(capacity)
     ready: DropOldestQueue[ReadyFrame] = DropOldestQueue(capacity)
     counters = Counters()
     return (
-        DecodingThread(images, ready, frames, counters, demand or BackPressure(), lambda frame: frame),
+        DecodingThread(images, ready, frames, counters, back_pressure or BackPressure()),
         images,
         ready,
         counters,
@@ -139,53 +145,53 @@ def number_of(ready: ReadyFrame) -> int | None:
     return ready.frame.header.number
 
 
-def arrival(number: int, stamp: int) -> Arrival:
-    return Arrival(image_message(textured_image(0), FIRST_NS + PERIOD_NS * stamp), 0, number)
+def arrival(number: int, stamp: int) -> ReceivedImage:
+    return ReceivedImage(image_message(textured_image(0), FIRST_NS + PERIOD_NS * stamp), 0, number)
 
 
 def test_images_left_out_are_counted_but_repeated_ones_are_not() -> None:
-    preparer, images, ready, counters = make_preparer(10)
+    decoding, images, ready, counters = make_decoding_thread(10)
     broken = arrival(3, 3)
     broken.message.encoding = "none such"
     for given in (arrival(0, 0), arrival(1, 1), arrival(2, 1), broken, arrival(5, 5), arrival(6, 4), arrival(7, 6)):
         images.put(given)
-    preparer.once()
+    decoding.step()
     assert [number_of(frame) for frame in ready.take(0.0)] == [0, 1, 4, 5]  # a repeated and a late one less
     assert counters.rejected == 3
 
 
 def test_a_jump_of_time_is_seen_even_if_its_first_image_is_dropped() -> None:
-    preparer, images, ready, counters = make_preparer(2)
+    decoding, images, ready, counters = make_decoding_thread(2)
     for given in (arrival(0, 1000), arrival(1, 0), arrival(2, 1)):
         images.put(given)
-        preparer.once()
+        decoding.step()
     assert [(number_of(frame), frame.epoch) for frame in ready.take(0.0)] == [(1, 1), (2, 1)]
     assert counters.dropped == 1
     images.put(arrival(3, 2))
-    preparer.once()
+    decoding.step()
     images.put(arrival(4, 3))
-    preparer.start_anew()
+    decoding.discard_pending()
     assert (images.take(0.0), ready.take(0.0)) == ([], [])
     images.put(arrival(5, 0))
-    preparer.once()
+    decoding.step()
     assert [(number_of(frame), frame.epoch) for frame in ready.take(0.0)] == [(5, 1)]
 
 
 def test_images_that_a_newer_one_replaces_are_not_prepared() -> None:
     """While the engine is busy images wait as they came; what is prepared for it is the newest."""
     now_s = [0.0]
-    demand = BackPressure(lambda: now_s[0])
-    demand.begin()
+    back_pressure = BackPressure(lambda: now_s[0])
+    back_pressure.begin_work()
     now_s[0] += 10.0
-    demand.end()
-    preparer, images, ready, _ = make_preparer(1, demand)
-    demand.begin()  # for ten seconds more, by the clock of the test
+    back_pressure.end_work()
+    decoding, images, ready, _ = make_decoding_thread(1, back_pressure)
+    back_pressure.begin_work()  # for ten seconds more, by the clock of the test
     limit_s = threading.Timer(0.05, lambda: now_s.__setitem__(0, now_s[0] + 0.2))  # ends the waiting, not the work
     images.put(arrival(0, 0))
     limit_s.start()
-    preparer.once()
+    decoding.step()
     assert ready.take(0.0) == []
     assert images.put(arrival(1, 1)) == 1
-    demand.end()
-    preparer.once()
+    back_pressure.end_work()
+    decoding.step()
     assert [number_of(frame) for frame in ready.take(0.0)] == [1]

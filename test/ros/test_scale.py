@@ -23,7 +23,7 @@ from tf2_msgs.msg import TFMessage
 from slam3r_ros.io.map_axes import T_map_world, points_in_map, pose_in_map
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
-from slam3r_ros.ros.output.decimated_path import DecimatedList
+from slam3r_ros.ros.output.decimated_list import DecimatedList
 from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.setting_spec import SettingError
@@ -121,7 +121,7 @@ def test_a_scale_of_the_start_makes_metres_of_all_topics(context: Context, weigh
         assert bench.status.scale == 0.5
         session = bench.node._session
         assert session is not None
-        slam = session._mapping._slam
+        slam = session._runner._slam
         trajectory = [(0.5 * (T_map_world @ pose.T_world_camera)[:3, 3]).tolist() for pose in slam.trajectory()]
         records = [record.pose for record in slam.keyframes() if record.pose is not None]
     assert np.ptp(trajectory, axis=0).max() > 0
@@ -209,7 +209,7 @@ def test_a_decimated_list_filled_anew_keeps_and_goes_on_as_one_that_grew(count: 
     for number in range(count):
         grown.add(10 * number)
     made: list[int] = []
-    filled.fill(count, lambda number: made.append(number) or 10 * number)
+    filled.rebuild(count, lambda number: made.append(number) or 10 * number)
     assert len(made) <= 5
     for number in range(count, count + 9):
         assert filled.items() == grown.items()

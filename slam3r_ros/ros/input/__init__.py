@@ -1,0 +1,9 @@
+"""What comes into the node: image messages and camera_info, up to frames that are ready for the engine.
+
+- ``image_subscription``: the subscriptions; image messages go into the first queue as they come.
+- ``message_decoding``: image messages to RGB arrays, rare encodings through cv_bridge.
+- ``timestamp_filter``: which stamps can be used; a backward jump of time starts a new map.
+- ``camera_info_cache``: intrinsics from the newest camera_info, where they fit the image.
+- ``frame_builder``: all of that together: a received image to a frame that is ready for the engine.
+- ``dds_transport``: what Fast DDS must be set to so that large images are not lost between processes.
+"""

@@ -1,4 +1,4 @@
-"""The subscriptions: images into the ring, camera_info into `CameraInfoCache`. Nothing is computed here."""
+"""The subscriptions: images into a queue, camera_info into `CameraInfoCache`. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -11,86 +11,91 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
+from slam3r_ros.ros.throttled_log import ThrottledLog
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # its place before Jazzy
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-# More than one, so that an image that comes while the executor is held up is counted as dropped, not lost unseen: what
-# bounds the delay is the ring, which the executor empties this queue into.
 _DEPTH = 5
+"""Messages that DDS keeps for the executor. More than one, so that an image that comes while the executor is held up is
+counted as dropped and not lost unseen; the node's own queue, which the executor fills at once, bounds the delay."""
 _BEST_EFFORT = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Quality of service that takes messages from every publisher (image_qos: sensor_data)."""
 _RELIABLE = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+"""Quality of service that takes messages from reliable publishers only (image_qos: reliable)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Arrival:
-    """An image message, not looked into yet."""
+class ReceivedImage:
+    """An image message as it was received, not decoded yet."""
 
     message: Image | CompressedImage
+    """The message; its header has the stamp and the frame."""
     arrival_ns: int
-    """When it arrived, by the node's clock."""
+    """Time of its arrival by the node's clock, integer nanoseconds."""
     number: int
-    """How many images had come before it."""
+    """Number of images that were received before it."""
 
 
 class ImageSubscription:
-    """Listens to a camera until it is destroyed. Its callbacks run in the executor thread."""
+    """Subscribes to a camera until it is destroyed. Its callbacks run in the executor thread."""
 
     def __init__(
         self,
         node: Node,
         settings: NodeSettings,
         *,
-        images: DropOldestQueue[Arrival],
-        cameras: CameraInfoCache,
+        images: DropOldestQueue[ReceivedImage],
+        camera_info: CameraInfoCache,
         counters: Counters,
-        notices: ThrottledLog,
+        log: ThrottledLog,
         now_ns: Callable[[], int],
     ) -> None:
+        """``now_ns`` is the node's clock."""
         self._node = node
         self._settings = settings
         self._images = images
         self._counters = counters
-        self._notices = notices
+        self._log = log
         self._now_ns = now_ns
         self.paused = False
         """Whether images are ignored."""
         self.topic = image_topic(node, settings.image_transport)
+        """Resolved name of the image topic."""
         self._subscriptions = [
             node.create_subscription(
                 Image if settings.image_transport == "raw" else CompressedImage,
                 self.topic,
-                self._take,
+                self._on_image,
                 _RELIABLE if settings.image_qos == "reliable" else _BEST_EFFORT,
-                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._warn_of_incompatible),
+                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
             ),
-            node.create_subscription(CameraInfo, "camera_info", cameras.take, _BEST_EFFORT),
+            node.create_subscription(CameraInfo, "camera_info", camera_info.update, _BEST_EFFORT),
         ]
 
     def destroy(self) -> None:
-        """Stop listening."""
+        """Destroy the subscriptions."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _take(self, message: Image | CompressedImage) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         if self.paused:
             return
         number = self._counters.received.tick()
-        self._counters.add_dropped(self._images.put(Arrival(message, self._now_ns(), number)))
+        self._counters.add_dropped(self._images.put(ReceivedImage(message, self._now_ns(), number)))
 
-    def _warn_of_incompatible(self, event: object) -> None:
+    def _on_incompatible_qos(self, event: object) -> None:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         names = [
             f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
             for publisher in publishers
             if publisher.qos_profile.reliability is ReliabilityPolicy.BEST_EFFORT
         ]
-        self._notices.warn(
+        self._log.warn(
             "incompatible publisher",
             f"no images from {', '.join(names) or 'a publisher'}: it publishes '{self.topic}' with another quality of "
             f"service than image_qos: {self._settings.image_qos} asks for; set image_qos: sensor_data",
@@ -98,7 +103,7 @@ class ImageSubscription:
 
 
 def image_topic(node: Node, transport: str) -> str:
-    """The topic to listen to. As with image_transport, remapping `image` moves `image/compressed` along."""
+    """Return the topic to subscribe to. As with image_transport, remapping `image` moves `image/compressed` along."""
     if transport == "raw":
         return node.resolve_topic_name("image")
     given, remapped = node.resolve_topic_name("image", only_expand=True), node.resolve_topic_name("image")

@@ -1,15 +1,15 @@
-"""Whether an image's stamp can be used: stamps must grow."""
+"""Whether an image's stamp can be used: the stamps of the images that are mapped must grow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
-_NANOSECONDS = 1e-9
+_SECONDS_PER_NANOSECOND = 1e-9
 
 
 class TimestampDecision(Enum):
-    """What to do with an image."""
+    """What is done with an image because of its stamp."""
 
     USE = 0
     DROP = 1
@@ -18,63 +18,64 @@ class TimestampDecision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TimestampCheck:
-    """What to do with an image, and what to tell the user."""
+    """The decision on one image, and the warning that the user gets."""
 
-    verdict: TimestampDecision
+    decision: TimestampDecision
     stamp_ns: int
-    """The stamp to use."""
-    kind: str = ""
-    """For throttling: the sort of trouble, empty if there is none."""
-    reason: str = ""
+    """The stamp to use, integer nanoseconds: the image's own, or its time of arrival where its own is zero."""
+    key: str = ""
+    """Key of the warning, by which it is throttled; empty if there is no warning."""
+    warning: str = ""
+    """Text of the warning; empty if there is none."""
 
 
 class TimestampFilter:
-    """Lets stamps through that grow. A zero stamp becomes the time of arrival; one far in the past starts anew."""
+    """Accepts stamps that grow. A zero stamp becomes the time of arrival; one far in the past starts a new map."""
 
     def __init__(self, time_jump_s: float) -> None:
+        """A stamp that lies further back than ``time_jump_s`` is a jump of time, a nearer one that of a late image."""
         self._time_jump_s = time_jump_s
         self._newest_ns: int | None = None
-        self.jumps = 0
-        """Backward jumps of time since the start."""
+        self.backward_jumps = 0
+        """Number of backward jumps of time since the start."""
 
-    def judge(self, stamp_ns: int, arrival_ns: int) -> TimestampCheck:
-        """What to do with an image of this stamp that arrived at ``arrival_ns``; both by the same clock."""
-        kind, reason, verdict = "", "", TimestampDecision.USE
+    def check(self, stamp_ns: int, arrival_ns: int) -> TimestampCheck:
+        """Decide on an image with this stamp that arrived at ``arrival_ns``; both in nanoseconds of the same clock."""
+        key, warning, decision = "", "", TimestampDecision.USE
         if stamp_ns == 0:
-            kind, reason = (
+            key, warning = (
                 "zero stamp",
                 "image with stamp zero: using its time of arrival; let the camera's driver stamp its images",
             )
             stamp_ns = arrival_ns
-        newest = self._newest_ns
-        if newest is not None and stamp_ns <= newest:
-            back_s = (newest - stamp_ns) * _NANOSECONDS
+        newest_ns = self._newest_ns
+        if newest_ns is not None and stamp_ns <= newest_ns:
+            back_s = (newest_ns - stamp_ns) * _SECONDS_PER_NANOSECOND
             if back_s > self._time_jump_s:
-                self.jumps += 1
-                verdict, kind = TimestampDecision.RESET_AND_USE, "time jump"
-                reason = (
-                    f"time jumped back by {back_s:.3f} s (stamp {stamp_ns} ns after {newest} ns): starting a new map"
+                self.backward_jumps += 1
+                decision, key = TimestampDecision.RESET_AND_USE, "time jump"
+                warning = (
+                    f"time jumped back by {back_s:.3f} s (stamp {stamp_ns} ns after {newest_ns} ns): starting a new map"
                 )
             else:
-                said = f"{back_s:.6f} s older than" if stamp_ns < newest else "the same as"
-                kind = "old stamp" if stamp_ns < newest else "equal stamp"
+                relation = f"{back_s:.6f} s older than" if stamp_ns < newest_ns else "the same as"
                 return TimestampCheck(
                     TimestampDecision.DROP,
                     stamp_ns,
-                    kind,
-                    f"image dropped: its stamp {stamp_ns} ns is {said} the newest one's",
+                    "old stamp" if stamp_ns < newest_ns else "equal stamp",
+                    f"image dropped: its stamp {stamp_ns} ns is {relation} the newest one's",
                 )
         self._newest_ns = stamp_ns
-        return TimestampCheck(verdict, stamp_ns, kind, reason)
+        return TimestampCheck(decision, stamp_ns, key, warning)
 
     def clock_jumped_back(self, now_ns: int) -> bool:
-        """The clock went back to ``now_ns``: whether stamps already used lie in its future, so that all starts anew."""
+        """The clock went back to ``now_ns``: whether used stamps lie in its future, so that a new map must start."""
         if self._newest_ns is None or self._newest_ns <= now_ns:
             return False
-        self.jumps += 1
+        self.backward_jumps += 1
         self._newest_ns = None
         return True
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Accept any stamp next."""
         self._newest_ns = None

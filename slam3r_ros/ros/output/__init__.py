@@ -1,0 +1,15 @@
+"""What leaves the node: poses, TF, odometry, clouds, depth, keyframes, status and diagnostics.
+
+- ``outputs``: from the engine's events to topics; which topic is published when.
+- ``messages``: from the engine's values to messages, in the map frame's axes.
+- ``map_scale``: how long a scene unit is in what is published.
+- ``camera_extrinsics``: the transform from the robot's base to the camera, by TF.
+- ``tf``: the transform from map to base, and the check that no frame gets a second parent.
+- ``odometry``: pose, velocity and their covariances as nav_msgs/Odometry.
+- ``pose_covariance``: the covariance of a pose, from the reprojection error of the points it was computed from.
+- ``depth``: the depth image of a frame and its camera.
+- ``decimated_list``: the list of bounded length behind path and keyframes.
+- ``status``: the SlamStatus message.
+- ``diagnostics``: the node's health on /diagnostics.
+- ``tuning``: the hand-tuned values of all of them.
+"""

@@ -1,4 +1,4 @@
-"""What carries the camera: the base frame, and where the camera sits on it."""
+"""The camera's extrinsics: where the robot's base is, seen from the camera that it carries."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
-from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
 from slam3r_ros.ros.stand_ins import HAS_TF2_ROS, Buffer, TransformException, TransformListener
+from slam3r_ros.ros.throttled_log import ThrottledLog
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BasePose:
-    """Where the base is; without a base frame it is the camera itself, with its optical axes."""
+    """Where the base is on the map; without a base frame the base is the camera itself, with its optical axes."""
 
     frame: str
+    """Name of the base's frame, or of the camera's optical frame."""
     T_map_base: NDArray[np.float64]
-    """(4, 4), published lengths."""
+    """(4, 4): takes points of the base to the map, published lengths."""
     T_camera_base: NDArray[np.float64]
-    """(4, 4), the identity for the camera itself."""
+    """(4, 4): takes points of the base to the camera, metres; the identity where the base is the camera."""
 
 
 class CameraExtrinsics:
-    """Knows by TF where the base is, seen from the camera. A mount is in metres, as all of TF."""
+    """Looks the transform from the base to the camera up in TF."""
 
-    def __init__(self, node: Node, base_frame: str, notices: ThrottledLog) -> None:
-        """``base_frame`` may be empty: the base is then the camera."""
+    def __init__(self, node: Node, base_frame: str, log: ThrottledLog) -> None:
+        """``base_frame`` may be empty: the base is then the camera, and nothing is looked up."""
         self._base_frame = base_frame
-        self._notices = notices
+        self._log = log
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node) if base_frame else None
 
     def base_pose(self, stamp_ns: int, camera_frame: str, T_map_camera: NDArray[np.float64]) -> BasePose | None:
-        """The base at a time when the camera was at ``T_map_camera`` (4, 4). Never waits for a transform.
+        """Return the base's pose at the time when the camera was at ``T_map_camera`` (4, 4).
 
-        None, and the user told, where no transform connects the two.
+        It never waits for a transform. None where no transform connects the two, and a warning says so.
         """
         if self._base_frame in ("", camera_frame):
             return BasePose(camera_frame, T_map_camera, np.eye(4))
@@ -47,28 +48,29 @@ class CameraExtrinsics:
             return None
         return BasePose(self._base_frame, T_map_camera @ T_camera_base, T_camera_base)
 
-    def forget(self) -> None:
-        """Time may have jumped back: tf2 would keep transforms that lie in the future now, and refuse those that come.
-        Static ones stay.
+    def clear(self) -> None:
+        """Forget the transforms that are not static.
+
+        After a backward jump of time tf2 would keep those that lie in the future now, and refuse those that come.
         """
         if HAS_TF2_ROS:
             self._buffer.clear()
 
     def destroy(self) -> None:
-        """Stop listening."""
+        """Destroy the subscriptions."""
         if self._listener is not None:
             self._listener.unregister()
 
     def _lookup(self, target: str, source: str, stamp_ns: int) -> NDArray[np.float64] | None:
-        """T_target_source at a time, else the newest."""
+        """Return T_target_source (4, 4) at a time, else the newest one; None where there is none."""
         try:
             try:
                 found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
             except TransformException:
                 found = self._buffer.lookup_transform(target, source, Time())
         except TransformException as error:
-            self._notices.warn(
-                "no mount",
+            self._log.warn(
+                "no extrinsics",
                 f"no TF and no odometry published: base_frame '{source}' has no transform to the camera's frame "
                 f"'{target}' ({error})",
             )

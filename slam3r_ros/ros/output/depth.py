@@ -15,28 +15,29 @@ from slam3r_ros.engine.encoder import crop_camera
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.ros.output.messages import camera_info_message, header
+from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 from slam3r_ros.types import MapUpdate
 
-_RELIABLE = QoSProfile(depth=10)
-_IMAGES_WAITING = 10
+_RELIABLE = QoSProfile(depth=TUNING.queue_depth)
+"""Quality of service of both topics."""
 
 
 class DepthOutput:
     """The topics ~/depth and ~/depth/camera_info, for tracked frames that have a pointmap."""
 
-    def __init__(self, node: Node, settings: NodeSettings, bulk: AsyncPublisher) -> None:
+    def __init__(self, node: Node, settings: NodeSettings, publisher: AsyncPublisher) -> None:
         self._node = node
         self._least_confidence = settings.slam.map.point_confidence
         self._use_camera = settings.slam.pose.use_camera_info
         self._images = node.create_publisher(Image, "~/depth", _RELIABLE)
         self._infos = node.create_publisher(CameraInfo, "~/depth/camera_info", _RELIABLE)
-        self._lane = bulk.lane(self._images, keep=_IMAGES_WAITING)
+        self._queue = publisher.topic_queue(self._images, TUNING.waiting_depth_images)
 
     @property
     def is_wanted(self) -> bool:
-        """Whether somebody listens."""
+        """Whether somebody subscribes to one of the topics."""
         return self._images.get_subscription_count() > 0 or self._infos.get_subscription_count() > 0
 
     def publish(self, update: MapUpdate, unit: float) -> None:
@@ -48,7 +49,7 @@ class DepthOutput:
 
         def make() -> Image:
             self._infos.publish(camera_info_message(head, camera))  # whoever joins the two has it when the image comes
-            depths = depths_of(points_world, confidence, pose.T_world_camera, self._least_confidence)
+            depths = depth_image(points_world, confidence, pose.T_world_camera, self._least_confidence)
             depths *= np.float32(unit)
             height, width = depths.shape
             # Assigning bytes or an ndarray to `data` checks every byte in Python; an array.array is taken as it is.
@@ -57,25 +58,25 @@ class DepthOutput:
                 header=head, height=height, width=width, encoding="32FC1", is_bigendian=0, step=4 * width, data=data
             )
 
-        self._lane.put(make)
+        self._queue.put(make)
 
     def clear(self) -> None:
-        """Forget what waits."""
-        self._lane.clear()
+        """Remove the depth images that wait to be published."""
+        self._queue.clear()
 
     def destroy(self) -> None:
-        """Give the publishers back."""
+        """Destroy the publishers."""
         self._node.destroy_publisher(self._images)
         self._node.destroy_publisher(self._infos)
 
 
-def depths_of(
+def depth_image(
     points_world: NDArray[np.float32],
     confidence: NDArray[np.float32],
     T_world_camera: NDArray[np.float64],
     least_confidence: float,
 ) -> NDArray[np.float32]:
-    """(H, W) distances along the optical axis of (H, W, 3) world points, scene units.
+    """Return (H, W) distances along the optical axis of (H, W, 3) world points, scene units.
 
     NaN where there is none: points of exactly zero, which mark invalid ones, those behind the camera or not finite, and
     those whose confidence (H, W) is below the least.
@@ -87,7 +88,7 @@ def depths_of(
 
 
 def depth_camera(size: tuple[int, ...], focal_px: float, camera: Camera | None) -> Camera:
-    """The pinhole camera of a pointmap of (height, width) pixels, as its pose was computed with.
+    """Return the pinhole camera of a pointmap of (height, width) pixels, as its pose was computed with.
 
     That is the crop of a known ``camera`` of the whole image; else the focal length is ``focal_px``, pixels of the
     pointmap, and the principal point its centre.

@@ -10,54 +10,59 @@ from slam3r_ros.msg import SlamStatus
 from slam3r_ros.ros.output.messages import header
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+"""The levels of a diagnostic status that this node uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One line of diagnostics."""
+    """Level and message of one diagnostic status."""
 
     level: bytes
+    """OK, WARN or ERROR."""
     message: str
+    """What the level is about, one sentence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class InputHealth:
-    """What is known of the images coming in."""
+class InputStatistics:
+    """How images have come in since the last diagnostics."""
 
     topic: str
+    """Name of the image topic."""
     silent_s: float
-    """Seconds without an image."""
+    """Seconds since the last image, or since the node was activated where none has come."""
     timeout_s: float
-    """Seconds after which that is worth a warning."""
+    """Seconds without an image after which there is a warning."""
     time_jumps: int
-    drops_lately: int
+    """Backward jumps of time since the node was configured."""
+    recently_dropped: int
     """Images dropped since the last diagnostics."""
-    rejected_lately: int
-    """Images refused since the last diagnostics."""
+    recently_rejected: int
+    """Images rejected since the last diagnostics."""
 
 
-def judge_input(values: InputHealth, status: SlamStatus) -> Health:
-    """How the images come in."""
+def input_health(values: InputStatistics, status: SlamStatus) -> Health:
+    """Return the health of the image topic."""
     if status.state == SlamStatus.PAUSED:
         return Health(OK, "paused")
     if values.silent_s > values.timeout_s:
         return Health(WARN, f"no image for {values.silent_s:.0f} s on '{values.topic}'")
-    if values.rejected_lately:
-        return Health(WARN, f"{values.rejected_lately} images refused in the last second: {status.last_message}")
+    if values.recently_rejected:
+        return Health(WARN, f"{values.recently_rejected} images refused in the last second: {status.last_message}")
     return Health(OK, f"{status.frame_rate_received:.1f} images a second")
 
 
-def judge_mapping(values: InputHealth, status: SlamStatus) -> Health:
-    """How the mapping goes."""
+def mapping_health(values: InputStatistics, status: SlamStatus) -> Health:
+    """Return the health of tracking and mapping."""
     if status.state == SlamStatus.LOST:
         return Health(WARN, f"lost: {status.reason}")
-    if values.drops_lately:
-        return judge_overload(status)
+    if values.recently_dropped:
+        return overload_health(status)
     return Health(OK, f"{status.state_name}: {status.reason}")
 
 
-def judge_overload(status: SlamStatus) -> Health:
-    """What it means that images are dropped: nothing but fewer frames, until too few are left for a stride."""
+def overload_health(status: SlamStatus) -> Health:
+    """Return the health while images are dropped: that is normal, until too few are left for a stride."""
     rates = f"{status.frame_rate:.1f} of {status.frame_rate_received:.1f} images a second are mapped, the newest ones"
     if not status.stride:
         return Health(OK, rates)
@@ -71,8 +76,8 @@ def judge_overload(status: SlamStatus) -> Health:
     )
 
 
-def running(stamp_ns: int, name: str, values: InputHealth, status: SlamStatus) -> DiagnosticArray:
-    """Diagnostics of a node that is configured."""
+def active_diagnostics(stamp_ns: int, name: str, values: InputStatistics, status: SlamStatus) -> DiagnosticArray:
+    """Return the diagnostics of an active node."""
     image_values = {
         "topic": values.topic,
         "images received": status.frames_received,
@@ -100,14 +105,14 @@ def running(stamp_ns: int, name: str, values: InputHealth, status: SlamStatus) -
     return DiagnosticArray(
         header=header(stamp_ns, ""),
         status=[
-            _entry(f"{name}: images", judge_input(values, status), image_values),
-            _entry(f"{name}: mapping", judge_mapping(values, status), map_values),
+            _entry(f"{name}: images", input_health(values, status), image_values),
+            _entry(f"{name}: mapping", mapping_health(values, status), map_values),
         ],
     )
 
 
-def not_running(stamp_ns: int, name: str, problem: str) -> DiagnosticArray:
-    """Diagnostics of a node that is not active: an error if something keeps it from it."""
+def inactive_diagnostics(stamp_ns: int, name: str, problem: str) -> DiagnosticArray:
+    """Return the diagnostics of a node that is not active; an error if a problem keeps it from being active."""
     health = Health(ERROR, problem) if problem else Health(OK, "not active")
     return DiagnosticArray(header=header(stamp_ns, ""), status=[_entry(f"{name}: mapping", health, {})])
 

@@ -1,4 +1,4 @@
-"""How long a scene unit is: one camera cannot know, a user may."""
+"""How long a scene unit is: a single camera cannot observe it, but a user may know it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from slam3r_ros.ros.parameters.node_settings import check_scale
 
 
 class MapScale:
-    """The scale of everything published and saved. Changed by the worker thread, read by any."""
+    """The scale of everything that is published and saved. The mapping thread changes it, every thread may read it."""
 
-    def __init__(self, given: float) -> None:
-        """``given`` is the parameter `scale`: metres per scene unit, 0 where unknown."""
-        self._given = given
-        self.metres_per_unit = given
+    def __init__(self, parameter: float) -> None:
+        """``parameter`` is the value of the parameter `scale`: metres per scene unit, 0 where unknown."""
+        self._parameter = parameter
+        self.metres_per_unit = parameter
         """Metres per scene unit; 0 where unknown."""
 
     @property
     def unit(self) -> float:
-        """Length of a scene unit in what is published: in metres, or 1 where lengths are scene units."""
+        """Published length of a scene unit: in metres, or 1 where published lengths are scene units."""
         return self.metres_per_unit or 1.0
 
     @property
-    def lengths(self) -> str:
-        """What lengths are, for people."""
+    def description(self) -> str:
+        """What published lengths are, in words."""
         if not self.metres_per_unit:
             return "lengths are scene units"
         return f"lengths are metres, {self.metres_per_unit:g} to a scene unit"
 
     def set(self, metres_per_unit: float) -> None:
-        """Take another scale, 0 for unknown. Raises SettingError naming a value that cannot be one."""
+        """Set the scale, 0 for unknown. Raises SettingError naming a value that cannot be a scale."""
         self.metres_per_unit = check_scale(metres_per_unit)
 
-    def forget(self) -> bool:
-        """The world is a new one, of another unit: only what the parameter says stays. True if that changes it."""
-        changes = self.metres_per_unit != self._given
-        self.metres_per_unit = self._given
+    def reset(self) -> bool:
+        """Return to the parameter's scale, since a new map has another unit; True if that changes the scale."""
+        changes = self.metres_per_unit != self._parameter
+        self.metres_per_unit = self._parameter
         return changes

@@ -17,39 +17,42 @@ from slam3r_ros.ros.stand_ins import create_cloud
 from slam3r_ros.types import MapPoints
 
 _NANOSECONDS = 10**9
+"""Nanoseconds in a second."""
 _POINT = np.dtype([(name, "<f4") for name in ("x", "y", "z", "rgb", "confidence")])
+"""Layout of a point in a cloud: five 32-bit floats."""
 CLOUD_FIELDS = [
     PointField(name=name, offset=4 * position, datatype=PointField.FLOAT32, count=1)
     for position, name in enumerate(_POINT.names or ())
 ]
-"""x y z, rgb packed into the bits of a float as RViz and PCL expect, confidence."""
+"""Fields of a cloud: x y z in metres or scene units, rgb packed into the bits of a float as RViz and PCL expect it, and
+L2W's confidence."""
 
 
 def time_message(stamp_ns: int) -> Time:
-    """Integer nanoseconds as a message."""
+    """Return integer nanoseconds as a message."""
     seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
     return Time(sec=seconds, nanosec=nanoseconds)
 
 
 def header(stamp_ns: int, frame_id: str) -> Header:
-    """A header with this stamp and frame."""
+    """Return a header with this stamp and frame."""
     return Header(stamp=time_message(stamp_ns), frame_id=frame_id)
 
 
 def pose_message(T: NDArray[np.float64]) -> Pose:
-    """A pose from a (4, 4) transform."""
+    """Return a (4, 4) transform as a pose."""
     x, y, z = T[:3, 3].tolist()
     qx, qy, qz, qw = quat_xyzw_from_rotation(T[:3, :3]).tolist()
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
 def stamped_pose(stamp_ns: int, frame_id: str, T: NDArray[np.float64]) -> PoseStamped:
-    """A pose with stamp and frame."""
+    """Return a (4, 4) transform as a pose with stamp and frame."""
     return PoseStamped(header=header(stamp_ns, frame_id), pose=pose_message(T))
 
 
 def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: NDArray[np.float64]) -> TransformStamped:
-    """TF's message: takes points of ``child`` to ``parent``."""
+    """Return TF's message of a (4, 4) transform that takes points of ``child`` to ``parent``."""
     pose = pose_message(T_parent_child)
     translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
     return TransformStamped(
@@ -60,7 +63,7 @@ def transform_message(stamp_ns: int, parent: str, child: str, T_parent_child: ND
 
 
 def camera_info_message(head: Header, camera: Camera, rectification: Rectification | None = None) -> CameraInfo:
-    """The CameraInfo of a camera; without ``rectification`` that of an image that is only undistorted."""
+    """Return the CameraInfo of a camera; without ``rectification`` it is that of an image that is only undistorted."""
     k, p, r = camera.matrix, camera.matrix, np.eye(3).ravel().tolist()
     if rectification is not None:
         p, r = rectification.camera.matrix, list(rectification.rotation)
@@ -77,7 +80,7 @@ def camera_info_message(head: Header, camera: Camera, rectification: Rectificati
 
 
 def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints, unit: float = 1.0) -> PointCloud2:
-    """Points of the engine's world as a cloud in the map's axes; ``unit`` is the length of a scene unit in it."""
+    """Return points of the engine's world as a cloud in the map's axes; ``unit`` is the length of a scene unit."""
     if not len(points):  # sensor_msgs_py fails on an empty array
         return PointCloud2(header=header(stamp_ns, frame_id), height=1, fields=CLOUD_FIELDS, point_step=_POINT.itemsize)
     rows = np.empty((len(points), 5), dtype="<f4")

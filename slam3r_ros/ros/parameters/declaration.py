@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -22,26 +21,30 @@ from slam3r_ros.ros.parameters.node_settings import NodeSettings, node_specs, sp
 from slam3r_ros.setting_spec import SettingError, SettingSpec
 
 _LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
+"""The largest value of a parameter's type, for ranges that have one bound."""
 _ROS_OWN = ("use_sim_time", "start_type_description_service")
+"""Parameters that rclpy declares itself."""
 _ROS_OWN_PREFIX = "qos_overrides."
+"""Prefix of the parameters by which rclpy lets users change qualities of service."""
 
 
 @dataclass(slots=True)
 class DeclaredParameters:
-    """The parameters of a node, declared from the one definition."""
+    """The parameters of a node, declared from their one definition in `node_settings`."""
 
     node: Node
-    wrong: dict[str, str]
-    """What was wrong with the values given at start, by parameter name: one sentence each."""
+    """The node that has declared them."""
+    invalid: dict[str, str]
+    """Why a value that was given at start cannot be used, by the parameter's name: one sentence each."""
 
     def read(self) -> NodeSettings:
-        """The present values; raises SettingError naming every one that is wrong."""
-        if self.wrong:
-            raise SettingError("; ".join(self.wrong.values()))
+        """Return the present values; raises SettingError naming every one that cannot be used."""
+        if self.invalid:
+            raise SettingError("; ".join(self.invalid.values()))
         return NodeSettings.from_values({spec.name: self.node.get_parameter(spec.name).value for spec in node_specs()})
 
     def accept(self, parameters: Sequence[Parameter], *, configured: bool) -> SetParametersResult:
-        """Whether the node may take these new values; the reason of a refusal names the parameter."""
+        """Decide whether the node takes these new values; the reason of a rejection names the parameter."""
         own = {p.name: p.value for p in parameters if not _is_ros_own(p.name)}
         present = {
             spec.name: self.node.get_parameter(spec.name).value
@@ -60,39 +63,39 @@ class DeclaredParameters:
                 reason=f"{names}: parameters are read when the node is configured; deactivate and clean it up first",
             )
         for name in own:
-            self.wrong.pop(name, None)
+            self.invalid.pop(name, None)
         return SetParametersResult(successful=True)
 
 
 def declare_parameters(node: Node) -> DeclaredParameters:
-    """Declare every parameter with description and range, at the value given at start where it is a right one.
+    """Declare every parameter with description and range, at the value given at start where that can be used.
 
-    ``node`` must have been made with ``automatically_declare_parameters_from_overrides=True``: that is how rclpy tells
-    which values were given, unknown ones included. Those are declared anew here, or removed.
+    ``node`` must have been made with ``automatically_declare_parameters_from_overrides=True``: that is how rclpy says
+    which values were given, unknown ones included. Those are declared again here, or removed.
     """
     given = {name: p.value for name, p in node.get_parameters_by_prefix("").items() if not _is_ros_own(name)}
     for name in given:
         node.undeclare_parameter(name)
-    wrong: dict[str, str] = {}
+    invalid: dict[str, str] = {}
     for spec in node_specs():
-        value: Any = spec.default
+        value = spec.default
         if spec.name in given:
             try:
                 value = spec.check(given.pop(spec.name))
             except SettingError as error:
-                wrong[spec.name] = str(error)
+                invalid[spec.name] = str(error)
         node.declare_parameter(spec.name, value, describe(spec), ignore_override=True)
-    wrong.update({name: f"{unknown_parameter(name)} (start again without it)" for name in given})
-    return DeclaredParameters(node, wrong)
+    invalid.update({name: f"{unknown_parameter(name)} (start again without it)" for name in given})
+    return DeclaredParameters(node, invalid)
 
 
 def describe(spec: SettingSpec) -> ParameterDescriptor:
-    """The ROS descriptor of a parameter: meaning with unit, range, choices."""
+    """Return the ROS descriptor of a parameter: its meaning with unit, and its range or choices."""
     unit = f" [{spec.unit}]" if spec.unit else ""
     descriptor = ParameterDescriptor(
         description=spec.meaning + unit,
         additional_constraints=spec.range_text,
-        dynamic_typing=True,  # `DeclaredParameters.accept` refuses other types by name, rclpy would not
+        dynamic_typing=True,  # `DeclaredParameters.accept` rejects other types by name, rclpy would not
     )
     kind = type(spec.default)
     if kind in _LARGEST and (spec.minimum is not None or spec.maximum is not None):

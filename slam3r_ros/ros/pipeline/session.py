@@ -1,4 +1,4 @@
-"""Everything the node has while it is configured."""
+"""Everything that the node has while it is configured."""
 
 from __future__ import annotations
 
@@ -22,38 +22,39 @@ from slam3r_ros.networks.graph_capture import replayed
 from slam3r_ros.networks.weights import AUTO, load_networks
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
-from slam3r_ros.ros.input.image_subscription import Arrival, ImageSubscription
+from slam3r_ros.ros.input.image_subscription import ImageSubscription, ReceivedImage
 from slam3r_ros.ros.input.timestamp_filter import TimestampFilter
-from slam3r_ros.ros.output.diagnostics import InputHealth
+from slam3r_ros.ros.output.diagnostics import InputStatistics
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.output.status import StatusValues, status_message
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.slam_runner import SlamRunner, SlamRunnerEvents
-from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
-from slam3r_ros.ros.pipeline.weights_choice import tell_which_weights
+from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
+from slam3r_ros.ros.pipeline.weights_choice import log_weights_choice
 from slam3r_ros.ros.threads.back_pressure import BackPressure
+from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.threads.decoding_thread import DecodingThread
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
-from slam3r_ros.ros.threads.loop_thread import LoopThread
 from slam3r_ros.ros.threads.mapping_thread import MappingThread, Request
+from slam3r_ros.ros.threads.tuning import TUNING
+from slam3r_ros.ros.throttled_log import ThrottledLog
 
 Result = TypeVar("Result")
-STOP_LIMIT_S = 10.0
-"""Longest wait for the worker to finish the image in work."""
 
 
-class WorkerStuckError(RuntimeError):
-    """The worker thread did not end in time."""
+class ThreadStuckError(RuntimeError):
+    """The decoding or the mapping thread did not end in time."""
 
 
 class Session:
-    """Networks, engine, topics and worker, between configuring and cleaning up. Used by the executor thread."""
+    """Networks, engine, queues, threads and topics from configuring to cleaning up. Used by the executor thread."""
 
     def __init__(
-        self, node: Node, settings: NodeSettings, notices: ThrottledLog, state_changed: Callable[[], None]
+        self, node: Node, settings: NodeSettings, log: ThrottledLog, on_state_change: Callable[[], None]
     ) -> None:
-        """Load the networks, run them in and make the publishers. Raises WeightsError and BackendError."""
+        """Load the networks, warm them up and create the publishers. Raises WeightsError and BackendError.
+
+        ``on_state_change`` is called in the mapping thread when the engine's state has changed.
+        """
         if settings.threads:
             torch.set_num_threads(settings.threads)
             cv2.setNumThreads(settings.threads)
@@ -63,199 +64,202 @@ class Session:
             )
         )
         if settings.weights == AUTO:
-            tell_which_weights(networks, notices)
+            log_weights_choice(networks, log)
         self.weights = networks.name
-        """The networks in use."""
+        """Name of the networks in use."""
         warm_up(networks, settings.slam, together=settings.image_queue)
         self._node = node
         self._settings = settings
-        self._notices = notices
+        self._log = log
         self._counters = Counters()
-        self._images: DropOldestQueue[Arrival] = DropOldestQueue(settings.image_queue)
+        self._images: DropOldestQueue[ReceivedImage] = DropOldestQueue(settings.image_queue)
         self._ready: DropOldestQueue[ReadyFrame] = DropOldestQueue(settings.image_queue)
-        self._cameras = CameraInfoCache(notices, rectified=settings.rectified)
-        self._stamps = TimestampFilter(settings.time_jump)
+        self._camera_info = CameraInfoCache(log, rectified=settings.rectified)
+        self._timestamps = TimestampFilter(settings.time_jump)
         slam = Slam(networks, settings.slam)
-        self._outputs = Outputs(node, replace(settings, slam=slam.settings), notices)
-        frames = FrameBuilder(self._cameras, self._stamps, notices, slam.encoder.prepare)
-        self._demand = BackPressure()
-        self._preparer = DecodingThread(
-            self._images, self._ready, frames, self._counters, self._demand, slam.encoder.encode_ahead
-        )
-        events = SlamRunnerEvents(self._now_ns, state_changed)
-        self._mapping = SlamRunner(slam, self._outputs, notices, events, self._counters)
-        self._input: ImageSubscription | None = None
-        self._preparing: LoopThread | None = None
-        self._worker: MappingThread | None = None
-        self._stuck: list[LoopThread | MappingThread] = []
-        """Threads that were told to end and have not."""
+        self._outputs = Outputs(node, replace(settings, slam=slam.settings), log)
+        self._builder = FrameBuilder(self._camera_info, self._timestamps, slam.encoder, log)
+        self._back_pressure = BackPressure()
+        self._decoding = DecodingThread(self._images, self._ready, self._builder, self._counters, self._back_pressure)
+        callbacks = NodeCallbacks(self._now_ns, on_state_change)
+        self._runner = SlamRunner(slam, self._outputs, log, callbacks, self._counters)
+        self._subscription: ImageSubscription | None = None  # while the node is active
+        self._mapping: MappingThread[ReadyFrame] | None = None  # while the node is active
+        self._stuck: list[DecodingThread[ReceivedImage, ReadyFrame] | MappingThread[ReadyFrame]] = []
+        """Threads that were stopped and have not ended."""
         self._paused = False
-        self._active_since = time.monotonic()
-        self._told_drops = self._told_rejected = 0
+        self._active_since_s = time.monotonic()
+        self._reported_drops = self._reported_rejections = 0
 
     # ---- lifecycle ---------------------------------------------------------------------------------------------
 
     def activate(self) -> None:
-        """Listen to the camera and map. Raises WorkerStuckError while a thread of before has not ended."""
-        if not self._is_unstuck(0.0):
-            raise WorkerStuckError("the worker still has an image from before the node was deactivated")
+        """Subscribe to the camera and map. Raises ThreadStuckError while a thread of before has not ended."""
+        if not self._stop_stuck_threads(0.0):
+            raise ThreadStuckError("the worker still has an image from before the node was deactivated")
         self._images.clear()
         self._ready.clear()
-        self._preparing = self._preparer.thread()
-        self._worker = MappingThread(self._ready, self._mapping, self._demand, flush_after_s=self._settings.flush_after)
-        self._input = ImageSubscription(
+        self._mapping = MappingThread(
+            self._ready, self._runner, self._back_pressure, flush_after_s=self._settings.flush_after
+        )
+        self._subscription = ImageSubscription(
             self._node,
             self._settings,
             images=self._images,
-            cameras=self._cameras,
+            camera_info=self._camera_info,
             counters=self._counters,
-            notices=self._notices,
+            log=self._log,
             now_ns=self._now_ns,
         )
-        self._input.paused = self._paused
-        self._active_since = time.monotonic()
-        self._worker.start()
-        self._preparing.start()
+        self._subscription.paused = self._paused
+        self._active_since_s = time.monotonic()
+        self._mapping.start()
+        self._decoding.start()
 
     def deactivate(self) -> None:
-        """Stop taking images and answer those in work; the map stays. Raises WorkerStuckError, and what the engine or a
-        publisher does.
+        """Unsubscribe and map the images in work; the map stays. Raises ThreadStuckError, and what the engine or a
+        publisher raises.
         """
-        if self._input is not None:
-            self._input.destroy()
-            self._input = None
-        preparing, self._preparing = self._preparing, None
-        worker, self._worker = self._worker, None
-        if worker is None or preparing is None:
+        if self._subscription is not None:
+            self._subscription.destroy()
+            self._subscription = None
+        mapping, self._mapping = self._mapping, None
+        if mapping is None:
             return
-        self._stuck += [thread for thread in (preparing, worker) if not thread.stop(STOP_LIMIT_S)]
+        self._stuck += [thread for thread in (self._decoding, mapping) if not thread.stop(TUNING.stop_limit_s)]
         if self._stuck:
-            raise WorkerStuckError(f"the worker did not finish its image within {STOP_LIMIT_S:.0f} s")
-        self._mapping.flush()
+            raise ThreadStuckError(f"the worker did not finish its image within {TUNING.stop_limit_s:.0f} s")
+        self._runner.flush()
 
     def close(self) -> None:
-        """Save the map if asked to, and give publishers and memory back; a thread that is stuck gets a last chance."""
-        is_unstuck = self._is_unstuck(STOP_LIMIT_S)
+        """Save the map if the parameter save_on_exit says so, and give publishers and memory back.
+
+        A thread that is stuck gets a last chance to end; if it does not, the map is saved as it is.
+        """
+        have_ended = self._stop_stuck_threads(TUNING.stop_limit_s)
         if self._settings.save_on_exit:
-            self._save_on_exit(self._mapping.save if is_unstuck else self._mapping.save_as_it_is)
+            self._save_on_exit(self._runner.save if have_ended else self._runner.save_without_flush)
         self._outputs.destroy()
-        del self._mapping, self._preparer
+        del self._runner, self._decoding, self._builder
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    # ---- what services ask for -----------------------------------------------------------------------------------
+    # ---- requests ------------------------------------------------------------------------------------------------
 
     def save(self, path: str) -> Future[SavedMap]:
-        """Write map and trajectory to ``path``, by default the parameter save_path."""
-        return self._in_worker(lambda: self._mapping.save(path or self._settings.save_path))
+        """Write map and trajectory to ``path``, by default to that of the parameter save_path."""
+        return self._with_engine(lambda: self._runner.save(path or self._settings.save_path))
 
     def reset(self, reason: str) -> Future[None]:
-        """Forget the map."""
-        return self._in_worker(lambda: self._reset(reason))
+        """Forget the map and start a new one."""
+        return self._with_engine(lambda: self._reset(reason))
 
     def set_scale(self, metres_per_unit: float) -> Future[str]:
-        """Publish and save in metres from now on; what lengths then are. SettingError for a value that is no scale."""
+        """Publish and save in metres from now on.
+
+        The result says what lengths then are; it is a SettingError for a value that cannot be a scale.
+        """
 
         def change() -> str:
-            self._mapping.set_scale(metres_per_unit)
-            return self._outputs.scale.lengths
+            self._runner.set_scale(metres_per_unit)
+            return self._outputs.scale.description
 
-        return self._in_worker(change)
+        return self._with_engine(change)
 
     def pause(self, paused: bool) -> None:
-        """Ignore images, or take them again."""
+        """Ignore images, or receive them again."""
         self._paused = paused
-        if self._input is not None:
-            self._input.paused = paused
+        if self._subscription is not None:
+            self._subscription.paused = paused
 
     def clock_jumped_back(self, now_ns: int) -> None:
-        """The node's clock went back: start anew if the map's stamps lie in the future now."""
+        """The node's clock went back to ``now_ns``: start a new map if the map's stamps lie in its future."""
 
         def check() -> None:
-            if self._stamps.clock_jumped_back(now_ns):
-                self._notices.warn("clock jump", "the clock jumped back: starting a new map")
+            if self._timestamps.clock_jumped_back(now_ns):
+                self._log.warn("clock jump", "the clock jumped back: starting a new map")
                 self._reset("the clock jumped back")
 
-        self._in_worker(check)
+        self._with_engine(check)
 
-    # ---- what is known -------------------------------------------------------------------------------------------
+    # ---- state ---------------------------------------------------------------------------------------------------
 
     def status(self) -> SlamStatus:
-        """State, counters and timing now; safe from any thread."""
-        mapping = self._mapping
+        """Return state, counters and times of the stages; safe from any thread."""
+        runner = self._runner
         return status_message(
             StatusValues(
-                engine=mapping.status(),
+                engine=runner.status(),
                 counters=self._counters,
-                stage_ms=mapping.stage_ms() | self._preparer.clock.average_ms(),
+                stage_ms=runner.stage_ms() | self._builder.timer.average_ms(),
                 paused=self._paused,
-                newest_stamp_ns=mapping.newest_stamp_ns,
-                notice=self._notices.newest,
+                newest_stamp_ns=runner.newest_stamp_ns,
+                newest_problem=self._log.newest,
                 map_frame=self._settings.map_frame,
                 weights=self.weights,
                 scale=self._outputs.scale.metres_per_unit,
             )
         )
 
-    def input_health(self) -> InputHealth:
-        """How images came in since this was last asked."""
+    def input_statistics(self) -> InputStatistics:
+        """Return how images have come in since the last call."""
         counters = self._counters
-        since = counters.received.since_last_s()
-        drops, rejected = counters.dropped - self._told_drops, counters.rejected - self._told_rejected
-        self._told_drops, self._told_rejected = counters.dropped, counters.rejected
-        return InputHealth(
-            topic="" if self._input is None else self._input.topic,
-            silent_s=time.monotonic() - self._active_since if since is None else since,
+        since_s = counters.received.since_last_s()
+        drops, rejections = counters.dropped - self._reported_drops, counters.rejected - self._reported_rejections
+        self._reported_drops, self._reported_rejections = counters.dropped, counters.rejected
+        return InputStatistics(
+            topic="" if self._subscription is None else self._subscription.topic,
+            silent_s=time.monotonic() - self._active_since_s if since_s is None else since_s,
             timeout_s=self._settings.image_timeout,
-            time_jumps=self._stamps.jumps,
-            drops_lately=drops,
-            rejected_lately=rejected,
+            time_jumps=self._timestamps.backward_jumps,
+            recently_dropped=drops,
+            recently_rejected=rejections,
         )
 
     @property
     def failure(self) -> Exception | None:
-        """What ended a thread, if something did."""
-        threads = (self._worker, self._preparing, self._outputs)
+        """The exception that ended one of the threads, if one did."""
+        threads = (self._mapping, self._decoding, self._outputs)
         return next((t.failure for t in threads if t is not None and t.failure is not None), None)
 
     @property
     def publishing_failed(self) -> bool:
-        """Whether it was the thread that publishes, which is made anew with the session only."""
+        """Whether the publishing thread failed: only configuring the node again starts a new one."""
         return self._outputs.failure is not None
 
     # ---- how -----------------------------------------------------------------------------------------------------
 
-    def _is_unstuck(self, time_limit_s: float) -> bool:
-        """Whether all threads have ended, or do within the time, each."""
+    def _stop_stuck_threads(self, time_limit_s: float) -> bool:
+        """Whether all threads that were stopped have ended, or do within the time limit of each."""
         self._stuck = [thread for thread in self._stuck if not thread.stop(time_limit_s)]
         return not self._stuck
 
-    def _in_worker(self, action: Callable[[], Result]) -> Future[Result]:
-        """Run an action where the engine is used: in the worker if there is one, here if not."""
-        if self._worker is not None and self._worker.failure is None:
-            return self._worker.ask(action)
+    def _with_engine(self, action: Callable[[], Result]) -> Future[Result]:
+        """Run an action that uses the engine: in the mapping thread if there is one, here if not."""
+        if self._mapping is not None and self._mapping.failure is None:
+            return self._mapping.submit(action)
         request = Request(action)
-        if self._is_unstuck(0.0):
-            request.answer()
+        if self._stop_stuck_threads(0.0):
+            request.run()
         else:
-            request.refuse(WorkerStuckError("the worker has not finished its image"))
+            request.reject(ThreadStuckError("the worker has not finished its image"))
         return request.future
 
     def _reset(self, reason: str) -> None:
-        self._preparer.start_anew()
-        self._mapping.reset(reason)
+        self._decoding.discard_pending()
+        self._runner.reset(reason)
 
     def _save_on_exit(self, save: Callable[[str], SavedMap]) -> None:
         try:
             saved = save(self._settings.save_on_exit)
         except NothingMappedError as error:
-            self._notices.info(str(error))
+            self._log.info(str(error))
             return
         except OutputError as error:
-            self._notices.error("save", f"map not saved: {error}")
+            self._log.error("save", f"map not saved: {error}")
             return
-        self._notices.info(f"saved {saved.point_count} points to {saved.map_path}")
+        self._log.info(f"saved {saved.point_count} points to {saved.map_path}")
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

@@ -1,4 +1,4 @@
-"""What the worker thread does: an image in, what it changed out."""
+"""What the mapping thread runs: frames into the engine, and what they changed out to the topics."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from slam3r_ros.io.save import SavedMap, save_map
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
-from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.threads.counters import Counters
+from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import SlamStatus, State
 
 _FAILURES = (RuntimeError, ValueError, cv2.error)
-"""Of torch, NumPy, OpenCV, rclpy and the engine itself."""
+"""Exceptions by which torch, NumPy, OpenCV, rclpy and the engine itself say that a frame cannot be processed."""
 
 
 @dataclass(frozen=True, slots=True)
-class SlamRunnerEvents:
-    """What Mapping asks and tells the node, from the worker thread."""
+class NodeCallbacks:
+    """What the runner needs of the node; it calls them in the mapping thread."""
 
     now_ns: Callable[[], int]
-    """The node's clock."""
-    state_changed: Callable[[], None]
+    """Returns the time of the node's clock, integer nanoseconds."""
+    on_state_change: Callable[[], None]
+    """Called when the engine's state has changed."""
 
 
 class PublishingError(Exception):
@@ -36,26 +37,32 @@ class PublishingError(Exception):
 
 
 class SlamRunner:
-    """Frames to the engine, MapUpdates to messages. Used by one thread at a time."""
+    """Pushes frames into the engine and publishes its events. Used by one thread at a time."""
 
     def __init__(
-        self, slam: Slam, outputs: Outputs, notices: ThrottledLog, events: SlamRunnerEvents, counters: Counters
+        self, slam: Slam, outputs: Outputs, log: ThrottledLog, callbacks: NodeCallbacks, counters: Counters
     ) -> None:
         self._slam = slam
-        slam.on_update = self._publish
+        slam.on_update = self._on_update
         self._outputs = outputs
-        self._notices = notices
-        self._events = events
-        self._state = State.WAITING_FOR_IMAGES
-        self._told_failures = self._told_warnings = self._told_loops = 0
-        self._newest_stamp_ns = 0
-        self._epoch = 0
-        self._flushed = True
-        self._clock = StageTimer()
+        self._log = log
+        self._callbacks = callbacks
         self._counters = counters
+        self._timer = StageTimer()
+        self._newest_stamp_ns = 0
+        self._epoch = 0  # of the frames that the present map is made of
+        self._is_flushed = True
+        # What has been logged or published of the engine's status:
+        self._reported_state = State.WAITING_FOR_IMAGES
+        self._reported_failures = self._reported_warnings = self._published_loops = 0
+
+    # ---- frames --------------------------------------------------------------------------------------------------
 
     def process(self, frames: Sequence[ReadyFrame]) -> None:
-        """Take frames, oldest first, all the way; those that wait together are one batch, which is quicker."""
+        """Map frames, oldest first, and publish what they changed.
+
+        Those that wait together are one batch, which takes less time for each. A new epoch starts a new map.
+        """
         batch: list[ReadyFrame] = []
         for frame in frames:
             if frame.epoch != self._epoch:
@@ -73,108 +80,115 @@ class SlamRunner:
             self._slam.push(*(each.frame for each in batch))
         except _FAILURES as error:
             self._counters.add_rejected(len(batch))
-            self._notices.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")
+            self._log.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")
             return
         for _ in batch:
             self._counters.processed.tick()
         self._newest_stamp_ns = batch[-1].stamp_ns
-        self._flushed = False
-        self._publish_whole()
+        self._is_flushed = False
+        self._publish_map_and_state()
 
-    def _publish(self, update: Update) -> None:
-        """Publish an event of the engine, as soon as it is made."""
+    def _on_update(self, update: Update) -> None:
+        """Publish an event of the engine as soon as the engine emits it."""
         try:
-            with self._clock.stage("publish"):
-                gives_pose = self._outputs.publish(update)
+            with self._timer.stage("publish"):
+                is_first_pose = self._outputs.publish(update)
         except _FAILURES as error:  # not the engine's
             raise PublishingError(f"{type(error).__name__}: {error}") from error
-        if gives_pose and not isinstance(update, MapCorrection):
-            self._counters.note_latency((self._events.now_ns() - update.header.stamp_ns) * 1e-6)
+        if is_first_pose and not isinstance(update, MapCorrection):
+            self._counters.record_latency((self._callbacks.now_ns() - update.header.stamp_ns) * 1e-6)
 
     @property
     def has_pending(self) -> bool:
-        """Whether there is something that `finish_pending` may publish."""
+        """Whether the engine refines a keyframe's points in the background, which `finish_pending` may publish."""
         return self._slam.has_pending
 
     def finish_pending(self) -> None:
-        """No image waits: what is still to be told of those before, if it is there by now."""
+        """Publish the refined points of the last keyframe, if they are ready; it does not wait for them."""
         try:
             self._slam.finish_pending(wait=False)
         except _FAILURES as error:
-            self._notices.error("engine", f"a keyframe's points are lost: {type(error).__name__}: {error}")
-
-    def idle(self) -> None:
-        """What is still to be published, when no image came for a moment."""
-        self._outputs.publish_due(self._slam)
+            self._log.error("engine", f"a keyframe's points are lost: {type(error).__name__}: {error}")
 
     def flush(self) -> None:
-        """The stream ended or pauses: answer the frames that wait for later ones."""
-        if self._flushed:
+        """Map the frames that wait for later ones, since the stream has ended or pauses."""
+        if self._is_flushed:
             return
-        self._flushed = True
+        self._is_flushed = True
         try:
             self._slam.flush()
         except _FAILURES as error:
-            self._notices.error("engine", f"the last frames are lost: {type(error).__name__}: {error}")
-        self._publish_whole()
+            self._log.error("engine", f"the last frames are lost: {type(error).__name__}: {error}")
+        self._publish_map_and_state()
+
+    # ---- requests ------------------------------------------------------------------------------------------------
 
     def reset(self, reason: str) -> None:
-        """Forget the map and start again with the next image."""
+        """Forget the map and start a new one with the next image."""
         self._slam.reset(reason)
-        self._told_loops = 0
-        self._outputs.restart(self._slam)
-        self._flushed = True
-        self._tell_state()
+        self._published_loops = 0
+        self._outputs.reset(self._slam)
+        self._is_flushed = True
+        self._report_state()
 
     def save(self, path: str) -> SavedMap:
-        """Write map and trajectory, of all frames taken; raises OutputError when they cannot be written."""
+        """Write map and trajectory of all frames received; raises OutputError if they cannot be written."""
         self.flush()
-        return self.save_as_it_is(path)
+        return self.save_without_flush(path)
 
-    def save_as_it_is(self, path: str) -> SavedMap:
-        """The same without the frames that wait for later ones, and without the engine."""
+    def save_without_flush(self, path: str) -> SavedMap:
+        """Write map and trajectory without the frames that wait for later ones, and without running the engine.
+
+        Raises OutputError if they cannot be written.
+        """
         return save_map(self._slam, path, self._outputs.scale.metres_per_unit)
 
     def set_scale(self, metres_per_unit: float) -> None:
         """Publish and save in metres; raises SettingError naming a value that cannot be a scale."""
         self._outputs.set_scale(metres_per_unit, self._slam)
 
+    # ---- state ---------------------------------------------------------------------------------------------------
+
     def status(self) -> SlamStatus:
-        """The engine's state and counters; safe from any thread."""
+        """Return the engine's state and counters; safe from any thread."""
         return self._slam.status()
 
     @property
     def newest_stamp_ns(self) -> int:
-        """Stamp of the newest image processed; 0 before the first."""
+        """Stamp of the newest image that was processed, integer nanoseconds; 0 before the first."""
         return self._newest_stamp_ns
 
     def stage_ms(self) -> dict[str, float]:
-        """Milliseconds of every stage, the engine's and those around it; safe from any thread."""
-        return self._slam.status().stage_ms | self._clock.average_ms()
+        """Return mean milliseconds of every stage, the engine's and `publish`; safe from any thread."""
+        return self._slam.status().stage_ms | self._timer.average_ms()
 
-    def _publish_whole(self) -> None:
-        """What is published of the whole map, where it has changed, and the state."""
-        with self._clock.stage("publish"):
-            if (closed := self._slam.status().loops_closed) != self._told_loops:  # at the end without an update
-                self._told_loops = closed
-                self._outputs.renew(self._slam)
+    def publish_due(self) -> None:
+        """Publish path, keyframes and map where they are due."""
+        self._outputs.publish_due(self._slam)
+
+    def _publish_map_and_state(self) -> None:
+        """Publish what has changed of the whole map, and the state."""
+        with self._timer.stage("publish"):
+            if (closed := self._slam.status().loops_closed) != self._published_loops:
+                self._published_loops = closed
+                self._outputs.republish(self._slam)
             self._outputs.publish_due(self._slam)
-        self._tell_state()
+        self._report_state()
 
-    def _tell_state(self) -> None:
-        """Log and publish what changed in the engine's state."""
+    def _report_state(self) -> None:
+        """Log and publish what has changed in the engine's status."""
         status = self._slam.status()
-        if status.initialisations_failed > self._told_failures:
-            self._notices.warn("initialisation", status.reason)
-        self._told_failures = status.initialisations_failed
-        for text in status.warnings[self._told_warnings :]:
-            self._notices.warn("memory", text)
-        self._told_warnings = len(status.warnings)
-        if status.state is self._state:
+        if status.initialisations_failed > self._reported_failures:
+            self._log.warn("initialisation", status.reason)
+        self._reported_failures = status.initialisations_failed
+        for text in status.warnings[self._reported_warnings :]:
+            self._log.warn("memory", text)
+        self._reported_warnings = len(status.warnings)
+        if status.state is self._reported_state:
             return
         if status.state is State.LOST:
-            self._notices.warn("lost", f"lost: {status.reason}")
+            self._log.warn("lost", f"lost: {status.reason}")
         elif status.state is State.TRACKING:
-            self._notices.note("tracking", f"tracking: {status.reason}")
-        self._state = status.state
-        self._events.state_changed()
+            self._log.info_throttled("tracking", f"tracking: {status.reason}")
+        self._reported_state = status.state
+        self._callbacks.on_state_change()

@@ -1,54 +1,53 @@
-"""Large messages are made and published in a thread of their own: the thread that maps never waits for one."""
+"""Large messages are made and published in a thread of their own, so that the mapping thread never waits for one."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from rclpy.publisher import Publisher
 
 from slam3r_ros.ros.threads.loop_thread import LoopThread
-
-_IDLE_S = 0.1
-_STOP_LIMIT_S = 5.0
+from slam3r_ros.ros.threads.tuning import TUNING
 
 
 class TopicQueue:
-    """What waits to be published on one topic, the newest few."""
+    """The newest messages that wait to be published on one topic, as functions that make them."""
 
-    def __init__(self, publisher: Publisher, keep: int, changed: threading.Condition) -> None:
+    def __init__(self, publisher: Publisher, capacity: int, changed: threading.Condition) -> None:
+        """``changed`` is the condition that all queues of one publishing thread share."""
         self.publisher = publisher
-        self.lost = 0
-        """Messages that were given up for newer ones."""
-        self._keep = keep
+        """Publisher of the topic."""
+        self.dropped = 0
+        """Number of messages that were dropped for newer ones since the start."""
+        self._capacity = capacity
         self._changed = changed
-        self._waiting: deque[Callable[[], Any]] = deque()
+        self._waiting: deque[Callable[[], object]] = deque()
         self._is_publishing = False
 
-    def put(self, make: Callable[[], Any]) -> None:
-        """Have a message made and published soon; the oldest is given up if more than ``keep`` wait."""
+    def put(self, make: Callable[[], object]) -> None:
+        """Have a message made and published soon; the oldest one is dropped if more than ``capacity`` wait."""
         with self._changed:
-            if len(self._waiting) == self._keep:
+            if len(self._waiting) == self._capacity:
                 self._waiting.popleft()
-                self.lost += 1
+                self.dropped += 1
             self._waiting.append(make)
             self._changed.notify()
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Remove what waits; it does not count as dropped."""
         with self._changed:
             self._waiting.clear()
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything has been published."""
+        """Whether every message has been published."""
         with self._changed:
             return not self._waiting and not self._is_publishing
 
     def publish_next(self) -> bool:
-        """Publish what has waited longest, if anything has."""
+        """Make and publish the message that has waited longest; False if none waits."""
         with self._changed:
             if not self._waiting:
                 return False
@@ -63,42 +62,43 @@ class TopicQueue:
 
 
 class AsyncPublisher:
-    """The thread, and its lanes in order of their urgency."""
+    """The publishing thread and its topic queues, in the order of their priority."""
 
     def __init__(self) -> None:
+        """The thread starts at once."""
         self._changed = threading.Condition()
-        self._lanes: list[TopicQueue] = []
-        self._thread = LoopThread("slam3r_publisher", self._once, self._nudge)
+        self._queues: list[TopicQueue] = []
+        self._thread = LoopThread("slam3r_publishing", self._step, self._wake)
         self._thread.start()
 
     @property
     def failure(self) -> Exception | None:
-        """What ended the thread, if it was not `stop`."""
+        """The exception that ended the thread; None while it runs, and where `stop` ended it."""
         return self._thread.failure
 
-    def lane(self, publisher: Publisher, keep: int = 1) -> TopicQueue:
-        """A lane for a topic, at which at most ``keep`` messages wait. Lanes made first are served first."""
-        lane = TopicQueue(publisher, keep, self._changed)
+    def topic_queue(self, publisher: Publisher, capacity: int = 1) -> TopicQueue:
+        """Add a queue for a topic, in which at most ``capacity`` messages wait. Queues added first are served first."""
+        queue = TopicQueue(publisher, capacity, self._changed)
         with self._changed:
-            self._lanes.append(lane)
-        return lane
+            self._queues.append(queue)
+        return queue
 
     def stop(self) -> None:
-        """Publish what waits and end; what takes too long is left."""
-        if self._thread.stop(_STOP_LIMIT_S) and self._thread.failure is None:
+        """Publish what waits and end the thread; if its present message takes too long, the rest is not published."""
+        if self._thread.stop(TUNING.publisher_stop_limit_s) and self._thread.failure is None:
             while self._publish_one():
                 pass
 
-    def _once(self) -> None:
+    def _step(self) -> None:
         if self._publish_one():
             return
         with self._changed:
-            if all(lane.is_idle for lane in self._lanes):
-                self._changed.wait(_IDLE_S)
+            if all(queue.is_idle for queue in self._queues):
+                self._changed.wait(TUNING.idle_wait_s)
 
     def _publish_one(self) -> bool:
-        return any(lane.publish_next() for lane in self._lanes)
+        return any(queue.publish_next() for queue in self._queues)
 
-    def _nudge(self) -> None:
+    def _wake(self) -> None:
         with self._changed:
             self._changed.notify()

@@ -1,4 +1,4 @@
-"""When the engine will want its next frame."""
+"""When the engine will want its next frame: back-pressure from the mapping thread on the decoding thread."""
 
 from __future__ import annotations
 
@@ -6,50 +6,52 @@ import threading
 import time
 from collections.abc import Callable
 
-_WEIGHT = 0.2  # of the newest time in the moving average
+from slam3r_ros.ros.threads.tuning import TUNING
 
 
 class BackPressure:
-    """The engine's thread tells when it is busy; the preparing thread waits until it soon will not be.
+    """The mapping thread says when the engine is busy; the decoding thread waits until it soon will not be.
 
     So the image that is prepared is the newest there is when the engine becomes free, and no time goes into images that
     a newer one would replace: on a busy machine that time is the engine's.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` gives seconds that never go back."""
         self._clock = clock
         self._changed = threading.Condition()
-        self._busy_since: float | None = None
-        self._busy_s = 0.0  # a moving average; at first the engine may be free at any time
+        self._busy_since_s: float | None = None
+        self._mean_busy_s = 0.0  # a moving average; 0 at first: the engine may be free at any time
 
-    def begin(self) -> None:
-        """The engine has something to do."""
+    def begin_work(self) -> None:
+        """The engine starts to process frames."""
         with self._changed:
-            self._busy_since = self._clock()
+            self._busy_since_s = self._clock()
 
-    def end(self) -> None:
-        """The engine has done it."""
+    def end_work(self) -> None:
+        """The engine has processed them and is free."""
         with self._changed:
-            if self._busy_since is not None:
-                took_s = self._clock() - self._busy_since
-                self._busy_s += _WEIGHT * (took_s - self._busy_s) if self._busy_s else took_s
-            self._busy_since = None
+            if self._busy_since_s is not None:
+                took_s = self._clock() - self._busy_since_s
+                change_s = TUNING.duration_weight * (took_s - self._mean_busy_s)
+                self._mean_busy_s = self._mean_busy_s + change_s if self._mean_busy_s else took_s
+            self._busy_since_s = None
             self._changed.notify_all()
 
-    def left_s(self) -> float:
-        """Time until the engine will be free, as far as can be told; 0 if it is, or takes longer than it did."""
+    def remaining_s(self) -> float:
+        """Expected seconds until the engine is free; 0 if it is, or if it takes longer than it does on average."""
         with self._changed:
-            if self._busy_since is None:
+            if self._busy_since_s is None:
                 return 0.0
-            return max(0.0, self._busy_since + self._busy_s - self._clock())
+            return max(0.0, self._busy_since_s + self._mean_busy_s - self._clock())
 
-    def wait(self, ahead_s: float, limit_s: float) -> bool:
-        """Wait until the engine is free or will be within ``ahead_s``; False if that takes longer than the limit."""
-        ends = self._clock() + limit_s
-        while (left_s := self.left_s() - ahead_s) > 0:
-            remaining_s = ends - self._clock()
-            if remaining_s <= 0:
+    def wait_until_wanted(self, lead_s: float, limit_s: float) -> bool:
+        """Wait until the engine is free or will be within ``lead_s``; False if that takes longer than ``limit_s``."""
+        end_s = self._clock() + limit_s
+        while (wait_s := self.remaining_s() - lead_s) > 0:
+            left_s = end_s - self._clock()
+            if left_s <= 0:
                 return False
             with self._changed:
-                self._changed.wait(min(left_s, remaining_s))
+                self._changed.wait(min(wait_s, left_s))
         return True

@@ -1,81 +1,96 @@
-"""The thread between camera and engine: decodes, crops and encodes images while the engine has those before."""
+"""The thread between camera and engine: decodes, crops and encodes images while the engine processes earlier ones."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
-from slam3r_ros.engine.stage_timer import StageTimer
-from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
-from slam3r_ros.ros.input.image_subscription import Arrival
-from slam3r_ros.ros.pipeline.counters import Counters
 from slam3r_ros.ros.threads.back_pressure import BackPressure
+from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
 from slam3r_ros.ros.threads.loop_thread import LoopThread
-from slam3r_ros.types import EncodedAhead, PreparedFrame
+from slam3r_ros.ros.threads.tuning import TUNING
 
-AHEAD = 2.0
-"""Times that a frame takes to prepare that preparing begins before the engine is expected to be free: both vary, and an
-engine that waits loses more than an image that is a little older."""
-_IDLE_S = 0.1
-_WEIGHT = 0.2  # of the newest time in the moving average
+Received = TypeVar("Received")
+Ready = TypeVar("Ready")
+_Received = TypeVar("_Received", contravariant=True)
+_Ready = TypeVar("_Ready", covariant=True)
 
 
-class DecodingThread:
-    """Image messages in, frames ready for the engine out; where the engine has no time, the newest win."""
+class Builder(Protocol[_Received, _Ready]):
+    """What the thread calls for each image: `input.frame_builder.FrameBuilder`."""
+
+    def build(self, received: _Received) -> _Ready | None:
+        """Make a frame of an image; None if the image cannot be used, and a warning has said why."""
+
+    def reset(self) -> None:
+        """Accept an image with any stamp next."""
+
+
+class DecodingThread(Generic[Received, Ready]):
+    """Received images in, frames ready for the engine out; where the engine has no time, the newest images win."""
 
     def __init__(
         self,
-        images: DropOldestQueue[Arrival],
-        ready: DropOldestQueue[ReadyFrame],
-        frames: FrameBuilder,
+        images: DropOldestQueue[Received],
+        ready: DropOldestQueue[Ready],
+        builder: Builder[Received, Ready],
         counters: Counters,
-        demand: BackPressure,
-        encode_ahead: Callable[[PreparedFrame], PreparedFrame | EncodedAhead],
+        back_pressure: BackPressure,
     ) -> None:
         self._images = images
         self._ready = ready
-        self._frames = frames
+        self._builder = builder
         self._counters = counters
-        self._demand = demand
-        self._encode_ahead = encode_ahead
-        self._takes_s = 0.0
-        self._busy = threading.Lock()  # while an image is in work
+        self._back_pressure = back_pressure
+        self._mean_build_s = 0.0  # a moving average
+        self._building = threading.Lock()  # held while a frame is made
         self._thread: LoopThread | None = None
-        self.clock = StageTimer()
 
-    def thread(self) -> LoopThread:
-        """A thread that does this."""
-        self._thread = LoopThread("slam3r_preparer", self.once, self._images.nudge)
-        return self._thread
+    @property
+    def failure(self) -> Exception | None:
+        """The exception that ended the thread; None while it runs, and while it is stopped."""
+        return None if self._thread is None else self._thread.failure
 
-    def once(self) -> None:
-        """Prepare what has come, once the engine is about to need it.
+    def start(self) -> None:
+        """Start the thread; one that was stopped before must have ended."""
+        self._thread = LoopThread("slam3r_decoding", self.step, self._images.wake)
+        self._thread.start()
 
-        An image that cannot be used is told of, counted and left.
+    def stop(self, time_limit_s: float) -> bool:
+        """End the thread after its present image; False if that takes longer than the limit, and the thread goes on."""
+        if self._thread is not None and not self._thread.stop(time_limit_s):
+            return False
+        self._thread = None
+        return True
+
+    def step(self) -> None:
+        """Make frames of the images that have come, once the engine is about to want one.
+
+        An image that cannot be used is counted as rejected; once the thread is to stop, the rest count as dropped.
         """
-        if not self._images.wait(_IDLE_S) or not self._demand.wait(AHEAD * self._takes_s, _IDLE_S):
+        if not self._images.wait(TUNING.idle_wait_s):
             return
-        for arrival in self._images.take(0.0):
+        if not self._back_pressure.wait_until_wanted(TUNING.preparation_lead * self._mean_build_s, TUNING.idle_wait_s):
+            return
+        for received in self._images.take(0.0):
             if self._thread is not None and self._thread.is_stopping:
                 self._counters.add_dropped(1)
                 continue
-            with self._busy:
-                began = time.monotonic()
-                with self.clock.stage("decode"):
-                    built = self._frames.make(arrival)
-                if built is None:
+            with self._building:
+                began_s = time.monotonic()
+                frame = self._builder.build(received)
+                if frame is None:
                     self._counters.add_rejected(1)
                     continue
-                with self.clock.stage("encode_ahead"):
-                    ready = ReadyFrame(self._encode_ahead(built.prepared), built.prepared.header.stamp_ns, built.epoch)
-                self._takes_s += _WEIGHT * (time.monotonic() - began - self._takes_s)
-                self._counters.add_dropped(self._ready.put(ready))
+                took_s = time.monotonic() - began_s
+                self._mean_build_s += TUNING.duration_weight * (took_s - self._mean_build_s)
+                self._counters.add_dropped(self._ready.put(frame))
 
-    def start_anew(self) -> None:
-        """Forget every image that has not been mapped, and accept any stamp next."""
-        with self._busy:
+    def discard_pending(self) -> None:
+        """Discard every image that has not been mapped, and accept an image with any stamp next."""
+        with self._building:
             self._images.clear()
             self._ready.clear()
-            self._frames.forget_stamps()
+            self._builder.reset()

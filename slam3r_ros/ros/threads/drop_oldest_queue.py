@@ -1,4 +1,4 @@
-"""What one thread leaves for the next: the newest items."""
+"""The bounded queue between two threads, which drops the oldest item when it is full."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Item = TypeVar("Item")
 
 
 class DropOldestQueue(Generic[Item]):
-    """A ring of the newest items: the newest wins."""
+    """A queue of at most ``capacity`` items; a new item replaces the oldest one when it is full."""
 
     def __init__(self, capacity: int) -> None:
         self._items: deque[Item] = deque()
         self._capacity = capacity
         self._changed = threading.Condition()
-        self._nudged = False
+        self._woken = False
 
     def put(self, item: Item) -> int:
-        """Add an item; if there is no room the oldest goes. Returns how many went."""
+        """Add an item; returns the number of items dropped for it, 0 or 1."""
         with self._changed:
             full = len(self._items) == self._capacity
             if full:
@@ -29,28 +29,28 @@ class DropOldestQueue(Generic[Item]):
             return int(full)
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether there is an item, or comes one within the time; a `nudge` ends the waiting."""
+        """Wait until there is an item; False if none came within the time, or `wake` was called."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._nudged, timeout_s)
-            self._nudged = False
+            self._changed.wait_for(lambda: self._items or self._woken, timeout_s)
+            self._woken = False
             return bool(self._items)
 
     def take(self, timeout_s: float) -> list[Item]:
-        """Every item kept, oldest first; none if none came within the time, or when nudged."""
+        """Remove and return all items, oldest first; none if none came within the time, or `wake` was called."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._nudged, timeout_s)
-            self._nudged = False
+            self._changed.wait_for(lambda: self._items or self._woken, timeout_s)
+            self._woken = False
             taken = list(self._items)
             self._items.clear()
             return taken
 
-    def nudge(self) -> None:
-        """Make a waiting `take` return at once."""
+    def wake(self) -> None:
+        """Make a `wait` or `take` that is waiting return at once."""
         with self._changed:
-            self._nudged = True
+            self._woken = True
             self._changed.notify()
 
     def clear(self) -> None:
-        """Forget the items kept."""
+        """Remove all items; they do not count as dropped."""
         with self._changed:
             self._items.clear()

@@ -1,4 +1,4 @@
-"""A thread that repeats one thing until it is stopped."""
+"""A thread that repeats one step until it is stopped."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from collections.abc import Callable
 
 
 class LoopThread:
-    """Calls a function again and again; the function returns soon when there is nothing to do, or when nudged."""
+    """Calls a step again and again. The step returns soon when there is nothing to do, and at once when it is woken."""
 
-    def __init__(self, name: str, once: Callable[[], None], nudge: Callable[[], None]) -> None:
-        self._once = once
-        self._nudge = nudge
+    def __init__(self, name: str, step: Callable[[], None], wake: Callable[[], None]) -> None:
+        """``wake`` ends the waiting inside a step."""
+        self._step = step
+        self._wake = wake
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.failure: Exception | None = None
-        """What ended the thread, if it was not `stop`."""
+        """The exception that ended the thread; None while it runs, and where `stop` ended it."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the thread is to end: a call that does many things does no further one."""
+        """Whether the thread has been asked to end: a step that does several things then does no further one."""
         return self._stop.is_set()
 
     def stop(self, time_limit_s: float) -> bool:
-        """End after the call that runs; False if that took longer than the limit, and the thread goes on."""
+        """End the thread after its present step; False if that takes longer than the limit, and the step goes on."""
         self._stop.set()
-        self._nudge()
+        self._wake()
         self._thread.join(time_limit_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                self._once()
+                self._step()
         except Exception as error:
             self.failure = error
             raise

@@ -1,4 +1,4 @@
-"""A source as a camera topic: ``slam3r_ros play SOURCE``."""
+"""Publishes a source of images as a camera topic: ``slam3r_ros play SOURCE``."""
 
 from __future__ import annotations
 
@@ -30,16 +30,29 @@ from slam3r_ros.io.sources.bag import BagFrame
 from slam3r_ros.io.terminal import say
 from slam3r_ros.ros.output.messages import camera_info_message, header, time_message
 from slam3r_ros.ros.parameters.launch_options import beside
-from slam3r_ros.ros.pipeline.stopping import stop_on_signals
+from slam3r_ros.ros.threads.stop_signals import stop_on_signals
 from slam3r_ros.ros.tools.pace import Pace
 from slam3r_ros.types import Frame
 
-_CLOCK_PERIOD_S = 0.01
-_AHEAD = 8
-"""Frames decoded ahead, so that one that takes long is not late; none of a live camera."""
-_ACKNOWLEDGE_S = 5.0
-_GAPS_TOLD = 5
-"""The number of gaps in a recording that are told one by one."""
+
+@dataclass(frozen=True, slots=True)
+class PlayerTuning:
+    """The hand-tuned values of the player; none of them is an option of the command."""
+
+    clock_period_s: float = 0.01
+    """Seconds between two messages on /clock."""
+    prefetched_frames: int = 8
+    """Frames decoded ahead of a recording, so that one that takes long is not late; a live camera has none."""
+    subscriber_poll_s: float = 0.02
+    """Seconds between two looks whether somebody has subscribed."""
+    acknowledge_limit_s: float = 5.0
+    """Longest time, in seconds, to wait at the end until reliable subscribers have received the last image."""
+    reported_gaps: int = 5
+    """Number of gaps in a recording that are reported one by one."""
+
+
+_TUNING = PlayerTuning()
+"""The values in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +60,21 @@ class PlayOptions:
     """How a source is played."""
 
     topic: str = "/camera/image_raw"
+    """Name of the image topic; camera_info goes beside it."""
     frame_id: str = "camera_optical_frame"
+    """Name of the camera's optical frame in all headers."""
     rate_hz: float | None = None
-    """Images a second; None: as they were recorded."""
+    """Images per second; None for the rate at which they were recorded."""
     compressed: bool = False
+    """Whether JPEG images are published, on the topic's /compressed, instead of raw ones."""
     recorded_stamps: bool = False
-    """Stamps as recorded; otherwise the time of publishing."""
+    """Whether stamps are those of the recording; otherwise they are the time of publishing."""
     clock: bool = False
-    """Publish /clock, which follows the recorded stamps."""
+    """Whether /clock is published, which follows the recorded stamps."""
     loop: bool = False
+    """Whether the source begins again at its end."""
     wait_for_subscriber_s: float = 0.0
-    """Longest wait for a subscriber before the first image; 0: none."""
+    """Longest time, in seconds, to wait for a subscriber before the first image; 0 does not wait."""
 
 
 @dataclass(slots=True)
@@ -65,15 +82,16 @@ class PlayReport:
     """What was published."""
 
     stamps_ns: list[int] = field(default_factory=list)
-    """Stamp of each image as published."""
+    """Stamp of each image as it was published, integer nanoseconds."""
     recorded_ns: list[int] = field(default_factory=list)
-    """Its stamp in the source."""
+    """Stamp of each image in the source, integer nanoseconds."""
     seconds: float = 0.0
+    """Time from the first to the last image."""
     late: int = 0
-    """Images published more than half a frame after their time."""
+    """Number of images that were published more than half a frame after their time."""
 
     def write(self, path: Path) -> None:
-        """As JSON; raises OutputError."""
+        """Write it as JSON; raises OutputError if that cannot be done."""
         values = {
             "seconds": self.seconds,
             "late": self.late,
@@ -85,7 +103,7 @@ class PlayReport:
 
     @classmethod
     def read(cls, path: Path) -> PlayReport:
-        """What `write` wrote."""
+        """Read what `write` has written."""
         return cls(**json.loads(path.read_text()))
 
 
@@ -102,16 +120,16 @@ class Player(Node):
         self._clock_publisher = self.create_publisher(Clock, "/clock", quality) if options.clock else None
 
     def wait_for_subscriber(self, stop: threading.Event) -> bool:
-        """Wait for somebody who takes the images; False if nobody came in time."""
+        """Wait until somebody subscribes to the images; False if nobody does in time."""
         end = time.monotonic() + self._options.wait_for_subscriber_s
         while not stop.is_set() and self._images.get_subscription_count() == 0:
             if time.monotonic() > end:
                 return False
-            stop.wait(0.02)
+            stop.wait(_TUNING.subscriber_poll_s)
         return True
 
     def play(self, source: Source, stop: threading.Event) -> PlayReport:
-        """Publish every frame in its time until the end or until stopped, and wait until the last has arrived.
+        """Publish every frame at its time until the end or until stopped, and wait until the last has been received.
 
         A loop ends where none of the source's frames could be published.
         """
@@ -119,9 +137,9 @@ class Player(Node):
         started = time.monotonic()
         while True:
             sent_before = len(report.stamps_ns)
-            for frame in prefetched(source, _AHEAD if source.length is not None else 1):
+            for frame in prefetched(source, _TUNING.prefetched_frames if source.length is not None else 1):
                 due = pace.time_of(frame.stamp_ns)
-                if pace.gap_s and (gaps := gaps + 1) <= _GAPS_TOLD:
+                if pace.gap_s and (gaps := gaps + 1) <= _TUNING.reported_gaps:
                     say(
                         f"slam3r_ros play: the stamps leap by {pace.gap_s:.1f} s before image {len(report.stamps_ns)}: "
                         f"going on after {pace.longest_wait_s:g} s",
@@ -136,23 +154,23 @@ class Player(Node):
                 break
             pace.begin_again()
         report.seconds = time.monotonic() - started
-        self._images.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
+        self._images.wait_for_all_acked(Duration(seconds=_TUNING.acknowledge_limit_s))
         return report
 
     def _wait_until(self, moment: float, pace: Pace, stop: threading.Event) -> None:
-        """Wait for a time of `time.monotonic`, keeping /clock running meanwhile."""
+        """Wait until a time of `time.monotonic`, and keep /clock running meanwhile."""
         while (left := moment - time.monotonic()) > 0 and not stop.is_set():
             if self._clock_publisher is None:
                 stop.wait(left)
             else:
-                stop.wait(min(left, _CLOCK_PERIOD_S))
+                stop.wait(min(left, _TUNING.clock_period_s))
                 self._clock_publisher.publish(Clock(clock=time_message(pace.recorded_now_ns())))
 
     def _publish(self, frame: Frame, pace: Pace, report: PlayReport) -> None:
         recorded_ns = pace.shifted(frame.stamp_ns)
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=time_message(recorded_ns)))
-        data = _encoded(frame, self._options.compressed)
+        data = _message_data(frame, self._options.compressed)
         recorded = self._options.recorded_stamps
         stamp_ns = recorded_ns if recorded else time.time_ns()
         head = header(stamp_ns, self._options.frame_id)
@@ -164,8 +182,8 @@ class Player(Node):
         report.recorded_ns.append(frame.stamp_ns)
 
 
-def _encoded(frame: Frame, compressed: bool) -> array.array[int]:
-    """The message's data; an array.array is taken by rclpy as it is, bytes would be checked one by one."""
+def _message_data(frame: Frame, compressed: bool) -> array.array[int]:
+    """Return the data of a message as an array.array, which rclpy takes as it is; bytes would be checked one by one."""
     data = array.array("B")
     if compressed:
         data.frombytes(cv2.imencode(".jpg", frame.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
@@ -207,7 +225,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Play; 1 if nobody took the images or there were none, 2 if source or topic cannot be opened."""
+    """Play a source; 1 if nobody subscribes or there are no images, 2 if source or topic cannot be opened."""
     if arguments.clock and arguments.start_now:
         say("slam3r_ros play: --clock follows the recorded stamps: leave --start-now out", is_trouble=True)
         return 2

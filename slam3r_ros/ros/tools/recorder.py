@@ -1,4 +1,4 @@
-"""Records what the node says, and when it came: for the demo, the benchmark and the tests."""
+"""Records what the node publishes, and when it was received: for the demo, the benchmark and the tests."""
 
 from __future__ import annotations
 
@@ -21,46 +21,49 @@ from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.srv import SaveMap
 
 _NANOSECONDS = 10**9
+"""Nanoseconds in a second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """One pose, cloud or transform."""
+class ReceivedMessage:
+    """When one pose, cloud or transform was stamped and received."""
 
     stamp_ns: int
-    """Stamp in its header."""
+    """Stamp in the header, integer nanoseconds."""
     arrival_ns: int
-    """When it came, by the system's clock."""
+    """Time of its arrival by the system's clock, integer nanoseconds."""
     parent: str
-    """Frame of its header."""
+    """Name of the frame in the header."""
 
     @property
     def latency_ms(self) -> float:
-        """From stamp to arrival; means something for stamps of the system's clock."""
+        """Milliseconds from stamp to arrival; meaningful only for stamps of the system's clock."""
         return (self.arrival_ns - self.stamp_ns) * 1e-6
 
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """What came so far. Written by the recorder's thread; read it as you like."""
+    """What was received so far. The recorder's thread appends to it; any thread may read it."""
 
-    poses: list[Arrived] = field(default_factory=list)
-    transforms: list[Arrived] = field(default_factory=list)
-    """Those whose parent or child is the map's frame."""
-    clouds: list[Arrived] = field(default_factory=list)
-    """What single frames added."""
+    poses: list[ReceivedMessage] = field(default_factory=list)
+    """Messages on ~/pose."""
+    transforms: list[ReceivedMessage] = field(default_factory=list)
+    """Transforms on /tf whose parent or child is the map's frame."""
+    clouds: list[ReceivedMessage] = field(default_factory=list)
+    """Messages on ~/cloud: the points that single frames added."""
     statuses: list[SlamStatus] = field(default_factory=list)
+    """Messages on ~/status."""
     map_clouds: list[int] = field(default_factory=list)
-    """Number of points of each."""
+    """Number of points of each message on ~/map_cloud."""
 
     @property
     def status(self) -> SlamStatus | None:
-        """The newest status."""
+        """The newest status; None before the first."""
         return self.statuses[-1] if self.statuses else None
 
 
 class Recorder:
-    """A node with a context and a thread of its own; use it as a context manager."""
+    """Subscribes to the node with a context and a thread of its own; it is a context manager."""
 
     def __init__(self, *, node_name: str = "/slam3r", map_frame: str = "map") -> None:
         self.record = Record()
@@ -70,11 +73,11 @@ class Recorder:
         self._node = node = Node("slam3r_recorder", context=context)
         reliable = QoSProfile(depth=100)
         latched_many = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        node.create_subscription(PoseStamped, f"{node_name}/pose", self._take_pose, reliable)
-        node.create_subscription(PointCloud2, f"{node_name}/cloud", self._take_cloud, reliable)
-        node.create_subscription(TFMessage, "/tf", self._take_transforms, reliable)
+        node.create_subscription(PoseStamped, f"{node_name}/pose", self._on_pose, reliable)
+        node.create_subscription(PointCloud2, f"{node_name}/cloud", self._on_cloud, reliable)
+        node.create_subscription(TFMessage, "/tf", self._on_transforms, reliable)
         node.create_subscription(SlamStatus, f"{node_name}/status", self.record.statuses.append, latched_many)
-        node.create_subscription(PointCloud2, f"{node_name}/map_cloud", self._take_map, LATCHED)
+        node.create_subscription(PointCloud2, f"{node_name}/map_cloud", self._on_map, LATCHED)
         self._save = node.create_client(SaveMap, f"{node_name}/save_map")
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(node)
@@ -93,7 +96,7 @@ class Recorder:
         rclpy.try_shutdown(context=self._context)
 
     def save_map(self, path: str, time_limit_s: float) -> SaveMap.Response:
-        """Have the node write its map; raises TimeoutError if it does not answer in time."""
+        """Call ~/save_map and return its response; raises TimeoutError if there is none in time."""
         end = time.monotonic() + time_limit_s
         if not self._save.wait_for_service(time_limit_s):
             raise TimeoutError(f"the node offers no service {self._save.srv_name} within {time_limit_s:.0f} s")
@@ -108,20 +111,20 @@ class Recorder:
         while not self._stop.is_set():
             self._executor.spin_once(timeout_sec=0.1)
 
-    def _take_pose(self, message: PoseStamped) -> None:
-        self.record.poses.append(_arrived(message.header))
+    def _on_pose(self, message: PoseStamped) -> None:
+        self.record.poses.append(_received(message.header))
 
-    def _take_transforms(self, message: TFMessage) -> None:
+    def _on_transforms(self, message: TFMessage) -> None:
         for transform in message.transforms:
             if self._map_frame in (transform.header.frame_id, transform.child_frame_id):
-                self.record.transforms.append(_arrived(transform.header))
+                self.record.transforms.append(_received(transform.header))
 
-    def _take_cloud(self, message: PointCloud2) -> None:
-        self.record.clouds.append(_arrived(message.header))
+    def _on_cloud(self, message: PointCloud2) -> None:
+        self.record.clouds.append(_received(message.header))
 
-    def _take_map(self, message: PointCloud2) -> None:
+    def _on_map(self, message: PointCloud2) -> None:
         self.record.map_clouds.append(message.width * message.height)
 
 
-def _arrived(head: Header) -> Arrived:
-    return Arrived(head.stamp.sec * _NANOSECONDS + head.stamp.nanosec, time.time_ns(), head.frame_id)
+def _received(head: Header) -> ReceivedMessage:
+    return ReceivedMessage(head.stamp.sec * _NANOSECONDS + head.stamp.nanosec, time.time_ns(), head.frame_id)

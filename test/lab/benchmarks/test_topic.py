@@ -12,7 +12,7 @@ import pytest
 from slam3r_lab.benchmarks.topic import CASES, Latency, Measured, topic_table
 from slam3r_lab.benchmarks.topic_camera import Sent, messages, sized
 from slam3r_ros.io.image_decoding import decode_compressed, decode_message
-from slam3r_ros.ros.tools.recorder import Arrived
+from slam3r_ros.ros.tools.recorder import ReceivedMessage
 
 
 def test_an_image_of_another_shape_keeps_its_centre_and_its_proportions() -> None:
@@ -35,7 +35,7 @@ def test_the_camera_plays_its_video_to_and_fro(tmp_path: Path, compressed: bool)
 
 
 def test_the_table_has_a_row_for_each_camera() -> None:
-    arrived = [Arrived(0, number * 10**6, "map") for number in range(101)]
+    arrived = [ReceivedMessage(0, number * 10**6, "map") for number in range(101)]
     measured = Measured(
         sent=Sent(240, 8.0, 0, 0.2), received=239, lost_in_transport=1, dropped=9, refused=0, processed=230,
         processed_per_second=28.8, pose=Latency.of(arrived), pose_later=Latency.of(arrived[:51]), cloud=Latency.of([]),

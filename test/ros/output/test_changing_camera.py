@@ -27,9 +27,9 @@ from slam3r_ros.networks.weights import Networks
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.slam_runner import SlamRunner, SlamRunnerEvents
-from slam3r_ros.ros.pipeline.throttled_log import ThrottledLog
+from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
+from slam3r_ros.ros.threads.counters import Counters
+from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import Frame, MapUpdate
 
 CROP = 32
@@ -149,10 +149,10 @@ def published(tiny_networks: Networks, request: pytest.FixtureRequest) -> Publis
         }
     )
     slam, node = Slam(tiny_networks, settings.slam), StandInNode()
-    notices = ThrottledLog(get_logger("test"), lambda: 0)
-    outputs = Outputs(node, replace(settings, slam=slam.settings), notices)  # type: ignore[arg-type]
-    outputs._depth._lane._keep = COUNT  # whatever this machine's publisher thread is doing meanwhile
-    runner = SlamRunner(slam, outputs, notices, SlamRunnerEvents(lambda: 0, lambda: None), Counters())
+    log = ThrottledLog(get_logger("test"), lambda: 0)
+    outputs = Outputs(node, replace(settings, slam=slam.settings), log)  # type: ignore[arg-type]
+    outputs._depth._queue._capacity = COUNT  # whatever this machine's publisher thread is doing meanwhile
+    runner = SlamRunner(slam, outputs, log, NodeCallbacks(lambda: 0, lambda: None), Counters())
     updates, pushed, keyframes = dict[int, MapUpdate](), dict[int, int](), node.published["~/keyframe"]
     assert slam.on_update is not None
     slam.on_update = spied(slam.on_update, updates)

@@ -15,8 +15,9 @@ from ros_harness import FIRST_NS, FRAME, wait_until
 
 from slam3r_ros.geometry.se3 import rigid
 from slam3r_ros.ros.output import pose_covariance as covariance_module
-from slam3r_ros.ros.output.odometry import UNKNOWN_VARIANCE, twist_between
+from slam3r_ros.ros.output.odometry import twist_between
 from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.types import MapUpdate, PoseEstimate, PoseUpdate, State
 
 STEP_NS = 100_000_000
@@ -75,9 +76,9 @@ def test_it_says_what_the_pose_and_tf_say(scene: Scene) -> None:
 def test_the_twist_is_along_the_axes_of_the_camera(scene: Scene) -> None:
     first, second = Heard(scene).of(tracked(0, moved()), tracked(1, moved(x=0.1, z=0.3)))
     assert speed(first) == [0.0] * 6
-    assert covariance(first.twist) == pytest.approx(UNKNOWN_VARIANCE * np.eye(6))
+    assert covariance(first.twist) == pytest.approx(TUNING.unknown_variance * np.eye(6))
     assert speed(second) == pytest.approx([1.0, 0.0, 3.0, 0.0, 0.0, 0.0])  # right and forward of the camera
-    assert 0 < covariance(second.twist)[0, 0] < UNKNOWN_VARIANCE
+    assert 0 < covariance(second.twist)[0, 0] < TUNING.unknown_variance
 
 
 def test_a_turning_camera_has_the_angular_speed_of_its_own_axes() -> None:
@@ -98,7 +99,7 @@ def test_no_speed_is_told_across_a_loss_a_gap_or_another_scale(scene: Scene) -> 
     after_scale, in_metres = heard.of(tracked(15, moved(z=0.5)), tracked(16, moved(z=0.6)))
     for message in (after_loss, after_gap, after_scale):
         assert speed(message) == [0.0] * 6
-        assert covariance(message.twist)[0, 0] == UNKNOWN_VARIANCE
+        assert covariance(message.twist)[0, 0] == TUNING.unknown_variance
     assert speed(again)[2] == pytest.approx(1.0)
     assert speed(in_metres)[2] == pytest.approx(2.0)
 

@@ -144,7 +144,7 @@ def test_a_keyframe_is_told_however_long_the_camera_rests_before_it_enters(scene
 def test_tf_of_a_base_frame_goes_through_its_mount(scene: Scene) -> None:
     outputs, frames = scene.outputs(base_frame="base_link"), count()
     outputs.publish(update(moved(), index=next(frames)))
-    wait_until(lambda: "no transform" in scene.notices.newest.text, "a message that the mount is not known yet")
+    wait_until(lambda: "no transform" in scene.log.newest.text, "a message that the mount is not known yet")
     scene.camera.publish_mount("base_link", FRAME, MOUNT_X)
 
     def publish_and_look() -> bool:
@@ -178,7 +178,7 @@ def test_no_frame_gets_a_second_parent(scene: Scene) -> None:
     outputs.publish(update(moved()))
     wait_until(lambda: len(scene.poses) == 1, "a pose")
     assert not scene.transforms
-    assert f"'{FRAME}' has the parent 'base_link' already; set base_frame: base_link" in scene.notices.newest.text
+    assert f"'{FRAME}' has the parent 'base_link' already; set base_frame: base_link" in scene.log.newest.text
 
 
 def test_tf_can_be_turned_off(scene: Scene) -> None:

@@ -8,12 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import invert_rigid, rigid, transform_points
-from slam3r_ros.ros.output.pose_covariance import PATCHES, at_base, pose_covariance
+from slam3r_ros.ros.output.pose_covariance import pose_covariance, transform_covariance
+from slam3r_ros.ros.output.tuning import TUNING
 
 FOCAL = 100.0
 
 
-def seen(count: int = PATCHES**2, seed: int = 0) -> NDArray[np.float64]:
+def seen(count: int = TUNING.covariance_patches**2, seed: int = 0) -> NDArray[np.float64]:
     """(count, 3) points spread over an image and over depths of 2 to 4."""
     rng = np.random.default_rng(seed)
     depths = rng.uniform(2, 4, count)
@@ -107,7 +108,7 @@ def test_a_base_swings_with_the_camera_it_carries() -> None:
         changes.append(
             np.concatenate([moved[:3, 3] - base[:3, 3], cv2.Rodrigues(moved[:3, :3] @ base[:3, :3].T)[0].ravel()])
         )
-    told = at_base(of_camera, T_camera_base, T_map_camera[:3, :3])
+    told = transform_covariance(of_camera, T_camera_base, T_map_camera[:3, :3])
     assert_positive_definite(told)
     whitened = np.linalg.inv(np.linalg.cholesky(told))
     assert whitened @ np.cov(np.array(changes).T) @ whitened.T == pytest.approx(np.eye(6), abs=0.15)

@@ -13,8 +13,8 @@ from ros_harness import FIRST_NS
 
 from slam3r_ros.engine.events import OnUpdate
 from slam3r_ros.ros.pipeline import slam_runner as mapping_module
-from slam3r_ros.ros.pipeline.counters import Counters
-from slam3r_ros.ros.pipeline.slam_runner import PublishingError, SlamRunner, SlamRunnerEvents
+from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, PublishingError, SlamRunner
+from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.types import SlamStatus
 
 
@@ -55,7 +55,7 @@ def test_an_image_that_opencv_cannot_take_is_refused_and_the_next_one_mapped(sce
     small = np.zeros((2, 2), np.uint8)
     engine = Engine(lambda: cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) if failing.pop(0) else None)
     outputs = scene.outputs()
-    mapping = SlamRunner(engine, outputs, scene.notices, SlamRunnerEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    mapping = SlamRunner(engine, outputs, scene.log, NodeCallbacks(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
     mapping.process([ready_frame(0)])
     assert counters.rejected == 1 and mapping.newest_stamp_ns == 0
     mapping.process([ready_frame(1)])
@@ -65,7 +65,7 @@ def test_an_image_that_opencv_cannot_take_is_refused_and_the_next_one_mapped(sce
 
 def test_a_message_that_cannot_be_published_is_not_blamed_on_the_image(scene: Scene) -> None:
     counters, engine = Counters(), Engine(lambda: None)
-    mapping = SlamRunner(engine, Broken(), scene.notices, SlamRunnerEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    mapping = SlamRunner(engine, Broken(), scene.log, NodeCallbacks(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
     with pytest.raises(PublishingError, match="no publisher"):
         mapping.process([ready_frame(0)])
     assert counters.rejected == 0
@@ -75,12 +75,12 @@ def test_a_keyframe_whose_points_are_lost_is_told_and_the_next_image_mapped(scen
     counters, failing = Counters(), [True, False]
     small, outputs = np.zeros((2, 2), np.uint8), scene.outputs()
     engine = Engine(lambda: cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) if failing.pop(0) else None)
-    mapping = SlamRunner(engine, outputs, scene.notices, SlamRunnerEvents(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
+    mapping = SlamRunner(engine, outputs, scene.log, NodeCallbacks(lambda: 0, lambda: None), counters)  # type: ignore[arg-type]
     assert not mapping.has_pending
     engine.has_pending = True
     assert mapping.has_pending
     mapping.finish_pending()
-    assert not mapping.has_pending and "points are lost: error: OpenCV" in scene.notices.newest.text
+    assert not mapping.has_pending and "points are lost: error: OpenCV" in scene.log.newest.text
     mapping.process([ready_frame(1)])
     assert counters.rejected == 0 and mapping.newest_stamp_ns == FIRST_NS
     outputs.destroy()
@@ -97,9 +97,9 @@ def test_an_engine_that_fails_at_the_end_of_the_stream_does_not_keep_the_map_fro
 
     engine.flush = flush
     monkeypatch.setattr(mapping_module, "save_map", lambda *arguments: saved.append(arguments))
-    mapping = SlamRunner(engine, outputs, scene.notices, SlamRunnerEvents(lambda: 0, lambda: None), Counters())
+    mapping = SlamRunner(engine, outputs, scene.log, NodeCallbacks(lambda: 0, lambda: None), Counters())
     mapping.process([ready_frame(0)])
     mapping.save("map.ply")
     assert [path for _, path, _ in saved] == ["map.ply"]
-    assert "the last frames are lost: RuntimeError: CUDA error" in scene.notices.newest.text
+    assert "the last frames are lost: RuntimeError: CUDA error" in scene.log.newest.text
     outputs.destroy()

@@ -35,28 +35,28 @@ class SlowTopic:
 
 
 @pytest.fixture
-def bulk() -> Iterator[AsyncPublisher]:
-    bulk = AsyncPublisher()
-    yield bulk
-    bulk.stop()
+def publisher() -> Iterator[AsyncPublisher]:
+    publisher = AsyncPublisher()
+    yield publisher
+    publisher.stop()
 
 
-def test_what_waits_is_bounded_and_the_newest_stays(bulk: AsyncPublisher) -> None:
+def test_what_waits_is_bounded_and_the_newest_stays(publisher: AsyncPublisher) -> None:
     topic: Any = SlowTopic()
-    lane = bulk.lane(topic, keep=2)
-    lane.put(lambda: "first")
+    queue = publisher.topic_queue(topic, capacity=2)
+    queue.put(lambda: "first")
     assert topic.began.acquire(timeout=5.0)
-    assert not lane.is_idle
+    assert not queue.is_idle
     for number in range(5):  # returns at once although the first is still being published
-        lane.put(lambda number=number: number)  # type: ignore[misc]
-    assert lane.lost == 3
+        queue.put(lambda number=number: number)  # type: ignore[misc]
+    assert queue.dropped == 3
     for _ in range(3):
         topic.end_one()
-    wait_until(lambda: lane.is_idle, "everything published")
+    wait_until(lambda: queue.is_idle, "everything published")
     assert topic.published == ["first", 3, 4]
 
 
-def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(bulk: AsyncPublisher) -> None:
+def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(publisher: AsyncPublisher) -> None:
     blocker: Any = SlowTopic()
     order: list[str] = []
 
@@ -65,7 +65,7 @@ def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(bulk: As
             order.append(message)
 
     topic: Any = Topic()
-    blocking, urgent, cleared, late = (bulk.lane(p) for p in (blocker, topic, topic, topic))
+    blocking, urgent, cleared, late = (publisher.topic_queue(p) for p in (blocker, topic, topic, topic))
     blocking.put(lambda: "")
     assert blocker.began.acquire(timeout=5.0)
     late.put(lambda: "map")
@@ -78,17 +78,17 @@ def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(bulk: As
 
 
 def test_the_end_publishes_what_waits() -> None:
-    bulk, order = AsyncPublisher(), []
+    publisher, order = AsyncPublisher(), []
 
     class Topic:
         def publish(self, message: int) -> None:
             order.append(message)
 
     topic: Any = Topic()
-    lane = bulk.lane(topic, keep=100)
+    queue = publisher.topic_queue(topic, capacity=100)
     for number in range(50):
-        lane.put(lambda number=number: number)  # type: ignore[misc]
-    bulk.stop()
+        queue.put(lambda number=number: number)  # type: ignore[misc]
+    publisher.stop()
     assert order == list(range(50))
 
 
@@ -99,7 +99,7 @@ def test_poses_go_on_while_a_map_is_being_published(context: Context, weights: P
         session = bench.node._session
         assert session is not None
         slow = SlowTopic()
-        session._outputs._map_lane.publisher = _like(session._outputs._map_cloud, slow)
+        session._outputs._map_queue.publisher = _like(session._outputs._map_cloud, slow)
         poses = bench.camera.listen(PoseStamped, "/slam3r/pose")
         bench.camera.listen(PointCloud2, "/slam3r/map_cloud", LATCHED)
         wait_until(lambda: session._outputs._map_cloud.get_subscription_count() > 0, "a subscriber of the map")
@@ -141,7 +141,7 @@ def test_nothing_is_made_for_topics_that_nobody_reads(
         assert session is not None
         for name in ("cloud_message", "Path", "PoseArray", "Keyframe"):
             noting(name)
-        monkeypatch.setattr(session._mapping._slam, "map_points", lambda: pytest.fail("a copy of the map"))
+        monkeypatch.setattr(session._runner._slam, "map_points", lambda: pytest.fail("a copy of the map"))
         bench.camera.send_images(12)
         bench.wait_for_handled(12)
         assert bench.status.map_points > 0

@@ -12,7 +12,7 @@ import pytest
 from ros_harness import wait_until
 
 from slam3r_ros.io.files import OutputError
-from slam3r_ros.ros.pipeline.session import Session, WorkerStuckError
+from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
 from slam3r_ros.ros.threads.back_pressure import BackPressure
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
@@ -34,7 +34,7 @@ class Engine:
     def finish_pending(self) -> None:
         pass
 
-    def idle(self) -> None:
+    def publish_due(self) -> None:
         pass
 
     def flush(self) -> None:
@@ -62,8 +62,8 @@ def test_what_a_request_raises_is_told_to_who_asked(
     running: tuple[MappingThread, Engine, DropOldestQueue[Any]], error: Exception
 ) -> None:
     worker, _, _ = running
-    assert worker.ask(failing(error)).exception(5.0) is error
-    assert worker.ask(lambda: 7).result(5.0) == 7
+    assert worker.submit(failing(error)).exception(5.0) is error
+    assert worker.submit(lambda: 7).result(5.0) == 7
 
 
 @pytest.mark.parametrize("error", [cv2.error("filter"), PublishingError("no context"), MemoryError(), AssertionError()])
@@ -71,9 +71,9 @@ def test_an_unforeseen_one_is_told_too_and_the_worker_goes_on(
     running: tuple[MappingThread, Engine, DropOldestQueue[Any]], error: Exception
 ) -> None:
     worker, _, _ = running
-    told = worker.ask(failing(error)).exception(5.0)
+    told = worker.submit(failing(error)).exception(5.0)
     assert isinstance(told, RequestError) and type(error).__name__ in str(told)
-    assert worker.ask(lambda: 7).result(5.0) == 7
+    assert worker.submit(lambda: 7).result(5.0) == 7
     assert worker.failure is None
 
 
@@ -92,11 +92,11 @@ def test_requests_to_a_worker_that_fails_are_refused(
     engine.does = fail_later
     frames.put("frame")
     assert began.wait(5.0)
-    waiting = worker.ask(lambda: 7)
+    waiting = worker.submit(lambda: 7)
     leave.set()
     assert "no context" in str(waiting.exception(5.0))
     wait_until(lambda: worker.failure is not None, "the failure")
-    assert "no context" in str(worker.ask(lambda: 7).exception(5.0))
+    assert "no context" in str(worker.submit(lambda: 7).exception(5.0))
 
 
 class Thread:
@@ -110,45 +110,45 @@ class Thread:
         return self.ends
 
 
-def session_of(preparing: Thread, worker: Thread, mapping: object, save_on_exit: str = "") -> Any:
+def session_of(decoding: Thread, mapping: Thread, runner: object, save_on_exit: str = "") -> Any:
     """A session after activation, with these parts."""
     session: Any = object.__new__(Session)
-    session._input, session._preparing, session._worker, session._mapping = None, preparing, worker, mapping
-    session._preparer, session._stuck = None, []
+    session._subscription, session._decoding, session._mapping, session._runner = None, decoding, mapping, runner
+    session._builder, session._stuck = None, []
     session._settings = SimpleNamespace(save_on_exit=save_on_exit)
     session._outputs = SimpleNamespace(destroy=lambda: None)
-    session._notices = SimpleNamespace(info=lambda _: None, error=lambda *_: None)
+    session._log = SimpleNamespace(info=lambda _: None, error=lambda *_: None)
     return session
 
 
 def test_while_a_thread_is_stuck_nothing_else_uses_the_engine(tmp_path: Any) -> None:
     calls: list[str] = []
     saved = SimpleNamespace(point_count=1, map_path="map")
-    mapping = SimpleNamespace(
+    runner = SimpleNamespace(
         flush=lambda: calls.append("flush"),
         save=lambda _: calls.append("save"),
-        save_as_it_is=lambda _: calls.append("save as it is") or saved,
+        save_without_flush=lambda _: calls.append("save as it is") or saved,
         status=lambda: SimpleNamespace(map_points=1),
     )
-    preparing, worker = Thread(ends=False), Thread(ends=True)
-    session = session_of(preparing, worker, mapping, str(tmp_path / "map.ply"))
-    with pytest.raises(WorkerStuckError):
+    decoding, mapping = Thread(ends=False), Thread(ends=True)
+    session = session_of(decoding, mapping, runner, str(tmp_path / "map.ply"))
+    with pytest.raises(ThreadStuckError):
         session.deactivate()
-    assert worker.told == 1  # too, though the other one is stuck
-    with pytest.raises(WorkerStuckError, match="before the node was deactivated"):
+    assert mapping.told == 1  # too, though the other one is stuck
+    with pytest.raises(ThreadStuckError, match="before the node was deactivated"):
         session.activate()
-    assert isinstance(session.save("map.ply").exception(0.0), WorkerStuckError)
+    assert isinstance(session.save("map.ply").exception(0.0), ThreadStuckError)
     session.close()
     assert calls == ["save as it is"]
 
 
 def test_a_thread_that_ends_late_leaves_the_engine_to_others() -> None:
     calls: list[str] = []
-    mapping = SimpleNamespace(flush=lambda: calls.append("flush"), save=lambda path: calls.append(path) or path)
-    preparing = Thread(ends=False)
-    session = session_of(preparing, Thread(ends=True), mapping)
-    with pytest.raises(WorkerStuckError):
+    runner = SimpleNamespace(flush=lambda: calls.append("flush"), save=lambda path: calls.append(path) or path)
+    decoding = Thread(ends=False)
+    session = session_of(decoding, Thread(ends=True), runner)
+    with pytest.raises(ThreadStuckError):
         session.deactivate()
-    preparing.ends = True
+    decoding.ends = True
     assert session.save("map.ply").result(0.0) == "map.ply"
     assert calls == ["map.ply"]

@@ -9,17 +9,19 @@ Item = TypeVar("Item")
 
 
 class DecimatedList(Generic[Item]):
-    """Items in order. At ``limit`` of them every second one goes, and from then on only as many are taken."""
+    """Items in order. When ``limit`` of them are kept every second one is removed, and from then on every second one,
+    every fourth one and so on of the items that come is kept.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: list[Item] = []
-        self._newest: list[Item] = []
+        self._newest: list[Item] = []  # the newest item, or none
         self._stride = 1
         self._count = 0
 
     def add(self, item: Item) -> None:
-        """Take the next item."""
+        """Add the next item."""
         if self._count % self._stride == 0 and len(self._kept) == self._limit:
             self._kept = self._kept[::2]
             self._stride *= 2
@@ -28,8 +30,8 @@ class DecimatedList(Generic[Item]):
         self._newest = [item]
         self._count += 1
 
-    def fill(self, count: int, make: Callable[[int], Item]) -> None:
-        """All of ``count`` items anew, of which only those that are kept are made, by their number."""
+    def rebuild(self, count: int, make: Callable[[int], Item]) -> None:
+        """Replace everything by ``count`` items; only those that are kept are made, by their number from 0."""
         self._stride = 1
         while -(-count // self._stride) > self._limit:
             self._stride *= 2
@@ -38,7 +40,7 @@ class DecimatedList(Generic[Item]):
         self._count = count
 
     def items(self) -> list[Item]:
-        """What is kept, the newest item always last; at most ``limit``."""
+        """Return the items kept, at most ``limit``; the newest item is always the last."""
         if self._kept[-1:] == self._newest:
             return list(self._kept)
         return [*self._kept[: self._limit - 1], *self._newest]

@@ -1,4 +1,4 @@
-"""The way images take between processes: what Fast DDS must be told so that none is lost.
+"""What Fast DDS must be set to so that no image is lost between processes.
 
 Measured with 150 images of 640 x 480 at 30 Hz, best effort, two processes, other work on the cores:
 
@@ -24,82 +24,86 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
+"""Environment variable by which Fast DDS chooses its transports."""
 SOCKET_BYTES = 4 * 2**20
-"""Room for four 640 x 480 images in a socket's buffer."""
+"""Bytes of a socket's receive buffer: room for four rgb8 images of 640 x 480."""
 UDP_LARGE = "UDPv4?sockets_size=4MB"
+"""Value of `TRANSPORT_VARIABLE` for UDP with socket buffers of `SOCKET_BYTES`."""
 UDP_PROFILE, SHARED_MEMORY_PROFILE = "fastdds_udp.xml", "fastdds_shared_memory.xml"
-"""Files in config/."""
+"""Names of the profiles in config/: UDP with large socket buffers, and shared memory with a large segment."""
 _PROFILE_VARIABLES = (
     "FASTDDS_DEFAULT_PROFILES_FILE",
     "FASTRTPS_DEFAULT_PROFILES_FILE",
     "RMW_FASTRTPS_USE_QOS_FROM_XML",
     "ROS_DISCOVERY_SERVER",
 )
+"""Environment variables that show that the user has set Fast DDS up: then nothing is changed."""
 _WITHOUT_VARIABLE = ("humble", "iron")
-"""Distributions whose Fast DDS does not know `TRANSPORT_VARIABLE`; they read a profile instead."""
+"""Distributions whose Fast DDS does not know `TRANSPORT_VARIABLE`: a profile is used for them instead."""
 _OLD_NAMES = (*_WITHOUT_VARIABLE, "jazzy")
-"""Distributions that know the variable for profiles by its old name only, and those that heed `ROS_LOCALHOST_ONLY`."""
+"""Distributions that know the profile variable by its old name only, and that obey `ROS_LOCALHOST_ONLY`."""
 _RANGE_VARIABLE, _OLD_RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
+"""Environment variables that keep discovery to this machine, since Iron and before it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Transport:
-    """Environment variables to set, and what the user should know."""
+class TransportChoice:
+    """The transport chosen for a process: environment variables to set, and advice for the user."""
 
     variables: tuple[tuple[str, str], ...]
-    """Name and value."""
+    """Name and value of each environment variable."""
     advice: str
-    """Empty if there is nothing to do."""
+    """What the user should do so that no image is lost; empty if nothing is needed."""
 
 
 def socket_limit() -> int:
-    """Bytes of receive buffer that the system grants a socket, at most what is needed: it is asked."""
+    """Return the bytes of receive buffer that the system grants a socket which asks for `SOCKET_BYTES`."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
         granted = probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    return granted // 2 if sys.platform == "linux" else granted  # Linux tells twice what can be used
+    return granted // 2 if sys.platform == "linux" else granted  # Linux reports twice what can be used
 
 
 def installed_profiles() -> Path:
-    """The folder of this package's config/, where it is installed; raises PackageNotFoundError where it is not."""
+    """Return the installed config/ folder of this package; raises PackageNotFoundError if it is not installed."""
     return Path(get_package_share_directory("slam3r_ros")) / "config"
 
 
-def use_transport(environment: MutableMapping[str, str]) -> str:
-    """Set what `choose_transport` says for a process that takes images, before it begins with ROS; the advice.
+def apply_transport(environment: MutableMapping[str, str]) -> str:
+    """Set the variables of `choose_transport` in this process's environment, and return its advice.
 
-    For a node that nothing else has done this for: launch files have.
+    To be called before ROS is initialised, by a node that no launch file has started: launch files do the same.
     """
     try:
         profiles = installed_profiles()
     except PackageNotFoundError:  # run from the source tree, where config/ is not what ROS finds
         return ""
-    transport = choose_transport(environment, socket_limit(), profiles)
-    environment.update(transport.variables)
-    return transport.advice
+    choice = choose_transport(environment, socket_limit(), profiles)
+    environment.update(choice.variables)
+    return choice.advice
 
 
 def choose_transport(
     environment: Mapping[str, str], granted: int, profiles: Path, *, closed: bool = False
-) -> Transport:
-    """What to set for processes that take images.
+) -> TransportChoice:
+    """Choose the transport of a process that receives images.
 
-    environment: of the caller; what its user has set is left alone.
-    granted: bytes, `socket_limit`.
-    profiles: the folder of this package's config/.
-    closed: all processes that exchange images are started together with the same variables (replay, demo).
+    environment: that of the process; what its user has set in it is left alone.
+    granted: bytes of receive buffer that a socket gets, as `socket_limit` returns them.
+    profiles: the config/ folder of this package, which holds the profiles.
+    closed: whether all processes that exchange images are started together with the same variables (replay, demo).
     """
     if TRANSPORT_VARIABLE in environment or any(name in environment for name in _PROFILE_VARIABLES):
-        return Transport((), "")
+        return TransportChoice((), "")
     if "fastrtps" not in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
-        return Transport((), "")
+        return TransportChoice((), "")
     distribution = environment.get("ROS_DISTRO")
     profile_variable = f"{'FASTRTPS' if distribution in _OLD_NAMES else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
     shared_memory = (profile_variable, str(profiles / SHARED_MEMORY_PROFILE))
     if closed:  # the least work: nothing goes through the kernel
-        return Transport((shared_memory,), "")
-    if (restriction := _to_this_machine(environment)) is not None:
-        return Transport(
+        return TransportChoice((shared_memory,), "")
+    if (restriction := _localhost_setting(environment)) is not None:
+        return TransportChoice(
             (),
             f"{restriction} makes ROS choose Fast DDS's transports: most raw images will be lost; use "
             "image_qos:=reliable (where the camera publishes reliably) or image_transport:=compressed, or start the "
@@ -109,8 +113,8 @@ def choose_transport(
     if distribution in _WITHOUT_VARIABLE:
         chosen = (profile_variable, str(profiles / UDP_PROFILE))
     if granted >= SOCKET_BYTES:
-        return Transport((chosen,), "")
-    return Transport(
+        return TransportChoice((chosen,), "")
+    return TransportChoice(
         (chosen,),
         f"sockets may have {granted} bytes here: raw images will be lost; run "
         f"'sudo sysctl -w net.core.rmem_max={SOCKET_BYTES}' (and put it into /etc/sysctl.d), or use "
@@ -118,8 +122,8 @@ def choose_transport(
     )
 
 
-def _to_this_machine(environment: Mapping[str, str]) -> str | None:
-    """The setting that keeps ROS to this machine, as VARIABLE=VALUE; None where nothing does."""
+def _localhost_setting(environment: Mapping[str, str]) -> str | None:
+    """Return the setting that keeps discovery to this machine, as VARIABLE=VALUE; None where nothing does."""
     distribution = environment.get("ROS_DISTRO")
     if distribution in _OLD_NAMES and environment.get(_OLD_RANGE_VARIABLE) == "1":
         return f"{_OLD_RANGE_VARIABLE}=1"

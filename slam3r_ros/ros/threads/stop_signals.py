@@ -1,4 +1,4 @@
-"""Ending a process when it is asked to."""
+"""Stopping a process cleanly when a signal asks for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals by which Ctrl-C, a launch file or a service manager, and a terminal that closes ask a process to end."""
 
 
 @contextmanager
