@@ -58,7 +58,7 @@ GENERATED = {"msg", "srv", "action"}
 
 # The rooms of ros/ in their order: each may import itself and those before it.
 ROOMS_OF_ROS = (
-    "stand_ins", "throttled_log", "parameters", "threads", "input", "output", "pipeline", "node", "tools", "__main__"
+    "throttled_log", "parameters", "threads", "input", "output", "pipeline", "node", "tools", "__main__"
 )  # fmt: skip
 
 LAB = PACKAGE.parent / "slam3r_lab"

@@ -3,7 +3,6 @@ ones:
 
 - ``throttled_log``: the node's log, in which a message that repeats itself is suppressed for some seconds.
 - ``parameters``: every parameter of the node, its declaration and its documents.
-- ``stand_ins``: tf2_ros and sensor_msgs_py where no distribution is sourced.
 - ``threads``: the threads, what passes between them, and the queues between them.
 - ``input``: image messages and camera_info, up to frames that are ready for the engine.
 - ``output``: the engine's events, as messages on topics and TF.

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
+from tf2_ros import Buffer, TransformException, TransformListener
 
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
-from slam3r_ros.ros.stand_ins import HAS_TF2_ROS, Buffer, TransformException, TransformListener
 from slam3r_ros.ros.throttled_log import ThrottledLog
 
 
@@ -53,8 +53,7 @@ class CameraExtrinsics:
 
         After a backward jump of time tf2 would keep those that lie in the future now, and refuse those that come.
         """
-        if HAS_TF2_ROS:
-            self._buffer.clear()
+        self._buffer.clear()
 
     def destroy(self) -> None:
         """Destroy the subscriptions."""

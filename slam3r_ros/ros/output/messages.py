@@ -7,13 +7,13 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Vector3
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
+from sensor_msgs_py.point_cloud2 import create_cloud
 from std_msgs.msg import Header
 
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import quat_xyzw_from_rotation
 from slam3r_ros.io.camera_info import Rectification
 from slam3r_ros.io.map_axes import put_in_map
-from slam3r_ros.ros.stand_ins import create_cloud
 from slam3r_ros.types import MapPoints
 
 _NANOSECONDS = 10**9

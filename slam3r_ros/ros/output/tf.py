@@ -5,12 +5,12 @@ from __future__ import annotations
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from tf2_msgs.msg import TFMessage
+from tf2_ros import TransformBroadcaster
 
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.ros.output.camera_extrinsics import BasePose
 from slam3r_ros.ros.output.messages import transform_message
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.stand_ins import TransformBroadcaster
 from slam3r_ros.ros.throttled_log import ThrottledLog
 
 _DEPTH = 100
