@@ -61,6 +61,12 @@ class BlockStructure:
         return order, np.append(starts, len(order)), np.concatenate([of_keyframe, of_anchor], axis=1)
 
     @cached_property
+    def sorted_rows(self) -> Array:
+        """(M, 3, 14) memory for the weighted Jacobians, sorted by pair of keyframe and anchor. Every iteration uses it
+        again, since new memory of this size costs about as much time as the arithmetic on it."""
+        return np.empty((len(self.problem.observations.landmark), 3, KEYFRAME_UNKNOWNS + ANCHOR_UNKNOWNS + 1))
+
+    @cached_property
     def landmark_starts(self) -> NDArray[np.intp]:
         """(L,) the first observation of each landmark that is observed at all."""
         return np.flatnonzero(np.diff(self.problem.observations.landmark, prepend=-1))
@@ -253,7 +259,8 @@ class Linearization:
     def _keyframe_block(self, by_keyframes: Array, unknowns: int) -> tuple[Array, Array]:
         """The keyframes' normal equations (U, U) and gradient (U,): each pair of keyframe and anchor by itself."""
         order, bounds, numbers = self._structure.keyframe_anchor_pairs
-        in_order = by_keyframes[order].reshape(-1, 14)
+        np.take(by_keyframes, order, axis=0, out=self._structure.sorted_rows, mode="clip")  # the mode without a copy
+        in_order = self._structure.sorted_rows.reshape(-1, 14)
         products = np.empty((len(numbers), 14, 14))
         for product, start, end in zip(products, 3 * bounds[:-1], 3 * bounds[1:], strict=True):
             of_pair = in_order[start:end]
