@@ -114,6 +114,11 @@ class EncodedImage:
         """Time at which the image was taken, integer nanoseconds."""
         return self.header.stamp_ns
 
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of the networks' crop, pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedAhead:
@@ -143,6 +148,35 @@ class EncodedFrame(EncodedImage):
     def numbered(cls, encoded: Iterable[EncodedImage], first: int = 0) -> list[EncodedFrame]:
         """Encoded images that follow one another without a gap, the first at this place of the stream."""
         return [cls.of(each, number, number) for number, each in enumerate(encoded, first)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnencodedFrame:
+    """A frame with its place in the stream that no window has needed so far: visual odometry can track it."""
+
+    index: int
+    """As that of `EncodedFrame`."""
+    source_index: int
+    """As that of `EncodedFrame`."""
+    prepared: PreparedFrame
+    camera: Camera | None
+    """Pinhole intrinsics of the crop; None where those of the image are not known."""
+    crop_size: tuple[int, int]
+    """Height and width of the networks' crop, pixels."""
+
+    @property
+    def header(self) -> ImageHeader:
+        """What is known of the image besides its pixels."""
+        return self.prepared.header
+
+    @property
+    def grey(self) -> NDArray[np.uint8] | None:
+        """As that of `PreparedFrame`."""
+        return self.prepared.grey
+
+
+StreamFrame = UnencodedFrame | EncodedFrame
+"""A frame of the stream. The encoder runs only for frames that a window needs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,7 +382,7 @@ class SlamStatus:
     reason: str = "no image yet"
     """Why the state is what it is, one sentence."""
     processed: int = 0
-    """Frames encoded."""
+    """Frames taken in."""
     registered: int = 0
     """Frames with a world pointmap."""
     lost_frames: int = 0

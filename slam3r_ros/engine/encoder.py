@@ -20,7 +20,7 @@ from slam3r_ros.device.resize import DeviceResizer, centre_corner, covering_size
 from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.interfaces import PointsNetwork
-from slam3r_ros.types import EncodedAhead, EncodedImage, Frame, ImageHeader, PreparedFrame
+from slam3r_ros.types import EncodedAhead, EncodedImage, Frame, ImageHeader, PreparedFrame, UnencodedFrame
 
 
 def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -67,13 +67,22 @@ class Encoder:
     On a GPU encoding has a stream of its own: the next frame is encoded while the networks and the map have the last.
     """
 
-    def __init__(self, network: PointsNetwork, *, crop_on_device: bool | None = None, with_grey: bool = False) -> None:
+    def __init__(
+        self,
+        network: PointsNetwork,
+        *,
+        crop_on_device: bool | None = None,
+        with_grey: bool = False,
+        crops_late: bool = False,
+    ) -> None:
         """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU.
-        ``with_grey``: make the crops of the image tracks too.
+        ``with_grey``: make the crops of visual odometry too. ``crops_late``: resize an image only when it is encoded,
+        since many never are.
         """
         self._network = network
         self._with_grey = with_grey
         on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
+        self._crops_late = crops_late
         self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
         self._side_stream, self._one_at_a_time = SideStream(network.device), threading.Lock()
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
@@ -85,7 +94,8 @@ class Encoder:
         """
         image, camera = self._undistort(frame)
         grey = grey_crop(image, self._network.config.image_size) if self._with_grey else None
-        if self._resizer is None:
+        is_small = image.shape[0] * image.shape[1] <= TUNING.max_kept_pixels
+        if self._resizer is None and not (self._crops_late and is_small):
             image = resize_and_crop(image, self._network.config.image_size)
         header = ImageHeader(frame.stamp_ns, frame.image.shape[:2], camera, frame.frame_id, frame.number)
         return PreparedFrame(header, image, grey)
@@ -150,10 +160,23 @@ class Encoder:
         """Crops (frames, 3, H, W) float32, 0 to 255, on the device; the same (frames, H, W, 3) uint8 for the host."""
         device = self._network.device
         if self._resizer is None:
-            images = np.stack([frame.image for frame in frames])
+            images = np.stack([self._cropped(frame.image) for frame in frames])
             return to_device(images, device).permute(0, 3, 1, 2).float(), Download(torch.from_numpy(images))
         crops = torch.stack([self._resizer.resize(to_device(frame.image, device)) for frame in frames])
         return crops, Download(crops.to(torch.uint8).permute(0, 2, 3, 1).contiguous())
+
+    def _cropped(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The crop at the networks' size of an image that may be it already."""
+        size = self._network.config.image_size
+        return image if image.shape[:2] == size else resize_and_crop(image, size)
+
+    def unencoded(self, frame: Frame | PreparedFrame, index: int, source_index: int) -> UnencodedFrame:
+        """A frame with its place in the stream, prepared where it is not, to be encoded when a window needs it."""
+        prepared = self.prepare(frame) if isinstance(frame, Frame) else frame
+        size, camera = self._network.config.image_size, prepared.header.camera
+        return UnencodedFrame(
+            index, source_index, prepared, None if camera is None else crop_camera(camera, size), size
+        )
 
     def _undistort(self, frame: Frame) -> tuple[NDArray[np.uint8], Camera | None]:
         camera = frame.camera

@@ -72,7 +72,7 @@ class Initializer:
 
     def _build(self, ring: RingBuffer, indices: Sequence[int]) -> InitialMap | NotInitialized:
         """The world of these frames, or why there is none."""
-        frames = [ring[index] for index in indices]
+        frames = [ring.encoded(index) for index in indices]
         guard, builder = self._guard, self._builder
         result = guard.run(lambda: builder.build(frames, guard.batch_limit), len(frames), self._shrink_buffer)
         return result or NotInitialized("the device's memory is full")

@@ -16,7 +16,7 @@ from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.loop_closure.place import PlaceView
 from slam3r_ros.odometry.odometry_stage import OdometryStage, RefinedFrame
-from slam3r_ros.types import EncodedFrame, RegisteredFrame
+from slam3r_ros.types import RegisteredFrame, StreamFrame
 from slam3r_ros.vision.feature_image import FeatureImage
 
 
@@ -32,7 +32,7 @@ class KeyframeRefinement:
         """Whether there is visual odometry to refine anything."""
         return self._odometry is not None
 
-    def focal_px(self, frame: EncodedFrame) -> float | None:
+    def focal_px(self, frame: StreamFrame) -> float | None:
         """The focal length of the frame's crop that visual odometry has found, pixels; None where it needs none, or has
         none yet."""
         return None if self._odometry is None else self._odometry.focal_px(frame)

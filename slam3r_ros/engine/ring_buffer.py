@@ -1,20 +1,20 @@
-"""Encoded frames that a window may still need."""
+"""Frames that a window may still need."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
 
-from slam3r_ros.types import EncodedFrame
+from slam3r_ros.types import EncodedFrame, StreamFrame
 
 
 class RingBuffer:
-    """Consecutive encoded frames, newest last; the oldest leave as soon as no window can reach them."""
+    """Consecutive frames, newest last; the oldest leave as soon as no window can reach them."""
 
     def __init__(self) -> None:
-        self._frames: deque[EncodedFrame] = deque()
+        self._frames: deque[StreamFrame] = deque()
 
-    def append(self, frame: EncodedFrame) -> None:
+    def append(self, frame: StreamFrame) -> None:
         """Add the frame that follows the newest; raises ValueError if its index does not."""
         if self._frames and frame.index != self.newest + 1:
             raise ValueError(f"ring buffer: expected frame {self.newest + 1}, got {frame.index}")
@@ -23,11 +23,22 @@ class RingBuffer:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def __getitem__(self, index: int) -> EncodedFrame:
+    def __getitem__(self, index: int) -> StreamFrame:
         """The frame with this index; raises IndexError if it has left or has not come."""
         if not self._frames or not self.oldest <= index <= self.newest:
             raise IndexError(f"ring buffer: frame {index} is not in it")
         return self._frames[index - self.oldest]
+
+    def encoded(self, index: int) -> EncodedFrame:
+        """The frame with this index, which has been encoded; raises TypeError if it has not."""
+        frame = self[index]
+        if not isinstance(frame, EncodedFrame):
+            raise TypeError(f"ring buffer: frame {index} has not been encoded")
+        return frame
+
+    def replace(self, frame: EncodedFrame) -> None:
+        """Put a frame that has been encoded in its own place."""
+        self._frames[frame.index - self.oldest] = frame
 
     @property
     def oldest(self) -> int:
@@ -65,5 +76,5 @@ class RingBuffer:
             self._frames.popleft()
 
 
-def _source_index(frame: EncodedFrame) -> int:
+def _source_index(frame: StreamFrame) -> int:
     return frame.source_index

@@ -27,6 +27,7 @@ from slam3r_ros.engine.window import (
     build_window,
     complete_until,
     oldest_needed,
+    window_sources,
 )
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.networks.interfaces import NetworkPair
@@ -35,6 +36,7 @@ from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import (
     EncodedAhead,
     EncodedFrame,
+    EncodedImage,
     Frame,
     KeyframeRecord,
     MapPoints,
@@ -43,6 +45,7 @@ from slam3r_ros.types import (
     SlamStatus,
     StampedPose,
     State,
+    StreamFrame,
     Window,
 )
 
@@ -68,7 +71,9 @@ class Slam:
         poses of later frames may come before the `MapUpdate` of a keyframe whose points take longer to refine."""
         self.settings = settings = (settings or SlamSettings()).resolved(networks.recommended)
         self.on_update = on_update
-        self.encoder = Encoder(networks.i2p, with_grey=settings.pose.tracks == "on")
+        tracks = settings.pose.tracks == "on"
+        self._encodes_late = tracks and settings.register.only_keyframes
+        self.encoder = Encoder(networks.i2p, with_grey=tracks, crops_late=self._encodes_late)
         self._image_to_points = ImageToPointsStage(networks.i2p, settings.register.point_confidence)
         self._scene_frames = SceneFrameSelector(networks.i2p, settings.register)
         self._local_to_world = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)
@@ -92,11 +97,11 @@ class Slam:
         if not frames:
             return []
         with self._timer.stage("total", len(frames)):
-            encoded = self._encode(frames)
-            if encoded is None:
+            placed = self._placed(frames)
+            if placed is None:
                 self._mapping.leave_out(len(frames))
                 return []
-            for frame in encoded:
+            for frame in placed:
                 self._ring.append(frame)
             return self._emit(self._advance(ended=False))
 
@@ -208,7 +213,8 @@ class Slam:
     def _bootstrap(self, batch: RegistrationBatch) -> Iterator[Update]:
         """Register frames between the initial ones."""
         assert self._schedule is not None
-        windows = tuple(self._window_of(self._ring[index]) for index in batch.frames)
+        members = (self._window_of(self._ring[index]) for index in batch.frames)
+        windows = tuple(window for window in members if window is not None)
         yield from self._mapping.map(KeyframeRequest(windows, is_bootstrap=True))
         if self._schedule.bootstrap_is_done:
             yield from self._mapping.finish_bootstrap()
@@ -223,27 +229,53 @@ class Slam:
         self._mapping.begin(initial_map, stride)
         self._schedule = RegistrationSchedule(indices, stride, window.lookahead, self.settings.register.together_max)
 
-    def _window_of(self, frame: EncodedFrame) -> Window:
-        return build_window(self._ring, frame.index, self._initializer.stride, self.settings.window.radius)
+    def _window_of(self, frame: StreamFrame) -> Window | None:
+        """The frame's window, whose members are encoded now where they are not; None, and the frame is left out, where
+        the device has no memory for them."""
+        stride, radius = self._initializer.stride, self.settings.window.radius
+        for index in (frame.index, *window_sources(self._ring, frame.index, stride, radius)):
+            member = self._ring[index]
+            if isinstance(member, EncodedFrame):
+                continue
+            with self._timer.stage("encode"):
+                encoded = self._encoded([member.prepared])
+            if encoded is None:
+                self._mapping.leave_out(1)
+                return None
+            self._ring.replace(EncodedFrame.of(encoded[0], index, member.source_index))
+        return build_window(self._ring, frame.index, stride, radius)
 
-    def _encode(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[EncodedFrame] | None:
-        """The next frames with their place in the stream, encoded at once as far as the device's memory allows; None
-        where it does not."""
+    def _placed(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[StreamFrame] | None:
+        """The next frames with their place in the stream; None where the device has no memory to encode them.
+
+        Where only keyframes go through the networks, frames are encoded when a window needs them.
+        """
+        is_lazy = self._encodes_late and self._schedule is not None
+        ahead = [frame for frame in frames if not is_lazy or isinstance(frame, EncodedAhead)]
         with self._timer.stage("encode", len(frames)):
-            encoded = self._guard.run(
-                lambda: [each for batch in self._guard.batches(frames) for each in self.encoder.encode(batch)],
-                len(frames),
-                self._mapping.shrink_buffer,
-            )
+            encoded = self._encoded(ahead)
         source_indices = [self._count_image(_number_of(frame)) for frame in frames]
         if encoded is None:
             return None
-        first, self._frame_count = self._frame_count, self._frame_count + len(frames)
+        placed: list[StreamFrame] = []
+        images = iter(encoded)
+        for frame, source_index in zip(frames, source_indices, strict=True):
+            index = self._frame_count + len(placed)
+            if isinstance(frame, EncodedAhead) or len(ahead) == len(frames):
+                placed.append(EncodedFrame.of(next(images), index, source_index))
+            else:
+                placed.append(self.encoder.unencoded(frame, index, source_index))
+        self._frame_count += len(frames)
         self._status.processed += len(frames)
-        return [
-            EncodedFrame.of(*each)
-            for each in zip(encoded, range(first, self._frame_count), source_indices, strict=True)
-        ]
+        return placed
+
+    def _encoded(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[EncodedImage] | None:
+        """The frames' encoded images, all at once as far as the device's memory allows; None where it does not."""
+        return self._guard.run(
+            lambda: [each for batch in self._guard.batches(frames) for each in self.encoder.encode(batch)],
+            len(frames),
+            self._mapping.shrink_buffer,
+        )
 
     def _count_image(self, number: int | None) -> int:
         """Where in the camera's stream the next image is, from its number there if somebody counts; the images between

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.odometry.odometry_stage import OdometryStage
-from slam3r_ros.types import EncodedFrame, PoseUpdate, Window
+from slam3r_ros.types import PoseUpdate, StreamFrame, Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,23 +29,25 @@ class KeyframeRequest:
     """Whether a `PoseUpdate` of the frame has been emitted already."""
 
 
-WindowOf = Callable[[EncodedFrame], Window]
+WindowOf = Callable[[StreamFrame], "Window | None"]
 """The overlapping window of a frame, out of the ring buffer."""
 
 
 class TrackingStrategy(Protocol):
     """Decides which frames become keyframes."""
 
-    def track(self, frames: Sequence[EncodedFrame], window_of: WindowOf) -> Iterator[PoseUpdate | KeyframeRequest]:
+    def track(self, frames: Sequence[StreamFrame], window_of: WindowOf) -> Iterator[PoseUpdate | KeyframeRequest]:
         """The poses that are known without the networks, and the frames that are to be registered, in order."""
 
 
 class RegisterEveryFrame:
     """The reference pipeline: every frame is a keyframe, and nothing tracks."""
 
-    def track(self, frames: Sequence[EncodedFrame], window_of: WindowOf) -> Iterator[PoseUpdate | KeyframeRequest]:
+    def track(self, frames: Sequence[StreamFrame], window_of: WindowOf) -> Iterator[PoseUpdate | KeyframeRequest]:
         """One request for all frames."""
-        yield KeyframeRequest(tuple(window_of(frame) for frame in frames))
+        windows = tuple(window for frame in frames if (window := window_of(frame)) is not None)
+        if windows:
+            yield KeyframeRequest(windows)
 
 
 class TrackThenRegister:
@@ -54,7 +56,7 @@ class TrackThenRegister:
     def __init__(self, odometry: OdometryStage, timer: StageTimer) -> None:
         self._odometry, self._timer = odometry, timer
 
-    def track(self, frames: Sequence[EncodedFrame], window_of: WindowOf) -> Iterator[PoseUpdate | KeyframeRequest]:
+    def track(self, frames: Sequence[StreamFrame], window_of: WindowOf) -> Iterator[PoseUpdate | KeyframeRequest]:
         """The pose of each frame that is tracked, and a request for each that is to be registered.
 
         The next frame is tracked when its answer is asked for: what the mapping loop has made of the request before is
@@ -65,5 +67,6 @@ class TrackThenRegister:
                 tracked = self._odometry.track(frame)
             if tracked is not None:
                 yield PoseUpdate(frame.index, frame.header, tracked.pose, tracked.is_keyframe)
-            if tracked is None or tracked.is_keyframe:
-                yield KeyframeRequest((window_of(frame),), has_pose=tracked is not None)
+            needs_networks = tracked is None or tracked.is_keyframe
+            if needs_networks and (window := window_of(frame)) is not None:
+                yield KeyframeRequest((window,), has_pose=tracked is not None)

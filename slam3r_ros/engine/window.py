@@ -15,11 +15,17 @@ def build_window(ring: RingBuffer, index: int, stride: int, radius: int) -> Wind
 
     A frame that has none of these (a stream shorter than the stride) gets its nearest neighbour.
     """
+    sources = window_sources(ring, index, stride, radius)
+    return Window(ring.encoded(index), tuple(ring.encoded(source) for source in sources))
+
+
+def window_sources(ring: RingBuffer, index: int, stride: int, radius: int) -> list[int]:
+    """Indices of the source frames in the window of frame ``index``."""
     past, future = neighbours(ring, index, -stride, radius), neighbours(ring, index, stride, radius)
     members = [member for pair in zip_longest(past, future) for member in pair if member is not None]
     if not members:
         members = [neighbour for neighbour in (index - 1, index + 1) if ring.oldest <= neighbour <= ring.newest][:1]
-    return Window(ring[index], tuple(ring[member] for member in members))
+    return members
 
 
 def neighbours(ring: RingBuffer, index: int, stride: int, count: int) -> list[int]:

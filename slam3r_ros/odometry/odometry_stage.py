@@ -20,7 +20,7 @@ from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import VisualOdometry
 from slam3r_ros.settings import PoseSettings
-from slam3r_ros.types import EncodedFrame, PoseEstimate, RegisteredFrame, State
+from slam3r_ros.types import PoseEstimate, RegisteredFrame, State, StreamFrame
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.image_sampling import sample_nearest
 from slam3r_ros.vision.pose_prior import PosePrior, sigma_factor_of
@@ -64,7 +64,7 @@ class OdometryStage:
         self._refining: RefinedFrame | None = None  # whose points are being refined
         self._log_scales: deque[float] = deque(maxlen=TUNING.remembered_scales)
 
-    def track(self, frame: EncodedFrame) -> OdometryPose | None:
+    def track(self, frame: StreamFrame) -> OdometryPose | None:
         """The next frame's pose by its tracks alone, where that is enough: they hold, and L2W has not been found to
         know better. Without a pose, and where the frame is to become a keyframe, `refine` takes it, registered.
         """
@@ -72,7 +72,7 @@ class OdometryStage:
             return None
         self._know(frame, matrix)
         located = self._poses.track(FeatureImage(frame.grey, matrix))
-        return None if located is None else OdometryPose(_pose_of(located, frame.image.shape[1]), located.is_keyframe)
+        return None if located is None else OdometryPose(_pose_of(located, frame.crop_size[1]), located.is_keyframe)
 
     def refine(self, keyframe: RegisteredFrame, relocalize: Relocalize) -> RefinedFrame:
         """The frame with its pose as the tracks have it. Its points come with `finish`, asked before the next frame.
@@ -120,7 +120,7 @@ class OdometryStage:
         """None where the frame has no image for the tracks or no focal length is known yet."""
         frame, pose, on_host = keyframe.local.frame, keyframe.pose, keyframe.on_host
         if self._focal is None and pose is not None:
-            self._focal = pose.focal_px / frame.image.shape[1]
+            self._focal = pose.focal_px / frame.crop_size[1]
         matrix = self._matrix(frame)
         if frame.grey is None or matrix is None:
             return None
@@ -154,7 +154,7 @@ class OdometryStage:
             is_calibrated=not self._is_guessed,
         )
 
-    def _know(self, frame: EncodedFrame, matrix: Array) -> None:
+    def _know(self, frame: StreamFrame, matrix: Array) -> None:
         """Tell the tracks when camera_info comes for the first time: it is often a few images late.
 
         Where it was only away for a while, the window has been seen with what it says.
@@ -166,7 +166,7 @@ class OdometryStage:
         elif self._is_guessed is None:
             self._is_guessed = True
 
-    def _matrix(self, frame: EncodedFrame) -> Array | None:
+    def _matrix(self, frame: StreamFrame) -> Array | None:
         """(3, 3) intrinsics of the grey image, those that poses are computed with; None while they are not known."""
         if frame.grey is None:
             return None
@@ -179,13 +179,13 @@ class OdometryStage:
         focal = self._focal * width
         return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
-    def _is_calibrated(self, frame: EncodedFrame) -> bool:
+    def _is_calibrated(self, frame: StreamFrame) -> bool:
         return frame.camera is not None and self._settings.use_camera_info
 
-    def focal_px(self, frame: EncodedFrame) -> float | None:
+    def focal_px(self, frame: StreamFrame) -> float | None:
         """The focal length that the tracks have found for the frame's crop, pixels; None where they need none, or have
         none yet."""
-        return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.image.shape[1]
+        return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.crop_size[1]
 
 
 def _pose_of(located: TrackedFrame, width: int) -> PoseEstimate:
