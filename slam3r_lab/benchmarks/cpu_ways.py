@@ -7,64 +7,40 @@ done. Each way maps the video twice; the second time is timed, the first sets it
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from slam3r_lab.benchmarks.precision import Drift, drift_of, map_video
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.networks.graph_capture import Replays, Tensors, replayed, replayed_by
+from slam3r_ros.networks.graph_capture import CaptureMode, Tensors, captured_by
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.networks.rotary import RotatedLinear
 from slam3r_ros.networks.weights import Networks, load_networks
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import MapUpdate
 
-STACKS = ("encoder_blocks", "reference_blocks", "source_blocks")
-
 
 def eager() -> NetworkPair:
-    """Operation by operation, from Python."""
+    """Operation by operation, from Python, as the node runs them."""
     return _embedded()
 
 
-def replay() -> NetworkPair:
-    """As the node runs them."""
-    return replayed(_embedded())
-
-
 def bfloat16() -> NetworkPair:
-    """Replayed, in bfloat16 but for heads and points."""
-    return replayed(load_networks("embedded", device="cpu", precision="bfloat16"))
-
-
-def int8() -> NetworkPair:
-    """Eager (the tracer cannot hold packed weights), products of the blocks in int8: weights once, activations as they
-    come (torch's dynamic quantisation).
-    """
-    networks = _embedded()
-    for network in (networks.i2p, networks.l2w):
-        for name in STACKS:
-            if hasattr(network, name):
-                setattr(network, name, quantised(getattr(network, name)))
-    return networks
+    """Eager, in bfloat16 but for heads and points."""
+    return load_networks("embedded", device="cpu", precision="bfloat16")
 
 
 def compiled() -> NetworkPair:
     """What repeats compiled by torch.compile, a kernel for each of its shapes."""
-    return replayed_by(_embedded(), Replays(_compile))
+    return captured_by(_embedded(), CaptureMode(_compile, calls_before=2))
 
 
 WAYS: dict[str, Callable[[], NetworkPair]] = {
-    "eager": eager,
-    "replayed (the node's)": replay,
-    "bfloat16, replayed": bfloat16,
-    "int8, eager": int8,
+    "eager (the node's)": eager,
+    "bfloat16": bfloat16,
     "torch.compile": compiled,
 }
 
@@ -76,25 +52,6 @@ def _embedded() -> Networks:
 def _compile(function: Callable[..., Tensors], _inputs: Tensors) -> Callable[..., Tensors]:
     compiled: Callable[..., Tensors] = torch.compile(function, dynamic=False)
     return compiled
-
-
-def quantised(blocks: nn.Module) -> nn.Module:
-    """The same blocks with the products of their linear layers in int8."""
-    for module in list(blocks.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, RotatedLinear):
-                setattr(module, name, _plain_linear(child))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch means to move this elsewhere
-        result: nn.Module = torch.ao.quantization.quantize_dynamic(blocks, {nn.Linear}, dtype=torch.qint8)
-    return result
-
-
-def _plain_linear(layer: nn.Linear) -> nn.Linear:
-    """The layer as torch's own, whose channels stay as they are in memory."""
-    plain = nn.Linear(layer.in_features, layer.out_features)
-    plain.weight, plain.bias = layer.weight, layer.bias
-    return plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from slam3r_ros.io.prefetch import prefetched
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
-from slam3r_ros.networks.graph_capture import replayed
+from slam3r_ros.networks.graph_capture import with_cuda_graphs
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import PRECISIONS
 from slam3r_ros.settings import SlamSettings
@@ -99,7 +99,7 @@ class Stream:
         """The engine, warm: published windows and buffer, lookahead 0, every frame a round."""
         _free()
         networks = random_networks(self.config, self.device, PRECISIONS[self.precision])
-        pair = plausible(replayed(networks) if self.graphs and networks.device.type == "cuda" else networks)
+        pair = plausible(with_cuda_graphs(networks) if self.graphs else networks)
         settings = SlamSettings.published().with_values(
             {"window.stride": 1, "window.lookahead": 0, "register.shortlist": self.shortlist,
              "keyframes.buffer_size": self.buffer_size, "map.point_confidence": 0.0}

@@ -130,12 +130,12 @@ def decode(
 
 def _block(block: DecoderBlock, x: Tensor, y: Tensor, rotary: RotaryEmbedding) -> Tensor:
     """One block on the views x (batch, views, ...) that look at the views y (batch, others, ...) pair by pair."""
-    x = x + block.self_attention(block.norm1(x), rotary)
+    x = x + block.self_attention(block.norm1(x.flatten(0, 1)), rotary).view(x.shape)
     batch, views, others = x.shape[0], x.shape[1], y.shape[1]
     pairs = (batch, views, others, *x.shape[2:])
-    asking = block.norm2(x)[:, :, None].expand(pairs).flatten(0, 2)[:, None]
-    heard = block.norm_y(y)[:, None].expand(pairs).flatten(0, 2)[:, None]
+    asking = block.norm2(x)[:, :, None].expand(pairs).flatten(0, 2)
+    heard = block.norm_y(y)[:, None].expand(pairs).flatten(0, 2)
     cross = block.cross_attention
-    answers = cross.merge(cross.queries(asking, rotary), *cross.keys_values(heard, rotary))
-    x = x + answers[:, 0].unflatten(0, (batch, views, others)).amax(dim=2)
+    answers = cross.merge(cross.queries(asking, rotary), *cross.keys_values(heard, rotary), len(asking))
+    x = x + answers.unflatten(0, (batch, views, others)).amax(dim=2)
     return x + block.mlp(block.norm3(x))

@@ -13,8 +13,7 @@ from slam3r_lab.benchmarks.machine import synchronize
 from slam3r_lab.benchmarks.operations import EVERY_SAVING, Count, Savings, Workload
 from slam3r_lab.benchmarks.published_way import PublishedWay
 from slam3r_lab.benchmarks.scene import RoundResult, Scene, make_scene, warm_up
-from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE
-from slam3r_ros.networks.graph_capture import replayed
+from slam3r_ros.networks.graph_capture import TUNING, with_cuda_graphs
 from slam3r_ros.networks.weights import Networks
 
 STAGES = ("encode", "i2p", "retrieval", "l2w")
@@ -115,7 +114,7 @@ def relative_error(got: RoundResult, expected: RoundResult) -> float:
 def _record(program: EngineWay | PublishedWay, scene: Scene, device: torch.device) -> None:
     """On a GPU: rounds until the engine's work is captured in CUDA graphs."""
     if device.type == "cuda" and isinstance(program, EngineWay):
-        for _ in range(CALLS_BEFORE_CAPTURE + 1):
+        for _ in range(TUNING.calls_before_capture + 1):
             program.round(scene)
 
 
@@ -123,7 +122,7 @@ def _program(way: str, networks: Networks, load: Workload, scene: Scene) -> Engi
     if way == ENGINE:
         load = replace(load, shortlist=0)
     if way not in (FROM_SCRATCH, TOKENS_KEPT):
-        return EngineWay(replayed(networks) if networks.device.type == "cuda" else networks, 1.5, load, scene)
+        return EngineWay(with_cuda_graphs(networks), 1.5, load, scene)
     return PublishedWay(networks, 1.5, load.scene_frames, encode_once=way == TOKENS_KEPT)
 
 

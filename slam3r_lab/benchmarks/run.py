@@ -3,7 +3,7 @@
 Parts: ``topic`` (cameras over DDS into the real node), ``embedded`` (its networks' stages), ``published``
 (stages of the published size, random weights), ``ratio`` (the engine against the published way, all sizes over 4),
 ``published-ratio`` (the same at the published size, one round, the engine in bfloat16 too), ``precision`` (bfloat16 and
-float16), ``cpu`` (the embedded networks eager, replayed, in bfloat16, in int8 and compiled), ``retrieval`` (shortlist
+float16), ``cpu`` (the embedded networks eager, in bfloat16 and compiled), ``retrieval`` (shortlist
 against full search) and ``long`` (10,000 frames). Each part's results go to
 ``slam3r_lab/benchmarks/results/DATE-PART.md`` and ``.json``.
 

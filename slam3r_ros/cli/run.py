@@ -21,7 +21,7 @@ from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.io.terminal import say
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
-from slam3r_ros.networks.graph_capture import replayed
+from slam3r_ros.networks.graph_capture import with_cuda_graphs
 from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.setting_spec import SettingError, SettingValue, specs_of
 from slam3r_ros.settings import SlamSettings
@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace) -> int:
         with open_source(arguments.source, topic=arguments.topic, rectified=arguments.rectified) as source:
             prepare_map_files(arguments.out)
             networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
-            slam = Slam(replayed(networks), settings)
+            slam = Slam(with_cuda_graphs(networks), settings)
             with first_interrupt() as interruption:
                 outcome = map_source(slam, source, interruption)
                 saved = save_map(slam, arguments.out)

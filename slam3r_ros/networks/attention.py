@@ -23,10 +23,6 @@ class BackendError(ValueError):
     """The attention backend asked for is unknown or not installed."""
 
 
-def _sdpa(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    return functional.scaled_dot_product_attention(queries, keys, values)
-
-
 def _plain(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     flat_queries, flat_keys, flat_values = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
     weights = torch.bmm(flat_queries * queries.shape[-1] ** -0.5, flat_keys.transpose(1, 2))
@@ -40,7 +36,11 @@ def _xformers(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return memory_efficient_attention(*by_token).transpose(1, 2)
 
 
-_FUNCTIONS: dict[str, AttentionFunction] = {"sdpa": _sdpa, "xformers": _xformers, "plain": _plain}
+_FUNCTIONS: dict[str, AttentionFunction] = {
+    "sdpa": functional.scaled_dot_product_attention,
+    "xformers": _xformers,
+    "plain": _plain,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,16 @@ from slam3r_ros.networks.rotary import RotaryEmbedding, RotatedLinear
 NORM_EPSILON = 1e-6
 
 
+def linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """What a layer makes of ``x``, without `nn.Module.__call__`: on a CPU that takes as long as a small operation."""
+    return functional.linear(x, layer.weight, layer.bias)
+
+
+def normalise(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """The layer norm of ``x``, without `nn.Module.__call__`."""
+    return torch.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+
 class Mlp(nn.Module):
     """Two linear layers with the exact GELU between them."""
 
@@ -25,7 +35,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(functional.gelu(self.fc1(x)))
+        return linear(self.fc2, functional.gelu(linear(self.fc1, x)))
 
 
 class SelfAttention(nn.Module):
@@ -33,18 +43,16 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.head_width = heads, width // heads
         self.attention: AttentionFunction = attention_function("sdpa", torch.device("cpu"))
         self.qkv = RotatedLinear(width, heads, parts=3, turned=2)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
-        """(..., tokens, width) to the same shape."""
-        heads = self.heads
-        by_head = self.qkv(x.flatten(0, -3)).unflatten(-1, (3 * heads, -1))
-        queries_keys, values = rotary(by_head[..., : 2 * heads, :]), by_head[..., 2 * heads :, :]
-        answers = _attend(self.attention, queries_keys[..., :heads, :], queries_keys[..., heads:, :], values)
-        return self.proj(answers).view_as(x)
+        """(views, tokens, width) to the same shape."""
+        by_part = linear(self.qkv, x).view(x.shape[0], -1, 3, self.heads, self.head_width).transpose(1, 3)
+        queries, keys = rotary.forward(by_part[:, :, :2]).unbind(2)
+        return linear(self.proj, _by_token(self.attention(queries, keys, by_part[:, :, 2])))
 
 
 class CrossAttention(nn.Module):
@@ -52,41 +60,61 @@ class CrossAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.head_width = heads, width // heads
         self.attention: AttentionFunction = attention_function("sdpa", torch.device("cpu"))
         self.query = RotatedLinear(width, heads)
         self.key = RotatedLinear(width, heads)
         self.value = nn.Linear(width, width)
         self.proj = nn.Linear(width, width)
+        self._keys_values: tuple[Tensor, Tensor] | None = None
 
     def queries(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
-        """Queries (..., tokens, heads, head_width) of views (..., tokens, width)."""
-        return rotary(self.query(x).unflatten(-1, (self.heads, -1)))
+        """Queries (views, heads, tokens, head_width) of views (views, tokens, width)."""
+        return rotary.forward(self._by_head(linear(self.query, x)))
 
     def keys_values(self, y: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
-        """Keys and values, each (..., tokens, heads, head_width), of views (..., tokens, width)."""
-        return rotary(self.key(y).unflatten(-1, (self.heads, -1))), self.value(y).unflatten(-1, (self.heads, -1))
+        """Keys and values, each (views, heads, tokens, head_width), of views (views, tokens, width)."""
+        if self._keys_values is None:
+            return rotary.forward(self._by_head(linear(self.key, y))), self._by_head(linear(self.value, y))
+        both = functional.linear(y, *self._keys_values).view(y.shape[0], -1, 2, self.heads, self.head_width)
+        keys, values = both.transpose(1, 3).unbind(2)
+        return rotary.forward(keys), values
 
-    def merge(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def join_keys_values(self) -> None:
+        """Lay the weights of keys and values side by side in memory, so that one product gives both."""
+        weight, bias = (torch.cat([getattr(self.key, name), getattr(self.value, name)]) for name in ("weight", "bias"))
+        for number, layer in enumerate((self.key, self.value)):
+            layer.weight.data, layer.bias.data = weight.chunk(2)[number], bias.chunk(2)[number]
+        self._keys_values = weight, bias
+
+    def merge(self, queries: Tensor, keys: Tensor, values: Tensor, batch: int) -> Tensor:
         """Element-wise maximum over the other side's views of what each of them answers.
 
-        queries: (batch, views, tokens, heads, head_width); keys, values: (batch, others, tokens, heads, head_width);
-        returns (batch, views, tokens, width).
+        queries: (batch * views, heads, tokens, head_width); keys, values: (batch * others, heads, tokens, head_width);
+        returns (batch * views, tokens, width).
         """
-        pair = (*queries.shape[:2], keys.shape[1])
-        answers = _attend(
-            self.attention,
-            queries[:, :, None].expand(*pair, -1, -1, -1).flatten(0, 2),
-            keys[:, None].expand(*pair, -1, -1, -1).flatten(0, 2),
-            values[:, None].expand(*pair, -1, -1, -1).flatten(0, 2),
-        )
-        return self.proj(answers).unflatten(0, pair).amax(dim=2)
+        others = keys.shape[0] // batch
+        answers = linear(self.proj, _by_token(self.attention(*_pairs(queries, keys, values, batch))))
+        return answers if others == 1 else answers.view(-1, others, *answers.shape[1:]).amax(dim=1)
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], -1, self.heads, self.head_width).transpose(1, 2)
 
 
-def _attend(attention: AttentionFunction, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """(batch, tokens, heads, head_width) each to (batch, tokens, width)."""
-    by_head = attention(queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2))
-    return by_head.transpose(1, 2).flatten(-2)
+def _pairs(queries: Tensor, keys: Tensor, values: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The attention's inputs (batch * views * others, ...) for each pair of a view and one of the other side."""
+    views, others, inner = queries.shape[0] // batch, keys.shape[0] // batch, queries.shape[1:]
+    if batch == 1 and (views == 1 or others == 1):  # nothing is copied
+        pairs = max(views, others)
+        return queries.expand(pairs, *inner), keys.expand(pairs, *inner), values.expand(pairs, *inner)
+    shape = (batch, views, others, *inner)
+    keys, values = (t.view(batch, 1, others, *inner).expand(shape).flatten(0, 2) for t in (keys, values))
+    return queries.view(batch, views, 1, *inner).expand(shape).flatten(0, 2), keys, values
+
+
+def _by_token(by_head: Tensor) -> Tensor:
+    """(views, heads, tokens, head_width) to (views, tokens, width)."""
+    return by_head.transpose(1, 2).flatten(2)
 
 
 class EncoderBlock(nn.Module):
@@ -100,9 +128,9 @@ class EncoderBlock(nn.Module):
         self.mlp = Mlp(width, int(width * mlp_ratio), width)
 
     def forward(self, x: Tensor, rotary: RotaryEmbedding) -> Tensor:
-        """(..., tokens, width) to the same shape."""
-        x = x + self.self_attention(self.norm1(x), rotary)
-        return x + self.mlp(self.norm2(x))
+        """(views, tokens, width) to the same shape."""
+        x = x + self.self_attention.forward(normalise(self.norm1, x), rotary)
+        return x + self.mlp.forward(normalise(self.norm2, x))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,11 +143,11 @@ class LayerActivations:
     features: Tensor
     """(..., tokens, width): the views after this side's self-attention."""
     queries: Tensor
-    """(..., tokens, heads, head_width): this side's queries to the other side."""
+    """(..., heads, tokens, head_width): this side's queries to the other side."""
     keys: Tensor
-    """(..., tokens, heads, head_width): keys that the other side's block makes of these views."""
+    """(..., heads, tokens, head_width): keys that the other side's block makes of these views."""
     values: Tensor
-    """(..., tokens, heads, head_width): values that the other side's block makes of these views."""
+    """(..., heads, tokens, head_width): values that the other side's block makes of these views."""
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -133,6 +161,14 @@ class LayerActivations:
     def expand_batch(self, batch: int) -> LayerActivations:
         """A view with the first axis, of length 1, repeated ``batch`` times without copying."""
         return LayerActivations(*(tensor.expand(batch, *tensor.shape[1:]) for tensor in self.tensors))
+
+    def flatten(self) -> LayerActivations:
+        """Activations (batch, views, ...) as those of batch * views views."""
+        return LayerActivations(*(tensor.flatten(0, 1) for tensor in self.tensors))
+
+    def unflatten(self, shape: Sequence[int]) -> LayerActivations:
+        """Activations (views, ...) with several leading axes in place of the first."""
+        return LayerActivations(*(tensor.unflatten(0, shape) for tensor in self.tensors))
 
     @staticmethod
     def stack(parts: Sequence[LayerActivations]) -> LayerActivations:
@@ -153,16 +189,18 @@ class DecoderBlock(nn.Module):
         self.mlp = Mlp(width, int(width * mlp_ratio), width)
         self.norm_y = nn.LayerNorm(width, eps=NORM_EPSILON)
 
-    def ask(self, x: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
-        """This side's views (..., tokens, width) after self-attention, and their queries to the other side."""
-        features = x + self.self_attention(self.norm1(x), rotary)
-        return features, self.cross_attention.queries(self.norm2(features), rotary)
+    def attend(self, x: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
+        """This side's views (views, tokens, width) after self-attention, and their queries to the other side."""
+        features = x + self.self_attention.forward(normalise(self.norm1, x), rotary)
+        return features, self.cross_attention.queries(normalise(self.norm2, features), rotary)
 
-    def hear(self, y: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
-        """Keys and values (..., tokens, heads, head_width) of the other side's views (..., tokens, width)."""
-        return self.cross_attention.keys_values(self.norm_y(y), rotary)
+    def keys_values(self, y: Tensor, rotary: RotaryEmbedding) -> tuple[Tensor, Tensor]:
+        """Keys and values (views, heads, tokens, head_width) of the other side's views (views, tokens, width)."""
+        return self.cross_attention.keys_values(normalise(self.norm_y, y), rotary)
 
-    def forward(self, features: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Output (batch, views, tokens, width) of this side, from what `ask` gave of it and `hear` of the other."""
-        x = features + self.cross_attention.merge(queries, keys, values)
-        return x + self.mlp(self.norm3(x))
+    def forward(self, features: Tensor, queries: Tensor, keys: Tensor, values: Tensor, batch: int) -> Tensor:
+        """Output (batch * views, tokens, width) of this side, from its own features and queries (`attend`) and the
+        other side's keys and values (`keys_values`).
+        """
+        x = features + self.cross_attention.merge(queries, keys, values, batch)
+        return x + self.mlp.forward(normalise(self.norm3, x))

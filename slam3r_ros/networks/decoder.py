@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,8 @@ from slam3r_ros.networks.blocks import (
     EncoderBlock,
     LayerActivations,
     SelfAttention,
+    linear,
+    normalise,
 )
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.rotary import RotaryEmbedding
@@ -46,20 +49,25 @@ class PointHead(nn.Module):
 
     def forward(self, x: Tensor, grid_size: tuple[int, int]) -> Pointmaps:
         """(batch, views, tokens, width) to Pointmaps; points = v/|v| (exp|v| - 1), confidence = 1 + exp(c)."""
-        patch = self.patch_size
-        with torch.autocast(x.device.type, enabled=False):
-            raw = functional.linear(x.float(), self.proj.weight.float(), self.proj.bias.float())
-            by_patch = raw.unflatten(-1, (4, patch, patch)).unflatten(-4, grid_size)
-            vector, confidence = by_patch[..., :3, :, :], 1 + by_patch[..., 3:, :, :].exp()
-            x_squared, y_squared, z_squared = (vector * vector).split(1, dim=-3)  # a sum over so few is slow
-            distance = (x_squared + y_squared + z_squared).clamp(min=1e-16).sqrt()
-            points = vector * (torch.expm1(distance) / distance)
-            return Pointmaps(_image_of_patches(points), _image_of_patches(confidence)[..., 0])
+        if x.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(x.device.type):  # in training
+            with torch.autocast(x.device.type, enabled=False):
+                return self._pointmaps(x.float(), grid_size)
+        return self._pointmaps(x.float(), grid_size)
 
+    def _pointmaps(self, x: Tensor, grid_size: tuple[int, int]) -> Pointmaps:
+        by_channel = linear(self.proj, x).view(*x.shape[:-1], 4, self.patch_size**2)
+        vector, confidence = by_channel[..., :3, :], by_channel[..., 3:, :].exp() + 1
+        squares = vector.square()
+        squared = squares[..., :1, :] + squares[..., 1:2, :] + squares[..., 2:, :]  # a sum over so few is slow
+        distance = squared.clamp(min=1e-16).sqrt()
+        points = vector * (torch.expm1(distance) / distance)
+        return Pointmaps(self._image(points, grid_size), self._image(confidence, grid_size)[..., 0])
 
-def _image_of_patches(patches: Tensor) -> Tensor:
-    """(..., rows, columns, channels, patch, patch) to (..., height, width, channels)."""
-    return patches.movedim(-3, -1).transpose(-4, -3).flatten(-3, -2).flatten(-4, -3)
+    def _image(self, patches: Tensor, grid_size: tuple[int, int]) -> Tensor:
+        """(batch, views, tokens, channels, patch * patch) to (batch, views, height, width, channels)."""
+        (batch, views, _, channels, _), (rows, columns), patch = patches.shape, grid_size, self.patch_size
+        by_pixel = patches.view(batch, views, rows, columns, channels, patch, patch).permute(0, 1, 2, 5, 3, 6, 4)
+        return by_pixel.reshape(batch, views, rows * patch, columns * patch, channels)
 
 
 def tokens_of_patches(images: Tensor, convolution: nn.Conv2d) -> Tensor:
@@ -82,6 +90,10 @@ class PatchEmbedding(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(batch, 3, height, width) to (batch, tokens, width)."""
         return tokens_of_patches(images, self.proj)
+
+
+def _plus(x: Tensor, embedding: Tensor | None) -> Tensor:
+    return x if embedding is None else x + embedding.reshape(x.shape)
 
 
 class MultiviewNetwork(nn.Module):
@@ -151,7 +163,26 @@ class MultiviewNetwork(nn.Module):
 
     def decoder_tokens(self, tokens: Tensor) -> Tensor:
         """The decoder's input (..., tokens, decoder width) from the encoder's tokens before its norm."""
-        return self.decoder_embedding(self.encoder_norm(tokens.to(self.dtype)))
+        return linear(self.decoder_embedding, normalise(self.encoder_norm, tokens.to(self.dtype)))
+
+    def prepare_for_inference(self) -> None:
+        """Prepare a network that is loaded for many calls: plain attributes, and one product for keys and values.
+
+        All parts and weights become plain attributes, which Python finds without the function `nn.Module.__getattr__`;
+        a small network looks up several hundred of them in a call, which takes about 4 % of its time on a CPU. Weights
+        may be changed in place afterwards, not replaced.
+        """
+        for module in self.modules():
+            if isinstance(module, CrossAttention):
+                module.join_keys_values()
+        for module in self.modules():
+            module.__dict__.update({**module._parameters, **module._buffers, **module._modules})
+
+    def layers(self) -> Iterator[tuple[DecoderBlock, DecoderBlock]]:
+        """The decoder's layers: each its block of the references and its block of the sources."""
+        for reference_block, source_block in zip(self.reference_blocks, self.source_blocks, strict=True):
+            assert isinstance(reference_block, DecoderBlock) and isinstance(source_block, DecoderBlock)
+            yield reference_block, source_block
 
     def layer(self, index: int) -> tuple[DecoderBlock, DecoderBlock]:
         """Decoder layer ``index``: its block of the references and its block of the sources."""
@@ -161,15 +192,17 @@ class MultiviewNetwork(nn.Module):
 
     def reference_activations(self, x: Tensor) -> LayerActivations:
         """Layer 0's share of reference views (..., tokens, decoder width): depends on each view alone."""
-        reference_block, source_block = self.layer(0)
-        rotary = self.decoder_rotary
-        return LayerActivations(*reference_block.ask(x, rotary), *source_block.hear(x, rotary))
+        return self._layer_activations(x, *self.layer(0))
 
     def source_activations(self, x: Tensor) -> LayerActivations:
         """Layer 0's share of source views (..., tokens, decoder width): depends on each view alone."""
-        reference_block, source_block = self.layer(0)
-        rotary = self.decoder_rotary
-        return LayerActivations(*source_block.ask(x, rotary), *reference_block.hear(x, rotary))
+        return self._layer_activations(x, *reversed(self.layer(0)))
+
+    def _layer_activations(self, x: Tensor, own: DecoderBlock, other: DecoderBlock) -> LayerActivations:
+        """Of views (..., tokens, width) whose own side has the block ``own``."""
+        flat, rotary = x.flatten(0, -3), self.decoder_rotary
+        activations = LayerActivations(*own.attend(flat, rotary), *other.keys_values(flat, rotary))
+        return activations if x.ndim == 3 else activations.unflatten(x.shape[:-2])
 
     def run_layers(
         self,
@@ -188,33 +221,38 @@ class MultiviewNetwork(nn.Module):
         shares hold them already). Of a side that is not needed the last layer is not run: its output is the one
         before.
         """
-        rotary = self.decoder_rotary
-        reference_x, source_x = references.features, sources.features
-        reference_asks, reference_hears = (references.features, references.queries), (sources.keys, sources.values)
-        source_asks, source_hears = (sources.features, sources.queries), (references.keys, references.values)
-        for number in range(depth):
-            reference_block, source_block = self.layer(number)
+        rotary, batch = self.decoder_rotary, references.features.shape[0]
+        shapes = references.features.shape, sources.features.shape
+        reference, source = references.flatten(), sources.flatten()
+        reference_x, source_x = reference.features, source.features
+        reference_inputs = (reference.features, reference.queries, source.keys, source.values)
+        source_inputs = (source.features, source.queries, reference.keys, reference.values)
+        for number, (reference_block, source_block) in zip(range(depth), self.layers(), strict=False):
             run_references = need_references or number < depth - 1
             run_sources = need_sources or number < depth - 1
             if number > 0:
-                reference_x = reference_x if reference_embedding is None else reference_x + reference_embedding
-                source_x = source_x if source_embedding is None else source_x + source_embedding
+                reference_x = _plus(reference_x, reference_embedding)
+                source_x = _plus(source_x, source_embedding)
                 if run_references:
-                    reference_asks = reference_block.ask(reference_x, rotary)
-                    reference_hears = reference_block.hear(source_x, rotary)
+                    reference_inputs = (
+                        *reference_block.attend(reference_x, rotary),
+                        *reference_block.keys_values(source_x, rotary),
+                    )
                 if run_sources:
-                    source_asks = source_block.ask(source_x, rotary)
-                    source_hears = source_block.hear(reference_x, rotary)
+                    source_inputs = (
+                        *source_block.attend(source_x, rotary),
+                        *source_block.keys_values(reference_x, rotary),
+                    )
             if run_references:
-                reference_x = reference_block(*reference_asks, *reference_hears)
+                reference_x = reference_block.forward(*reference_inputs, batch)
             if run_sources:
-                source_x = source_block(*source_asks, *source_hears)
-        return reference_x, source_x
+                source_x = source_block.forward(*source_inputs, batch)
+        return reference_x.view(shapes[0]), source_x.view(shapes[1])
 
     def reference_pointmaps(self, x: Tensor) -> Pointmaps:
         """Pointmaps of reference views from the decoder's output (batch, views, tokens, width)."""
-        return self.reference_head(self.decoder_norm(x), self.config.grid_size)
+        return self.reference_head.forward(normalise(self.decoder_norm, x), self.config.grid_size)
 
     def source_pointmaps(self, x: Tensor) -> Pointmaps:
         """Pointmaps of source views from the decoder's output (batch, views, tokens, width)."""
-        return self.source_head(self.decoder_norm(x), self.config.grid_size)
+        return self.source_head.forward(normalise(self.decoder_norm, x), self.config.grid_size)

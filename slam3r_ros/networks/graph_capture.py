@@ -1,9 +1,12 @@
-"""Networks whose operations are recorded for the shapes that repeat, and replayed without Python between them.
+"""CUDA graphs: calls of the networks whose shapes repeat are captured once, and launched at once from then on.
 
-A small network on a CPU spends a quarter of its time in Python, between operations, and there it waits for threads that
-hold the interpreter (the executor, which takes images); on a GPU also a large one takes longer to launch than to run. A
-stream has few shapes: each is run as usual at first, and recorded when it comes again and again, with TorchScript's
-tracer on a CPU and as a CUDA graph on a GPU.
+A view's pass through a large network is some thousand kernels of a few microseconds; launching them one by one from
+Python takes longer than running them. A stream has few shapes: each is run eagerly at first, and captured when it comes
+again and again. On a CPU every call is eager: the blocks are written so that little time passes between two operations.
+
+`with_cuda_graphs` is what the node and the command line use. `CudaGraph` is one captured call, `CudaGraphs` captures
+them on one device, `CapturedFunction` chooses between eager calls and captured ones, and `CapturedImageToPoints` and
+`CapturedLocalToWorld` are the two networks with their functions captured.
 """
 
 from __future__ import annotations
@@ -12,14 +15,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE, CudaGraphs
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.interfaces import NetworkPair, PointsNetwork, WorldNetwork
@@ -27,84 +28,137 @@ from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
 
-CALLS_BEFORE_RECORDING = 2
-"""Calls of one combination of shapes that are run as usual."""
-MOST_RECORDINGS = 32
-"""Combinations of shapes that one function is recorded for; the others are run as usual."""
+
+@dataclass(frozen=True, slots=True)
+class CaptureTuning:
+    """How many CUDA graphs are captured, and when."""
+
+    warm_up_calls: int = 2
+    """Calls on the capture's own stream before it, so that libraries have set up there what a capture must not do."""
+    most_graphs: int = 48
+    """Graphs of one device; each holds its inputs, its outputs and, in the driver, all its kernels' arguments."""
+    calls_before_capture: int = 6
+    """Calls of one combination of shapes that are eager. A capture takes some tenths of a second, and as the map begins
+    there are shapes (fewer scene frames than later) that come for one keyframe interval and never again."""
+    most_shapes: int = 32
+    """Combinations of shapes that one function is captured for; the others stay eager."""
+
+
+TUNING = CaptureTuning()
 
 Tensors = tuple[Tensor, ...]
-Recorder = Callable[[Callable[..., Tensors], Tensors], Callable[..., Tensors]]
+Capture = Callable[[Callable[..., Tensors], Tensors], Callable[..., Tensors]]
 """(function, inputs) to something that does for inputs of these shapes what the function does."""
 
 
-def trace(function: Callable[..., Tensors], inputs: Tensors) -> Callable[..., Tensors]:
-    """The operations of ``function``, run without Python between them; for a CPU."""
-    with warnings.catch_warnings():  # of shapes that become constants: they are
-        warnings.simplefilter("ignore")
-        traced = cast(Callable[..., Tensors], torch.jit.trace(function, inputs, check_trace=False))
+class CudaGraph:
+    """A function of tensors of fixed shapes, captured once and launched as one CUDA graph.
 
-    def run(*tensors: Tensor) -> Tensors:
-        with torch.jit.optimized_execution(False):  # the optimiser finds nothing here, and takes its time at first
-            return traced(*tensors)
-
-    return run
-
-
-def as_usual(function: Callable[..., Tensors], _inputs: Tensors) -> Callable[..., Tensors]:
-    """The function itself: for work that recording does not make quicker."""
-    return function
-
-
-class Replay:
-    """A function of tensors that repeats what it did before with tensors of the same shapes."""
+    Inputs are copied to where the graph reads them and results from where it writes them: so graphs may share one pool
+    of memory and be launched in any order, by one stream at a time. A graph's inputs lie outside of the pool, and
+    between its launch and the copy of its results no other graph runs.
+    """
 
     def __init__(
-        self, function: Callable[..., Tensors], recorder: Recorder = trace, calls_before: int = CALLS_BEFORE_RECORDING
+        self,
+        function: Callable[..., Tensors],
+        inputs: Tensors,
+        stream: torch.cuda.Stream,
+        pool: torch.cuda._POOL_HANDLE,
     ) -> None:
+        """Capture ``function`` on ``stream``; raises RuntimeError where it does what cannot be captured."""
+        with torch.inference_mode():
+            self._inputs = tuple(tensor.clone() for tensor in inputs)
+            stream.wait_stream(torch.cuda.current_stream(stream.device))
+            with torch.cuda.stream(stream):  # leaves the stream even where the end of the capture raises
+                for _ in range(TUNING.warm_up_calls):
+                    function(*self._inputs)
+                self._graph = torch.cuda.CUDAGraph()
+                # Other threads may use CUDA meanwhile. Entering waits for the device and empties the cache.
+                with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                    self._outputs = function(*self._inputs)
+
+    def __call__(self, *inputs: Tensor) -> Tensors:
+        """What the function returns, in tensors of its own."""
+        with torch.inference_mode():
+            for own, given in zip(self._inputs, inputs, strict=True):
+                own.copy_(given)
+            self._graph.replay()
+            return tuple(output.clone() for output in self._outputs)
+
+
+class CudaGraphs:
+    """Captures functions on one device, at most `CaptureTuning.most_graphs`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream_and_pool: tuple[torch.cuda.Stream, torch.cuda._POOL_HANDLE] | None = None
+        self._captured = 0
+
+    def capture(self, function: Callable[..., Tensors], inputs: Tensors) -> Callable[..., Tensors]:
+        """The function as a graph; the function itself where there are enough graphs or a capture has failed."""
+        if self._captured >= TUNING.most_graphs:
+            return function
+        try:
+            with torch.cuda.device(self._device):
+                if self._stream_and_pool is None:
+                    self._stream_and_pool = torch.cuda.Stream(self._device), torch.cuda.graph_pool_handle()
+                graph = CudaGraph(function, inputs, *self._stream_and_pool)
+        except RuntimeError as error:  # out of memory, or an operation that waits for the device
+            self._captured = TUNING.most_graphs
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            warnings.warn(f"CUDA graphs are no longer captured, networks run eagerly: {reason}", RuntimeWarning, 2)
+            return function
+        self._captured += 1
+        return graph
+
+
+class CapturedFunction:
+    """A function of tensors: the first calls of each combination of shapes are eager, then it is captured."""
+
+    def __init__(self, function: Callable[..., Tensors], mode: CaptureMode) -> None:
         """``function`` does the same operations for the same shapes, whatever the values."""
-        self._function, self._recorder, self._calls_before = function, recorder, calls_before
+        self._function, self._mode = function, mode
         self._calls: Counter[object] = Counter()
-        self._recordings: dict[object, Callable[..., Tensors]] = {}
+        self._captured: dict[object, Callable[..., Tensors]] = {}
 
     def __call__(self, *inputs: Tensor) -> Tensors:
         """What the function returns."""
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-        recording = self._recordings.get(shapes)
-        if recording is None:
+        captured = self._captured.get(shapes)
+        if captured is None:
             self._calls[shapes] += 1
-            if self._calls[shapes] <= self._calls_before or len(self._recordings) >= MOST_RECORDINGS:
+            if self._calls[shapes] <= self._mode.calls_before or len(self._captured) >= TUNING.most_shapes:
                 return self._function(*inputs)
-            recording = self._recordings[shapes] = self._record(inputs)
-        return recording(*inputs)
-
-    def _record(self, inputs: Tensors) -> Callable[..., Tensors]:
-        return self._recorder(self._function, inputs)
+            captured = self._captured[shapes] = self._mode.capture(self._function, inputs)
+        return captured(*inputs)
 
 
 @dataclass(frozen=True, slots=True)
-class Replays:
-    """How the calls of a network are recorded."""
+class CaptureMode:
+    """How, and after how many calls, the functions of a network are captured."""
 
-    recorder: Recorder
-    calls_before: int = CALLS_BEFORE_RECORDING
+    capture: Capture
+    """What captures a function for given shapes."""
+    calls_before: int = TUNING.calls_before_capture
+    """Eager calls of one combination of shapes."""
 
-    def of(self, function: Callable[..., Tensors]) -> Replay:
-        """The function, replayed."""
-        return Replay(function, self.recorder, self.calls_before)
-
-    def of_large(self, function: Callable[..., Tensors]) -> Replay:
-        """A function of few operations, or of large ones: a graph would save less than its copies cost."""
-        return Replay(function, trace if self.recorder is trace else as_usual, self.calls_before)
+    def of(self, function: Callable[..., Tensors]) -> CapturedFunction:
+        """The function, captured in this mode."""
+        return CapturedFunction(function, self)
 
 
-class _ReplayedViews:
-    """What both networks do with views."""
+class _CapturedViews:
+    """What both networks do with views.
 
-    def __init__(self, network: ImageToPoints | LocalToWorld, replays: Replays) -> None:
+    `decoder_tokens`, `embed_points` and `correlation` stay eager: they are few operations, or large ones, and a graph
+    would save less than its copies cost.
+    """
+
+    def __init__(self, network: ImageToPoints | LocalToWorld, mode: CaptureMode) -> None:
         self._network = network
-        self._decoder_tokens = replays.of_large(lambda tokens: (network.decoder_tokens(tokens),))
-        self._reference_activations = replays.of(lambda x: network.reference_activations(x).tensors)
-        self._source_activations = replays.of(lambda x: network.source_activations(x).tensors)
+        self._reference_activations = mode.of(lambda x: network.reference_activations(x).tensors)
+        self._source_activations = mode.of(lambda x: network.source_activations(x).tensors)
 
     @property
     def config(self) -> NetworkConfig:
@@ -118,7 +172,7 @@ class _ReplayedViews:
 
     def decoder_tokens(self, tokens: Tensor) -> Tensor:
         """As the network's."""
-        return self._decoder_tokens(tokens)[0]
+        return self._network.decoder_tokens(tokens)
 
     def reference_activations(self, x: Tensor) -> LayerActivations:
         """As the network's."""
@@ -129,18 +183,18 @@ class _ReplayedViews:
         return LayerActivations(*self._source_activations(x))
 
 
-class ReplayedImageToPoints(_ReplayedViews):
-    """An `ImageToPoints`, replayed."""
+class CapturedImageToPoints(_CapturedViews):
+    """An `ImageToPoints` whose calls are captured."""
 
-    def __init__(self, network: ImageToPoints, replays: Replays, encoding: Replays | None = None) -> None:
+    def __init__(self, network: ImageToPoints, mode: CaptureMode, encoding: CaptureMode | None = None) -> None:
         """``encoding``, where it differs: of what makes an encoded frame of an image. On a GPU that has a stream of its
         own, and graphs that share memory must not run at the same time.
         """
-        encoding = encoding or replays
+        encoding = encoding or mode
         super().__init__(network, encoding)
+        self._i2p = network
         self._encode = encoding.of(lambda images: (network.encode(images),))
-        self._correlation = replays.of_large(lambda *tensors: (network.correlation(*_layer_inputs(tensors)),))
-        self._decode = {need: replays.of(_window_decoder(network, need)) for need in (False, True)}
+        self._decode = {need: mode.of(_window_decoder(network, need)) for need in (False, True)}
 
     def encode(self, images: Tensor) -> Tensor:
         """As the network's."""
@@ -155,20 +209,20 @@ class ReplayedImageToPoints(_ReplayedViews):
 
     def correlation(self, queries: LayerActivations, candidates: LayerActivations) -> Tensor:
         """As the network's."""
-        return self._correlation(*queries.tensors, *candidates.tensors)[0]
+        return self._i2p.correlation(queries, candidates)
 
 
-class ReplayedLocalToWorld(_ReplayedViews):
-    """A `LocalToWorld`, replayed."""
+class CapturedLocalToWorld(_CapturedViews):
+    """A `LocalToWorld` whose calls are captured."""
 
-    def __init__(self, network: LocalToWorld, replays: Replays) -> None:
-        super().__init__(network, replays)
-        self._embed_points = replays.of_large(lambda points: (network.embed_points(points),))
-        self._decode = {need: replays.of(_scene_decoder(network, need)) for need in (False, True)}
+    def __init__(self, network: LocalToWorld, mode: CaptureMode) -> None:
+        super().__init__(network, mode)
+        self._l2w = network
+        self._decode = {need: mode.of(_scene_decoder(network, need)) for need in (False, True)}
 
     def embed_points(self, points: Tensor) -> Tensor:
         """As the network's."""
-        return self._embed_points(points)[0]
+        return self._l2w.embed_points(points)
 
     def decode(
         self,
@@ -186,8 +240,8 @@ class ReplayedLocalToWorld(_ReplayedViews):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReplayedNetworks:
-    """Two networks, replayed."""
+class CapturedNetworks:
+    """Two networks whose calls are captured."""
 
     i2p: PointsNetwork
     l2w: WorldNetwork
@@ -195,29 +249,28 @@ class ReplayedNetworks:
     recommended: SlamSettings
 
 
-def replayed(networks: Networks) -> NetworkPair:
-    """The networks, replayed if they are on a CPU or a CUDA device; what they answer stays the same."""
-    if networks.device.type not in ("cpu", "cuda"):
+def with_cuda_graphs(networks: Networks) -> NetworkPair:
+    """The networks, with calls that repeat captured as CUDA graphs; on other devices than CUDA's, as they are."""
+    if networks.device.type != "cuda":
         return networks
-    if networks.device.type == "cpu":
-        return replayed_by(networks, Replays(trace))
-    engine, encoder = (Replays(CudaGraphs(networks.device).record, CALLS_BEFORE_CAPTURE) for _ in range(2))
-    return replayed_by(networks, engine, encoder)
+    # Encoding has a stream of its own, and graphs that share memory must not run at the same time.
+    engine, encoding = (CaptureMode(CudaGraphs(networks.device).capture) for _ in range(2))
+    return captured_by(networks, engine, encoding)
 
 
-def replayed_by(networks: Networks, replays: Replays, encoding: Replays | None = None) -> ReplayedNetworks:
-    """The networks, replayed as these say; ``encoding`` as of `ReplayedImageToPoints`."""
-    i2p, l2w = ReplayedImageToPoints(networks.i2p, replays, encoding), ReplayedLocalToWorld(networks.l2w, replays)
-    return ReplayedNetworks(i2p, l2w, networks.name, networks.recommended)
+def captured_by(networks: Networks, mode: CaptureMode, encoding: CaptureMode | None = None) -> CapturedNetworks:
+    """The networks, captured in this mode; ``encoding`` as of `CapturedImageToPoints`."""
+    i2p, l2w = CapturedImageToPoints(networks.i2p, mode, encoding), CapturedLocalToWorld(networks.l2w, mode)
+    return CapturedNetworks(i2p, l2w, networks.name, networks.recommended)
 
 
-def _layer_inputs(tensors: Tensors) -> tuple[LayerActivations, LayerActivations]:
+def _both_sides(tensors: Tensors) -> tuple[LayerActivations, LayerActivations]:
     return LayerActivations(*tensors[:4]), LayerActivations(*tensors[4:])
 
 
 def _window_decoder(network: ImageToPoints, need_sources: bool) -> Callable[..., Tensors]:
     def decode(*tensors: Tensor) -> Tensors:
-        references, sources = network.decode(*_layer_inputs(tensors), need_sources=need_sources)
+        references, sources = network.decode(*_both_sides(tensors), need_sources=need_sources)
         return references.tensors if sources is None else (*references.tensors, *sources.tensors)
 
     return decode
@@ -225,7 +278,7 @@ def _window_decoder(network: ImageToPoints, need_sources: bool) -> Callable[...,
 
 def _scene_decoder(network: LocalToWorld, need_references: bool) -> Callable[..., Tensors]:
     def decode(*tensors: Tensor) -> Tensors:
-        layers, (reference_embedding, source_embedding) = _layer_inputs(tensors[:8]), tensors[8:]
+        layers, (reference_embedding, source_embedding) = _both_sides(tensors[:8]), tensors[8:]
         references, sources = network.decode(
             *layers, reference_embedding, source_embedding, need_references=need_references
         )

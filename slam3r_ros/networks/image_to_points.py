@@ -32,7 +32,7 @@ class ImageToPoints(MultiviewNetwork):
             )
         x = self.patch_embedding(images.to(self.dtype))
         for block in self.encoder_blocks:
-            x = block(x, self.encoder_rotary)
+            x = block.forward(x, self.encoder_rotary)
         return x
 
     def decode(

@@ -8,6 +8,7 @@ have their rows in that order; attention does not see it, since queries and keys
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,26 +33,37 @@ class RotaryEmbedding(nn.Module):
     """Turns queries and keys by their token's row (first half of the channels) and column (second half)."""
 
     turns: Tensor
-    """(tokens, 1, pairs, 2): cosine and sine of each token's angles."""
+    """(tokens, pairs, 2): cosine and sine of each token's angles."""
     signed_sine: Tensor
-    """(tokens, 1, pairs, 2): what each of a pair takes of its partner."""
+    """(tokens, pairs, 2): what each of a pair takes of its partner."""
 
     def __init__(self, grid_size: tuple[int, int], head_width: int, base: float, step: float = 1.0) -> None:
         super().__init__()
         positions = token_positions(grid_size) * step
-        angles = torch.cat([_angles(positions[:, axis], head_width // 2, base) for axis in (0, 1)], dim=-1)[:, None]
+        angles = torch.cat([_angles(positions[:, axis], head_width // 2, base) for axis in (0, 1)], dim=-1)
         self.register_buffer("turns", torch.stack([angles.cos(), angles.sin()], dim=-1), persistent=False)
         self.register_buffer("signed_sine", torch.stack([-angles.sin(), angles.sin()], dim=-1), persistent=False)
+        self._complex_turns = torch.view_as_complex(self.turns)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryEmbedding:
+        super()._apply(fn, recurse)
+        if self.turns.dtype is torch.float32:
+            self._complex_turns = torch.view_as_complex(self.turns)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn ``x`` (..., tokens, heads, head_width), channels in pairs; same shape and dtype out."""
+        """Turn ``x`` (..., tokens, head_width), channels in pairs; same shape and dtype out.
+
+        Without gradients and in float32 that happens in place, so ``x`` must be what nobody else needs.
+        """
+        if x.dtype is torch.float32 and not torch.is_grad_enabled():
+            x.view(torch.complex64).mul_(self._complex_turns)
+            return x
         pairs = x.unflatten(-1, (-1, 2))
         if x.dtype is torch.float32:
-            turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(self.turns))
-        else:
-            cosine, signed_sine = self.turns[..., :1].to(x.dtype), self.signed_sine.to(x.dtype)
-            turned = torch.addcmul(pairs * cosine, pairs.flip(-1), signed_sine)
-        return turned.flatten(-2)
+            return torch.view_as_real(torch.view_as_complex(pairs) * self._complex_turns).flatten(-2)
+        cosine, signed_sine = self.turns[..., :1].to(x.dtype), self.signed_sine.to(x.dtype)
+        return torch.addcmul(pairs * cosine, pairs.flip(-1), signed_sine).flatten(-2)
 
 
 class RotatedLinear(nn.Linear):

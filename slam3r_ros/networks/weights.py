@@ -85,6 +85,7 @@ def load_networks(
         network.to(on)
         network.use_attention(attention)
         network.eval().requires_grad_(False)
+        network.prepare_for_inference()
     return Networks(i2p, l2w, weights, recommended)
 
 

@@ -10,16 +10,8 @@ from slam3r_ros.engine import warm_up as module
 from slam3r_ros.engine.camera_pose import CameraPoseEstimator
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
-from slam3r_ros.networks.cuda_graphs import CALLS_BEFORE_CAPTURE, MOST_GRAPHS
-from slam3r_ros.networks.graph_capture import (
-    Replay,
-    ReplayedImageToPoints,
-    ReplayedLocalToWorld,
-    ReplayedNetworks,
-    Replays,
-    Tensors,
-    replayed,
-)
+from slam3r_ros.networks.graph_capture import TUNING as CAPTURE_TUNING
+from slam3r_ros.networks.graph_capture import CaptureMode, Tensors, captured_by
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, PoseEstimate
@@ -46,17 +38,24 @@ SETTINGS = SlamSettings().with_values(
 )
 
 
-def test_after_it_the_stream_s_shapes_are_recorded(tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = replayed(tiny_networks)
+def test_after_it_the_stream_s_shapes_are_captured(tiny_networks: Networks) -> None:
+    captured: list[int] = []
+
+    def capture(function: Callable[..., Tensors], inputs: Tensors) -> Callable[..., Tensors]:
+        captured.append(len(inputs))
+        return function
+
+    networks = captured_by(tiny_networks, CaptureMode(capture, calls_before=2))
     warm_up(networks, SETTINGS, together=2)
     slam = Slam(networks, SETTINGS)
     for number in range(20):
         slam.push(Frame(number, textured_image(number)))
-    monkeypatch.setattr(Replay, "_record", lambda *_: pytest.fail("a shape was recorded in mid-stream"))
+    assert captured
+    captured.clear()
     for number in range(20, 40, 2):
         slam.push(Frame(number, textured_image(number)))
         slam.push(*(Frame(number + n, textured_image(number + n)) for n in (1, 2)))
-    assert slam.status().registered == 50
+    assert slam.status().registered == 50 and captured == []
 
 
 def test_it_ends_after_its_time(tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,13 +88,8 @@ def test_shapes_that_are_captured_late_have_come_often_enough(
         captured.append(tuple(tensor.shape for tensor in inputs))
         return function
 
-    replays = Replays(capture, CALLS_BEFORE_CAPTURE)
-    networks = ReplayedNetworks(
-        ReplayedImageToPoints(tiny_networks.i2p, replays),
-        ReplayedLocalToWorld(tiny_networks.l2w, replays),
-        "tiny",
-        SlamSettings.of_published_weights().with_values(NO_THRESHOLDS),
-    )
+    published = replace(tiny_networks, recommended=SlamSettings.of_published_weights().with_values(NO_THRESHOLDS))
+    networks = captured_by(published, CaptureMode(capture))
     warm_up(networks, SlamSettings(), together=4)
     in_warm_up = len(captured)
     captured.clear()
@@ -105,5 +99,5 @@ def test_shapes_that_are_captured_late_have_come_often_enough(
     for number in range(60, 120, 10):
         for first, count in ((0, 1), (1, 2), (3, 3), (6, 4)):
             slam.push(*(Frame(number + first + n, textured_image(number + first + n)) for n in range(count)))
-    assert 24 <= in_warm_up <= MOST_GRAPHS
+    assert 24 <= in_warm_up <= CAPTURE_TUNING.most_graphs
     assert [len(shapes) for shapes in captured] == []

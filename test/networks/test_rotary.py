@@ -32,7 +32,10 @@ def test_dot_products_of_queries_and_keys_are_the_definition_s(layer: RotatedLin
         torch.nn.functional.linear(x, published["weight"], published["bias"]).unflatten(-1, (HEADS, HEAD_WIDTH))
     )
     rotary = RotaryEmbedding(GRID, HEAD_WIDTH, BASE)
-    got = rotary(layer(x).unflatten(-1, (HEADS, HEAD_WIDTH)).to(dtype))
+    by_head = layer(x).unflatten(-1, (HEADS, HEAD_WIDTH)).to(dtype)
+    got = rotary(by_head.transpose(0, 1)).transpose(0, 1)
+    with torch.no_grad():  # in place
+        torch.testing.assert_close(rotary(by_head.clone().transpose(0, 1)).transpose(0, 1), got)
     assert got.dtype is dtype
     tolerance = {torch.float32: 1e-5, torch.bfloat16: 0.2, torch.float16: 0.03}[dtype]
     products, wanted = (torch.einsum("qhc,khc->hqk", t, t) for t in (got.float(), expected))
@@ -57,7 +60,7 @@ def test_only_the_turned_parts_are_reordered() -> None:
 
 
 def test_tokens_half_as_far_apart_are_turned_half_as_much() -> None:
-    x = torch.randn(12, HEADS, HEAD_WIDTH)
+    x = torch.randn(HEADS, 12, HEAD_WIDTH)
     twice = x
     for _ in range(2):
         twice = RotaryEmbedding(GRID, HEAD_WIDTH, BASE, 0.5)(twice)

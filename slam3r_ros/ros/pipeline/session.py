@@ -18,7 +18,7 @@ from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.save import NothingMappedError, SavedMap
 from slam3r_ros.msg import SlamStatus
-from slam3r_ros.networks.graph_capture import replayed
+from slam3r_ros.networks.graph_capture import with_cuda_graphs
 from slam3r_ros.networks.weights import AUTO, load_networks
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
@@ -58,7 +58,7 @@ class Session:
         if settings.threads:
             torch.set_num_threads(settings.threads)
             cv2.setNumThreads(settings.threads)
-        networks = replayed(
+        networks = with_cuda_graphs(
             load_networks(
                 settings.weights, device=settings.device, precision=settings.precision, attention=settings.attention
             )
