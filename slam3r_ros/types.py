@@ -1,6 +1,6 @@
 """The values that pass between the engine's stages.
 
-The type says what has happened to a frame: Frame -> PreparedFrame -> EncodedFrame -> Window -> LocalPointmap ->
+The type says what has happened to a frame: Frame -> PreparedFrame -> UnencodedFrame -> EncodedFrame -> Window -> LocalPointmap ->
 RegisteredFrame -> MapUpdate. The facts of the image travel along in its `ImageHeader`.
 Tensors stay on the networks' device; a RegisteredFrame has its pointmaps on the host too, copied once for all frames
 that were registered together.
@@ -64,7 +64,8 @@ class Frame:
     frame_id: str = ""
     """Name of the camera's optical frame (REP-105); empty where the source has no names."""
     number: int | None = None
-    """As the number of `ImageHeader`."""
+    """Number of the image in the camera's stream, with the images that were left out counted too; None where nobody
+    counts them."""
 
     def __post_init__(self) -> None:
         image = self.image
@@ -105,7 +106,7 @@ class EncodedImage:
     reference_activations: LayerActivations
     """I2P's layer-0 activations of this frame as a reference view: (tokens, width), (tokens, heads, head width)."""
     source_activations: LayerActivations
-    """The same as a source."""
+    """I2P's layer-0 activations of this frame as a source view: (tokens, width), (tokens, heads, head width)."""
     grey: NDArray[np.uint8] | None
     """(n H, n W) the same crop for visual odometry, finer by a whole number n; None where odometry is off."""
 
@@ -155,10 +156,11 @@ class UnencodedFrame:
     """A frame with its place in the stream that no window has needed so far: visual odometry can track it."""
 
     index: int
-    """As that of `EncodedFrame`."""
+    """Number of the frame among those that the engine has processed since its start, from 0."""
     source_index: int
-    """As that of `EncodedFrame`."""
+    """Number of the image in the camera's stream, those left out counted too: strides are counted in it."""
     prepared: PreparedFrame
+    """The image as the encoder takes it."""
     camera: Camera | None
     """Pinhole intrinsics of the crop; None where those of the image are not known."""
     crop_size: tuple[int, int]
@@ -171,7 +173,7 @@ class UnencodedFrame:
 
     @property
     def grey(self) -> NDArray[np.uint8] | None:
-        """As that of `PreparedFrame`."""
+        """(n H, n W) the crop for visual odometry, finer by a whole number n; None where odometry is off."""
         return self.prepared.grey
 
 
@@ -184,7 +186,9 @@ class Window:
     """A frame and its neighbours in the stream: what one I2P call sees."""
 
     reference: EncodedFrame
+    """The frame whose camera the points of the window are in."""
     sources: tuple[EncodedFrame, ...]
+    """The other frames of the window."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,13 +199,13 @@ class LocalPointmap:
     points_camera: Tensor
     """(H, W, 3) float32 in the frame's camera, at I2P's own scale."""
     confidence: Tensor
-    """(H, W) float32, I2P's."""
+    """(H, W) float32, I2P's confidences."""
     valid: Tensor
     """(H, W) bool: confident enough for registration."""
     points_normalised: Tensor
     """(H, W, 3) float32: the valid points with mean distance 1, the others zero; L2W's input."""
     mean_confidence: Tensor
-    """() float32, I2P's."""
+    """() float32, mean of I2P's confidences."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,7 +215,7 @@ class SceneInput:
     embedding: Tensor
     """(tokens, width): the embedding of its world points."""
     layer: LayerActivations
-    """Layer-0 activations as a reference view."""
+    """L2W's layer-0 activations of the keyframe as a reference view."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,16 +223,18 @@ class Registration:
     """One L2W call, by frame index."""
 
     registered: tuple[int, ...]
+    """The frames that were registered."""
     scene_frames: tuple[int, ...]
+    """The keyframes that they were registered against."""
     candidates: tuple[int, ...]
-    """The buffer's frames that retrieval chose from."""
+    """The keyframes of the buffer that retrieval chose from."""
     candidate_scores: tuple[float, ...]
     """Mean retrieval score of each candidate; empty where all of the buffer was taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseEstimate:
-    """A camera's pose and how far to trust it."""
+    """A camera's pose, and how well it explains the points that it was computed from."""
 
     T_world_camera: NDArray[np.float64]
     """(4, 4): takes camera points (x right, y down, z forward) to the world, scene units."""
@@ -252,33 +258,34 @@ class HostPointmaps:
     """A registered frame's pointmaps as arrays, which may share the tensors' memory: not to be written to."""
 
     points_world: NDArray[np.float32]
-    """(H, W, 3) scene units."""
+    """(H, W, 3) points in the world, scene units."""
     confidence: NDArray[np.float32]
-    """(H, W) L2W's."""
+    """(H, W) L2W's confidences of the world points."""
     points_camera: NDArray[np.float32]
-    """(H, W, 3) in the frame's camera, at I2P's own scale."""
+    """(H, W, 3) points in the frame's camera, at I2P's own scale."""
     confidence_camera: NDArray[np.float32]
-    """(H, W) I2P's."""
+    """(H, W) I2P's confidences of the camera points."""
     valid: NDArray[np.bool_]
     """(H, W): whether the frame's own point is confident enough for registration."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegisteredFrame:
-    """A frame registered in the world."""
+    """A frame registered in the map."""
 
     local: LocalPointmap
     points_world: Tensor
     """(H, W, 3) float32, scene units, world = the camera of the initial window's reference."""
     confidence: Tensor
-    """(H, W) float32, L2W's."""
+    """(H, W) float32, L2W's confidences."""
     on_host: HostPointmaps
+    """The same pointmaps as arrays on the host."""
     mean_confidence: float
-    """L2W's."""
+    """Mean of L2W's confidences."""
     local_mean_confidence: float
-    """I2P's."""
+    """Mean of I2P's confidences."""
     registration: Registration | None = None
-    """None for the initial frames, which set up the world."""
+    """The L2W call that registered the frame; None for the initial frames, which make up the initial map."""
     pose: PoseEstimate | None = None
     """None until it is estimated, and where it cannot be."""
     state: State = State.TRACKING
@@ -314,7 +321,7 @@ class StampedPose:
 
     stamp_ns: int
     T_world_camera: NDArray[np.float64]
-    """(4, 4) scene units."""
+    """(4, 4): takes camera points to the world, scene units."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -322,11 +329,11 @@ class MapPoints:
     """Coloured points of the map."""
 
     points_world: NDArray[np.float32]
-    """(N, 3) scene units."""
+    """(N, 3) points in the world, scene units."""
     colours: NDArray[np.uint8]
     """(N, 3) RGB."""
     confidence: NDArray[np.float32]
-    """(N,) L2W's."""
+    """(N,) L2W's confidences of the points."""
 
     def __len__(self) -> int:
         return len(self.points_world)
@@ -382,15 +389,17 @@ class SlamStatus:
     reason: str = "no image yet"
     """Why the state is what it is, one sentence."""
     processed: int = 0
-    """Frames taken in."""
+    """Number of frames that were taken in."""
     registered: int = 0
-    """Frames with a world pointmap."""
+    """Number of frames with a world pointmap."""
     lost_frames: int = 0
-    """Registered frames whose pose was bad."""
+    """Number of registered frames without a pose that is trusted, and of frames that memory was too full for."""
     initialisations_failed: int = 0
+    """Number of sets of first frames that did not make an initial map."""
     keyframes: int = 0
-    """Keyframes in the buffering set now."""
+    """Keyframes in the keyframe buffer now."""
     map_points: int = 0
+    """Number of points in the map now."""
     loops_closed: int = 0
     """Times that the map was corrected since the camera came back to where it had been."""
     stride: int = 0

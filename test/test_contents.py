@@ -19,7 +19,6 @@ _NAMES = re.compile(r"[a-z0-9_]+")
 UNWRITTEN = {
     "slam3r_ros/cli",
     "slam3r_ros/device",
-    "slam3r_ros/engine",
     "slam3r_ros/io/bags",
     "slam3r_ros/io/sources",
     "slam3r_ros/networks",

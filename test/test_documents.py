@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import configparser
 import importlib
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,8 +22,13 @@ from slam3r_lab.commands.main import COMMAND_LINE as LAB
 from slam3r_ros.cli.command_line import Command
 from slam3r_ros.cli.main import COMMAND_LINE as ROBOT
 from slam3r_ros.io.image_decoding import KNOWN_ENCODINGS
+from slam3r_ros.networks.recommended_settings import _FORMER_NAMES as FORMER_NAMES
+from slam3r_ros.networks.recommended_settings import recommended_settings
+from slam3r_ros.networks.weights import OWN_WEIGHTS
 from slam3r_ros.ros.parameters.launch_options import node_arguments
-from slam3r_ros.ros.parameters.node_settings import spec_of
+from slam3r_ros.ros.parameters.node_settings import node_specs, spec_of
+from slam3r_ros.setting_spec import specs_of
+from slam3r_ros.settings import SlamSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "doc").glob("*.md"))]
@@ -29,6 +36,10 @@ GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "doc").g
 TABLES = [path for package in ("slam3r_ros", "slam3r_lab") for path in sorted((ROOT / package).rglob("*.md"))]
 """Model cards and dated tables: their links must resolve, their command lines are those of their day."""
 DOCUMENTS = [*GUIDES, ROOT / "CHANGELOG.md", *TABLES]
+MADE = {"build", "install", "log", "dist", "demo"}
+"""Folders that guides name, and that `make` makes."""
+USERS = {"src", "training_data", "rgb", "depth", "data", "i2p", "l2w", "slam3r_i2p", "slam3r_l2w"}
+"""Folders that guides name, and that users have."""
 
 
 def name_of(path: Path) -> str:
@@ -83,11 +94,112 @@ def test_every_picture_is_shown() -> None:
     assert {path.name for path in (ROOT / "doc" / "images").iterdir()} == shown
 
 
-# ---- command lines
+# ---- files, classes and other names
+
+
+def code_spans_of(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
 
 
 def code_spans(path: Path) -> list[str]:
-    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S))
+    return code_spans_of(path.read_text())
+
+
+def text_of_today(path: Path) -> str:
+    """The text of a guide without the names of former versions: those of the sections and columns that list them."""
+    text = re.sub(r"^\|[^|]*\|(?=[^|]*\|$)", "|", path.read_text().partition("## Old words")[2], flags=re.M)
+    return path.read_text().partition("## Old words")[0] + text
+
+
+def sources() -> Iterator[Path]:
+    """The files whose words a guide may name as code."""
+    for folder in ("slam3r_ros", "slam3r_lab", "environment", "launch", "config", "msg", "srv"):
+        found = (path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".msg", ".srv", ".yaml", ".xml"))
+        yield from sorted(path for path in found if "__pycache__" not in path.parts)
+    yield from (ROOT / name for name in ("setup.py", "setup.cfg", "package.xml", "CMakeLists.txt", "Makefile"))
+
+
+@cache
+def known_words() -> frozenset[str]:
+    """Every word of the sources, file names included."""
+    return frozenset(
+        word for path in sources() for text in (path.stem, path.read_text()) for word in re.findall(r"\w+", text)
+    )
+
+
+@cache
+def members_of_classes() -> dict[str, frozenset[str]]:
+    """The methods and fields of every class of both packages, by the class's name; those of bases are theirs too."""
+    members: dict[str, set[str]] = {}
+    bases: dict[str, set[str]] = {}
+    for path in (path for path in sources() if path.suffix == ".py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            bases.setdefault(node.name, set()).update(ast.unparse(base) for base in node.bases)
+            own = members.setdefault(node.name, set())
+            for inner in ast.walk(node):
+                if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    own.add(inner.name)
+                elif isinstance(inner, ast.AnnAssign) and isinstance(inner.target, (ast.Name, ast.Attribute)):
+                    own.add(inner.target.id if isinstance(inner.target, ast.Name) else inner.target.attr)
+                elif isinstance(inner, ast.Assign):
+                    own |= {target.id for target in inner.targets if isinstance(target, ast.Name)}
+                    own |= {target.attr for target in inner.targets if isinstance(target, ast.Attribute)}
+    messages = [path for folder in ("msg", "srv") for path in (ROOT / folder).iterdir()]
+    members |= {path.stem: set(re.findall(r"^\w\S* (\w+)", path.read_text(), flags=re.M)) for path in messages}
+    return {
+        name: frozenset(own.union(*(members.get(base, set()) for base in bases.get(name, ()))))
+        for name, own in members.items()
+    }
+
+
+def unknown_names(text: str) -> Iterator[str]:
+    """Each file, folder, class, member, setting or other name in the code spans of a text that does not exist."""
+    classes, settings = members_of_classes(), {spec.name for spec in node_specs()}
+    stages = {name.partition(".")[0] for name in settings if "." in name}
+    for span in code_spans_of(text):
+        name = span.rstrip("/")
+        if re.fullmatch(r"[\w.]+(/[\w.]+)+\.(py|md|yaml|xml|lock|in|msg|srv|rviz)|[\w/]+/", span):
+            if name not in MADE | USERS and not any(
+                (base / name).exists() for base in (ROOT, ROOT / "slam3r_ros", ROOT / "slam3r_ros" / "ros")
+            ):
+                yield f"{span}: there is no such file or folder"
+        elif match := re.fullmatch(r"((?:[A-Z][a-z0-9]+){1,}[A-Z]?)(?:\.(\w+))?(?:\(.*\))?", span):
+            if match[1] in classes and match[2] and match[2] not in classes[match[1]]:
+                yield f"{span}: {match[1]} has no '{match[2]}'"
+            elif match[1] not in classes and match[1] not in known_words():
+                yield f"{span}: there is no such class"
+        elif match := re.fullmatch(r"([a-z]+)\.([a-z_]+)(?:: .*)?", span):
+            if match[1] in stages and f"{match[1]}.{match[2]}" not in settings:
+                yield f"{span}: there is no such setting"
+        elif re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", span) and span not in known_words():
+            yield f"{span}: no source has this word"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=name_of)
+def test_what_a_guide_names_exists(path: Path) -> None:
+    assert list(unknown_names(text_of_today(path))) == []
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        "engine/world_map.py",
+        "slam3r_ros/tracks/",
+        "WorldMap",
+        "Slam.settle",
+        "MapUpdate.is_early",
+        "window.strides",
+        "map.confidence: 12.0",
+        "image_quue",
+    ],
+)
+def test_an_unknown_name_is_found(span: str) -> None:
+    assert len(list(unknown_names(f"See `{span}`, `Slam.push`, `engine/slam.py`, `PoseUpdate`, `window.stride`."))) == 1
+
+
+# ---- command lines
 
 
 def command_lines(path: Path) -> Iterator[str]:
@@ -226,6 +338,19 @@ def test_extras_that_are_named_exist() -> None:
     lab = {name for path in GUIDES for name in re.findall(r"'\./slam3r_lab\[(\w+)\]'", path.read_text())}
     declared = (ROOT / "slam3r_lab" / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
     assert lab <= set(re.findall(r"^(\w+) = \[", declared.partition("\n[")[0], re.MULTILINE))
+
+
+def test_the_table_of_recommendations_is_that_of_the_weights() -> None:
+    table = (ROOT / "doc" / "weights.md").read_text().partition("## What the weights recommend")[2]
+    rows = [re.findall(r"[^|`\s]+", line) for line in table.splitlines() if line.startswith("| `")]
+    published, embedded = SlamSettings.of_published_weights(), recommended_settings(OWN_WEIGHTS / "embedded")
+    expected = [
+        [spec.name, str(published.value(spec.name)), str(embedded.value(spec.name)), former]
+        for spec in specs_of(SlamSettings)
+        if spec.published is not None
+        for former in [next(former for former, name in FORMER_NAMES.items() if name == spec.name)]
+    ]
+    assert sorted(rows) == sorted(expected)
 
 
 def test_the_list_of_encodings_is_that_of_the_decoder() -> None:

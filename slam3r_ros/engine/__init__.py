@@ -1,5 +1,35 @@
-"""The streaming SLAM engine. The way of a frame, one file a stage:
+"""SLAM3R as a stream: the two networks of the paper, and what makes a SLAM system of them.
 
-ring_buffer -> encode -> window -> i2p -> (initialize) -> retrieval -> l2w -> pose -> (tracks -> loops) -> keyframes ->
-world_map
+In the order in which a frame meets the files:
+
+- `slam`: the engine's one door, frames in and events out; the tracking loop and the mapping loop run in it.
+- `encoder`: an image is undistorted, cropped and encoded to tokens.
+- `ring_buffer`: encoded frames that a window may still need.
+- `window`: the window of a frame, and which frames are registered in one batch.
+- `stride`: the choice of the stride from the first frames (SLAM3R, supplement A).
+- `initializer`: tries the oldest frames until they make an initial map.
+- `initial_map`: the initial map of a window (SLAM3R section 3.3).
+- `tracking`: the tracking loop, which gives poses and asks for keyframes; its two strategies.
+- `mapping`: the mapping loop, in which keyframes become part of the map. It runs the stages that follow.
+- `image_to_points_stage`: I2P, the local pointmap of a window (SLAM3R section 3.2).
+- `scene_frame_selector`: when retrieval is asked for the scene frames of a registration.
+- `retrieval`: which keyframes see the same place (SLAM3R section 3.3).
+- `local_to_world_stage`: L2W, the registration in the map (SLAM3R section 3.3).
+- `localization`: where registered frames were taken, and whether they are lost.
+- `camera_pose`: the camera pose that explains a world pointmap.
+- `keyframe_refinement`: visual odometry refines a registered frame, and loop closure takes it as a place.
+- `keyframe_buffer`: the keyframes that retrieval chooses from (SLAM3R section 3.3, supplement A).
+- `map_state`: the trajectory, the records of all keyframes, and the map's points.
+- `trajectory`: the poses of all tracked frames.
+- `point_map`: the most confident point of every voxel.
+- `voxel_hash_map`: the hash table from voxels to points.
+- `events`: what leaves the engine.
+
+Beside the way of a frame:
+
+- `stage_timer`: the time that each stage takes.
+- `warm_up`: the extra work of the first frames, done on noise before there are any.
+- `tuning`: the constants that were tuned by hand.
+
+Visual odometry is in `slam3r_ros.odometry`, loop closure in `slam3r_ros.loop_closure`; `slam` owns both.
 """

@@ -76,8 +76,8 @@ class Encoder:
         crops_late: bool = False,
     ) -> None:
         """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU.
-        ``with_grey``: make the crops of visual odometry too. ``crops_late``: resize an image only when it is encoded,
-        since many never are.
+        ``with_grey``: make the grey crops for visual odometry too. ``crops_late``: resize an image only when it is
+        encoded, since many never are.
         """
         self._network = network
         self._with_grey = with_grey
@@ -111,7 +111,7 @@ class Encoder:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            return frame  # the engine's thread will find room for it, or tell that there is none
+            return frame  # the engine's thread will find room for it, or leave the frame out
         return EncodedAhead(encoded, ready)
 
     def encode(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[EncodedImage]:

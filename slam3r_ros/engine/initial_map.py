@@ -1,4 +1,4 @@
-"""Setting up the world from the first frames (SLAM3R section 3.3, scene initialisation)."""
+"""The initial map of the first frames (SLAM3R section 3.3, scene initialisation)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from slam3r_ros.types import EncodedFrame, LocalPointmap, RegisteredFrame
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InitialMap:
-    """A world that has been set up."""
+    """The first frames, registered together by I2P alone; the camera of one of them is the world."""
 
     keyframes: tuple[RegisteredFrame, ...]
     """The initial frames, in order."""
@@ -31,13 +31,14 @@ class InitialMap:
 
 @dataclass(frozen=True, slots=True)
 class NotInitialized:
-    """Why there is no world yet."""
+    """The answer where frames cannot make an initial map."""
 
     reason: str
+    """Why they cannot, one sentence for the user."""
 
 
 class InitialMapBuilder:
-    """Tries to set up the world from an initial window."""
+    """Tries to make an initial map of an initial window."""
 
     def __init__(
         self, image_to_points: ImageToPointsStage, settings: InitializeSettings, point_confidence: float
@@ -47,7 +48,10 @@ class InitialMapBuilder:
         self._point_confidence = point_confidence
 
     def build(self, frames: Sequence[EncodedFrame], batch_limit: int | None = None) -> InitialMap | NotInitialized:
-        """The world of ``frames`` (at least 2), or why they cannot make one; I2P sees so many windows at once."""
+        """The initial map of ``frames`` (at least 2), or why they cannot make one.
+
+        I2P decodes at most ``batch_limit`` windows at once, all where that is None.
+        """
         settings = self._settings
         if reason := self._check_images(frames):
             return NotInitialized(reason)
@@ -76,7 +80,7 @@ class InitialMapBuilder:
         return InitialMap(tuple(keyframes), frames[best].index)
 
     def _check_images(self, frames: Sequence[EncodedFrame]) -> str:
-        """Why these images cannot make a world; empty if nothing speaks against it."""
+        """Why these images cannot make an initial map; empty if nothing speaks against it."""
         grey = [cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in frames]
         texture = min(float(image.std()) for image in grey)
         if texture < self._settings.minimum_texture:
@@ -105,14 +109,14 @@ def _initial_pointmap(
 
 
 def with_scaled_confidence(keyframe: RegisteredFrame, factor: float) -> RegisteredFrame:
-    """An initial frame, whose two confidences are one."""
+    """An initial frame with its confidence multiplied by a factor; that of its two pointmaps is the same."""
     confidence, mean = keyframe.on_host.confidence * factor, keyframe.mean_confidence * factor
     on_host = replace(keyframe.on_host, confidence=confidence, confidence_camera=confidence)
     return replace(keyframe, on_host=on_host, mean_confidence=mean, local_mean_confidence=mean)
 
 
 def waiting_reason(have: int, wanted: int, ended: bool) -> str:
-    """Why there is no world yet: so many images of those that the initial window needs are there."""
+    """Why there is no initial map yet: ``have`` images of the ``wanted`` that the initial window needs have come."""
     if ended and have < 2:
         return "the stream ended after one image: at least two images are needed to set up a map"
     return f"filling the initial window: {have} of {wanted} images"

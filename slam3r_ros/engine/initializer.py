@@ -1,4 +1,4 @@
-"""Which frames the world begins with."""
+"""Initialization: which frames the initial map is made of."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from slam3r_ros.types import SlamStatus, State
 
 
 class Initializer:
-    """Tries the oldest frames of the ring, again and again, until one set makes a world."""
+    """Tries the oldest frames of the ring buffer, again and again, until one set makes an initial map."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class Initializer:
 
     @property
     def stride(self) -> int:
-        """Images of the stream from one member of a window to the next; known once there is a world."""
+        """Images of the stream from one member of a window to the next; known once there is an initial map."""
         assert self._stride is not None
         return self._stride
 
     def initialize(self, ring: RingBuffer, status: SlamStatus, *, ended: bool) -> InitialMap | None:
-        """The world of the oldest frames in the ring; frames that cannot be part of one leave it. None while there is
-        none, and why in the status. A stride that the end of the stream made small holds only if it gives a world: the
-        stream may go on.
+        """The initial map of the oldest frames in the ring; frames that cannot be part of one leave it. None while
+        there is none, and the status has the reason. A stride that the end of the stream made small holds only if it
+        gives an initial map: the stream may go on.
         """
         status.state = State.INITIALIZING
         before = self._stride
@@ -71,7 +71,7 @@ class Initializer:
         return None
 
     def _build(self, ring: RingBuffer, indices: Sequence[int]) -> InitialMap | NotInitialized:
-        """The world of these frames, or why there is none."""
+        """The initial map of these frames, or why there is none."""
         frames = [ring.encoded(index) for index in indices]
         guard, builder = self._guard, self._builder
         result = guard.run(lambda: builder.build(frames, guard.batch_limit), len(frames), self._shrink_buffer)

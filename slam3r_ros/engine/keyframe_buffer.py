@@ -1,4 +1,4 @@
-"""The buffering set: the keyframes that stand for the scene (SLAM3R section 3.3, supplement A)."""
+"""The keyframe buffer: the keyframes that stand for the scene (SLAM3R section 3.3, supplement A: buffering set)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a registered frame: visual odometry refines its pose and points, and loop closure learns of it.
+"""What becomes of a registered frame: visual odometry refines it, and it becomes a place of loop closure.
 
 Visual odometry and loop closure know nothing of each other. Here a keyframe of the one becomes a place for the other, a
 frame that the one has lost is looked for among the other's places, and a closed loop moves them both.
@@ -81,8 +81,8 @@ class KeyframeRefinement:
         return "" if self._loop_closer is None else self._loop_closer.failure
 
     def _relocalized(self, frame: RegisteredFrame, image: FeatureImage) -> tuple[Array, float | None] | None:
-        """Where a frame was taken that visual odometry has lost, by the places remembered; None where none shows the
-        same."""
+        """Relocalization: the pose (4, 4) and the logarithm of the scale of a frame that visual odometry has lost, by
+        the remembered places; None where none shows the same."""
         if self._loop_closer is None:
             return None
         on_host = frame.on_host

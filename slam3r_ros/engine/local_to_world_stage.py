@@ -1,4 +1,4 @@
-"""Registration into the world: L2W over keyframes and scene frames (SLAM3R section 3.3)."""
+"""Registration in the map: L2W over keyframes and scene frames (SLAM3R section 3.3)."""
 
 from __future__ import annotations
 

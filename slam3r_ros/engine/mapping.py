@@ -52,7 +52,7 @@ class Mapping:
     """Registers keyframes and keeps what follows from them: the keyframe buffer and the state of the map.
 
     Used by one thread. It takes its work as `KeyframeRequest`s and answers with events; nothing else passes between it
-    and the tracking loop, except that visual odometry learns of every keyframe what tracking goes on from.
+    and the tracking loop, except that visual odometry publishes a new local map for tracking after every keyframe.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Mapping:
 
     def finish_pending(self, *, wait: bool = True) -> Iterator[Update]:
         """Take the frames registered last into the keyframe buffer and the map; waited for, or only if their points
-        are refined by now. Keyframes that entered the buffer are told with the last of the frames.
+        are refined by now. The last of the frames' updates has the keyframes that entered the buffer.
         """
         if not self._pending or (self._refinement.is_refining and not wait):
             return

@@ -16,7 +16,7 @@ from slam3r_ros.types import MapPoints
 
 
 class PointMap:
-    """Voxel-filtered points of the world.
+    """The voxel-filtered points of the map.
 
     A voxel keeps its most confident point, of equals the first. A better point for a voxel that already has one
     replaces it in place and is not reported; only points in voxels that were empty are reported as added. Whoever
@@ -59,7 +59,7 @@ class PointMap:
 
     @property
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        """What is stored of each point: place, colour, confidence, index of the frame that told it."""
+        """What is stored of each point: position, colour, confidence, index of the frame that it was mapped with."""
         return self._points, self._colours, self._confidence, self._frames
 
     def clear(self) -> None:
@@ -78,8 +78,8 @@ class PointMap:
         confidence: NDArray[np.float32],
         frame: int = 0,
     ) -> MapPoints:
-        """Take in (N, 3) points in scene units with (N, 3) RGB colours and (N,) confidences, which the frame of this
-        index has told.
+        """Take in (N, 3) points in scene units with (N, 3) RGB colours and (N,) confidences, which were
+        mapped with the frame of this index.
 
         Returns a copy of the map's points in voxels that were empty before. Points that are not finite, or whose
         confidence is not, are dropped. Raises ValueError when the shapes do not fit.
@@ -98,7 +98,7 @@ class PointMap:
         return self._copy(first_new)
 
     def correct(self, correction: MapCorrection) -> None:
-        """Move every point with the frame that told it, and filter all again: they meet in other voxels now."""
+        """Move every point with the frame that it was mapped with, and filter all again: other points share a voxel."""
         stored = len(self)
         self._table.clear()
         for start in range(0, stored, CHUNK):

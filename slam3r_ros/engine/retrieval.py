@@ -34,7 +34,7 @@ class Candidates:
     slots: tuple[int, ...]
     """Slot of every keyframe, in the buffer's order: each of 0, 1 ... once."""
     layer: LayerActivations
-    """I2P's layer-0 source shares (slots, ...)."""
+    """I2P's layer-0 activations as source views (slots, ...)."""
     descriptors: Tensor
     """(slots, bands, encoder width) float32, from `describe`."""
 

@@ -1,4 +1,4 @@
-"""Which keyframes of the buffer a round of frames is registered against."""
+"""Which keyframes of the buffer a registration batch is registered against."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slam3r_ros.types import LocalPointmap
 
 
 class SceneFrameSelector:
-    """Asks retrieval every few rounds and keeps its answer in between."""
+    """Asks retrieval every few registration batches and keeps its answer in between."""
 
     def __init__(self, network: PointsNetwork, settings: RegisterSettings) -> None:
         self._settings = settings
@@ -25,7 +25,8 @@ class SceneFrameSelector:
         self._rounds = 0
 
     def choose(self, locals_: Sequence[LocalPointmap], buffer: KeyframeBuffer, *, takes_all: bool) -> RetrievalResult:
-        """Scene frames of a round of frames, every second of which asks; all keyframes where `takes_all` says so."""
+        """The scene frames of a registration batch: all keyframes with ``takes_all``, else what retrieval chooses for
+        every second frame of the batch."""
         if takes_all or len(buffer) <= self._settings.scene_frames:
             return RetrievalResult(tuple(range(len(buffer))), ())
         if self._last is None or self._rounds >= self._settings.retrieval_interval:

@@ -88,7 +88,7 @@ class Slam:
 
     @torch.inference_mode()
     def push(self, *frames: Frame | PreparedFrame | EncodedAhead) -> list[Update]:
-        """Process the next frame; returns the events that can be told now, often none.
+        """Process the next frame; returns the events that are known by now, often none.
 
         A keyframe's `MapUpdate` comes before the next keyframe's, or with `finish_pending`. Several frames that are
         there at once may be pushed together: they are encoded, and without lookahead registered, as one batch, which
@@ -199,8 +199,8 @@ class Slam:
                 yield from self._tracked(step)
 
     def _tracked(self, update: PoseUpdate) -> Iterator[Update]:
-        """A pose that visual odometry has found alone. Poses are told in the order of the frames: a keyframe before it
-        whose pose has not been told comes first, and so do its points where nobody hears of events at once."""
+        """A pose that visual odometry has found alone. Poses are emitted in the order of the frames: a keyframe before
+        it whose pose has not been emitted comes first, and so do its points where there is no `on_update`."""
         if not self._pending_has_pose:
             yield from self._mapping.finish_pending()
         if not update.is_keyframe:  # else the refined pose follows with the points
@@ -287,7 +287,7 @@ class Slam:
         return self._source_count - 1
 
     def _emit(self, events: Iterable[Update]) -> list[Update]:
-        """The events, each told as soon as it is made."""
+        """The events, each given to `on_update` as soon as it is made."""
         emitted = []
         for event in events:
             if self.on_update is not None:

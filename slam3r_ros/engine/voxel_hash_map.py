@@ -39,7 +39,7 @@ class VoxelHashMap:
     """Open addressing with linear probing, at most half full.
 
     One slot holds one int32: 1 + the voxel's number, or 0. Keys are compared in `_keys`, by number. All keys of a call
-    probe together, round by round: each round settles the keys whose slot is free or theirs, and the rest go on to the
+    probe together, round by round: each round finishes the keys whose slot is free or theirs, and the rest go on to the
     next slot. The rounds of one call are as many as the longest run of taken slots, a few tens, the later ones of a
     handful of keys; so the time for a call depends on its own size, not on how many voxels there are.
 
@@ -109,7 +109,7 @@ class VoxelHashMap:
                 took = settled == claims
                 taken_slot[waiting[free[took]]] = free_slots[took]
             content -= 1
-            numbers[waiting] = content  # right for the keys that are settled; the others come again
+            numbers[waiting] = content  # right for the keys that are finished; the others come again
             differs = np.flatnonzero(self._keys[content] != keys[waiting])
             waiting, slots = waiting[differs], (slots[differs] + 1) & mask
 

@@ -1,4 +1,4 @@
-"""Windows of the stream, and in which rounds its frames are registered."""
+"""Windows of the stream, and the batches in which its frames are registered."""
 
 from __future__ import annotations
 
@@ -66,11 +66,12 @@ def _walk(ring: RingBuffer, index: int, source: int, stride: int, count: int) ->
 
 @dataclass(frozen=True, slots=True)
 class RegistrationBatch:
-    """Frames registered in one L2W call."""
+    """Frames that are registered in one L2W call."""
 
     frames: tuple[int, ...]
+    """Indices of the frames, ascending."""
     is_bootstrap: bool
-    """Whether they lie between the initial frames, which are then all of the scene."""
+    """Whether the frames lie between the initial frames, which are then all of the scene."""
 
 
 class RegistrationSchedule:
@@ -81,7 +82,7 @@ class RegistrationSchedule:
 
     def __init__(self, initial: tuple[int, ...], stride: int, lookahead: int, together_max: int) -> None:
         """``initial``: indices of the initial frames."""
-        self._waits = lookahead > 0  # without lookahead nothing waits: a round is what has come at once
+        self._waits = lookahead > 0  # without lookahead nothing waits: a batch is what has come at once
         self._together = max(1, min((stride + 1) // 2, together_max)) if self._waits else together_max
         self._bootstrap_frames = [index for index in range(initial[0], initial[-1]) if index not in initial]
         self._next = initial[-1] + 1
@@ -97,9 +98,9 @@ class RegistrationSchedule:
         return self._bootstrap_frames[0] if self._bootstrap_frames else self._next
 
     def ready(self, newest: int, reach: int, ended: bool) -> Iterator[RegistrationBatch]:
-        """The rounds of frames up to ``reach``, whose windows are complete; ``newest`` is the newest frame.
+        """The batches of frames up to ``reach``, whose windows are complete; ``newest`` is the newest frame.
 
-        If the stream has ``ended``, smaller rounds too.
+        If the stream has ``ended``, smaller batches too.
         """
         while self._bootstrap_frames and self._bootstrap_frames[0] <= reach:
             count = 1 if self._waits else self._together
