@@ -1,7 +1,7 @@
 """The values that pass between the engine's stages.
 
-The type says what has happened to a frame: Frame -> PreparedFrame -> UnencodedFrame -> EncodedFrame -> Window -> LocalPointmap ->
-RegisteredFrame -> MapUpdate. The facts of the image travel along in its `ImageHeader`.
+The type says what has happened to a frame: Frame -> PreparedFrame -> UnencodedFrame -> EncodedFrame -> Window ->
+LocalPointmap -> RegisteredFrame -> MapUpdate. The facts of the image travel along in its `ImageHeader`.
 Tensors stay on the networks' device; a RegisteredFrame has its pointmaps on the host too, copied once for all frames
 that were registered together.
 """

@@ -4,7 +4,7 @@ In the order in which a frame meets the files:
 
 - `slam`: the engine's one door, frames in and events out; the tracking loop and the mapping loop run in it.
 - `encoder`: an image is undistorted, cropped and encoded to tokens.
-- `ring_buffer`: encoded frames that a window may still need.
+- `ring_buffer`: frames that a window may still need.
 - `window`: the window of a frame, and which frames are registered in one batch.
 - `stride`: the choice of the stride from the first frames (SLAM3R, supplement A).
 - `initializer`: tries the oldest frames until they make an initial map.
