@@ -17,11 +17,6 @@ _ENTRY = re.compile(r"^- `+([a-z0-9_]+)`+:", re.MULTILINE)
 _NAMES = re.compile(r"[a-z0-9_]+")
 """A word of a docstring that may be the name of a file."""
 UNWRITTEN = {
-    "slam3r_ros/cli",
-    "slam3r_ros/device",
-    "slam3r_ros/io/bags",
-    "slam3r_ros/io/sources",
-    "slam3r_ros/networks",
     "slam3r_lab/baselines",
     "slam3r_lab/benchmarks",
     "slam3r_lab/commands",

@@ -199,6 +199,16 @@ def test_an_unknown_name_is_found(span: str) -> None:
     assert len(list(unknown_names(f"See `{span}`, `Slam.push`, `engine/slam.py`, `PoseUpdate`, `window.stride`."))) == 1
 
 
+def test_messages_that_are_quoted_exist() -> None:
+    """Each part of a quoted message, between what differs from case to case, stands in a source of the package."""
+    text = re.sub(r"\s+", " ", (ROOT / "doc" / "troubleshooting.md").read_text())
+    written = re.sub(r'"\s+f?"', "", " ".join(path.read_text() for path in sorted((ROOT / "slam3r_ros").rglob("*.py"))))
+    quoted = re.findall(r'"([a-z][^"]{8,}?)"', text)
+    parts = [part.strip(" '") for each in quoted for part in re.split(r"\.\.\.|'\w+'", each)]
+    assert len(parts) > 12
+    assert [part for part in parts if part not in written] == []
+
+
 # ---- command lines
 
 

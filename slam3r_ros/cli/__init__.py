@@ -1,1 +1,13 @@
-"""Command-line tools."""
+"""The command line ``slam3r_ros``.
+
+- `main`: the subcommands; `play` is in `slam3r_ros.ros.tools`.
+- `command_line`: a command line of subcommands, each imported only when it is asked for.
+- `run`: maps a source without ROS, into files.
+- `demo`: plays a source to the real node.
+- `demo_report`: the figures of a demo, as text and as a file.
+- `trajectory_error`: the absolute trajectory error (ATE) against a true trajectory.
+- `figure`: a figure of a map and the trajectory through it.
+- `point_view`: a cloud of points as a camera or a plan shows it.
+- `canvas`: a page to draw on, written as a PNG.
+- `progress`: how far a command is, as one line on the terminal.
+"""
