@@ -19,14 +19,15 @@ from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import (
-    EncodedFrame,
     Frame,
     ImageHeader,
     LocalPointmap,
     MapUpdate,
     PoseEstimate,
     PoseUpdate,
+    PreparedFrame,
     State,
+    StreamFrame,
     Window,
 )
 
@@ -421,15 +422,15 @@ class Chosen:
         self._choices = iter(zip(tracked, keyframes, strict=True))
 
     def track(
-        self, frames: Sequence[EncodedFrame], window_of: Callable[[EncodedFrame], Window]
+        self, frames: Sequence[StreamFrame], window_of: Callable[[StreamFrame], Window | None]
     ) -> Iterator[PoseUpdate | KeyframeRequest]:
         for frame in frames:
             is_tracked, is_keyframe = next(self._choices)
             if is_tracked:
                 pose = PoseEstimate(np.eye(4), 100.0, 1.0, 0.1, 1.0, 0.0, by_tracks=True)
                 yield PoseUpdate(frame.index, frame.header, pose, is_keyframe)
-            if is_keyframe:
-                yield KeyframeRequest((window_of(frame),), has_pose=is_tracked)
+            if is_keyframe and (window := window_of(frame)) is not None:
+                yield KeyframeRequest((window,), has_pose=is_tracked)
 
 
 @pytest.mark.parametrize("is_heard", [False, True])
@@ -451,3 +452,60 @@ def test_the_first_that_is_told_of_each_frame_is_told_in_order(tiny_networks: Ne
     assert mapped == [index for index, is_keyframe in enumerate(keyframes) if is_keyframe]
     alone = [event.index - first for event in events if isinstance(event, PoseUpdate)]
     assert alone == [index for index, is_tracked in enumerate(tracked) if is_tracked]
+
+
+@pytest.mark.parametrize("only_keyframes", [True, False])
+def test_only_frames_that_a_window_needs_are_encoded(
+    tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch, only_keyframes: bool
+) -> None:
+    slam = make_slam(
+        tiny_networks,
+        pose__tracks="on",
+        register__only_keyframes=only_keyframes,
+        loops__close=False,
+        initialize__window_size=2,
+        window__stride=2,
+        window__radius=1,
+        window__lookahead=0,
+    )
+    encoded, encode = list[int](), slam.encoder._encode
+
+    def spy(prepared: Sequence[PreparedFrame]) -> object:
+        encoded.extend(frame.header.stamp_ns for frame in prepared)
+        return encode(prepared)
+
+    monkeypatch.setattr(slam.encoder, "_encode", spy)
+    for number in range(3):
+        slam.push(Frame(number, textured_image(number)))
+    tracked, keyframes = [True] * 12, [number % 6 == 5 for number in range(12)]
+    if only_keyframes:
+        slam._tracking = Chosen(tracked, keyframes)
+    encoded.clear()
+    for number in range(3, 15):
+        slam.push(Frame(number, textured_image(number)))
+    slam.flush()
+    expected = [6, 8, 12, 14] if only_keyframes else list(range(3, 15))
+    assert sorted(encoded) == expected  # the keyframes 8 and 14, and the source of each two images before it
+    assert slam.status().processed == 15
+
+
+def test_a_keyframe_that_there_is_no_memory_to_encode_is_left_out(
+    tiny_networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slam = make_slam(tiny_networks, pose__tracks="on", loops__close=False, initialize__window_size=2)
+    push_images(slam, range(4))
+    slam._tracking = Chosen([True, True, True], [False, True, False])
+    encode, is_full = slam.encoder._encode, [False]
+
+    def full(prepared: Sequence[PreparedFrame]) -> object:
+        if is_full[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(prepared)
+
+    monkeypatch.setattr(slam.encoder, "_encode", full)
+    is_full[0] = True
+    events = [event for number in range(4, 7) for event in slam.push(Frame(number, textured_image(number)))]
+    assert [type(event) for event in events] == [PoseUpdate] * 3  # tracking goes on without the keyframe
+    assert (
+        slam.status().lost_frames == 1 and "memory is full" in " ".join(slam.status().warnings) + slam.status().reason
+    )
