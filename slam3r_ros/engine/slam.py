@@ -73,7 +73,7 @@ class Slam:
         self.on_update = on_update
         tracks = settings.pose.tracks == "on"
         self._encodes_late = tracks and settings.register.only_keyframes
-        self.encoder = Encoder(networks.i2p, with_grey=tracks, crops_late=self._encodes_late)
+        self.encoder = Encoder(networks.i2p, with_grey=tracks, encodes_late=self._encodes_late)
         self._image_to_points = ImageToPointsStage(networks.i2p, settings.register.point_confidence)
         self._scene_frames = SceneFrameSelector(networks.i2p, settings.register)
         self._local_to_world = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)
