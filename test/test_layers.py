@@ -12,11 +12,12 @@ PACKAGE = Path(__file__).resolve().parents[1] / "slam3r_ros"
 
 # What each layer may import of this package, besides itself. A file at the top, like `types.py`, is a layer of its own.
 _VALUES = {"geometry", "networks", "types", "setting_spec", "settings"}
-_WINGS = {*_VALUES, "vision", "device", "background_task", "odometry", "loop_closure", "engine"}
+_WINGS = {*_VALUES, "vision", "dense_depth", "device", "background_task", "odometry", "loop_closure", "engine"}
 BELOW = {
     "geometry": set[str](),
     "device": set[str](),
     "vision": {"geometry"},
+    "dense_depth": {"geometry", "vision"},
     "setting_spec": set[str](),
     "settings": {"setting_spec"},
     "networks": {"device", "setting_spec", "settings"},
