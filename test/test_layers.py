@@ -12,12 +12,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "slam3r_ros"
 
 # What each layer may import of this package, besides itself. A file at the top, like `types.py`, is a layer of its own.
 _VALUES = {"geometry", "networks", "types", "setting_spec", "settings"}
-_WINGS = {*_VALUES, "vision", "dense_depth", "device", "background_task", "odometry", "loop_closure", "engine"}
+_WINGS = {*_VALUES, "vision", "device", "background_task", "odometry", "loop_closure", "engine"}
 BELOW = {
     "geometry": set[str](),
     "device": set[str](),
     "vision": {"geometry"},
-    "dense_depth": {"geometry", "vision"},
     "setting_spec": set[str](),
     "settings": {"setting_spec"},
     "networks": {"device", "setting_spec", "settings"},
@@ -63,10 +62,11 @@ ROOMS_OF_ROS = (
 )  # fmt: skip
 
 LAB = PACKAGE.parent / "slam3r_lab"
-_MEASURING = {"worlds", "sequences", "training", "oracle", "baselines", "evaluation"}
+_MEASURING = {"worlds", "sequences", "training", "oracle", "baselines", "dense_depth", "evaluation"}
 LAB_BELOW = {
     "worlds": set[str](),
     "sequences": set[str](),
+    "dense_depth": set[str](),
     "training": {"worlds"},
     "oracle": {"sequences"},
     "baselines": {"sequences"},
