@@ -22,9 +22,9 @@ from slam3r_lab.commands.main import COMMAND_LINE as LAB
 from slam3r_ros.cli.command_line import Command
 from slam3r_ros.cli.main import COMMAND_LINE as ROBOT
 from slam3r_ros.io.image_decoding import KNOWN_ENCODINGS
+from slam3r_ros.networks.hub import OWN_WEIGHTS
 from slam3r_ros.networks.recommended_settings import _FORMER_NAMES as FORMER_NAMES
 from slam3r_ros.networks.recommended_settings import recommended_settings
-from slam3r_ros.networks.weights import OWN_WEIGHTS
 from slam3r_ros.ros.parameters.launch_options import node_arguments
 from slam3r_ros.ros.parameters.node_settings import node_specs, spec_of
 from slam3r_ros.setting_spec import specs_of

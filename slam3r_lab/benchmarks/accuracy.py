@@ -33,7 +33,7 @@ from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.io.files import replacing
 from slam3r_ros.networks.cpu import prepare_process
-from slam3r_ros.networks.weights import OWN_NAMES
+from slam3r_ros.networks.hub import OWN_NAMES
 
 ORACLES = ("exact", "noise=0.05", "noise=0.05,outliers=0.05,calibrated", "scale_drift=0.02,pose_drift=0.01")
 DEFAULT_RATE_HZ = 30.0

@@ -28,7 +28,8 @@ from slam3r_lab.evaluation.machine import commit_of_code, this_machine
 from slam3r_lab.training.embedded_config import EMBEDDED_DEEP_I2P, EMBEDDED_I2P, EMBEDDED_LARGE_I2P
 from slam3r_ros.io.files import replacing
 from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.weights import find_weights, load_networks
+from slam3r_ros.networks.hub import find_weights
+from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.settings import SlamSettings
 
 WIDE_AND_DEEP = replace(

@@ -11,10 +11,11 @@ import torch
 
 from slam3r_ros.networks.decoder import MultiviewNetwork
 from slam3r_ros.networks.errors import WeightsError
+from slam3r_ros.networks.hub import find_weights
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.recommended_settings import SETTINGS_FILE, recommended_settings
-from slam3r_ros.networks.weights import choose_device, find_weights, load_network
+from slam3r_ros.networks.weights import choose_device, load_network
 
 from .clips import DataError
 from .config import TrainingConfig

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 WEIGHT_BITS = 22
+"""The number of bits after the point of Pillow's fixed-point weights."""
 PART_BITS = 8
+"""The number of bits of each of the three parts of a weight."""
 _REMEMBERED_SIZES = 4
-"""Sizes of images whose matrices are kept: as many as cameras take turns at most."""
+"""The number of image sizes whose matrices are kept: as many as cameras that take turns at most."""
 
 
 def covering_size(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:

@@ -10,7 +10,8 @@
 - `graph_capture`: CUDA graphs of calls whose shapes repeat.
 - `cpu`: how a process that computes on the CPU is set up.
 - `config`: the sizes of a network, from its ``config.json``.
-- `weights`: finding, checking, loading and saving weights.
+- `hub`: finding weights by name, in this package, in a directory or on the Hugging Face hub.
+- `weights`: checking, loading and saving weights.
 - `published_names`: the names of tensors in published weights and here.
 - `recommended_settings`: the settings that a set of weights recommends, from its ``settings.yaml``.
 - `errors`: the error of weights that cannot be used.

@@ -16,7 +16,11 @@ AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(queries, keys, values), each (batch, heads, tokens, head_width), to the same shape; scale head_width^-0.5."""
 
 BACKENDS = ("auto", "sdpa", "xformers", "plain")
-CALLS_NOT_TIMED, CALLS_TIMED = 3, 20
+"""The names of backends that a user can choose."""
+CALLS_NOT_TIMED = 3
+"""The number of calls of a backend, before those that are timed, which load and choose its kernels."""
+CALLS_TIMED = 20
+"""The number of calls of a backend that are timed; the quickest one counts."""
 
 
 class BackendError(ValueError):
@@ -48,10 +52,15 @@ class AttentionLoad:
     """The attention of a network whose time is compared."""
 
     dtype: torch.dtype
+    """The precision of queries, keys and values."""
     tokens: int
+    """The number of tokens of a view."""
     heads: int
+    """The number of attention heads."""
     head_width: int
+    """The number of channels of a head."""
     views: int = 10
+    """The number of views in one call."""
 
     def random(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (views, heads, tokens, head_width)."""

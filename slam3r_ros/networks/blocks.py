@@ -1,4 +1,8 @@
-"""Transformer blocks of the encoder and of the multi-view decoder."""
+"""Transformer blocks of the encoder (ViT, arXiv 2010.11929) and of the multi-view decoder (SLAM3R, arXiv 2412.09401).
+
+The decoder's block follows CroCo v2 (arXiv 2211.10408) and DUSt3R (arXiv 2312.14132): self-attention of a view,
+cross-attention to another one, MLP. SLAM3R attends to several views of the other side and takes the maximum.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from slam3r_ros.networks.attention import AttentionFunction, attention_function
 from slam3r_ros.networks.rotary import RotaryEmbedding, RotatedLinear
 
 NORM_EPSILON = 1e-6
+"""The epsilon of the published layer norms, but for that of the correlation score."""
 
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:
@@ -87,6 +92,10 @@ class CrossAttention(nn.Module):
             layer.weight.data, layer.bias.data = weight.chunk(2)[number], bias.chunk(2)[number]
         self._keys_values = weight, bias
 
+    def separate_keys_values(self) -> None:
+        """Undo `join_keys_values`: keys and values are two products again."""
+        self._keys_values = None
+
     def merge(self, queries: Tensor, keys: Tensor, values: Tensor, batch: int) -> Tensor:
         """Element-wise maximum over the other side's views of what each of them answers.
 
@@ -135,23 +144,24 @@ class EncoderBlock(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerActivations:
-    """What decoder layer 0 takes of some views of one side; it depends on each view alone.
+    """What decoder layer 0 computes from some views of one side before it attends to the other side.
 
-    The leading axes of all four are the same: (views, ...) when kept with a frame, (batch, views, ...) in the decoder.
+    It depends on each view alone. The leading axes of all four tensors are the same: (views, ...) when kept with a
+    frame, (batch, views, ...) in the decoder.
     """
 
     features: Tensor
-    """(..., tokens, width): the views after this side's self-attention."""
+    """The views after their side's self-attention, (..., tokens, width)."""
     queries: Tensor
-    """(..., heads, tokens, head_width): this side's queries to the other side."""
+    """The views' queries to the other side, (..., heads, tokens, head_width)."""
     keys: Tensor
-    """(..., heads, tokens, head_width): keys that the other side's block makes of these views."""
+    """The keys by which the other side's block attends to the views, (..., heads, tokens, head_width)."""
     values: Tensor
-    """(..., heads, tokens, head_width): values that the other side's block makes of these views."""
+    """The values that the other side's block takes from the views, (..., heads, tokens, head_width)."""
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All four, in order."""
+        """Features, queries, keys and values, in this order."""
         return self.features, self.queries, self.keys, self.values
 
     def __getitem__(self, index: Any) -> LayerActivations:

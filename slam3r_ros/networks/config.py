@@ -35,25 +35,31 @@ class NetworkConfig:
     """Sizes of an I2P or L2W network; the defaults are those of the published weights."""
 
     image_size: tuple[int, int] = _setting("img_size", (224, 224))
-    """Height and width of the input, pixels; multiples of ``patch_size``."""
+    """The height and width of the input in pixels; multiples of ``patch_size``."""
     patch_size: int = _setting("patch_size", 16)
-    """Side of a patch, pixels: one token each."""
+    """The side of a patch in pixels; each patch is one token."""
     encoder_width: int = _setting("enc_embed_dim", 1024)
+    """The number of channels of a token in the encoder."""
     encoder_depth: int = _setting("enc_depth", 24)
+    """The number of the encoder's blocks."""
     encoder_heads: int = _setting("enc_num_heads", 16)
+    """The number of attention heads in a block of the encoder."""
     decoder_width: int = _setting("dec_embed_dim", 768)
+    """The number of channels of a token in the decoder."""
     decoder_depth: int = _setting("dec_depth", 12)
+    """The number of blocks in each of the decoder's two stacks."""
     decoder_heads: int = _setting("dec_num_heads", 12)
+    """The number of attention heads in a block of the decoder."""
     mlp_ratio: float = _setting("mlp_ratio", 4.0)
-    """Hidden width of a block's MLP over the block's width."""
+    """The hidden width of a block's MLP over the block's width."""
     rotary_base: float = _setting("pos_embed", 100.0)
-    """Base of the rotary position embedding; written ``RoPE<base>`` in config.json."""
+    """The base of the rotary position embedding, which is written ``RoPE<base>`` in config.json."""
     position_step: float = _setting("pos_step", 1.0)
-    """How far apart two neighbouring tokens are for the rotary position embedding (config.json: only where not 1)."""
+    """The distance of neighbouring tokens for the rotary position embedding; in config.json only where it is not 1."""
     need_encoder: bool = _setting("need_encoder", True)
-    """False for L2W, which takes the tokens of I2P's encoder."""
+    """Whether the network has an encoder; false for L2W, which takes the tokens of I2P's encoder."""
     correlation_depth: int = _setting("corr_depth", 2)
-    """Decoder layers run for the correlation score (I2P only)."""
+    """The number of decoder layers that are run for the correlation score, which only I2P has."""
 
     def __post_init__(self) -> None:
         for name in ("patch_size", "encoder_width", "decoder_width", "encoder_heads", "decoder_heads", "decoder_depth"):
@@ -80,12 +86,12 @@ class NetworkConfig:
 
     @property
     def grid_size(self) -> tuple[int, int]:
-        """Rows and columns of tokens."""
+        """The numbers of rows and columns of tokens."""
         return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
 
     @property
     def token_count(self) -> int:
-        """Tokens of one view."""
+        """The number of tokens of one view."""
         return self.grid_size[0] * self.grid_size[1]
 
     @classmethod

@@ -1,9 +1,15 @@
-"""The multi-view decoder that I2P and L2W share: two stacks that look at each other, a norm and two heads."""
+"""The multi-view decoder that I2P and L2W share (SLAM3R, arXiv 2412.09401, section 3.2): two stacks and two heads.
+
+As in DUSt3R (arXiv 2312.14132), one stack of blocks is for reference views and one for source views, each layer attends
+to the other stack's last layer, and heads regress a point and a confidence for each pixel. In SLAM3R each side may have
+any number of views: a block attends to each view of the other side by itself, and takes the maximum of what it gets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -23,19 +29,23 @@ from slam3r_ros.networks.blocks import (
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.rotary import RotaryEmbedding
 
+if TYPE_CHECKING:
+    from torch.nn.modules.module import _IncompatibleKeys
+    from typing_extensions import Self
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pointmaps:
     """Points and confidences of some views, as a network gives them."""
 
     points: Tensor
-    """(batch, views, height, width, 3) float32."""
+    """The point of each pixel, (batch, views, height, width, 3) float32, in the reference's coordinates."""
     confidence: Tensor
-    """(batch, views, height, width) float32, above 1."""
+    """The confidence of each point, (batch, views, height, width) float32, above 1."""
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor]:
-        """Both, in order."""
+        """Points and confidence, in this order."""
         return self.points, self.confidence
 
 
@@ -48,7 +58,11 @@ class PointHead(nn.Module):
         self.proj = nn.Linear(width, 4 * patch_size**2)
 
     def forward(self, x: Tensor, grid_size: tuple[int, int]) -> Pointmaps:
-        """(batch, views, tokens, width) to Pointmaps; points = v/|v| (exp|v| - 1), confidence = 1 + exp(c)."""
+        """The pointmaps of views (batch, views, tokens, width).
+
+        A pixel's four outputs v (3) and c give the point v / |v| * (exp(|v|) - 1) and the confidence 1 + exp(c), as in
+        DUSt3R.
+        """
         if x.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(x.device.type):  # in training
             with torch.autocast(x.device.type, enabled=False):
                 return self._pointmaps(x.float(), grid_size)
@@ -97,10 +111,12 @@ def _plus(x: Tensor, embedding: Tensor | None) -> Tensor:
 
 
 class MultiviewNetwork(nn.Module):
-    """Encoder (where the config asks for it), decoder and heads; the parts I2P and L2W have in common."""
+    """Encoder (where the config asks for it), decoder and heads: the parts that I2P and L2W have in common."""
 
     encoder_rotary: RotaryEmbedding
+    """The rotary position embedding of the encoder's heads; only where the network has an encoder."""
     decoder_rotary: RotaryEmbedding
+    """The rotary position embedding of the decoder's heads."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -133,11 +149,12 @@ class MultiviewNetwork(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision the network computes in (heads are float32 whatever it is)."""
+        """The precision in which the network computes; its heads are in float32 whatever it is."""
         return self.decoder_embedding.weight.dtype
 
     def use_precision(self, dtype: torch.dtype) -> None:
         """Compute in ``dtype``, but keep in float32 what turns tokens to points and points to tokens, to the bit."""
+        self._undo_preparation()
         for name, part in self.named_children():
             part.to(torch.float32 if name in ("reference_head", "source_head", "point_embedding") else dtype)
         for parameter in self.parameters(recurse=False):
@@ -145,7 +162,7 @@ class MultiviewNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the network's weights."""
         return self.decoder_embedding.weight.device
 
     def use_attention(self, backend: str) -> None:
@@ -169,8 +186,8 @@ class MultiviewNetwork(nn.Module):
         """Prepare a network that is loaded for many calls: plain attributes, and one product for keys and values.
 
         All parts and weights become plain attributes, which Python finds without the function `nn.Module.__getattr__`;
-        a small network looks up several hundred of them in a call, which takes about 4 % of its time on a CPU. Weights
-        may be changed in place afterwards, not replaced.
+        a small network looks up several hundred of them in a call, which takes about 4 % of its time on a CPU. Another
+        device, precision or state dict undoes this; single weights may be changed in place afterwards, not replaced.
         """
         for module in self.modules():
             if isinstance(module, CrossAttention):
@@ -178,28 +195,52 @@ class MultiviewNetwork(nn.Module):
         for module in self.modules():
             module.__dict__.update({**module._parameters, **module._buffers, **module._modules})
 
+    def _undo_preparation(self) -> None:
+        for module in self.modules():
+            if isinstance(module, CrossAttention):
+                module.separate_keys_values()
+            for name in (*module._parameters, *module._buffers, *module._modules):
+                module.__dict__.pop(name, None)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._undo_preparation()
+        return super()._apply(fn, recurse)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
+    ) -> _IncompatibleKeys:
+        """As of `nn.Module`; undoes `prepare_for_inference`."""
+        self._undo_preparation()
+        return super().load_state_dict(state_dict, strict, assign)
+
     def layers(self) -> Iterator[tuple[DecoderBlock, DecoderBlock]]:
-        """The decoder's layers: each its block of the references and its block of the sources."""
+        """The decoder's layers, each as its block of the reference views and its block of the source views."""
         for reference_block, source_block in zip(self.reference_blocks, self.source_blocks, strict=True):
             assert isinstance(reference_block, DecoderBlock) and isinstance(source_block, DecoderBlock)
             yield reference_block, source_block
 
     def layer(self, index: int) -> tuple[DecoderBlock, DecoderBlock]:
-        """Decoder layer ``index``: its block of the references and its block of the sources."""
+        """Decoder layer ``index``, as its block of the reference views and its block of the source views."""
         reference_block, source_block = self.reference_blocks[index], self.source_blocks[index]
         assert isinstance(reference_block, DecoderBlock) and isinstance(source_block, DecoderBlock)
         return reference_block, source_block
 
     def reference_activations(self, x: Tensor) -> LayerActivations:
-        """Layer 0's share of reference views (..., tokens, decoder width): depends on each view alone."""
+        """Layer-0 activations of reference views, whose decoder input is (..., tokens, decoder width).
+
+        They depend on each view alone, so they can be kept with a frame.
+        """
         return self._layer_activations(x, *self.layer(0))
 
     def source_activations(self, x: Tensor) -> LayerActivations:
-        """Layer 0's share of source views (..., tokens, decoder width): depends on each view alone."""
+        """Layer-0 activations of source views, whose decoder input is (..., tokens, decoder width).
+
+        They depend on each view alone, so they can be kept with a frame.
+        """
         return self._layer_activations(x, *reversed(self.layer(0)))
 
     def _layer_activations(self, x: Tensor, own: DecoderBlock, other: DecoderBlock) -> LayerActivations:
-        """Of views (..., tokens, width) whose own side has the block ``own``."""
+        """Layer-0 activations of views (..., tokens, width), with the blocks of their own side and of the other one."""
         flat, rotary = x.flatten(0, -3), self.decoder_rotary
         activations = LayerActivations(*own.attend(flat, rotary), *other.keys_values(flat, rotary))
         return activations if x.ndim == 3 else activations.unflatten(x.shape[:-2])
@@ -215,11 +256,11 @@ class MultiviewNetwork(nn.Module):
         need_references: bool = True,
         need_sources: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """Outputs (batch, views, tokens, width) of both sides after ``depth`` layers, from layer 0's shares.
+        """Outputs (batch, views, tokens, width) of both sides after ``depth`` layers, from layer-0 activations.
 
-        The embeddings (batch, views, tokens, width), where given, are added to every later layer's input (layer 0's
-        shares hold them already). Of a side that is not needed the last layer is not run: its output is the one
-        before.
+        The embeddings (batch, views, tokens, width), where given, are added to every later layer's input; the layer-0
+        activations hold them already. Of a side that is not needed the last layer is not run: its output is that of
+        the layer before.
         """
         rotary, batch = self.decoder_rotary, references.features.shape[0]
         shapes = references.features.shape, sources.features.shape

@@ -22,6 +22,7 @@ from torch import Tensor
 from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.networks.config import NetworkConfig
 from slam3r_ros.networks.decoder import Pointmaps
+from slam3r_ros.networks.errors import first_line
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.interfaces import NetworkPair, PointsNetwork, WorldNetwork
 from slam3r_ros.networks.local_to_world import LocalToWorld
@@ -106,8 +107,8 @@ class CudaGraphs:
                 graph = CudaGraph(function, inputs, *self._stream_and_pool)
         except RuntimeError as error:  # out of memory, or an operation that waits for the device
             self._captured = TUNING.most_graphs
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            warnings.warn(f"CUDA graphs are no longer captured, networks run eagerly: {reason}", RuntimeWarning, 2)
+            message = f"CUDA graphs are no longer captured, networks run eagerly: {first_line(error)}"
+            warnings.warn(message, RuntimeWarning, 2)
             return function
         self._captured += 1
         return graph
@@ -244,9 +245,13 @@ class CapturedNetworks:
     """Two networks whose calls are captured."""
 
     i2p: PointsNetwork
+    """Image-to-Points, with the encoder."""
     l2w: WorldNetwork
+    """Local-to-World."""
     name: str
+    """The name of the weights."""
     recommended: SlamSettings
+    """The engine's settings with which these weights do best."""
 
 
 def with_cuda_graphs(networks: Networks) -> NetworkPair:

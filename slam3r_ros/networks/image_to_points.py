@@ -38,7 +38,7 @@ class ImageToPoints(MultiviewNetwork):
     def decode(
         self, references: LayerActivations, sources: LayerActivations, *, need_sources: bool = True
     ) -> tuple[Pointmaps, Pointmaps | None]:
-        """Pointmaps of (references, sources), in the reference's camera, from layer 0's shares (batch, views, ...).
+        """Pointmaps of (references, sources), in the reference's camera, from layer-0 activations (batch, views, ...).
 
         With ``need_sources`` false the sources' last layer and head are not run; the references' result is the same.
         """
@@ -66,9 +66,9 @@ class ImageToPoints(MultiviewNetwork):
     def correlation(self, queries: LayerActivations, candidates: LayerActivations) -> Tensor:
         """How well each candidate view sees what the query view sees: (batch, candidates, tokens) float32, above 1.
 
-        queries: layer 0's reference share of one view each (batch, 1, ...); candidates: layer 0's source share
-        (batch, candidates, ...), or (1, candidates, ...) for all queries alike. Only the candidates' side of the last
-        layer is run.
+        queries: layer-0 activations of one reference view each (batch, 1, ...); candidates: layer-0 activations of
+        source views (batch, candidates, ...), or (1, candidates, ...) for all queries alike. Only the candidates' side
+        of the last layer is run.
         """
         batch = queries.features.shape[0]
         if candidates.features.shape[0] != batch:

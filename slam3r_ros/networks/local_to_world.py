@@ -33,7 +33,8 @@ class LocalToWorld(MultiviewNetwork):
         *,
         need_references: bool = True,
     ) -> tuple[Pointmaps | None, Pointmaps]:
-        """Pointmaps of (references, sources), in the world, from layer 0's shares and embeddings (batch, views, ...).
+        """Pointmaps of (references, sources), in the world, from layer-0 activations and embeddings
+        (batch, views, ...).
 
         With ``need_references`` false the references' last layer and head are not run; the sources' result is the same.
         """

@@ -30,12 +30,12 @@ def _angles(positions: Tensor, channels: int, base: float) -> Tensor:
 
 
 class RotaryEmbedding(nn.Module):
-    """Turns queries and keys by their token's row (first half of the channels) and column (second half)."""
+    """Rotates queries and keys by their token's row (first half of the channels) and column (second half)."""
 
     turns: Tensor
-    """(tokens, pairs, 2): cosine and sine of each token's angles."""
+    """Cosine and sine of each token's angles, (tokens, pairs, 2)."""
     signed_sine: Tensor
-    """(tokens, pairs, 2): what each of a pair takes of its partner."""
+    """The factors by which each channel of a pair takes its partner, (tokens, pairs, 2): minus sine and sine."""
 
     def __init__(self, grid_size: tuple[int, int], head_width: int, base: float, step: float = 1.0) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class RotaryEmbedding(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn ``x`` (..., tokens, head_width), channels in pairs; same shape and dtype out.
+        """Rotate ``x`` (..., tokens, head_width), channels in pairs; same shape and dtype out.
 
         Without gradients and in float32 that happens in place, so ``x`` must be what nobody else needs.
         """

@@ -1,8 +1,7 @@
-"""Finding, checking, loading and saving weights: safetensors only, and strictly what the networks need."""
+"""Checking, loading and saving weights: safetensors only, and strictly what the networks need."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,46 +14,42 @@ from torch import Tensor
 
 from slam3r_ros.networks.config import ConfigError, NetworkConfig
 from slam3r_ros.networks.decoder import MultiviewNetwork
-from slam3r_ros.networks.errors import WeightsError
+from slam3r_ros.networks.errors import WeightsError, first_line
+from slam3r_ros.networks.hub import find_weights, resolve_name
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.published_names import from_published, to_published
 from slam3r_ros.networks.recommended_settings import recommended_settings
 from slam3r_ros.settings import SlamSettings
 
-OWN_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-OWN_NAMES = ("embedded", "embedded-large")
-"""Of the weights there."""
-PUBLISHED_HUB = "siyan824/slam3r"
-AUTO = "auto"
-"""As a name of weights: the published ones where they are on this machine, else the embedded ones."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-NETWORKS = ("i2p", "l2w")
-_HUB_FILES = ("config.json", "model.safetensors")
-# Where the config and the weights of network {n} (i2p or l2w) may lie in a directory of weights.
+"""The precisions that networks can compute in, by the name of the setting."""
 _LAYOUTS = (
     ("{n}/config.json", "{n}/model.safetensors"),
     ("slam3r_{n}/config.json", "slam3r_{n}/model.safetensors"),
     ("{n}_config.json", "{n}.safetensors"),
 )
+"""Where config and weights of network {n}, which is i2p or l2w, may lie in a directory of weights."""
 
 Network = TypeVar("Network", bound=MultiviewNetwork)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Networks:
-    """The two networks, ready to be run."""
+    """The two networks of SLAM3R, loaded and ready to be run."""
 
     i2p: ImageToPoints
+    """Image-to-Points, with the encoder."""
     l2w: LocalToWorld
+    """Local-to-World, which takes the encoder's tokens."""
     name: str
-    """'embedded', 'embedded-large', a hub id or a directory."""
+    """The name of the weights: 'embedded', 'embedded-large', a hub id or a directory."""
     recommended: SlamSettings
     """The engine's settings with which these weights do best; a setting that is left to the weights takes its value."""
 
     @property
     def device(self) -> torch.device:
-        """Where both networks are."""
+        """The device on which both networks compute."""
         return self.i2p.device
 
 
@@ -75,7 +70,7 @@ def load_networks(
     """
     on = choose_device(device)
     dtype = _choose_precision(precision, on)
-    weights = meant_by(weights)
+    weights = resolve_name(weights)
     directory = find_weights(weights)
     recommended = recommended_settings(directory)
     i2p, l2w = load_network(ImageToPoints, directory, "i2p"), load_network(LocalToWorld, directory, "l2w")
@@ -112,78 +107,6 @@ def _choose_precision(name: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[name]
 
 
-def meant_by(weights: str) -> str:
-    """The same, but for 'auto' the weights that it means here. Downloads nothing."""
-    if weights != AUTO:
-        return weights
-    return PUBLISHED_HUB if all(_on_this_machine(PUBLISHED_HUB, name) for name in NETWORKS) else "embedded"
-
-
-def find_weights(weights: str) -> Path:
-    """The directory that ``weights`` means, downloading a hub id; raises WeightsError if there is none."""
-    weights = meant_by(weights)
-    if weights in OWN_NAMES:
-        return OWN_WEIGHTS / weights
-    if Path(weights).expanduser().is_dir():
-        return Path(weights).expanduser()
-    if weights.count("/") == 1 and not weights.startswith((".", "/", "~")):
-        return _download(weights.removesuffix("_i2p").removesuffix("_l2w"))
-    raise WeightsError(
-        f"weights '{weights}' are neither '{AUTO}', nor one of {', '.join(OWN_NAMES)}, nor an existing directory, nor "
-        f"a hub id such as '{PUBLISHED_HUB}'"
-    )
-
-
-def _hub_directory(hub_id: str) -> Path:
-    """Where both networks of a hub id are put."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HOME) / "slam3r_ros" / hub_id.replace("/", "--")
-
-
-def _on_this_machine(hub_id: str, network: str) -> Path | None:
-    """The directory of one network's files where this package or another program has downloaded them."""
-    if importlib.util.find_spec("huggingface_hub") is None:
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    own = _hub_directory(hub_id) / network
-    if all((own / name).is_file() for name in _HUB_FILES):
-        return own
-    cached = [try_to_load_from_cache(f"{hub_id}_{network}", name) for name in _HUB_FILES]
-    directories = {Path(path).parent if isinstance(path, str) else None for path in cached}
-    return directories.pop() if len(directories) == 1 else None
-
-
-def _download(hub_id: str) -> Path:
-    """Both repositories <hub_id>_i2p and <hub_id>_l2w, from the hub's cache or downloaded; their common directory."""
-    by_hand = (
-        f"on a machine with internet, download config.json and model.safetensors of '{hub_id}_i2p' and '{hub_id}_l2w' "
-        "into DIR/i2p and DIR/l2w, copy DIR here and give weights:=DIR"
-    )
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise WeightsError(
-            f"weights '{hub_id}' need the package huggingface_hub to be downloaded: install it, or {by_hand}"
-        )
-    from huggingface_hub import snapshot_download
-
-    directory = _hub_directory(hub_id)
-    for network in NETWORKS:
-        target, found = directory / network, _on_this_machine(hub_id, network)
-        if found != target:
-            try:
-                if found is not None and not target.exists():
-                    directory.mkdir(parents=True, exist_ok=True)
-                    target.symlink_to(found, target_is_directory=True)
-                else:
-                    snapshot_download(f"{hub_id}_{network}", allow_patterns=list(_HUB_FILES), local_dir=target)
-            except (OSError, ValueError, RuntimeError) as error:  # what the hub's client raises, offline or not found
-                raise WeightsError(
-                    f"weights '{hub_id}_{network}' could not be downloaded ({_first_line(error)}): {by_hand}"
-                ) from error
-    return directory
-
-
 def load_network(network_class: type[Network], directory: Path, name: str) -> Network:
     """Load one network, ``name`` 'i2p' or 'l2w', from a directory of weights, in float32 on the CPU.
 
@@ -213,7 +136,7 @@ def _read_state(path: Path, network: MultiviewNetwork) -> dict[str, Tensor]:
             state = {from_published(key): file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"weights: {path} is truncated or not a safetensors file ({_first_line(error)}); download it again"
+            f"weights: {path} is truncated or not a safetensors file ({first_line(error)}); download it again"
         ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
@@ -252,7 +175,3 @@ def save_network(network: MultiviewNetwork, directory: Path, dtype: torch.dtype 
     state = {to_published(name): t.detach().to("cpu", dtype).contiguous() for name, t in network.state_dict().items()}
     save_file(state, directory / "model.safetensors")
     (directory / "config.json").write_text(json.dumps(network.config.to_published(), indent=1) + "\n")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

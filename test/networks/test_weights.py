@@ -6,11 +6,12 @@ import torch
 from huggingface_hub import constants
 
 from slam3r_ros.networks.errors import WeightsError
+from slam3r_ros.networks.hub import find_weights, resolve_name
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.published_names import from_published, to_published
 from slam3r_ros.networks.recommended_settings import recommended_settings
-from slam3r_ros.networks.weights import Networks, find_weights, load_network, load_networks, meant_by, save_network
+from slam3r_ros.networks.weights import Networks, load_network, load_networks, save_network
 from slam3r_ros.settings import SlamSettings
 
 
@@ -163,13 +164,13 @@ def test_auto_means_embedded_unless_both_published_networks_are_here(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path
 ) -> None:
     cache = hub_without_internet(monkeypatch, tmp_path / "home")
-    assert meant_by("auto") == "embedded"
+    assert resolve_name("auto") == "embedded"
     assert load_networks("auto", device="cpu").name == "embedded"
     put_into_cache(cache, weights / "i2p")
-    assert meant_by("auto") == "embedded"
+    assert resolve_name("auto") == "embedded"
     put_into_cache(cache, weights / "l2w")
-    assert meant_by("auto") == "siyan824/slam3r"
-    assert meant_by("embedded") == "embedded"
+    assert resolve_name("auto") == "siyan824/slam3r"
+    assert resolve_name("embedded") == "embedded"
     networks = load_networks("auto", device="cpu")
     assert networks.name == "siyan824/slam3r"
     assert networks.recommended == SlamSettings.of_published_weights()
@@ -186,7 +187,7 @@ def test_published_networks_that_this_package_has_downloaded_are_found(
     shutil.copytree(weights / "l2w", own / "l2w")
     assert find_weights("auto") == own
     (own / "l2w" / "model.safetensors").unlink()  # as a download that broke off
-    assert meant_by("auto") == "embedded"
+    assert resolve_name("auto") == "embedded"
 
 
 def test_a_hub_that_cannot_be_reached_tells_how_to_download_by_hand(
@@ -235,3 +236,23 @@ def test_networks_that_do_not_belong_together(weights: Path) -> None:
 def test_options_that_cannot_be_had(weights: Path, option: str, value: str) -> None:
     with pytest.raises(WeightsError, match=f"{option} '{value}'"):
         load_networks(str(weights), **{option: value})
+
+
+def test_a_network_that_was_prepared_for_inference_can_still_be_changed(weights: Path) -> None:
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+    def answer(network: ImageToPoints) -> torch.Tensor:
+        with torch.inference_mode():
+            return network.source_activations(network.decoder_tokens(network.encode(images))).keys
+
+    changed, expected = (load_networks(str(weights), device="cpu", precision=p).i2p for p in ("float32", "bfloat16"))
+    state = {name: tensor.clone() for name, tensor in changed.state_dict().items()}
+    exact = answer(changed)
+    changed.use_precision(torch.bfloat16)
+    assert torch.equal(answer(changed), answer(expected))
+    assert answer(changed.to(torch.float64)).dtype is torch.float64
+    changed.to(torch.float32).load_state_dict({name: 2 * tensor for name, tensor in state.items()}, assign=True)
+    changed.prepare_for_inference()
+    changed.load_state_dict(state, assign=True)
+    changed.make_rotary()
+    assert torch.allclose(answer(changed), exact, rtol=1e-5, atol=1e-6)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from slam3r_ros.networks.weights import AUTO
+from slam3r_ros.networks.hub import AUTO
 from slam3r_ros.setting_spec import SettingError, SettingSpec, check_values, setting, specs_of, with_values
 from slam3r_ros.settings import SlamSettings
 

@@ -19,7 +19,8 @@ from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.save import NothingMappedError, SavedMap
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.graph_capture import with_cuda_graphs
-from slam3r_ros.networks.weights import AUTO, load_networks
+from slam3r_ros.networks.hub import AUTO
+from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.frame_builder import FrameBuilder, ReadyFrame
 from slam3r_ros.ros.input.image_subscription import ImageSubscription, ReceivedImage

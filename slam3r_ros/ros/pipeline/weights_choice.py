@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from slam3r_ros.networks.hub import PUBLISHED_HUB
 from slam3r_ros.networks.interfaces import NetworkPair
-from slam3r_ros.networks.weights import PUBLISHED_HUB
 from slam3r_ros.ros.throttled_log import ThrottledLog
 
 

@@ -11,7 +11,8 @@ from slam3r_lab.benchmarks.operations import Workload
 from slam3r_lab.benchmarks.sizes import SIZES, TRAINED, SizeCost, measure_size, size_table, trained_error
 from slam3r_lab.benchmarks.stages import TimeBox
 from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.weights import OWN_NAMES, load_networks
+from slam3r_ros.networks.hub import OWN_NAMES
+from slam3r_ros.networks.weights import load_networks
 
 LOAD = Workload(radius=2, past_only=True, scene_frames=2, together=1, buffer_size=4)
 TINY = NetworkConfig(

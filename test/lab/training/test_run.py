@@ -19,9 +19,10 @@ from slam3r_lab.training.pictures import Picture
 from slam3r_lab.training.run import choose_precision, collect_weights, for_training, starting_i2p
 from slam3r_lab.training.workers import Workers
 from slam3r_ros.networks.attention import attention_function
+from slam3r_ros.networks.hub import find_weights
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.recommended_settings import recommended_settings
-from slam3r_ros.networks.weights import find_weights, load_network
+from slam3r_ros.networks.weights import load_network
 from slam3r_ros.settings import SlamSettings
 
 CPU = torch.device("cpu")
