@@ -73,4 +73,4 @@ class MemoryGuard:
             self._batch_limit = batch // 2
             return f"at most {self._batch_limit} frames go through a network at once from now on"
         keyframes = shrink_buffer()
-        return f"the buffering set keeps {keyframes} keyframes from now on" if keyframes else ""
+        return f"the keyframe buffer keeps {keyframes} keyframes from now on" if keyframes else ""

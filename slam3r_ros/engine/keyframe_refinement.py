@@ -42,7 +42,7 @@ class KeyframeRefinement:
         if self._odometry is None:
             return RefinedFrame(frame, None)
         with self._timer.stage("tracks"):
-            refined = self._odometry.refine(frame, self._relocalized)
+            refined = self._odometry.refine(frame, lambda image: self._relocalize(frame, image))
             if refined.tracked is None and self._loop_closer is not None:
                 self._loop_closer.lose()
         return refined
@@ -80,7 +80,7 @@ class KeyframeRefinement:
         """Why the last search for a loop failed; empty if none has."""
         return "" if self._loop_closer is None else self._loop_closer.failure
 
-    def _relocalized(self, frame: RegisteredFrame, image: FeatureImage) -> tuple[Array, float | None] | None:
+    def _relocalize(self, frame: RegisteredFrame, image: FeatureImage) -> tuple[Array, float | None] | None:
         """Relocalization: the pose (4, 4) and the logarithm of the scale of a frame that visual odometry has lost, by
         the remembered places; None where none shows the same."""
         if self._loop_closer is None:
@@ -88,7 +88,7 @@ class KeyframeRefinement:
         on_host = frame.on_host
         own = np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0))
         view = PlaceView(frame.index, _descriptor(frame), image, own, on_host.confidence_camera, np.eye(4))
-        found = self._loop_closer.relocate(view)
+        found = self._loop_closer.relocalize(view)
         if found is None:
             return None
         self._loop_closer.lose()  # the way here is not that of visual odometry

@@ -101,12 +101,12 @@ class Retrieval:
         listed[best[np.isfinite(scores[best])]] = True
         oldest = np.argsort(np.where(listed, np.inf, calls), kind="stable")
         listed[oldest[: int(self._shortlist * TUNING.shortlist_oldest_share)]] = True
-        alike = np.argsort(np.where(listed, np.inf, -self._likeness(queries, candidates)), kind="stable")
+        alike = np.argsort(np.where(listed, np.inf, -self._similarity(queries, candidates)), kind="stable")
         listed[alike[: self._shortlist - int(listed.sum())]] = True
         return np.flatnonzero(listed)
 
     @staticmethod
-    def _likeness(queries: Sequence[EncodedFrame], candidates: Candidates) -> NDArray[np.float32]:
+    def _similarity(queries: Sequence[EncodedFrame], candidates: Candidates) -> NDArray[np.float32]:
         """How alike every candidate's descriptor is to the queries': mean cosine of each band to the best band.
 
         Measured from the mean of all candidates' bands, which says what is particular to each.
@@ -115,8 +115,8 @@ class Retrieval:
         own = functional.normalize(torch.stack([describe(query.tokens) for query in queries]) - mean, dim=-1)
         theirs = functional.normalize(candidates.descriptors - mean, dim=-1)
         cosines = torch.einsum("qaw,cbw->qcab", own, theirs)
-        (likeness,) = to_host(cosines.amax(dim=3).mean(dim=(0, 2)))
-        return likeness[np.array(candidates.slots)]
+        (similarity,) = to_host(cosines.amax(dim=3).mean(dim=(0, 2)))
+        return similarity[np.array(candidates.slots)]
 
     def _remember(self, indices: Sequence[int], scores: NDArray[np.float32]) -> None:
         """Keep the latest score of every keyframe that is still in the buffer."""

@@ -49,7 +49,7 @@ class LoopCloser:
     It takes the keyframes in their order. The search for loops to one, and the optimization of the pose graph, run in
     the background of the frames that follow and are waited for when the next keyframe comes: what is found does not
     depend on the machine's speed. While that runs, the places and the pose graph belong to the background thread; what
-    `relocate` knows is what the last `collect` has left. Of more than ``most_places`` places every second one is
+    `relocalize` knows is what the last `collect` has left. Of more than ``most_places`` places every second one is
     forgotten, but for the newest.
     """
 
@@ -127,7 +127,7 @@ class LoopCloser:
             self._thin_out()
         return correction
 
-    def relocate(self, view: PlaceView) -> Relocalization | None:
+    def relocalize(self, view: PlaceView) -> Relocalization | None:
         """The pose of a keyframe whose points are in its own axes and lengths, by the places similar to it.
 
         None where no place shows the same, or where the search failed, and `failure` says why.

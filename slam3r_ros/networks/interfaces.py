@@ -1,4 +1,4 @@
-"""What the engine asks of its two networks, so that others than the trained ones can stand in for them."""
+"""What the engine asks of its two networks, so that oracles and test doubles can replace the trained ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MultiviewInterface(Protocol):
 
 
 class PointsNetwork(MultiviewInterface, Protocol):
-    """I2P: `ImageToPoints` and its stand-ins."""
+    """I2P: `ImageToPoints`, or what replaces it."""
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (batch, 3, height, width) in [-1, 1] to tokens (batch, tokens, width)."""
@@ -50,7 +50,7 @@ class PointsNetwork(MultiviewInterface, Protocol):
 
 
 class WorldNetwork(MultiviewInterface, Protocol):
-    """L2W: `LocalToWorld` and its stand-ins."""
+    """L2W: `LocalToWorld`, or what replaces it."""
 
     def embed_points(self, points: Tensor) -> Tensor:
         """Pointmaps (..., height, width, 3), zero where invalid, to what is added to their views' decoder input."""
@@ -68,7 +68,7 @@ class WorldNetwork(MultiviewInterface, Protocol):
 
 
 class NetworkPair(Protocol):
-    """What the engine is made with: `weights.Networks`, or a pair of stand-ins."""
+    """What the engine is made with: `weights.Networks`, or a pair that replaces them."""
 
     @property
     def i2p(self) -> PointsNetwork:

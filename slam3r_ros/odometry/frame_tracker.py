@@ -1,7 +1,7 @@
 """Tracking of a single frame: KLT from image to image, then motion-only bundle adjustment against the local map.
 
-This is the tracking thread's half of visual odometry (Klein and Murray, PTAM, 2007). It knows the local map only as the
-last `LocalMap` that local mapping has published.
+This is the half of visual odometry that a tracking thread would have (Klein and Murray, PTAM, 2007); here one thread
+runs both halves in turn. Tracking knows the local map only as the last `LocalMap` that local mapping has published.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class FrameTracker:
         return PoseFit(T, inliers, share, float(np.median(errors_px[inliers])))
 
     def needs_keyframe(self, image: FeatureImage, fit: PoseFit) -> bool:
-        """Whether the image has moved so far, or shows so few of the landmarks, that it should be a keyframe."""
+        """The keyframe decision: whether the image has moved so far from the last keyframe, or shows so few of its
+        tracks, that it should be a keyframe."""
         tracks, inliers = self.tracks, fit.inliers
         moved = float(np.median(np.linalg.norm(tracks.pixels[inliers] - tracks.pixels_at_keyframe[inliers], axis=1)))
         few = int(inliers.sum()) < TUNING.keyframe_track_share * tracks.count_at_keyframe

@@ -164,10 +164,10 @@ class LocalMapping:
         changes it as far as it is to be trusted.
         """
         told = self._window.observation_counts > 1
-        growth = np.median((estimate.log_depths - start.log_depths)[told]) if told.any() else 0.0
-        trust = np.mean([0.0 if prior is None else prior_share(prior) for prior in problem.priors])
+        log_scale_change = np.median((estimate.log_depths - start.log_depths)[told]) if told.any() else 0.0
+        prior_weight = np.mean([0.0 if prior is None else prior_share(prior) for prior in problem.priors])
         share = 1.0 if problem.fixed_keyframes == 1 else TUNING.landmark_scale_share
-        self._window.update(estimate.scaled(float((trust - 1) * share * growth)))
+        self._window.update(estimate.scaled(float((prior_weight - 1) * share * log_scale_change)))
 
     def _problem(self) -> tuple[Problem, Estimate]:
         return self._window.problem(TUNING.pixel_sigma / float(self._window.newest.image.matrix[0, 0]))
@@ -210,10 +210,10 @@ class LocalMapping:
         scale = float(np.median(np.log(z[both] / own[both])))
         return abs(scale - self._own_log_scale) > TUNING.max_recovery_scale_error
 
-    def track_again(self, keyframe: int, slopes: Array, log_depths: Array) -> SlidingWindow:
+    def track_again(self, keyframe: int, normalized_xy: Array, log_depths: Array) -> SlidingWindow:
         """Track new landmarks (N, 2), (N,), which a keyframe sees, and no others; returns the window for `restore`."""
         before = copy(self._window)  # to track others is to forget landmarks that one keyframe has seen
-        self._window.restart_tracks(keyframe, slopes, log_depths)
+        self._window.restart_tracks(keyframe, normalized_xy, log_depths)
         return before
 
     def restore(self, before: SlidingWindow) -> None:

@@ -1,9 +1,8 @@
-"""The engine's stage of the image tracks: a registered frame's pose and points, moved to where its tracks say it is."""
+"""The engine's stage of visual odometry: it tracks every frame, and refines the pose and points of registered ones."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +15,7 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.depth_correction import depth_corrections
 from slam3r_ros.odometry.depth_fusion import fuse
 from slam3r_ros.odometry.flow_depth import triangulate_flow
-from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
+from slam3r_ros.odometry.tracked_frame import OdometryInput, Relocalize, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import VisualOdometry
 from slam3r_ros.settings import PoseSettings
@@ -41,59 +40,58 @@ class RefinedFrame:
 
     frame: RegisteredFrame
     tracked: TrackedFrame | None
-    """What its tracks tell of it; None where they tell nothing."""
-
-
-Relocalize = Callable[[RegisteredFrame, FeatureImage], "tuple[Array, float | None] | None"]
-"""Where a registered frame was taken, T_world_camera (4, 4), and the logarithm of the world's length of one of its own
-lengths where that is known; None where its place is not recognised."""
+    """Its pose and landmarks by visual odometry; None where visual odometry has lost the frame."""
 
 
 class OdometryStage:
-    """Visual odometry over the stream of frames. A keyframe's points are refined on a thread of their own, while the
-    frames that follow are tracked, and are waited for when they are asked for.
+    """Visual odometry over the stream of frames. A keyframe's points are refined on a thread of their own while the
+    frames that follow are tracked; `finish` waits for them.
     """
 
     def __init__(self, settings: PoseSettings) -> None:
         self._settings = settings
-        self._poses = VisualOdometry()
+        self._visual_odometry = VisualOdometry()
         self._focal: float | None = None  # over the image's width
         self._is_guessed: bool | None = None  # until camera_info has come for the first time
-        self._suffice = False
+        self._can_track_alone = False
         self._refinement: BackgroundTask[RegisteredFrame] = BackgroundTask("keyframe_points")
         self._refining: RefinedFrame | None = None  # whose points are being refined
         self._log_scales: deque[float] = deque(maxlen=TUNING.remembered_scales)
 
     def track(self, frame: StreamFrame) -> OdometryPose | None:
-        """The next frame's pose by its tracks alone, where that is enough: they hold, and L2W has not been found to
-        know better. Without a pose, and where the frame is to become a keyframe, `refine` takes it, registered.
+        """The next frame's pose by visual odometry alone; None where it is lost, or where L2W's prior outweighed it at
+        the last registered frame. Without a pose, and where the frame is to become a keyframe, `refine` takes the frame
+        once it is registered.
         """
-        if not self._suffice or (matrix := self._matrix(frame)) is None or frame.grey is None:
+        if not self._can_track_alone or (matrix := self._matrix(frame)) is None or frame.grey is None:
             return None
-        self._know(frame, matrix)
-        located = self._poses.track(FeatureImage(frame.grey, matrix))
-        return None if located is None else OdometryPose(_pose_of(located, frame.crop_size[1]), located.is_keyframe)
+        self._learn_intrinsics(frame, matrix)
+        tracked = self._visual_odometry.track(FeatureImage(frame.grey, matrix))
+        return None if tracked is None else OdometryPose(_pose_of(tracked, frame.crop_size[1]), tracked.is_keyframe)
 
     def refine(self, keyframe: RegisteredFrame, relocalize: Relocalize) -> RefinedFrame:
-        """The frame with its pose as the tracks have it. Its points come with `finish`, asked before the next frame.
+        """The frame with its pose refined by visual odometry. Its refined points come with `finish`, which is to be
+        called before the next frame is refined.
 
-        A frame that L2W lost is tracked if its tracks know where it is. Without an answer of theirs it stays as it is.
-        Between keyframes of visual odometry nothing is added to the map: points there are no better.
+        A frame that L2W lost is tracked again where visual odometry has its pose. Without one the frame stays as it is.
+        A frame that is no keyframe of visual odometry adds nothing to the map: its points are no better.
         """
         assert self._refining is None
-        view = self._view(keyframe)
-        located = None if view is None else self._poses.locate(view, lambda image: relocalize(keyframe, image))
-        if view is None:
-            self._poses.reset()
-        self._suffice = located is not None and located.trust <= TUNING.max_prior_weight
-        if located is None:
+        odometry_input = self._odometry_input(keyframe)
+        tracked = None
+        if odometry_input is not None:
+            tracked = self._visual_odometry.track_registered(odometry_input, relocalize)
+        else:
+            self._visual_odometry.reset()
+        self._can_track_alone = tracked is not None and tracked.prior_weight <= TUNING.max_prior_weight
+        if tracked is None:
             return RefinedFrame(keyframe, None)
-        self._focal = located.focal_px / located.width
-        if view is not None and view.has_own_depths:
-            self._log_scales.append(float(np.log(located.scale)))
-        refined = _posed(keyframe, located, self.focal_px(keyframe.local.frame))
-        self._refining = RefinedFrame(refined, located)
-        self._refinement.start(_moved, keyframe, refined, located)
+        self._focal = tracked.focal_px / tracked.width
+        if odometry_input is not None and odometry_input.has_own_depths:
+            self._log_scales.append(float(np.log(tracked.scale)))
+        refined = _posed(keyframe, tracked, self.focal_px(keyframe.local.frame))
+        self._refining = RefinedFrame(refined, tracked)
+        self._refinement.start(_with_refined_points, keyframe, refined, tracked)
         return self._refining
 
     @property
@@ -112,19 +110,20 @@ class OdometryStage:
 
     def correct(self, moved: Sim3) -> None:
         """Take over that a closed loop has moved the world around the newest keyframe."""
-        self._poses.transform(moved)
-        growth = float(np.log(moved.scale))
-        self._log_scales = deque((each + growth for each in self._log_scales), TUNING.remembered_scales)
+        self._visual_odometry.transform(moved)
+        log_scale_change = float(np.log(moved.scale))
+        self._log_scales = deque((each + log_scale_change for each in self._log_scales), TUNING.remembered_scales)
 
-    def _view(self, keyframe: RegisteredFrame) -> OdometryInput | None:
-        """None where the frame has no image for the tracks or no focal length is known yet."""
+    def _odometry_input(self, keyframe: RegisteredFrame) -> OdometryInput | None:
+        """What visual odometry takes of a registered frame; None where the frame has no grey image or no focal length
+        is known yet."""
         frame, pose, on_host = keyframe.local.frame, keyframe.pose, keyframe.on_host
         if self._focal is None and pose is not None:
             self._focal = pose.focal_px / frame.crop_size[1]
         matrix = self._matrix(frame)
         if frame.grey is None or matrix is None:
             return None
-        self._know(frame, matrix)
+        self._learn_intrinsics(frame, matrix)
         counts = pose is not None and keyframe.state is State.TRACKING
         T_world_camera = pose.T_world_camera if pose is not None and counts else None
         scale = np.nan if pose is None else pose.scale
@@ -138,30 +137,30 @@ class OdometryStage:
             valid = (depths > 0) & on_host.points_world.any(axis=2)
         prior = None
         if T_world_camera is not None and pose is not None and np.isfinite(scale) and scale > 0:
-            doubt = sigma_factor_of(pose.reprojection_error_px / pose.focal_px)
-            prior = PosePrior(invert_rigid(T_world_camera), float(np.log(scale)), doubt)
-        said = None if prior is None else prior.log_scale
+            prior_sigma_factor = sigma_factor_of(pose.reprojection_error_px / pose.focal_px)
+            prior = PosePrior(invert_rigid(T_world_camera), float(np.log(scale)), prior_sigma_factor)
+        registered_log_scale = None if prior is None else prior.log_scale
         if is_own and self._log_scales and (prior is None or prior.sigma_factor >= 1):
-            T_said = None if prior is None else prior.T_camera_world
-            prior = PosePrior(T_said, float(np.median(self._log_scales)), 1.0)
+            T_camera_world = None if prior is None else prior.T_camera_world
+            prior = PosePrior(T_camera_world, float(np.median(self._log_scales)), 1.0)
         return OdometryInput(
             frame.grey,
             matrix,
             np.where(valid & np.isfinite(depths), depths, np.float32(np.nan)),
             prior,
-            log_scale=said,
+            log_scale=registered_log_scale,
             has_own_depths=bool(is_own),
             is_calibrated=not self._is_guessed,
         )
 
-    def _know(self, frame: StreamFrame, matrix: Array) -> None:
-        """Tell the tracks when camera_info comes for the first time: it is often a few images late.
+    def _learn_intrinsics(self, frame: StreamFrame, matrix: Array) -> None:
+        """Give visual odometry the intrinsics when camera_info comes for the first time, often a few images late.
 
-        Where it was only away for a while, the window has been seen with what it says.
+        Where camera_info was only missing for a while, the sliding window has its intrinsics already.
         """
         if self._is_calibrated(frame):
             if self._is_guessed:
-                self._poses.know_camera(matrix)
+                self._visual_odometry.know_camera(matrix)
             self._is_guessed = False
         elif self._is_guessed is None:
             self._is_guessed = True
@@ -183,70 +182,73 @@ class OdometryStage:
         return frame.camera is not None and self._settings.use_camera_info
 
     def focal_px(self, frame: StreamFrame) -> float | None:
-        """The focal length that the tracks have found for the frame's crop, pixels; None where they need none, or have
-        none yet."""
+        """The focal length that visual odometry has found for the frame's crop, pixels; None where camera_info gives
+        it, or where none has been found yet."""
         return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.crop_size[1]
 
 
-def _pose_of(located: TrackedFrame, width: int) -> PoseEstimate:
-    """The pose where the tracks alone give it; pixels are those of a crop of that width."""
+def _pose_of(tracked: TrackedFrame, width: int) -> PoseEstimate:
+    """The pose by visual odometry alone; pixels are those of a crop of that width."""
     return PoseEstimate(
-        T_world_camera=located.T_world_camera,
-        focal_px=located.focal_px * width / located.width,
-        inlier_fraction=located.share,
-        reprojection_error_px=located.error_px * width / located.width,
-        scale=located.scale,
+        T_world_camera=tracked.T_world_camera,
+        focal_px=tracked.focal_px * width / tracked.width,
+        inlier_fraction=tracked.share,
+        reprojection_error_px=tracked.error_px * width / tracked.width,
+        scale=tracked.scale,
         similarity_error=np.nan,
         by_tracks=True,
     )
 
 
-def _posed(keyframe: RegisteredFrame, located: TrackedFrame, focal_px: float | None) -> RegisteredFrame:
-    """The frame, tracked, where its tracks have it, with the focal length that they have found, if they look for one.
-    How well L2W's points fit its own pose stays the measure of the new one: the tracks fit theirs several times better
-    than it fits the truth."""
+def _posed(keyframe: RegisteredFrame, tracked: TrackedFrame, focal_px: float | None) -> RegisteredFrame:
+    """The frame in the state TRACKING, with its pose, and with the focal length of self-calibration where there is one.
+
+    The reprojection error and the inliers stay those of L2W's points at L2W's pose: the tracks fit the pose of visual
+    odometry several times better than this pose fits the truth, and would make it look too sure.
+    """
     before = keyframe.pose
     if before is None or keyframe.state is State.LOST:
-        pose = _pose_of(located, keyframe.on_host.confidence.shape[1])
+        pose = _pose_of(tracked, keyframe.on_host.confidence.shape[1])
     else:
-        T, scale = located.T_world_camera, before.scale * located.growth
+        T, scale = tracked.T_world_camera, before.scale * tracked.scale_ratio
         pose = replace(before, T_world_camera=T, scale=scale, focal_px=focal_px or before.focal_px)
     return replace(keyframe, pose=pose, state=State.TRACKING)
 
 
-def _moved(keyframe: RegisteredFrame, posed: RegisteredFrame, located: TrackedFrame) -> RegisteredFrame:
-    """The posed frame with its points, on the host. They keep their place in the image: they move with the camera, and
-    their distances from it become those that the tracks around them tell, and parallax."""
-    before, T_after = keyframe.pose, located.T_world_camera
+def _with_refined_points(keyframe: RegisteredFrame, posed: RegisteredFrame, tracked: TrackedFrame) -> RegisteredFrame:
+    """The posed frame with its refined points, on the host. The points keep their pixels: they move with the camera,
+    and their depths are corrected by the landmarks around them and by two-view depth."""
+    before, T_after = keyframe.pose, tracked.T_world_camera
     if before is None or keyframe.state is State.LOST:
-        own = keyframe.on_host.points_camera * np.float32(located.scale)
+        own = keyframe.on_host.points_camera * np.float32(tracked.scale)
         known = own[..., 2:] > 0
         own_world = np.where(known, transform_points(T_after, own), 0).astype(np.float32)
-        points_world = _moved_points(own_world, T_after, replace(located, growth=1.0))
+        points_world = _moved_points(own_world, T_after, replace(tracked, scale_ratio=1.0))
     else:
-        points_world = _moved_points(keyframe.on_host.points_world, before.T_world_camera, located)
-    return _with_parallax(replace(posed, on_host=replace(keyframe.on_host, points_world=points_world)), located)
+        points_world = _moved_points(keyframe.on_host.points_world, before.T_world_camera, tracked)
+    return _with_two_view_depth(replace(posed, on_host=replace(keyframe.on_host, points_world=points_world)), tracked)
 
 
-def _with_parallax(keyframe: RegisteredFrame, located: TrackedFrame) -> RegisteredFrame:
-    """The frame with the distances that its parallax to earlier keyframes tells, and the confidence they deserve.
+def _with_two_view_depth(keyframe: RegisteredFrame, tracked: TrackedFrame) -> RegisteredFrame:
+    """The frame with its depths fused with those triangulated with earlier keyframes, and with the confidence of both.
 
-    Then even one that L2W lost counts for the map, with the points of its own pointmap where parallax tells none.
+    Then even a frame that L2W lost adds to the map, with the points of its own pointmap where there is no two-view
+    depth.
     """
-    if located.trust > TUNING.max_prior_weight:
+    if tracked.prior_weight > TUNING.max_prior_weight:
         return keyframe
-    if not located.partners:
+    if not tracked.partners:
         return replace(keyframe, is_excluded=True)
-    on_host, T = keyframe.on_host, located.T_world_camera
+    on_host, T = keyframe.on_host, tracked.T_world_camera
     points = transform_points(invert_rigid(T), on_host.points_world)
     valid = np.asarray(on_host.points_world.any(axis=2)) & (points[..., 2] > 0)
     log_depths = np.log(np.where(valid, points[..., 2], np.nan)).astype(np.float32)
     shape = on_host.confidence.shape
-    distances = triangulate_flow(located.frame, located.partners, (shape[0], shape[1]))
-    fused = fuse(log_depths, on_host.confidence, distances)
+    two_view_depths = triangulate_flow(tracked.frame, tracked.partners, (shape[0], shape[1]))
+    fused = fuse(log_depths, on_host.confidence, two_view_depths)
     if fused is None:
         return keyframe
-    on_rays = located.frame.image.rays((shape[0], shape[1])) * np.exp(log_depths + fused.log_factors)[..., None]
+    on_rays = tracked.frame.image.rays((shape[0], shape[1])) * np.exp(log_depths + fused.log_factors)[..., None]
     points = np.where(fused.has_two_view_depth[..., None], on_rays, points * np.exp(fused.log_factors)[..., None])
     points_world = transform_points(T, points).astype(np.float32)
     points_world = np.where(valid[..., None], points_world, np.float32(0))
@@ -256,18 +258,18 @@ def _with_parallax(keyframe: RegisteredFrame, located: TrackedFrame) -> Register
 
 
 def _moved_points(
-    points_world: NDArray[np.float32], T_world_camera: Array, located: TrackedFrame
+    points_world: NDArray[np.float32], T_world_camera: Array, tracked: TrackedFrame
 ) -> NDArray[np.float32]:
-    """(H, W, 3) points of a frame at T_world_camera (4, 4), where its tracks have them.
+    """(H, W, 3) points of a frame at T_world_camera (4, 4), moved to the pose and scale of visual odometry.
 
     Points of exactly zero are invalid and stay.
     """
     points = transform_points(invert_rigid(T_world_camera), points_world)
     valid = np.asarray(points_world.any(axis=2))
     depths = np.where(valid & (points[..., 2] > 0), points[..., 2], np.nan)
-    log_depths = (np.log(depths) + np.log(located.growth)).astype(np.float32)
-    ratios = np.log(np.maximum(located.depths, 1e-9)) - sample_nearest(log_depths, located.places)
-    corrections = depth_corrections(log_depths, located.places, (1 - located.trust) * ratios)
-    factors = located.growth * corrections
-    moved = transform_points(located.T_world_camera, points * factors[..., None]).astype(np.float32)
+    log_depths = (np.log(depths) + np.log(tracked.scale_ratio)).astype(np.float32)
+    ratios = np.log(np.maximum(tracked.depths, 1e-9)) - sample_nearest(log_depths, tracked.places)
+    corrections = depth_corrections(log_depths, tracked.places, (1 - tracked.prior_weight) * ratios)
+    factors = tracked.scale_ratio * corrections
+    moved = transform_points(tracked.T_world_camera, points * factors[..., None]).astype(np.float32)
     return np.where(valid[..., None], moved, np.float32(0))

@@ -6,7 +6,7 @@ local mapping has published, and hands its tracks over when a frame becomes a ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,14 +16,10 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.flow_depth import PosedImage
 from slam3r_ros.odometry.frame_tracker import FrameTracker, PoseFit, image_fractions
 from slam3r_ros.odometry.local_mapping import LocalMapping, prior_share, sampled_depths
-from slam3r_ros.odometry.tracked_frame import OdometryInput, TrackedFrame
+from slam3r_ros.odometry.tracked_frame import OdometryInput, Relocalize, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.relative_pose import estimate_relative_pose
-
-Relocate = Callable[[FeatureImage], "tuple[Array, float | None] | None"]
-"""Where an image was taken, T_world_camera (4, 4), and the logarithm of the world's length of its depths' unit, if that
-is known; None where that cannot be said."""
 
 
 class VisualOdometry:
@@ -50,7 +46,7 @@ class VisualOdometry:
         self._publish()
 
     def _publish(self) -> None:
-        """Tell tracking where the landmarks are now."""
+        """Give tracking the new local map."""
         if not self.mapping.is_empty:
             self.tracker.refresh(self.mapping.local_map())
 
@@ -59,7 +55,7 @@ class VisualOdometry:
     def track(self, image: FeatureImage) -> TrackedFrame | None:
         """The next frame's pose by its tracks alone, where they hold; else None.
 
-        Without a pose, and with that of a frame that is to become a keyframe, `locate` goes on from here with what the
+        Without a pose, and with that of a frame that is to become a keyframe, `track_registered` goes on with what the
         networks say of the same frame; until then this may be asked again.
         """
         tracker = self.tracker
@@ -73,60 +69,61 @@ class VisualOdometry:
         if tracker.needs_keyframe(image, fit):
             return replace(self._tracked_frame(image, fit, log_scale), is_keyframe=True)
         tracker.drop_outliers(fit)
-        return self._moved_on(image, fit, log_scale)
+        return self._accept(image, fit, log_scale)
 
     # ---- keyframes -----------------------------------------------------------------------------------------------
 
-    def locate(self, view: OdometryInput, relocate: Relocate | None = None) -> TrackedFrame | None:
-        """The pose of a frame that the networks have registered; None where the tracks say nothing of it, as at their
-        beginning: L2W's pose holds.
+    def track_registered(self, registered: OdometryInput, relocalize: Relocalize | None = None) -> TrackedFrame | None:
+        """The pose of a frame that the networks have registered; None where visual odometry is lost or has not begun:
+        then L2W's pose holds.
 
-        Where the tracks were lost, the last keyframes are looked for in this frame and the ones after it, then
-        ``relocate`` is asked, until L2W says where a frame is.
+        A frame whose tracks are lost is compared with the newest keyframes, and then given to ``relocalize``. Where
+        both fail, visual odometry begins again at the pose by L2W, if there is one.
         """
         tracker = self.tracker
-        if tracker.has_other_size(view.grey):
+        if tracker.has_other_size(registered.grey):
             self.reset()
-        located = None
+        tracked = None
         if not self.mapping.is_empty:
             if not tracker.is_lost:
-                tracker.track(view.grey)
-                located = self._refined(view, tracker.predictions)
-            located = located or self._recovered(view)
-            if located is None and relocate is not None and (found := relocate(view.image)):
-                located = self._begun_at(view, *found)
-        if located is None:
+                tracker.track(registered.grey)
+                tracked = self._track_with_prior(registered, tracker.predictions)
+            tracked = tracked or self._recover(registered)
+            if tracked is None and relocalize is not None and (found := relocalize(registered.image)):
+                tracked = self._begin_at(registered, *found)
+        if tracked is None:
             tracker.lose()
-            if view.prior is not None and view.prior.T_camera_world is not None:
-                self._begin(view, orthonormal(view.prior.T_camera_world), view.prior.log_scale)
-        tracker.see(view.grey)
-        return located
+            if registered.prior is not None and registered.prior.T_camera_world is not None:
+                self._begin(registered, orthonormal(registered.prior.T_camera_world), registered.prior.log_scale)
+        tracker.see(registered.grey)
+        return tracked
 
-    def _begin(self, view: OdometryInput, T_camera_world: Array, log_scale: float) -> None:
+    def _begin(self, registered: OdometryInput, T_camera_world: Array, log_scale: float) -> None:
         """Begin again with one keyframe."""
         self.reset()
         self.tracker.start_at(T_camera_world)
-        self._insert_keyframe(view, T_camera_world, log_scale)
+        self._insert_keyframe(registered, T_camera_world, log_scale)
 
-    def _begun_at(self, view: OdometryInput, T_world_camera: Array, log_scale: float | None) -> TrackedFrame:
-        """The frame where it was found by other means; the tracks begin again there."""
+    def _begin_at(self, registered: OdometryInput, T_world_camera: Array, log_scale: float | None) -> TrackedFrame:
+        """The frame at the pose that relocalization has found; visual odometry begins again there."""
         if log_scale is None:
-            log_scale = view.prior.log_scale if view.prior is not None else self.mapping.newest.log_scale
+            log_scale = registered.prior.log_scale if registered.prior is not None else self.mapping.newest.log_scale
         T_camera_world = invert_rigid(T_world_camera)
-        self._begin(view, T_camera_world, log_scale)
+        self._begin(registered, T_camera_world, log_scale)
         fit = PoseFit(T_camera_world, np.ones(len(self.tracker.tracks), np.bool_), 1.0, 1.0)
-        return replace(self._moved_on(self.mapping.newest.image, fit, log_scale), is_keyframe=True)
+        return replace(self._accept(self.mapping.newest.image, fit, log_scale), is_keyframe=True)
 
-    def _insert_keyframe(self, view: OdometryInput, T_camera_world: Array, log_scale: float) -> None:
+    def _insert_keyframe(self, registered: OdometryInput, T_camera_world: Array, log_scale: float) -> None:
         """Hand the tracks over to local mapping, and track on with what it makes of them."""
         tracker = self.tracker
         numbers, pixels = tracker.landmark_numbers, tracker.tracks.pixels
-        tracks = self.mapping.insert(view, T_camera_world, log_scale, numbers, pixels)
+        tracks = self.mapping.insert(registered, T_camera_world, log_scale, numbers, pixels)
         tracker.adopt(self.mapping.local_map(), tracks)
 
-    def _refined(self, view: OdometryInput, starts: Sequence[Array]) -> TrackedFrame | None:
-        """The frame's pose by its tracks and the prior, from the best of several starts, and what it adds."""
-        tracker, image, prior = self.tracker, view.image, view.prior
+    def _track_with_prior(self, registered: OdometryInput, starts: Sequence[Array]) -> TrackedFrame | None:
+        """The frame's pose by its tracks and the prior, from the best of several starts; the frame may become a
+        keyframe."""
+        tracker, image, prior = self.tracker, registered.image, registered.prior
         if prior is not None and prior.T_camera_world is not None:
             starts = [*starts, prior.T_camera_world]
         fit = tracker.fit(image, starts, prior)
@@ -134,57 +131,60 @@ class VisualOdometry:
             return None
         becomes_keyframe = tracker.needs_keyframe(image, fit)
         tracker.drop_outliers(fit)
-        log_scale = self._log_scale(view, tracker.depths(fit.T_camera_world))
+        log_scale = self._log_scale(registered, tracker.depths(fit.T_camera_world))
         partners: tuple[PosedImage, ...] = ()
         if becomes_keyframe:
-            self._insert_keyframe(view, fit.T_camera_world, log_scale)
+            self._insert_keyframe(registered, fit.T_camera_world, log_scale)
             newest, partners = self.mapping.newest, self.mapping.partners()
             image, log_scale = newest.image, newest.log_scale
             fit = replace(fit, T_camera_world=newest.T_camera_world)
-        located = replace(self._moved_on(image, fit, log_scale), is_keyframe=becomes_keyframe, partners=partners)
+        tracked = replace(self._accept(image, fit, log_scale), is_keyframe=becomes_keyframe, partners=partners)
         if prior is None:
-            return located
-        growth = float(np.exp(log_scale - (prior.log_scale if view.log_scale is None else view.log_scale)))
-        return replace(located, growth=growth, trust=prior_share(prior))
+            return tracked
+        scale_ratio = float(
+            np.exp(log_scale - (prior.log_scale if registered.log_scale is None else registered.log_scale))
+        )
+        return replace(tracked, scale_ratio=scale_ratio, prior_weight=prior_share(prior))
 
-    def _recovered(self, view: OdometryInput) -> TrackedFrame | None:
+    def _recover(self, registered: OdometryInput) -> TrackedFrame | None:
         """The frame's pose by features that it has in common with the newest keyframes."""
         self.mapping.take_multi_start()
         for number, keyframe in self.mapping.newest_keyframes(TUNING.recovery_keyframes):
-            recovered = estimate_relative_pose(keyframe.image, view.image, self.mapping.observed_by(number))
-            if recovered is None or self.mapping.contradicts(view, recovered):
+            recovered = estimate_relative_pose(keyframe.image, registered.image, self.mapping.observed_by(number))
+            if recovered is None or self.mapping.contradicts(registered, recovered):
                 continue
             chosen = slice(TUNING.tracked_landmarks)
-            slopes, log_depths = recovered.normalized_xy_before[chosen], recovered.log_depths_before[chosen]
-            before = self.mapping.track_again(number, slopes, log_depths)
+            normalized_xy, log_depths = recovered.normalized_xy_before[chosen], recovered.log_depths_before[chosen]
+            before = self.mapping.track_again(number, normalized_xy, log_depths)
             tracks = self.tracker.tracks.at_keyframe(recovered.pixels_after[chosen])
             tracks = replace(tracks, count_at_keyframe=2 * TUNING.tracked_landmarks)  # makes the frame a keyframe
             self.tracker.adopt(self.mapping.local_map(), tracks)
             T_camera_world = recovered.T_after_before @ keyframe.T_camera_world
             self.tracker.start_at(T_camera_world)
-            if located := self._refined(view, [T_camera_world]):
+            if tracked := self._track_with_prior(registered, [T_camera_world]):
                 self.tracker.forget_motion()  # over more than one frame
-                return located
+                return tracked
             self.mapping.restore(before)
             self.tracker.drop_all()
         return None
 
-    def _log_scale(self, view: OdometryInput, z: Array) -> float:
-        """Logarithm of the world's length of the pointmap's unit: how the landmarks' depths (F,) compare with it."""
-        depths = sampled_depths(view.depths, self.tracker.tracks.pixels, view.grey.shape)
+    def _log_scale(self, registered: OdometryInput, z: Array) -> float:
+        """Logarithm of the pointmap's scale, scene units for one unit of its depths: by the landmarks' depths (F,),
+        ``z``."""
+        depths = sampled_depths(registered.depths, self.tracker.tracks.pixels, registered.grey.shape)
         both = np.isfinite(depths) & (z > 0)
         if both.sum() < TUNING.min_inliers:
-            return view.prior.log_scale if view.prior is not None else self.mapping.newest.log_scale
+            return registered.prior.log_scale if registered.prior is not None else self.mapping.newest.log_scale
         seen = float(np.median(np.log(z[both]) - np.log(depths[both])))
-        if view.prior is None:
+        if registered.prior is None:
             return seen
-        share = prior_share(view.prior)
-        return share * view.prior.log_scale + (1 - share) * seen
+        share = prior_share(registered.prior)
+        return share * registered.prior.log_scale + (1 - share) * seen
 
     # ---- answers -------------------------------------------------------------------------------------------------
 
-    def _moved_on(self, image: FeatureImage, fit: PoseFit, log_scale: float) -> TrackedFrame:
-        """The frame's pose, from which the next one goes on."""
+    def _accept(self, image: FeatureImage, fit: PoseFit, log_scale: float) -> TrackedFrame:
+        """The tracked frame, whose pose the motion model takes as the last one."""
         self.tracker.move_to(fit.T_camera_world)
         return self._tracked_frame(image, fit, log_scale)
 
@@ -194,7 +194,7 @@ class VisualOdometry:
         return TrackedFrame(
             T_world_camera=invert_rigid(T),
             scale=float(np.exp(log_scale)),
-            growth=1.0,
+            scale_ratio=1.0,
             points=len(tracker.tracks),
             share=fit.inlier_share,
             error_px=fit.error_px,
@@ -202,6 +202,6 @@ class VisualOdometry:
             width=image.grey.shape[1],
             places=image_fractions(tracker.tracks.pixels[has_depth], image.grey.shape),
             depths=tracker.depths(T)[has_depth],
-            trust=0.0,
+            prior_weight=0.0,
             frame=PosedImage(image, T),
         )

@@ -104,8 +104,8 @@ def test_then_the_buffer_shrinks_and_what_is_mapped_stays(tiny_networks: Network
     assert [update.index for update in before + after] == list(range(120))
     assert status.lost_frames == 0 and status.registered == 120
     assert status.warnings == (
-        "the device's memory is full: the buffering set keeps 6 keyframes from now on",
-        "the device's memory is full: the buffering set keeps 3 keyframes from now on",
+        "the device's memory is full: the keyframe buffer keeps 6 keyframes from now on",
+        "the device's memory is full: the keyframe buffer keeps 3 keyframes from now on",
     )
     assert status.keyframes == 3
     assert len(slam.map_points()) >= len(points) and slam.keyframes()[: len(keyframes)] == keyframes

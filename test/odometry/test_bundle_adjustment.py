@@ -73,13 +73,13 @@ def test_wrong_depths_of_pointmaps_give_way_to_triangulation() -> None:
     assert np.abs(result.log_depths - true.log_depths).max() < 0.02
 
 
-@pytest.mark.parametrize(("doubt", "kept"), [(1e-5, 1.0), (1.0, 0.0)])
-def test_a_prior_counts_by_its_weight(doubt: float, kept: float) -> None:
+@pytest.mark.parametrize(("sigma_factor", "kept"), [(1e-5, 1.0), (1.0, 0.0)])
+def test_a_prior_counts_by_its_weight(sigma_factor: float, kept: float) -> None:
     random = np.random.default_rng(3)
     poses, points = scene(random)
     wrong = poses[-1].copy()
     wrong[:3, 3] += [0.2, 0, 0]
-    problem, true = problem_of(poses, points, priors=(None,) * 5 + (PosePrior(wrong, 0.0, doubt),))
+    problem, true = problem_of(poses, points, priors=(None,) * 5 + (PosePrior(wrong, 0.0, sigma_factor),))
     result = adjust(problem, true, 10)
     moved = result.T_camera_world[-1][0, 3] - poses[-1][0, 3]
     assert moved == pytest.approx(0.2 * kept, abs=0.01)
@@ -177,12 +177,12 @@ def test_a_start_that_is_exact_is_kept_and_found_out_soon(counted: type[Counted]
     assert np.abs(result.T_camera_world - poses).max() < 1e-9
 
 
-@pytest.mark.parametrize("doubt", [1.0, 1e-4])
-def test_a_prior_of_the_scale_only_leaves_the_pose_alone(doubt: float) -> None:
+@pytest.mark.parametrize("sigma_factor", [1.0, 1e-4])
+def test_a_prior_of_the_scale_only_leaves_the_pose_alone(sigma_factor: float) -> None:
     random = np.random.default_rng(9)
     poses, points = scene(random)
     start = disturbed(problem_of(poses, points)[1], random, 2)
-    priors = tuple(PosePrior(None, log_scale, doubt) for log_scale in np.log([1.0, 1, 1, 1, 1, 3.0]))
+    priors = tuple(PosePrior(None, log_scale, sigma_factor) for log_scale in np.log([1.0, 1, 1, 1, 1, 3.0]))
     problem, _ = problem_of(poses, points, priors=priors)
     result = adjust(problem, start, 30)
     assert position_errors(result, poses).max() < 1e-4

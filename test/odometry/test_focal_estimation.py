@@ -231,7 +231,7 @@ def tracked_with(assumed: float, *, is_calibrated: bool, frames: int = 40) -> tu
         z = depths(T) * np.exp(random.normal(0, 0.05))
         said = rigid(np.eye(3), random.normal(0, 0.1, 3)) @ invert_rigid(T)
         matrix = MATRIX * [[factor, 1, 1], [1, factor, 1], [1, 1, 1]]
-        answer = tracks.locate(
+        answer = tracks.track_registered(
             OdometryInput(image(T), matrix, z, PosePrior(said, 0.0, 1.0), is_calibrated=is_calibrated)
         )
         if answer is not None:
@@ -298,7 +298,7 @@ def test_the_stage_reports_the_focal_length_that_its_tracks_have_found(monkeypat
         result = refined(stage, keyframe(number, 100.0, None))
     assert not better
     assert stage.focal_px(result.local.frame) == pytest.approx(104.0)
-    assert stage._odometry._poses.mapping._window.newest.image.matrix[0, 0] == pytest.approx(208.0)
+    assert stage._odometry._visual_odometry.mapping._window.newest.image.matrix[0, 0] == pytest.approx(208.0)
     between = stage._odometry.track(keyframe(35, 100.0, None).local.frame)
     assert between is not None and between.pose.focal_px == pytest.approx(104.0)
 

@@ -123,10 +123,12 @@ def test_a_frame_that_l2w_lost_has_the_pose_of_its_tracks_and_stays_out_of_the_m
 
 def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     stage, views = refinement(), list[OdometryInput]()
-    locate = stage._odometry._poses.locate
+    track = stage._odometry._visual_odometry.track_registered
     monkeypatch.setattr(
-        stage._odometry._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate)
-    )  # type: ignore[func-returns-value]
+        stage._odometry._visual_odometry,
+        "track_registered",
+        lambda view, relocalize: views.append(view) or track(view, relocalize),  # type: ignore[func-returns-value]
+    )
     refined(stage, lost_at(0))
     assert views[-1].prior is None  # no frame before it
     factors = [1.0, 1.2, 0.9, 5.0, 1.1]
@@ -152,10 +154,12 @@ def test_the_scales_before_stand_for_that_of_a_frame_that_l2w_lost(monkeypatch: 
 
 def test_a_tracked_frame_without_a_scale_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     stage, views = refinement(), list[OdometryInput]()
-    locate = stage._odometry._poses.locate
+    track = stage._odometry._visual_odometry.track_registered
     monkeypatch.setattr(
-        stage._odometry._poses, "locate", lambda view, relocate: views.append(view) or locate(view, relocate)
-    )  # type: ignore[func-returns-value]
+        stage._odometry._visual_odometry,
+        "track_registered",
+        lambda view, relocalize: views.append(view) or track(view, relocalize),  # type: ignore[func-returns-value]
+    )
     for number in range(3):
         refined(stage, keyframe(number, pose(number)))
     for number in range(3, 9):  # its own points are there, but how large they are is not known
@@ -473,7 +477,9 @@ def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: py
         refined(stage, described(keyframe(number, pose(number))))
         stage.close_loop()
     monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)
-    monkeypatch.setattr(stage._odometry._poses, "_refined", lambda *_: None)  # its corners were lost at once
+    monkeypatch.setattr(
+        stage._odometry._visual_odometry, "_track_with_prior", lambda *_: None
+    )  # its corners were lost at once
     assert stage._loop_closer is not None
     places = len(stage._loop_closer._places)
     refined(stage, described(lost_at(5)))

@@ -52,7 +52,7 @@ def follow(poses: list[Array], tracks: VisualOdometry | None = None, **options: 
     said = [
         invert_rigid(told)[:3, 3] for view in views if view.prior and (told := view.prior.T_camera_world) is not None
     ]
-    return [tracks.locate(view) for view in views], np.array(said)
+    return [tracks.track_registered(view) for view in views], np.array(said)
 
 
 def error(positions: Array, true: Array) -> float:
@@ -83,7 +83,7 @@ def test_the_scale_brings_a_frames_depths_to_the_world() -> None:
     random, tracks, ratios = np.random.default_rng(0), VisualOdometry(), []
     for each in poses:
         view = view_of(each, random)
-        if answer := tracks.locate(view):
+        if answer := tracks.track_registered(view):
             ratios.append(float(np.median(view.depths * answer.scale / depths(each))))
     assert np.std(np.log(ratios)) < 0.03
 
@@ -91,7 +91,7 @@ def test_the_scale_brings_a_frames_depths_to_the_world() -> None:
 def started(frames: int = 10, noise: float = 0.01) -> tuple[VisualOdometry, TrackedFrame, np.random.Generator]:
     """Tracks that have seen so many frames, their last answer, and what further views may err by."""
     random, tracks = np.random.default_rng(0), VisualOdometry()
-    answers = [tracks.locate(view_of(pose(number), random, noise=noise)) for number in range(frames)]
+    answers = [tracks.track_registered(view_of(pose(number), random, noise=noise)) for number in range(frames)]
     last = answers[-1]
     assert last is not None
     return tracks, last, random
@@ -114,8 +114,8 @@ def true_way(one: Array, other: Array) -> Array:
 def test_tracks_go_on_without_l2w() -> None:
     random, tracks = np.random.default_rng(0), VisualOdometry()
     for number in range(10):
-        tracks.locate(view_of(pose(number), random))
-    alone = [tracks.locate(view_of(pose(number), random, prior=False)) for number in range(10, 20)]
+        tracks.track_registered(view_of(pose(number), random))
+    alone = [tracks.track_registered(view_of(pose(number), random, prior=False)) for number in range(10, 20)]
     last = alone[-1]
     assert last is not None
     moved = np.linalg.norm(last.T_world_camera[:3, 3] - alone[0].T_world_camera[:3, 3])  # type: ignore[union-attr]
@@ -126,9 +126,9 @@ def test_tracks_go_on_without_l2w() -> None:
 def test_after_dark_frames_the_place_is_recognised_without_l2w(frames: int) -> None:
     tracks, last, random = started()
     for number in range(10, 10 + frames):
-        assert tracks.locate(dark(view_of(pose(number), random, prior=False))) is None
+        assert tracks.track_registered(dark(view_of(pose(number), random, prior=False))) is None
     for number in range(10 + frames, 14 + frames):  # found, and followed on
-        found = tracks.locate(view_of(pose(number), random, noise=0.01, prior=False))
+        found = tracks.track_registered(view_of(pose(number), random, noise=0.01, prior=False))
         assert found is not None and found.points > 120 and found.error_px < 0.3
         assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(number))) < 0.02
         assert found.scale == pytest.approx(SCALE, rel=0.06)
@@ -137,13 +137,13 @@ def test_after_dark_frames_the_place_is_recognised_without_l2w(frames: int) -> N
 
 def test_after_a_dark_frame_that_l2w_located_the_tracks_begin_there() -> None:
     tracks, _, random = started()
-    assert tracks.locate(dark(view_of(pose(10), random))) is None
+    assert tracks.track_registered(dark(view_of(pose(10), random))) is None
     assert (len(tracks.mapping._window), tracks.mapping._window.landmark_count) == (1, 0)
     begins = view_of(pose(11), random)
     assert begins.prior is not None and begins.prior.T_camera_world is not None
-    assert tracks.locate(begins) is None
+    assert tracks.track_registered(begins) is None
     np.testing.assert_allclose(tracks.mapping._window.newest.T_camera_world, begins.prior.T_camera_world, atol=1e-9)
-    after = tracks.locate(view_of(pose(12), random))
+    after = tracks.track_registered(view_of(pose(12), random))
     assert after is not None
     said = invert_rigid(begins.prior.T_camera_world) @ invert_rigid(pose(11)) @ pose(12)
     assert np.linalg.norm(after.T_world_camera[:3, 3] - said[:3, 3]) < 0.01
@@ -160,7 +160,7 @@ def test_a_jump_that_no_corner_is_followed_over_is_found_by_features(
         engine_poses, "estimate_relative_pose", lambda *given: asked.append(given) or estimate_relative_pose(*given)
     )  # type: ignore[func-returns-value]
     for number in range(9 + step, 12 + step):
-        found = tracks.locate(view_of(pose(number), random, noise=0.05 if prior else 0.01, prior=prior))
+        found = tracks.track_registered(view_of(pose(number), random, noise=0.05 if prior else 0.01, prior=prior))
         true = true_way(pose(9), pose(number))
         assert np.linalg.norm(way(last, found) - true) < 0.08 * np.linalg.norm(true)
     assert len(asked) == 1  # the frames after it are followed again
@@ -170,7 +170,7 @@ def test_a_jump_that_no_corner_is_followed_over_is_found_by_features(
 def test_after_a_sudden_turn_the_camera_is_where_it_was(turned: tuple[float, float, float]) -> None:
     tracks, last, random = started()
     T = pose(9) @ rigid(cv2.Rodrigues(np.array(turned))[0], np.zeros(3))
-    found = tracks.locate(view_of(T, random, noise=0.01, prior=False))
+    found = tracks.track_registered(view_of(T, random, noise=0.01, prior=False))
     assert found is not None
     assert np.linalg.norm(way(last, found)) < 0.02  # of a depth of 2 m
     between = invert_rigid(last.T_world_camera)[:3, :3] @ found.T_world_camera[:3, :3]
@@ -191,11 +191,11 @@ def test_the_newest_keyframes_are_compared_and_what_they_do_not_show_is_not_foun
         return None
 
     monkeypatch.setattr(engine_poses, "estimate_relative_pose", nothing)
-    assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
+    assert tracks.track_registered(dark(view_of(pose(30), random, prior=False))) is None
     assert [each.grey is grey for each, grey in zip(compared, greys[::-1], strict=False)] == [
         True
     ] * TUNING.recovery_keyframes
-    assert tracks.locate(view_of(pose(31), random, prior=False)) is None  # looked for in every frame after it
+    assert tracks.track_registered(view_of(pose(31), random, prior=False)) is None  # looked for in every frame after it
     assert len(compared) == 2 * TUNING.recovery_keyframes
 
 
@@ -206,7 +206,7 @@ def test_a_place_that_only_an_older_keyframe_shows_is_found(monkeypatch: pytest.
     monkeypatch.setattr(
         engine_poses, "estimate_relative_pose", lambda *given: recover(*given) if given[0] is shown else None
     )
-    found = tracks.locate(view_of(pose(30), random, noise=0.01, prior=False))
+    found = tracks.track_registered(view_of(pose(30), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(19), pose(30))) < 0.02
     assert (
         tracks.mapping._window[len(tracks.mapping._window) - TUNING.recovery_keyframes - 1].image is shown
@@ -217,13 +217,13 @@ def test_a_recovery_that_its_own_points_contradict_is_no_answer(monkeypatch: pyt
     tracks, last, random = started()
 
     def wild(before: FeatureImage, after: FeatureImage, known: tuple[Array, Array]) -> RelativePose:
-        slopes, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
-        return RelativePose(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
+        normalized_xy, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
+        return RelativePose(np.eye(4), normalized_xy, np.zeros(80), pixels, np.arange(80), 1.0)
 
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "estimate_relative_pose", wild)
-        assert tracks.locate(dark(view_of(pose(10), random, prior=False))) is None
-    found = tracks.locate(view_of(pose(20), random, noise=0.01, prior=False))
+        assert tracks.track_registered(dark(view_of(pose(10), random, prior=False))) is None
+    found = tracks.track_registered(view_of(pose(20), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(20))) < 0.02
 
 
@@ -233,24 +233,24 @@ def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: py
 
     tracks, last, random = started()
     for number in range(10, 30):
-        last = tracks.locate(view_of(pose(number), random, noise=0.01, prior=False)) or last
+        last = tracks.track_registered(view_of(pose(number), random, noise=0.01, prior=False)) or last
     tried = list[int]()
 
     def wild(before: FeatureImage, after: FeatureImage, known: tuple[Array, Array]) -> RelativePose:
         tried.append(len(known[0]))
-        slopes, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
-        return RelativePose(np.eye(4), slopes, np.zeros(80), pixels, np.arange(80), 1.0)
+        normalized_xy, pixels = random.normal(0, 0.3, (80, 2)), random.uniform(0, SIDE, (80, 2)).astype(np.float32)
+        return RelativePose(np.eye(4), normalized_xy, np.zeros(80), pixels, np.arange(80), 1.0)
 
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "estimate_relative_pose", lambda *given: None)
-        assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
+        assert tracks.track_registered(dark(view_of(pose(30), random, prior=False))) is None
     points, seen = tracks.mapping._window.landmark_count, sightings()
     assert (tracks.mapping._window._observed.sum(axis=0) == 1).any()  # by the newest keyframe alone
     positions = [tracks.mapping._window.observed_by(number)[1] for number in range(len(tracks.mapping._window))]
     with monkeypatch.context() as patched:
         patched.setattr(engine_poses, "estimate_relative_pose", wild)
         for _ in range(2):
-            assert tracks.locate(dark(view_of(pose(30), random, prior=False))) is None
+            assert tracks.track_registered(dark(view_of(pose(30), random, prior=False))) is None
             assert tracks.mapping._window.landmark_count == points and sightings() == seen
             assert (
                 len(tracks.tracker.tracks.pixels)
@@ -261,19 +261,19 @@ def test_a_recovery_that_is_rejected_leaves_the_window_as_it_was(monkeypatch: py
     assert tried == [*seen[: -TUNING.recovery_keyframes - 1 : -1]] * 2
     for number, before in enumerate(positions):
         assert np.array_equal(tracks.mapping._window.observed_by(number)[1], before)
-    found = tracks.locate(view_of(pose(36), random, noise=0.01, prior=False))
+    found = tracks.track_registered(view_of(pose(36), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(last, found) - true_way(pose(29), pose(36))) < 0.01
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_a_recovery_that_the_networks_scale_contradicts_is_refused(sign: int) -> None:
-    def located(off: float) -> TrackedFrame | None:
+    def tracked(off: float) -> TrackedFrame | None:
         tracks, _, random = started(5)
         view = replace(view_of(pose(15), random, noise=0.01), prior=SCALE_ONLY)
-        return tracks.locate(replace(view, depths=view.depths * np.float32(np.exp(sign * off))))
+        return tracks.track_registered(replace(view, depths=view.depths * np.float32(np.exp(sign * off))))
 
-    assert located(TUNING.max_recovery_scale_error - 0.2) is not None
-    assert located(TUNING.max_recovery_scale_error + 0.2) is None
+    assert tracked(TUNING.max_recovery_scale_error - 0.2) is not None
+    assert tracked(TUNING.max_recovery_scale_error + 0.2) is None
 
 
 def test_keyframes_without_depth_and_prior_are_adjusted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +289,7 @@ def test_keyframes_without_depth_and_prior_are_adjusted_all_the_same(monkeypatch
     monkeypatch.setattr(engine_mapping, "adjust", spy)
     for number in range(10, 30):
         view = view_of(pose(number), random, prior=False)
-        found = tracks.locate(replace(view, depths=np.full_like(view.depths, np.nan)))
+        found = tracks.track_registered(replace(view, depths=np.full_like(view.depths, np.nan)))
         assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(number))) < 0.02
         assert found is not None and found.scale == pytest.approx(SCALE, rel=0.05)
     assert len(adjusted) > 3 and all(adjusted)
@@ -305,7 +305,7 @@ def test_tracking_by_the_corners_alone_is_locating_between_keyframes(monkeypatch
     follow, pairs, between = engine_tracker.track_corners, list[tuple[bytes, bytes]](), 0
     for number in range(10, 40):
         view = view_of(pose(number), random, noise=0.01)
-        expected = other.locate(view)
+        expected = other.track_registered(view)
         assert expected is not None
         with monkeypatch.context() as patched:
             patched.setattr(
@@ -318,7 +318,7 @@ def test_tracking_by_the_corners_alone_is_locating_between_keyframes(monkeypatch
             advanced = tracks.track(alone(view))
             is_due = advanced is not None and advanced.is_keyframe
             again = tracks.track(alone(view)) if is_due else advanced
-            found = tracks.locate(view) if is_due else advanced
+            found = tracks.track_registered(view) if is_due else advanced
         assert advanced is not None and again is not None
         np.testing.assert_array_equal(again.T_world_camera, advanced.T_world_camera)
         np.testing.assert_allclose(advanced.T_world_camera, expected.T_world_camera, atol=0.01 if is_due else 1e-3)
@@ -331,7 +331,7 @@ def test_tracking_by_the_corners_alone_is_locating_between_keyframes(monkeypatch
             between += 1
             assert advanced.scale == pytest.approx(np.exp(tracks.mapping._window.newest.log_scale))
             assert (advanced.points, advanced.share) == (expected.points, pytest.approx(expected.share))
-            assert (advanced.partners, advanced.growth, advanced.focal_px) == ((), 1.0, MATRIX[0, 0])
+            assert (advanced.partners, advanced.scale_ratio, advanced.focal_px) == ((), 1.0, MATRIX[0, 0])
             assert advanced.frame.image.grey is view.grey
             np.testing.assert_allclose(advanced.frame.T_camera_world, invert_rigid(advanced.T_world_camera), atol=1e-9)
     assert 10 < between < 29
@@ -348,10 +348,10 @@ def test_nothing_advances_before_a_beginning_and_after_the_corners_are_lost() ->
     assert still is not None and np.linalg.norm(way(last, still)) < 1e-3
     covered = dark(view_of(pose(10), random, prior=False))
     assert tracks.track(alone(covered)) is None
-    assert tracks.locate(covered) is None
+    assert tracks.track_registered(covered) is None
     begun = view_of(pose(11), random, noise=0.01, prior=False)
-    assert tracks.track(alone(begun)) is None  # `locate` has to look for it first
-    found = tracks.locate(begun)
+    assert tracks.track(alone(begun)) is None  # `track_registered` has to look for it first
+    found = tracks.track_registered(begun)
     assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(11))) < 0.01
     after = tracks.track(alone(view_of(pose(12), random)))
     assert np.linalg.norm(way(last, after) - true_way(pose(9), pose(12))) < 0.01
@@ -363,7 +363,7 @@ def test_a_keyframe_names_those_that_see_the_same_from_elsewhere() -> None:
     for number in range(2, 40):
         view = view_of(pose(number), random, noise=0.01)
         before = len(tracks.mapping._window), tracks.mapping._window.newest
-        found = tracks.locate(view)
+        found = tracks.track_registered(view)
         assert found is not None
         if tracks.mapping._window.newest.image.grey is not view.grey:
             assert found.partners == () and tracks.mapping._window.newest is before[1]
@@ -383,10 +383,10 @@ def test_a_keyframe_names_those_that_see_the_same_from_elsewhere() -> None:
 def test_a_cut_to_another_place_begins_again_where_l2w_says() -> None:
     random, tracks = np.random.default_rng(0), VisualOdometry()
     for number in range(10):
-        tracks.locate(view_of(pose(number), random))
+        tracks.track_registered(view_of(pose(number), random))
     elsewhere = view_of(pose(100), random)
-    assert tracks.locate(elsewhere) is None
-    after = tracks.locate(view_of(pose(101), random))
+    assert tracks.track_registered(elsewhere) is None
+    after = tracks.track_registered(view_of(pose(101), random))
     assert after is not None
     there = invert_rigid(elsewhere.prior.T_camera_world)[:3, 3]  # type: ignore[union-attr, arg-type]
     assert np.linalg.norm(after.T_world_camera[:3, 3] - there) < 0.1
@@ -395,17 +395,17 @@ def test_a_cut_to_another_place_begins_again_where_l2w_says() -> None:
 def test_a_prior_of_the_scale_only_begins_no_tracks_and_ends_none() -> None:
     random, fresh = np.random.default_rng(0), VisualOdometry()
     for number in range(3):
-        assert fresh.locate(replace(view_of(pose(number), random), prior=SCALE_ONLY)) is None
+        assert fresh.track_registered(replace(view_of(pose(number), random), prior=SCALE_ONLY)) is None
         assert len(fresh.mapping._window) == 0
     tracks, last, random = started()
     for number in range(10, 14):
-        assert tracks.locate(dark(replace(view_of(pose(number), random), prior=SCALE_ONLY))) is None
+        assert tracks.track_registered(dark(replace(view_of(pose(number), random), prior=SCALE_ONLY))) is None
         assert len(tracks.mapping._window) > 1
     for number in range(14, 30):
-        found = tracks.locate(replace(view_of(pose(number), random, noise=0.01), prior=SCALE_ONLY))
+        found = tracks.track_registered(replace(view_of(pose(number), random, noise=0.01), prior=SCALE_ONLY))
         true = true_way(pose(9), pose(number))
         assert np.linalg.norm(way(last, found) - true) < 0.02 + 0.03 * np.linalg.norm(true)
-        assert found is not None and found.growth == pytest.approx(found.scale / SCALE, rel=1e-9)
+        assert found is not None and found.scale_ratio == pytest.approx(found.scale / SCALE, rel=1e-9)
 
 
 def test_turning_on_the_spot_and_standing_still() -> None:
@@ -427,19 +427,19 @@ def test_a_wrong_focal_length_costs_little() -> None:
     assert error(positions, true) < 0.6 * error(said[1:], true)
 
 
-@pytest.mark.parametrize(("doubt", "followed"), [(1.0, (0, 0.2)), (1e-5, (0.3, 0.5))])
+@pytest.mark.parametrize(("sigma_factor", "followed"), [(1.0, (0, 0.2)), (1e-5, (0.3, 0.5))])
 def test_while_the_window_fills_the_scale_that_was_published_stays_but_for_an_l2w_that_is_trusted(
-    doubt: float, followed: tuple[float, float]
+    sigma_factor: float, followed: tuple[float, float]
 ) -> None:
     """L2W's scale is another one from the second frame on."""
     random, tracks, moved = np.random.default_rng(0), VisualOdometry(), 0.4
     for number in range(40):
         view = view_of(pose(number), random, noise=0.01)
-        prior = PosePrior(None, float(np.log(SCALE)) + moved * (number > 0), doubt)
+        prior = PosePrior(None, float(np.log(SCALE)) + moved * (number > 0), sigma_factor)
         if number == 0:
             assert view.prior is not None
-            prior = replace(view.prior, log_scale=float(np.log(SCALE)), sigma_factor=doubt)
-        answer = tracks.locate(replace(view, prior=prior))
+            prior = replace(view.prior, log_scale=float(np.log(SCALE)), sigma_factor=sigma_factor)
+        answer = tracks.track_registered(replace(view, prior=prior))
         if tracks.mapping._window.is_full:
             break
     assert number > 10 and answer is not None
@@ -451,10 +451,10 @@ def test_exact_answers_of_l2w_stay_exact() -> None:
     for number in range(30):
         view = view_of(pose(number), random, noise=0.0)
         said = PosePrior(invert_rigid(pose(number)), float(np.log(SCALE)), 1e-5)
-        answer = tracks.locate(OdometryInput(view.grey, view.matrix, view.depths, said))
+        answer = tracks.track_registered(OdometryInput(view.grey, view.matrix, view.depths, said))
         if answer is not None:
             assert np.abs(answer.T_world_camera - pose(number)).max() < 1e-3
-            assert answer.growth == pytest.approx(1, abs=2e-3)
+            assert answer.scale_ratio == pytest.approx(1, abs=2e-3)
 
 
 def test_holes_in_the_depth_and_other_sizes_of_image() -> None:
@@ -464,13 +464,13 @@ def test_holes_in_the_depth_and_other_sizes_of_image() -> None:
         view = view_of(pose(number), random)
         holed = view.depths.copy()
         holed[:, : holed.shape[1] // 2] = np.nan
-        answers.append(tracks.locate(OdometryInput(view.grey, view.matrix, holed, view.prior)))
+        answers.append(tracks.track_registered(OdometryInput(view.grey, view.matrix, holed, view.prior)))
     assert all(answer is not None for answer in answers[1:])
     nothing = OdometryInput(view.grey, view.matrix, np.full_like(view.depths, np.nan), view.prior)
     fresh = VisualOdometry()
-    assert [fresh.locate(nothing) for _ in range(3)] == [None] * 3
+    assert [fresh.track_registered(nothing) for _ in range(3)] == [None] * 3
     small = OdometryInput(view.grey[:100, :100].copy(), view.matrix, view.depths, view.prior)
-    assert tracks.locate(small) is None
+    assert tracks.track_registered(small) is None
 
 
 @pytest.mark.parametrize("prior", ["pose", "scale"])
@@ -481,7 +481,7 @@ def test_where_the_pointmap_says_nothing_fresh_corners_take_the_depths_around_th
         bare = replace(
             view, depths=np.full_like(view.depths, np.nan), prior=view.prior if prior == "pose" else SCALE_ONLY
         )
-        found = tracks.locate(bare)
+        found = tracks.track_registered(bare)
         assert found is not None and found.points > 120
         assert np.linalg.norm(way(last, found) - true_way(pose(9), pose(number))) < 0.08  # of a way of 1.5 m
     assert len(tracks.tracker.tracks.pixels) > TUNING.tracked_landmarks - 40
@@ -513,7 +513,7 @@ def test_a_depth_is_guessed_only_where_there_is_none() -> None:
 def test_memory_is_bounded_and_reset_forgets() -> None:
     tracks, random = VisualOdometry(), np.random.default_rng(0)
     for number in range(60):
-        tracks.locate(view_of(pose(number), random))
+        tracks.track_registered(view_of(pose(number), random))
         assert len(tracks.mapping._window) <= TUNING.window_keyframes
         assert tracks.mapping._window.landmark_count <= TUNING.window_landmarks + TUNING.tracked_landmarks
         assert len(tracks.tracker.tracks.pixels) <= TUNING.tracked_landmarks
@@ -545,7 +545,7 @@ def test_after_the_world_was_moved_the_poses_are_the_moved_ones(prior: bool) -> 
             expected, found = tracks.track(alone(view)), other.track(alone(moved))
             assert (expected is None) == (found is None)
         if number not in (17, 18) or expected is None or found is None:
-            expected, found = tracks.locate(view), other.locate(moved)
+            expected, found = tracks.track_registered(view), other.track_registered(moved)
         assert expected is not None and found is not None
         np.testing.assert_allclose(found.T_world_camera[:3, 3], MOVED.apply(expected.T_world_camera[:3, 3]), atol=5e-3)
         turned = MOVED.rotation @ expected.T_world_camera[:3, :3]
@@ -561,9 +561,9 @@ def test_what_was_lost_is_found_again_in_the_moved_world(scale: float) -> None:
     moved = replace(MOVED, scale=scale)
     T = last.T_world_camera
     there = replace(last, T_world_camera=rigid(moved.rotation @ T[:3, :3], moved.apply(T[:3, 3])))
-    assert tracks.locate(dark(view_of(pose(10), random, prior=False))) is None
+    assert tracks.track_registered(dark(view_of(pose(10), random, prior=False))) is None
     tracks.transform(moved)
-    found = tracks.locate(view_of(pose(14), random, noise=0.01, prior=False))
+    found = tracks.track_registered(view_of(pose(14), random, noise=0.01, prior=False))
     assert np.linalg.norm(way(there, found) - scale * true_way(pose(9), pose(14))) < 0.02 * scale
     assert found is not None and found.scale == pytest.approx(scale * SCALE, rel=0.06)
 
@@ -599,7 +599,7 @@ def test_what_a_start_that_knows_nothing_finds_is_taken_before_the_next_keyframe
     while len(tracks.mapping._window) < TUNING.window_keyframes:
         view = replace(view_of(pose(number), random, noise=0.0), prior=SCALE_ONLY if number else PosePrior(
             invert_rigid(pose(0)), float(np.log(SCALE)), 1.0))  # fmt: skip
-        if answer := tracks.locate(view):
+        if answer := tracks.track_registered(view):
             answers.append(answer)
             keyframes += [number] if answer.is_keyframe else []
         number += 1

@@ -10,9 +10,11 @@ def test_slopes_are_what_the_camera_projects() -> None:
     matrix = np.array([[200.0, 0, 110], [0, 100, 60], [0, 0, 1]])
     points = np.random.default_rng(0).uniform([-1, -1, 1], [1, 1, 4], (30, 3))
     projected = points @ matrix.T
-    slopes = FeatureImage(np.zeros((120, 220), np.uint8), matrix).normalized_xy(projected[:, :2] / projected[:, 2:])
-    np.testing.assert_allclose(slopes, points[:, :2] / points[:, 2:], atol=1e-12)
-    assert slopes.dtype == np.float64
+    normalized_xy = FeatureImage(np.zeros((120, 220), np.uint8), matrix).normalized_xy(
+        projected[:, :2] / projected[:, 2:]
+    )
+    np.testing.assert_allclose(normalized_xy, points[:, :2] / points[:, 2:], atol=1e-12)
+    assert normalized_xy.dtype == np.float64
 
 
 def test_features_lie_where_the_image_moved_them() -> None:

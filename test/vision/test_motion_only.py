@@ -10,7 +10,7 @@ T = rigid(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), [0.3, -0.2, 0.5])
 
 
 def seen(random: np.random.Generator, count: int = 60) -> tuple[Array, Array]:
-    """Points of the world and their slopes."""
+    """Points of the world and their normalized image coordinates."""
     points = transform_points(np.linalg.inv(T), random.uniform([-1, -1, 2], [1, 1, 4], (count, 3)))
     there = transform_points(T, points)
     return points, there[:, :2] / there[:, 2:]
@@ -23,55 +23,58 @@ def near(offset: float) -> Array:
 
 def test_a_pose_from_exact_points_and_from_a_third_of_wrong_ones() -> None:
     random = np.random.default_rng(0)
-    points, slopes = seen(random)
-    assert np.abs(motion_only_bundle_adjustment(points, slopes, [near(0.3), near(0.05)], 1e-3, None) - T).max() < 1e-4
-    slopes[::3] += random.normal(0, 0.3, slopes[::3].shape)
-    found = motion_only_bundle_adjustment(points, slopes, [near(0.02)], 1e-3, None)
+    points, normalized_xy = seen(random)
+    assert (
+        np.abs(motion_only_bundle_adjustment(points, normalized_xy, [near(0.3), near(0.05)], 1e-3, None) - T).max()
+        < 1e-4
+    )
+    normalized_xy[::3] += random.normal(0, 0.3, normalized_xy[::3].shape)
+    found = motion_only_bundle_adjustment(points, normalized_xy, [near(0.02)], 1e-3, None)
     assert np.abs(found - T).max() < 2e-3
-    assert np.median(reprojection_errors(points, slopes, found)[::3]) > 0.1
+    assert np.median(reprojection_errors(points, normalized_xy, found)[::3]) > 0.1
 
 
 @pytest.mark.parametrize(("sigma_factor", "offset"), [(TUNING.min_sigma_factor, 0.02), (1.0, 0.0)])
 def test_the_prior_decides_as_far_as_it_is_not_doubted(sigma_factor: float, offset: float) -> None:
-    points, slopes = seen(np.random.default_rng(1))
+    points, normalized_xy = seen(np.random.default_rng(1))
     said = T.copy()
     said[0, 3] += 0.02
-    found = motion_only_bundle_adjustment(points, slopes, [T, said], 1e-3, PosePrior(said, 0.0, sigma_factor))
+    found = motion_only_bundle_adjustment(points, normalized_xy, [T, said], 1e-3, PosePrior(said, 0.0, sigma_factor))
     assert found[0, 3] - T[0, 3] == pytest.approx(offset, abs=1e-3)
 
 
 def test_a_prior_of_the_scale_only_says_nothing_of_the_pose() -> None:
-    points, slopes = seen(np.random.default_rng(1))
-    slopes[::3] += 0.05
-    alone = motion_only_bundle_adjustment(points, slopes, [near(0.05)], 1e-3, None)
+    points, normalized_xy = seen(np.random.default_rng(1))
+    normalized_xy[::3] += 0.05
+    alone = motion_only_bundle_adjustment(points, normalized_xy, [near(0.05)], 1e-3, None)
     assert np.array_equal(
         motion_only_bundle_adjustment(
-            points, slopes, [near(0.05)], 1e-3, PosePrior(None, 5.0, TUNING.min_sigma_factor)
+            points, normalized_xy, [near(0.05)], 1e-3, PosePrior(None, 5.0, TUNING.min_sigma_factor)
         ),
         alone,
     )
     assert not np.allclose(
         motion_only_bundle_adjustment(
-            points, slopes, [near(0.05)], 1e-3, PosePrior(near(0.01), 5.0, TUNING.min_sigma_factor)
+            points, normalized_xy, [near(0.05)], 1e-3, PosePrior(near(0.01), 5.0, TUNING.min_sigma_factor)
         ),
         alone,
     )
 
 
 def test_two_points_are_not_enough_and_points_behind_do_not_break_it() -> None:
-    points, slopes = seen(np.random.default_rng(2))
+    points, normalized_xy = seen(np.random.default_rng(2))
     assert np.allclose(
-        motion_only_bundle_adjustment(points[:2], slopes[:2], [near(0.1)], 1e-3, None), orthonormal(near(0.1))
+        motion_only_bundle_adjustment(points[:2], normalized_xy[:2], [near(0.1)], 1e-3, None), orthonormal(near(0.1))
     )
     points[:20] = transform_points(np.linalg.inv(T), [0, 0, -1])
-    assert np.abs(motion_only_bundle_adjustment(points, slopes, [near(0.02)], 1e-3, None) - T).max() < 1e-3
+    assert np.abs(motion_only_bundle_adjustment(points, normalized_xy, [near(0.02)], 1e-3, None) - T).max() < 1e-3
 
 
 def test_the_result_is_a_rotation_whatever_it_started_from() -> None:
-    points, slopes = seen(np.random.default_rng(3))
+    points, normalized_xy = seen(np.random.default_rng(3))
     bent = T.copy()
     bent[:3, :3] *= 1.01
-    found = motion_only_bundle_adjustment(points, slopes, [bent], 1e-3, None)
+    found = motion_only_bundle_adjustment(points, normalized_xy, [bent], 1e-3, None)
     assert np.allclose(found[:3, :3] @ found[:3, :3].T, np.eye(3), atol=1e-12)
 
 

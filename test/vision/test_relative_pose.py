@@ -95,8 +95,8 @@ def test_a_turn_on_the_spot_is_found_and_is_no_motion(turned: tuple[float, float
 
 def test_a_turn_needs_no_depths_that_are_right() -> None:
     before, after, points = deep_scene(turn(0.05, 0.3, -0.1))
-    slopes, log_depths = known_of(points, 5)
-    recovered = estimate_relative_pose(before, after, (slopes, np.full_like(log_depths, np.log(3.0))))
+    normalized_xy, log_depths = known_of(points, 5)
+    recovered = estimate_relative_pose(before, after, (normalized_xy, np.full_like(log_depths, np.log(3.0))))
     assert recovered is not None
     place, angle = errors(recovered, turn(0.05, 0.3, -0.1))
     assert place < 0.02 and angle < 0.005
@@ -105,8 +105,8 @@ def test_a_turn_needs_no_depths_that_are_right() -> None:
 @pytest.mark.parametrize("length", [1.0, 3.0])
 def test_before_a_deep_scene_parallax_tells_the_motion_and_known_depths_its_length(length: float) -> None:
     before, after, points = deep_scene(SIDEWAYS)
-    slopes, log_depths = known_of(points, 4)  # of the others the depth is that of some neighbour
-    recovered = estimate_relative_pose(before, after, (slopes, log_depths + np.log(length)))
+    normalized_xy, log_depths = known_of(points, 4)  # of the others the depth is that of some neighbour
+    recovered = estimate_relative_pose(before, after, (normalized_xy, log_depths + np.log(length)))
     assert recovered is not None
     place, angle = errors(recovered, rigid(SIDEWAYS[:3, :3], length * SIDEWAYS[:3, 3]))
     assert place < 0.06 * length * np.linalg.norm(SIDEWAYS[:3, 3])
@@ -133,10 +133,10 @@ def test_a_third_of_false_matches_does_not_disturb_and_most_false_ones_are_no_an
 
 def test_depths_that_contradict_each_other_tell_no_length() -> None:
     before, after, points = deep_scene(SIDEWAYS)
-    slopes, log_depths = known_of(points)
-    assert estimate_relative_pose(before, after, (slopes, log_depths)) is not None
+    normalized_xy, log_depths = known_of(points)
+    assert estimate_relative_pose(before, after, (normalized_xy, log_depths)) is not None
     log_depths = log_depths + np.random.default_rng(1).normal(0, 1.5, len(log_depths))
-    assert estimate_relative_pose(before, after, (slopes, log_depths)) is None
+    assert estimate_relative_pose(before, after, (normalized_xy, log_depths)) is None
 
 
 def other_wall(seed: int) -> FeatureImage:
@@ -163,16 +163,16 @@ def test_what_has_no_texture_is_not_found() -> None:
 
 def test_too_few_depths_or_matches_are_no_answer() -> None:
     before, after, points = deep_scene(turn(0.05, 0.3, -0.1))
-    slopes, log_depths = known_of(points)
+    normalized_xy, log_depths = known_of(points)
     assert (
         estimate_relative_pose(
-            before, after, (slopes[: TUNING.min_known_depths], log_depths[: TUNING.min_known_depths])
+            before, after, (normalized_xy[: TUNING.min_known_depths], log_depths[: TUNING.min_known_depths])
         )
         is not None
     )
     assert (
         estimate_relative_pose(
-            before, after, (slopes[: TUNING.min_known_depths - 1], log_depths[: TUNING.min_known_depths - 1])
+            before, after, (normalized_xy[: TUNING.min_known_depths - 1], log_depths[: TUNING.min_known_depths - 1])
         )
         is None
     )

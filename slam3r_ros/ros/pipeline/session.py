@@ -97,7 +97,7 @@ class Session:
     def activate(self) -> None:
         """Subscribe to the camera and map. Raises ThreadStuckError while a thread of before has not ended."""
         if not self._stop_stuck_threads(0.0):
-            raise ThreadStuckError("the worker still has an image from before the node was deactivated")
+            raise ThreadStuckError("a thread still has an image from before the node was deactivated")
         self._images.clear()
         self._ready.clear()
         self._mapping = MappingThread(
@@ -129,7 +129,7 @@ class Session:
             return
         self._stuck += [thread for thread in (self._decoding, mapping) if not thread.stop(TUNING.stop_limit_s)]
         if self._stuck:
-            raise ThreadStuckError(f"the worker did not finish its image within {TUNING.stop_limit_s:.0f} s")
+            raise ThreadStuckError(f"a thread did not finish its image within {TUNING.stop_limit_s:.0f} s")
         self._runner.flush()
 
     def close(self) -> None:
@@ -244,7 +244,7 @@ class Session:
         if self._stop_stuck_threads(0.0):
             request.run()
         else:
-            request.reject(ThreadStuckError("the worker has not finished its image"))
+            request.reject(ThreadStuckError("a thread has not finished its image"))
         return request.future
 
     def _reset(self, reason: str) -> None:

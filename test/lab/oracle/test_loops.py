@@ -110,7 +110,7 @@ def pushed(slam: Slam, sequence: ImageSequence, first: int, end: int) -> list[Up
         if first == ASTRAY_AT:
             odometry = slam._mapping._refinement._odometry
             assert odometry is not None
-            odometry._poses.transform(ASTRAY)
+            odometry._visual_odometry.transform(ASTRAY)
         batch = sequence.frames[first : min(first + 5, end)]
         images = [sequence.image(frame) for frame in batch]
         events += slam.push(*(Frame(f.stamp_ns, i, sequence.camera_of(i)) for f, i in zip(batch, images, strict=True)))

@@ -1,4 +1,4 @@
-"""What the worker does when engine or publishers fail."""
+"""What the mapping thread does when engine or publishers fail."""
 
 from __future__ import annotations
 

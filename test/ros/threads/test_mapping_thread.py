@@ -1,4 +1,4 @@
-"""Who asks the worker for something gets an answer, whatever becomes of it; a stuck one is not joined by another."""
+"""A request to the mapping thread gets an answer, whatever becomes of it; a stuck thread is not joined by another."""
 
 from __future__ import annotations
 
