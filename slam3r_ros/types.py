@@ -250,7 +250,7 @@ class PoseEstimate:
     similarity_error: float
     """Distance between this position and the similarity's, as a fraction of the points' mean depth."""
     by_tracks: bool = False
-    """Whether image tracks alone give the pose."""
+    """Whether visual odometry alone gives the pose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,7 +348,8 @@ class PoseUpdate:
     header: ImageHeader
     pose: PoseEstimate
     is_keyframe: bool
-    """Whether the frame is to become a keyframe: then a `MapUpdate` with its refined pose follows."""
+    """Whether the frame is to become a keyframe: then a `MapUpdate` with its refined pose follows, unless the device's
+    memory is full and the frame is left out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 from slam3r_lab.benchmarks.machine import synchronize
 from slam3r_lab.benchmarks.operations import Workload
 from slam3r_ros.engine.encoder import Encoder
-from slam3r_ros.engine.local_to_world_stage import registered_keyframes
+from slam3r_ros.engine.local_to_world_stage import registered_frames
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.weights import Networks
@@ -86,7 +86,7 @@ def random_keyframes(network: ImageToPoints, count: int) -> list[RegisteredFrame
             frame = EncodedFrame.of(encoded, index, index)
             points = torch.rand(height, width, 3, generator=generator).to(device) + 0.5
             local = LocalPointmap(frame, points, confidence, confidence > 0, points, confidence.mean())
-            keyframes += registered_keyframes([local], Pointmaps(points[None], confidence[None]), registration=None)
+            keyframes += registered_frames([local], Pointmaps(points[None], confidence[None]), registration=None)
     return keyframes
 
 

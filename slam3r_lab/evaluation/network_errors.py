@@ -14,7 +14,7 @@ from slam3r_lab.sequences.sequence import ImageSequence, SequenceError
 from slam3r_lab.sequences.truth import TruePointmap, true_pointmap
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage, mean_distance, normalise
-from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_frames
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.networks.interfaces import NetworkPair
@@ -216,7 +216,7 @@ class NetworkProbe:
             camera_points, valid = local.points_camera * scale, local.valid
         world = self._moved(camera_points, truth, T_world_scene) / unit
         world = torch.where(valid[..., None], world, 0.0)
-        return registered_keyframes([local], Pointmaps(world[None], local.confidence[None]), registration=None)[0]
+        return registered_frames([local], Pointmaps(world[None], local.confidence[None]), registration=None)[0]
 
     def _moved(self, points: Tensor, truth: TruePointmap, T_world_scene: np.ndarray) -> Tensor:
         """Camera points (H, W, 3) of a frame to the world whose transform from the sequence's is given."""

@@ -2,7 +2,7 @@
 
 In the order in which a frame meets the files:
 
-- `slam`: the engine's one door, frames in and events out; the tracking loop and the mapping loop run in it.
+- `slam`: the engine's interface, frames in and events out; the tracking loop and the mapping loop run in it.
 - `encoder`: an image is undistorted, cropped and encoded to tokens.
 - `ring_buffer`: frames that a window may still need.
 - `window`: the window of a frame, and which frames are registered in one batch.

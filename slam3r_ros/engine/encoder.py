@@ -73,16 +73,16 @@ class Encoder:
         *,
         crop_on_device: bool | None = None,
         with_grey: bool = False,
-        encodes_late: bool = False,
+        encodes_on_demand: bool = False,
     ) -> None:
         """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU.
-        ``with_grey``: make the crops of visual odometry too. ``encodes_late``: resize an image only when it is
+        ``with_grey``: make the crops of visual odometry too. ``encodes_on_demand``: resize an image only when it is
         encoded, and encode none ahead, since most never are.
         """
         self._network = network
         self._with_grey = with_grey
         on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
-        self._encodes_late = encodes_late
+        self._encodes_on_demand = encodes_on_demand
         self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
         self._side_stream, self._one_at_a_time = SideStream(network.device), threading.Lock()
         self._undistortion: tuple[Camera, NDArray[np.float32], NDArray[np.float32]] | None = None
@@ -95,7 +95,7 @@ class Encoder:
         image, camera = self._undistort(frame)
         grey = grey_crop(image, self._network.config.image_size) if self._with_grey else None
         is_small = image.shape[0] * image.shape[1] <= TUNING.max_kept_pixels
-        if self._resizer is None and not (self._encodes_late and is_small):
+        if self._resizer is None and not (self._encodes_on_demand and is_small):
             image = resize_and_crop(image, self._network.config.image_size)
         header = ImageHeader(frame.stamp_ns, frame.image.shape[:2], camera, frame.frame_id, frame.number)
         return PreparedFrame(header, image, grey)
@@ -107,7 +107,7 @@ class Encoder:
 
         To be used by one thread, not always the same.
         """
-        if self._encodes_late:
+        if self._encodes_on_demand:
             return frame
         try:
             (encoded,), ready = self._encode([frame])

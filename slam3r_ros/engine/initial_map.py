@@ -12,7 +12,7 @@ from torch import Tensor
 
 from slam3r_ros.device.host_transfer import to_host
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage, normalise
-from slam3r_ros.engine.local_to_world_stage import registered_keyframes
+from slam3r_ros.engine.local_to_world_stage import registered_frames
 from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.networks.decoder import Pointmaps
 from slam3r_ros.settings import InitializeSettings
@@ -76,7 +76,7 @@ class InitialMapBuilder:
             _initial_pointmap(frame, points[i], confidences[i], valid[i], is_reference=i == best)
             for i, frame in enumerate(frames)
         ]
-        keyframes = registered_keyframes(locals_, Pointmaps(points, confidences), registration=None)
+        keyframes = registered_frames(locals_, Pointmaps(points, confidences), registration=None)
         return InitialMap(tuple(keyframes), frames[best].index)
 
     def _check_images(self, frames: Sequence[EncodedFrame]) -> str:

@@ -56,7 +56,7 @@ class LocalToWorldStage:
         return SceneInput(embedding, network.reference_activations(network.decoder_tokens(tokens) + embedding))
 
 
-def registered_keyframes(
+def registered_frames(
     locals_: Sequence[LocalPointmap], result: Pointmaps, registration: Registration | None
 ) -> list[RegisteredFrame]:
     """Registered frames with their world pointmaps (frames, ...); what the host needs of all comes in one copy."""

@@ -15,7 +15,7 @@ from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.initial_map import InitialMap, with_scaled_confidence
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement
-from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_frames
 from slam3r_ros.engine.localization import Localization
 from slam3r_ros.engine.map_state import MapState
 from slam3r_ros.engine.retrieval import RetrievalResult
@@ -38,7 +38,7 @@ from slam3r_ros.types import (
 
 @dataclass(frozen=True, slots=True)
 class MappingParts:
-    """The stages that mapping runs, in the order of the paper."""
+    """The stages that mapping runs, in the order of the paper, and the state of the map, which it changes."""
 
     image_to_points: ImageToPointsStage
     scene_frames: SceneFrameSelector
@@ -51,8 +51,9 @@ class MappingParts:
 class Mapping:
     """Registers keyframes and keeps what follows from them: the keyframe buffer and the state of the map.
 
-    Used by one thread. It takes its work as `KeyframeRequest`s and answers with events; nothing else passes between it
-    and the tracking loop, except that visual odometry publishes a new local map for tracking after every keyframe.
+    Used by one thread. It takes `KeyframeRequest`s and yields events; nothing else passes between it and the tracking
+    loop, except that visual odometry publishes a new local map for tracking after every keyframe. The map state is
+    owned by `Slam`; this loop alone adds points to it and corrects it.
     """
 
     def __init__(
@@ -88,12 +89,13 @@ class Mapping:
         elif request.is_bootstrap:
             self._bootstrap += registered
         else:
-            yield from self._refined(registered)
+            yield from self._localize_and_refine(registered)
 
     def _register(self, request: KeyframeRequest) -> list[RegisteredFrame]:
         """I2P, retrieval and L2W, with all frames of the request at once where the device's memory allows."""
         buffer, registered = self._known_buffer, list[RegisteredFrame]()
-        buffer.apply_corrections()  # points that a closed loop has moved: here, where memory that is full is seen to
+        # Points that a closed loop has moved; inside the out-of-memory guard, since this needs memory on the device.
+        buffer.apply_corrections()
         for windows in self._guard.batches(request.windows):
             with self._timer.stage("i2p", len(windows)):
                 local_pointmaps = self._image_to_points.estimate(windows)
@@ -106,7 +108,7 @@ class Mapping:
     def _world_pointmaps(
         self, local_pointmaps: Sequence[LocalPointmap], retrieved: RetrievalResult
     ) -> list[RegisteredFrame]:
-        """One L2W call."""
+        """World pointmaps of frames that are registered together: one call of L2W."""
         buffer = self._known_buffer
         scene = [buffer[position] for position in retrieved.chosen]
         result = self._local_to_world.register(local_pointmaps, scene, buffer.scene(retrieved.chosen))
@@ -116,10 +118,11 @@ class Mapping:
             candidates=buffer.indices,
             candidate_scores=retrieved.scores,
         )
-        return registered_keyframes(local_pointmaps, result, registration)
+        return registered_frames(local_pointmaps, result, registration)
 
-    def _refined(self, registered: Sequence[RegisteredFrame]) -> Iterator[Update]:
-        """Refine registered frames; the points of a single keyframe are refined while the next frames are tracked."""
+    def _localize_and_refine(self, registered: Sequence[RegisteredFrame]) -> Iterator[Update]:
+        """Give registered frames their poses and refined points. Where only keyframes are registered, a keyframe's
+        points are refined in the background while the next frames are tracked, and no event is yielded yet."""
         if self._refines_in_background:
             self._pending = [self._localize(frame) for frame in registered]
             return
@@ -135,21 +138,24 @@ class Mapping:
             localized, reason = self._localization.localize(registered, focal_px)
         refined = self._refinement.refine(localized)
         self._status.registered += 1
-        self._note_pose(refined.frame, reason)
+        self._record_pose(refined.frame, reason)
         return refined
 
     def finish_pending(self, *, wait: bool = True) -> Iterator[Update]:
-        """Take the frames registered last into the keyframe buffer and the map; waited for, or only if their points
-        are refined by now. The last of the frames' updates has the keyframes that entered the buffer.
+        """Take the frames registered last into the keyframe buffer and the map. With ``wait`` this waits until their
+        points are refined; without it nothing is done until then. The last of the frames' updates has the keyframes
+        that entered the buffer.
         """
         if not self._pending or (self._refinement.is_refining and not wait):
             return
         pending, self._pending = self._pending, []
         finished = [self._refinement.finish(refined) for refined in pending]
         with self._timer.stage("keyframes", len(finished)):
-            proposals = iter([(finished, [not frame.is_excluded for frame in finished])])  # once, however often tried
+            # The guard may run this again where memory is full; the frames must be proposed only the first time.
+            proposals = iter([(finished, [not frame.is_excluded for frame in finished])])
+            nothing = ((), ())
             propose = self._known_buffer.propose
-            entered = self._guard.run(lambda: propose(*next(proposals, ((), ()))), 1, self.shrink_buffer) or []
+            entered = self._guard.run(lambda: propose(*next(proposals, nothing)), 1, self.shrink_buffer) or []
             if entered:
                 self._scene_frames.invalidate()  # positions in the buffer have changed
         records = [self._map_state.record(keyframe) for keyframe in entered]
@@ -169,7 +175,7 @@ class Mapping:
         self._status.map_points = len(self._map_state.map)
         yield correction
 
-    # ---- its beginning -----------------------------------------------------------------------------------------
+    # ---- the initial map ---------------------------------------------------------------------------------------
 
     def begin(self, initial_map: InitialMap, stride: int) -> None:
         """Start with an initial map; may run out of memory, and then nothing has begun."""
@@ -179,7 +185,8 @@ class Mapping:
     def finish_bootstrap(self) -> Iterator[Update]:
         """The events of the initial frames and those between them, in order.
 
-        The initial frames' confidence is I2P's: it is scaled so that its highest mean is that of the frames between.
+        The confidence of the initial frames is I2P's, of another magnitude than L2W's. It is scaled by one factor, so
+        that the highest mean confidence of an initial frame equals that of a frame between them.
         """
         initial, bootstrap = self._initial, self._bootstrap
         self._initial, self._bootstrap = [], []
@@ -196,7 +203,7 @@ class Mapping:
 
     @property
     def has_pending(self) -> bool:
-        """Whether there are events that only `finish_pending`, or the next keyframe, will give."""
+        """Whether there are registered frames whose `MapUpdate` is still to come."""
         return bool(self._pending)
 
     def shrink_buffer(self) -> int:
@@ -212,22 +219,22 @@ class Mapping:
         self._status.state = State.LOST if self._buffer is not None else State.INITIALIZING
         self._status.reason = "the device's memory is full: a frame is left out"
 
-    # ---- how -----------------------------------------------------------------------------------------------------
+    # ---- implementation ------------------------------------------------------------------------------------------
 
     @property
     def _known_buffer(self) -> KeyframeBuffer:
         assert self._buffer is not None
         return self._buffer
 
-    def _note_pose(self, frame: RegisteredFrame, reason: str) -> None:
-        """Status and trajectory after a frame; ``reason``: why L2W lost it, empty if it did not."""
+    def _record_pose(self, frame: RegisteredFrame, reason: str) -> None:
+        """Put a frame's pose into status and trajectory; ``reason``: why L2W lost the frame, empty if it did not."""
         self._status.state, self._status.reason = frame.state, reason
         if frame.state is State.LOST:
             self._status.lost_frames += 1
             return
         assert frame.pose is not None
         fits = f"{frame.pose.inlier_fraction:.0%} of the points fit the pose"
-        self._status.reason = f"image tracks alone give the pose: {reason}" if reason else fits
+        self._status.reason = f"visual odometry gives the pose where L2W does not: {reason}" if reason else fits
         self._map_state.trajectory.append(frame.index, frame.local.frame.stamp_ns, frame.pose)
 
     def _added(self, frame: RegisteredFrame, records: Sequence[KeyframeRecord]) -> MapUpdate:

@@ -1,4 +1,4 @@
-"""The engine's one door: frames in, events out."""
+"""The engine's interface, `Slam`: frames in, events out."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Slam:
     """Streaming SLAM: push frames in the order they were taken, take the events that each of them caused.
 
     The tracking loop (`tracking`) gives poses and asks for keyframes; the mapping loop (`mapping`) makes them part of
-    the map. Visual odometry, loop closure and the state of the map are siblings. Here the two loops run one after the
-    other, so that results depend on the frames alone.
+    the map. The two loops run one after the other, on the thread that calls `push`, so that results depend on the
+    frames alone. Visual odometry, loop closure and the state of the map are made here and handed to the loops.
 
     Work and memory for one frame are bounded whatever came before it, but for the trajectory and the keyframes'
     records (under 200 bytes a frame). To be used by one thread; `status` may be called from another, and another one
@@ -72,8 +72,8 @@ class Slam:
         self.settings = settings = (settings or SlamSettings()).resolved(networks.recommended)
         self.on_update = on_update
         tracks = settings.pose.tracks == "on"
-        self._encodes_late = tracks and settings.register.only_keyframes
-        self.encoder = Encoder(networks.i2p, with_grey=tracks, encodes_late=self._encodes_late)
+        self._encodes_on_demand = tracks and settings.register.only_keyframes
+        self.encoder = Encoder(networks.i2p, with_grey=tracks, encodes_on_demand=self._encodes_on_demand)
         self._image_to_points = ImageToPointsStage(networks.i2p, settings.register.point_confidence)
         self._scene_frames = SceneFrameSelector(networks.i2p, settings.register)
         self._local_to_world = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)
@@ -97,31 +97,32 @@ class Slam:
         if not frames:
             return []
         with self._timer.stage("total", len(frames)):
-            placed = self._placed(frames)
-            if placed is None:
+            stream_frames = self._enter_stream(frames)
+            if stream_frames is None:
                 self._mapping.leave_out(len(frames))
                 return []
-            for frame in placed:
+            for frame in stream_frames:
                 self._ring.append(frame)
-            return self._emit(self._advance(ended=False))
+            return self._emit(self._run_loops(ended=False))
 
     @torch.inference_mode()
     def flush(self) -> list[Update]:
-        """End of the stream: answer every frame that still waited for later ones, then close the loop that the last one
-        may have found."""
-        updates = self._emit(self._advance(ended=True)) if len(self._ring) else []
+        """End of the stream: process every frame that still waits for later ones, then correct the map by the loop
+        closure that the last keyframe may have led to."""
+        updates = self._emit(self._run_loops(ended=True)) if len(self._ring) else []
         updates += self._emit(self._mapping.finish_pending())
         return updates + self._emit(self._mapping.close_loop())
 
     @torch.inference_mode()
     def finish_pending(self, *, wait: bool = True) -> list[Update]:
-        """The events of the frames registered last, whose points are being refined; waited for, or only if they are
-        there."""
+        """The `MapUpdate`s of the frames registered last. With ``wait`` this waits until their points are refined;
+        without it there are none until then."""
         return self._emit(self._mapping.finish_pending(wait=wait))
 
     @property
     def has_pending(self) -> bool:
-        """Whether there are events that only `finish_pending`, or the next frames, will give."""
+        """Whether there are registered frames whose `MapUpdate` is still to come, by `finish_pending` or a later
+        `push`."""
         return self._mapping.has_pending
 
     def reset(self, reason: str) -> None:
@@ -147,7 +148,7 @@ class Slam:
         """The whole voxel-filtered map."""
         return self._map_state.map.points()
 
-    # ---- how -----------------------------------------------------------------------------------------------------
+    # ---- implementation ------------------------------------------------------------------------------------------
 
     def _start_anew(self) -> None:
         settings = self.settings
@@ -173,9 +174,9 @@ class Slam:
         if odometry is not None and settings.register.only_keyframes:
             self._tracking = TrackThenRegister(odometry, self._timer)
         self._last_number: int | None = None  # in the camera's stream
-        self._pending_has_pose = False  # whether the pose of the keyframe registered last has been emitted
+        self._is_pending_pose_emitted = False  # whether there was a `PoseUpdate` of the keyframe registered last
 
-    def _advance(self, *, ended: bool) -> Iterator[Update]:
+    def _run_loops(self, *, ended: bool) -> Iterator[Update]:
         """Make an initial map if there is none, then track and register all frames whose windows are complete."""
         if self._schedule is None:
             self._initialize(ended=ended)
@@ -184,24 +185,25 @@ class Slam:
             if self._schedule.bootstrap_is_done:
                 yield from self._mapping.finish_bootstrap()
         window, stride = self.settings.window, self._initializer.stride
-        reach = self._ring.newest if ended else complete_until(self._ring, stride, window.lookahead)
-        for batch in self._schedule.ready(self._ring.newest, reach, ended):
-            yield from self._bootstrap(batch) if batch.is_bootstrap else self._track(batch)
+        newest_complete = self._ring.newest if ended else complete_until(self._ring, stride, window.lookahead)
+        for batch in self._schedule.ready(self._ring.newest, newest_complete, ended):
+            yield from self._bootstrap(batch) if batch.is_bootstrap else self._track_batch(batch)
         self._ring.discard_before(oldest_needed(self._ring, self._schedule.oldest_pending, stride, window.radius))
 
-    def _track(self, batch: RegistrationBatch) -> Iterator[Update]:
-        """Give each frame its pose; what the tracking loop asks for goes through the mapping loop at once."""
+    def _track_batch(self, batch: RegistrationBatch) -> Iterator[Update]:
+        """Run the tracking loop over the frames; each request that it makes goes through the mapping loop at once."""
         for step in self._tracking.track([self._ring[index] for index in batch.frames], self._window_of):
             if isinstance(step, KeyframeRequest):
-                self._pending_has_pose = step.has_pose
+                self._is_pending_pose_emitted = step.has_pose
                 yield from self._mapping.map(step)
             else:
-                yield from self._tracked(step)
+                yield from self._emit_pose(step)
 
-    def _tracked(self, update: PoseUpdate) -> Iterator[Update]:
-        """A pose that visual odometry has found alone. Poses are emitted in the order of the frames: a keyframe before
-        it whose pose has not been emitted comes first, and so do its points where there is no `on_update`."""
-        if not self._pending_has_pose:
+    def _emit_pose(self, update: PoseUpdate) -> Iterator[Update]:
+        """The `PoseUpdate` of a frame. The first events of the frames keep their order: where the pending keyframe had
+        no `PoseUpdate`, its `MapUpdate` comes first. Without `on_update` it does so in any case before a frame that is
+        no keyframe."""
+        if not self._is_pending_pose_emitted:
             yield from self._mapping.finish_pending()
         if not update.is_keyframe:  # else the refined pose follows with the points
             yield from self._mapping.finish_pending(wait=self.on_update is None)
@@ -245,29 +247,30 @@ class Slam:
             self._ring.replace(EncodedFrame.of(encoded[0], index, member.source_index))
         return build_window(self._ring, frame.index, stride, radius)
 
-    def _placed(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[StreamFrame] | None:
-        """The next frames with their place in the stream; None where the device has no memory to encode them.
+    def _enter_stream(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[StreamFrame] | None:
+        """The next frames with their indices in the stream; None where the device has no memory to encode them.
 
-        Where only keyframes go through the networks, frames are encoded when a window needs them.
+        Once there is an initial map, and where only keyframes go through the networks, frames stay unencoded until a
+        window needs them (`_window_of`), except those that another thread has encoded ahead.
         """
-        is_lazy = self._encodes_late and self._schedule is not None
-        ahead = [frame for frame in frames if not is_lazy or isinstance(frame, EncodedAhead)]
+        is_on_demand = self._encodes_on_demand and self._schedule is not None
+        encoded_now = [frame for frame in frames if not is_on_demand or isinstance(frame, EncodedAhead)]
         with self._timer.stage("encode", len(frames)):
-            encoded = self._encoded(ahead)
+            encoded = self._encoded(encoded_now)
         source_indices = [self._count_image(_number_of(frame)) for frame in frames]
         if encoded is None:
             return None
-        placed: list[StreamFrame] = []
+        stream_frames: list[StreamFrame] = []
         images = iter(encoded)
         for frame, source_index in zip(frames, source_indices, strict=True):
-            index = self._frame_count + len(placed)
-            if isinstance(frame, EncodedAhead) or len(ahead) == len(frames):
-                placed.append(EncodedFrame.of(next(images), index, source_index))
+            index = self._frame_count + len(stream_frames)
+            if isinstance(frame, EncodedAhead) or len(encoded_now) == len(frames):
+                stream_frames.append(EncodedFrame.of(next(images), index, source_index))
             else:
-                placed.append(self.encoder.unencoded(frame, index, source_index))
+                stream_frames.append(self.encoder.unencoded(frame, index, source_index))
         self._frame_count += len(frames)
         self._status.processed += len(frames)
-        return placed
+        return stream_frames
 
     def _encoded(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[EncodedImage] | None:
         """The frames' encoded images, all at once as far as the device's memory allows; None where it does not."""
@@ -278,8 +281,8 @@ class Slam:
         )
 
     def _count_image(self, number: int | None) -> int:
-        """Where in the camera's stream the next image is, from its number there if somebody counts; the images between
-        it and the one before were left out."""
+        """Index of the next image in the camera's stream. Where images are numbered, the numbers between it and the one
+        before are images that were left out; else the images are taken to follow one another."""
         images = 1 if number is None or self._last_number is None else max(1, number - self._last_number)
         self._last_number = number
         self._source_count += images
@@ -297,7 +300,7 @@ class Slam:
 
 
 def _number_of(frame: Frame | PreparedFrame | EncodedAhead) -> int | None:
-    """The number of an image in the camera's stream, where somebody counts."""
+    """The number of an image in the camera's stream; None where the source does not number its images."""
     if isinstance(frame, Frame):
         return frame.number
     return frame.header.number if isinstance(frame, PreparedFrame) else frame.encoded.header.number

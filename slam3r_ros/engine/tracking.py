@@ -1,9 +1,9 @@
-"""The tracking loop: which pose each frame has, and which frames the networks are asked about.
+"""The tracking loop: which pose each frame has, and which frames go through the networks.
 
-There are two strategies. `RegisterEveryFrame` is the published way: nothing tracks, and every frame goes through both
-networks. `TrackThenRegister` is that of a visual SLAM system since PTAM: visual odometry gives every frame a pose, and
-only keyframes go through the networks. Both answer with the same two kinds of values, in the order of the frames: the
-poses that are known already, and requests to the mapping loop.
+There are two strategies. `RegisterEveryFrame` is the reference pipeline: nothing tracks, and every frame goes through
+both networks. `TrackThenRegister` is that of visual SLAM since PTAM: visual odometry gives every frame a pose, and only
+keyframes go through the networks. Both yield the same two kinds of values, in the order of the frames: the poses that
+are known already, and requests to the mapping loop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class KeyframeRequest:
     """Frames that are to be registered in the map together, in one L2W call."""
 
     windows: tuple[Window, ...]
-    """The overlapping window of each frame; the frame itself is its reference."""
+    """The window of each frame, of which the frame itself is the reference."""
     is_bootstrap: bool = False
     """Whether the frames lie between the initial frames, which are then all of the scene."""
     has_pose: bool = False
@@ -30,11 +30,13 @@ class KeyframeRequest:
 
 
 WindowOf = Callable[[StreamFrame], "Window | None"]
-"""The overlapping window of a frame, out of the ring buffer."""
+"""Returns the window of a frame, out of the ring buffer; None where the device has no memory to encode its members, and
+the frame is left out."""
 
 
 class TrackingStrategy(Protocol):
-    """Decides which frames become keyframes."""
+    """Decides which frames are tracked and which are registered. That a tracked frame is a keyframe is decided by
+    `FrameTracker.needs_keyframe`."""
 
     def track(self, frames: Sequence[StreamFrame], window_of: WindowOf) -> Iterator[PoseUpdate | KeyframeRequest]:
         """The poses that are known without the networks, and the frames that are to be registered, in order."""
@@ -59,8 +61,8 @@ class TrackThenRegister:
     def track(self, frames: Sequence[StreamFrame], window_of: WindowOf) -> Iterator[PoseUpdate | KeyframeRequest]:
         """The pose of each frame that is tracked, and a request for each that is to be registered.
 
-        The next frame is tracked when its answer is asked for: what the mapping loop has made of the request before is
-        known to visual odometry by then.
+        This is a generator: the next frame is tracked only when the caller takes the next value. By then the mapping
+        loop has handled the request before, and visual odometry tracks against the local map that came of it.
         """
         for frame in frames:
             with self._timer.stage("tracks"):

@@ -77,7 +77,7 @@ class RegistrationBatch:
 class RegistrationSchedule:
     """Which frames are registered next: first those between the initial frames, then those after them, n at a time.
 
-    Those between are registered one by one, as the published script does; without lookahead n at a time too.
+    Those between are registered one by one, as in the reference pipeline; without lookahead n at a time too.
     """
 
     def __init__(self, initial: tuple[int, ...], stride: int, lookahead: int, together_max: int) -> None:
@@ -97,20 +97,20 @@ class RegistrationSchedule:
         """Index of the oldest frame that has not been given out."""
         return self._bootstrap_frames[0] if self._bootstrap_frames else self._next
 
-    def ready(self, newest: int, reach: int, ended: bool) -> Iterator[RegistrationBatch]:
-        """The batches of frames up to ``reach``, whose windows are complete; ``newest`` is the newest frame.
+    def ready(self, newest: int, newest_complete: int, ended: bool) -> Iterator[RegistrationBatch]:
+        """The batches of frames up to ``newest_complete``, whose windows are complete; ``newest`` is the newest frame.
 
         If the stream has ``ended``, smaller batches too.
         """
-        while self._bootstrap_frames and self._bootstrap_frames[0] <= reach:
+        while self._bootstrap_frames and self._bootstrap_frames[0] <= newest_complete:
             count = 1 if self._waits else self._together
             frames, self._bootstrap_frames = tuple(self._bootstrap_frames[:count]), self._bootstrap_frames[count:]
             yield RegistrationBatch(frames, is_bootstrap=True)
-        while not self._bootstrap_frames and self._next <= reach:
+        while not self._bootstrap_frames and self._next <= newest_complete:
             last = self._next + self._together - 1
             if ended or not self._waits:
                 last = min(last, newest)
-            if last > reach:
+            if last > newest_complete:
                 return
             frames = tuple(range(self._next, last + 1))
             self._next = last + 1

@@ -238,7 +238,7 @@ class SlamNode(LifecycleNode):
         if session is not None and session.failure is not None:
             remedy = "clean up and configure" if session.publishing_failed else "deactivate and activate"
             self.problem = f"mapping stopped by an error: {session.failure!r}; {remedy} the node"
-            self.log.error("worker", self.problem)
+            self.log.error("mapping", self.problem)
         if session is None or not self._active or self.problem:
             message = diagnostics.inactive_diagnostics(now_ns, name, self.problem)
         else:
@@ -260,9 +260,9 @@ class SlamNode(LifecycleNode):
         try:
             self._session.deactivate()
         except ThreadStuckError as error:
-            self.log.error("worker", str(error))
+            self.log.error("mapping", str(error))
         except PublishingError as error:
-            self.log.error("worker", f"the last frames are mapped and not published: {error}")
+            self.log.error("mapping", f"the last frames are mapped and not published: {error}")
 
     def _end_session(self) -> None:
         """Deactivate and clean up; whatever happens to the last frames, the map is saved."""

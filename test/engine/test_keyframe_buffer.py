@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
-from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_keyframes
+from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_frames
 from slam3r_ros.geometry.se3 import rigid, rotation_from_vector
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
@@ -23,7 +23,7 @@ def keyframe(tiny_networks: Networks) -> RegisteredFrame:
     (frame,) = EncodedFrame.numbered(Encoder(tiny_networks.i2p).encode([Frame(0, textured_image(0))]))
     points, confidence = torch.ones(32, 32, 3), torch.full((32, 32), 2.0)
     local = LocalPointmap(frame, points, confidence, confidence > 1, points, confidence.mean())
-    return registered_keyframes([local], Pointmaps(points[None], confidence[None]), registration=None)[0]
+    return registered_frames([local], Pointmaps(points[None], confidence[None]), registration=None)[0]
 
 
 def at(keyframe: RegisteredFrame, index: int, confidence: float = 2.0) -> RegisteredFrame:
