@@ -1,4 +1,4 @@
-"""The camera's extrinsics: where the robot's base (often the frame `base_link`) is, seen from the camera that it carries."""
+"""The camera's extrinsics: where the robot's base, often the frame `base_link`, is seen from its camera."""
 
 from __future__ import annotations
 
