@@ -160,11 +160,12 @@ class LocalMapping:
         """Take what a window has been adjusted to.
 
         Its landmarks stay as far away as they were, in the median, or nearly so: frames have been published with this
-        scale. Fixed keyframes hold it too, but the oldest two are close to each other, and one alone does not. L2W
-        changes it as far as it is to be trusted.
+        scale. Fixed keyframes hold it too, but the oldest two are close to each other, and one alone does not. The
+        priors by L2W change it in proportion to their weight.
         """
-        told = self._window.observation_counts > 1
-        log_scale_change = np.median((estimate.log_depths - start.log_depths)[told]) if told.any() else 0.0
+        triangulated = self._window.observation_counts > 1
+        changes = (estimate.log_depths - start.log_depths)[triangulated]
+        log_scale_change = np.median(changes) if triangulated.any() else 0.0
         prior_weight = np.mean([0.0 if prior is None else prior_share(prior) for prior in problem.priors])
         share = 1.0 if problem.fixed_keyframes == 1 else TUNING.landmark_scale_share
         self._window.update(estimate.scaled(float((prior_weight - 1) * share * log_scale_change)))
