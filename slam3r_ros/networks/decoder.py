@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,8 @@ from slam3r_ros.networks.rotary import RotaryEmbedding
 
 if TYPE_CHECKING:
     from torch.nn.modules.module import _IncompatibleKeys
-    from typing_extensions import Self
+
+Network = TypeVar("Network", bound="MultiviewNetwork")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,7 +203,7 @@ class MultiviewNetwork(nn.Module):
             for name in (*module._parameters, *module._buffers, *module._modules):
                 module.__dict__.pop(name, None)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self: Network, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Network:
         self._undo_preparation()
         return super()._apply(fn, recurse)
 

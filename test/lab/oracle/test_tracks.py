@@ -142,7 +142,7 @@ def test_points_that_are_still_being_moved_are_waited_for_only_where_that_is_ask
 ) -> None:
     settings = SlamSettings().with_values({"window.stride": 2, "pose.tracks": "on"})
     slam, release = Slam(oracle_networks(rendered, "noise=0.05"), settings), threading.Event()
-    moved, failing = stage._moved, [False]
+    moved, failing = stage._with_refined_points, [False]
 
     def slowly(*given: object) -> object:
         release.wait(10)
@@ -159,7 +159,7 @@ def test_points_that_are_still_being_moved_are_waited_for_only_where_that_is_ask
 
     while slam.status().state is not State.TRACKING or slam.has_pending:
         pushed()
-    monkeypatch.setattr(stage, "_moved", slowly)
+    monkeypatch.setattr(stage, "_with_refined_points", slowly)
     slam.on_update, keyframe = lambda update: None, -1
     while not slam.has_pending:
         pushed()
