@@ -135,10 +135,6 @@ class SlidingWindow:
         self._add_landmarks(number, new_xy, new_pointmap_log_depths, new_log_depths)
         self._remove_useless_landmarks()
 
-    def keep_tracks(self, kept: NDArray[np.bool_]) -> None:
-        """Keep only those of the F tracks that a mask (F,) chooses, and drop the others."""
-        self.tracked = self.tracked[kept]
-
     def drop_tracks(self) -> None:
         """Drop all tracks, and remove the landmarks that only one keyframe observes."""
         self.tracked = self.tracked[:0]

@@ -54,7 +54,7 @@ def test_landmarks_keep_their_place_when_their_anchor_leaves() -> None:
 def test_a_lost_landmark_stays_until_its_keyframes_are_gone() -> None:
     window = window_of(2)
     kept = np.arange(len(POINTS)) >= 10
-    window.keep_tracks(kept)
+    window.tracked = window.tracked[kept]
     assert (window.landmark_count, len(window.tracked)) == (40, 30)
     for number in range(2, 2 + TUNING.window_keyframes):
         xy, log_depths = coordinates_and_depths(camera(number), POINTS[kept])
@@ -93,7 +93,7 @@ def test_a_landmark_behind_its_next_anchor_does_not_break_the_window() -> None:
 def test_the_number_of_landmarks_is_bounded() -> None:
     window, random = SlidingWindow(), np.random.default_rng(1)
     for number in range(30):
-        window.keep_tracks(np.zeros(len(window.tracked), np.bool_) | (random.random(len(window.tracked)) < 0.2))
+        window.tracked = window.tracked[random.random(len(window.tracked)) < 0.2]
         tracked = len(window.tracked)
         keyframe = WindowKeyframe(random.normal(size=(tracked, 2)), np.zeros(tracked), camera(number), 0.0, None, IMAGE)
         window.add(keyframe, random.normal(size=(120, 2)), np.zeros(120), np.zeros(120))
@@ -119,7 +119,7 @@ def test_a_new_landmark_begins_at_its_guess_whatever_its_pointmap_says() -> None
 def test_what_a_keyframe_observes_and_how_deep_it_lies_there() -> None:
     for keyframes in (3, TUNING.window_keyframes + 2):
         window = window_of(keyframes)
-        window.keep_tracks(np.arange(40) >= 10)  # those that are lost are observed by the keyframes all the same
+        window.tracked = window.tracked[np.arange(40) >= 10]  # the keyframes observe those that are lost all the same
         for number in range(len(window)):
             xy, log_depths = window.observed_by(number)
             true = coordinates_and_depths(camera(keyframes - len(window) + number), POINTS)
