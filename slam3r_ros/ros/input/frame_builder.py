@@ -54,24 +54,32 @@ class FrameBuilder:
         self._log = log
         self._size: tuple[int, int] | None = None  # width and height of the newest image
         self._uncounted = 0  # images whose stamp was not newer: they were not left out of the stream, they repeat it
+        self._held: PreparedFrame | None = None  # waits for the next image, since its stamp is far from the others'
         self._epoch = 0
         self.timer = StageTimer()
         """Time of the stages ``decode`` and ``encode_ahead``."""
 
-    def build(self, received: ReceivedImage) -> ReadyFrame | None:
-        """Make a frame of an image; None if it cannot be used, and a warning says why."""
+    def build(self, received: ReceivedImage) -> list[ReadyFrame | None]:
+        """Decide on an image, and on the one that waited for it because its stamp was far from the others'.
+
+        Returns an entry for each image that was decided on, oldest first: its frame, or None if the image cannot be
+        used and a warning says why. An image that waits for the next one has no entry yet.
+        """
         with self.timer.stage("decode"):
             prepared = self._prepare(received)
-        if prepared is None:
-            return None
         with self.timer.stage("encode_ahead"):
-            return ReadyFrame(self._encoder.encode_ahead(prepared), prepared.header.stamp_ns, self._epoch)
+            return [None if frame is None else self._encode_ahead(frame) for frame in prepared]
 
     def reset(self) -> None:
-        """Accept an image with any stamp next."""
+        """Accept an image with any stamp next, and forget the image that waits for the next one."""
         self._timestamps.reset()
+        self._held = None
 
-    def _prepare(self, received: ReceivedImage) -> PreparedFrame | None:
+    def _encode_ahead(self, frame: PreparedFrame) -> ReadyFrame:
+        return ReadyFrame(self._encoder.encode_ahead(frame), frame.header.stamp_ns, self._epoch)
+
+    def _prepare(self, received: ReceivedImage) -> list[PreparedFrame | None]:
+        """Decode an image, check its stamp and crop it; returns what `build` does."""
         message = received.message
         try:
             image = decode(message)
@@ -79,23 +87,31 @@ class FrameBuilder:
                 raise ImageError(f"image size: expected at least 2 x 2 pixels, got {image.shape[1]} x {image.shape[0]}")
         except ImageError as error:
             self._log.warn(f"image: {str(error)[:24]}", f"image refused: {error}")
-            return None
+            return [None]
         if isinstance(message, Image) and (remark := encoding_remark(message.encoding)):
             self._log.warn("encoding", remark)
         stamp = message.header.stamp
         check = self._timestamps.check(stamp.sec * NANOSECONDS + stamp.nanosec, received.arrival_ns)
         if check.key:
             self._log.warn(check.key, check.warning)
+        prepared: list[PreparedFrame | None] = []
+        if self._held is not None and check.held is not TimestampDecision.HOLD:
+            prepared.append(self._held if check.held is TimestampDecision.USE else None)
+            self._held = None
         if check.decision is TimestampDecision.DROP:
-            self._uncounted += 1
-            return None
-        self._epoch += check.decision is TimestampDecision.RESET_AND_USE
+            self._uncounted += check.repeats
+            return [*prepared, None]
+        self._epoch += check.starts_new_map
         height, width = image.shape[:2]
         camera = self._camera_info.camera_for(width, height)
         self._check_size(width, height, is_calibrated=camera is not None)
         frame_id = self._frame_id(str(message.header.frame_id))
         number = received.number - self._uncounted  # images that were dropped or could not be decoded count
-        return self._encoder.prepare(Frame(check.stamp_ns, image, camera, frame_id, number))
+        frame = self._encoder.prepare(Frame(check.stamp_ns, image, camera, frame_id, number))
+        if check.decision is TimestampDecision.HOLD:
+            self._held = frame
+            return prepared
+        return [*prepared, frame]
 
     def _check_size(self, width: int, height: int, *, is_calibrated: bool) -> None:
         """Warn where the images' size has changed, and say when the focal length may no longer hold."""

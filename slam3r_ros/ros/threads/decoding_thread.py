@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from slam3r_ros.ros.threads.back_pressure import BackPressure
@@ -21,8 +22,11 @@ _Ready = TypeVar("_Ready", covariant=True)
 class Builder(Protocol[_Received, _Ready]):
     """What the thread calls for each image: `input.frame_builder.FrameBuilder`."""
 
-    def build(self, received: _Received) -> _Ready | None:
-        """Make a frame of an image; None if the image cannot be used, and a warning has said why."""
+    def build(self, received: _Received) -> Sequence[_Ready | None]:
+        """Return an entry for each image decided on: its frame, or None if it cannot be used and a warning said why.
+
+        An image may wait for the next one, and be decided on together with it.
+        """
 
     def reset(self) -> None:
         """Accept an image with any stamp next."""
@@ -80,13 +84,13 @@ class DecodingThread(Generic[Received, Ready]):
                 continue
             with self._building:
                 began_s = time.monotonic()
-                frame = self._builder.build(received)
-                if frame is None:
-                    self._counters.add_rejected(1)
-                    continue
-                took_s = time.monotonic() - began_s
-                self._mean_build_s += TUNING.duration_weight * (took_s - self._mean_build_s)
-                self._counters.add_dropped(self._ready.put(frame))
+                built = self._builder.build(received)
+                frames = [frame for frame in built if frame is not None]
+                self._counters.add_rejected(len(built) - len(frames))
+                if frames:
+                    took_s = time.monotonic() - began_s
+                    self._mean_build_s += TUNING.duration_weight * (took_s - self._mean_build_s)
+                self._counters.add_dropped(sum(self._ready.put(frame) for frame in frames))
 
     def discard_pending(self) -> None:
         """Discard every image that has not been mapped, and accept an image with any stamp next."""
