@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.types import MapUpdate, PoseUpdate
 
 
+def without_views(events: Iterable[Update]) -> list[Update]:
+    """The events but for keyframe views, of which there may be several for a frame's other events."""
+    return [event for event in events if not isinstance(event, KeyframeView)]
+
+
 def only_map_updates(events: Iterable[Update]) -> list[MapUpdate]:
-    """The events, every one of which has to be that of a registered frame."""
+    """The events but for keyframe views; every one of them has to be that of a registered frame."""
     updates = []
-    for event in events:
+    for event in without_views(events):
         assert isinstance(event, MapUpdate), event
         updates.append(event)
     return updates

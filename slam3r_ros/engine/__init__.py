@@ -23,6 +23,8 @@ In the order in which a frame meets the files:
 - `trajectory`: the poses of all tracked frames.
 - `point_map`: the most confident point of every voxel.
 - `voxel_hash_map`: the hash table from voxels to points.
+- `keyframe_view`: a keyframe's image, depth and pose, as it is shown, saved and exported.
+- `reconstruction`: everything that was mapped, as exports, films and the viewer take it.
 - `events`: what leaves the engine.
 
 Beside the way of a frame:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import MapUpdate, PoseUpdate
 
-Update = PoseUpdate | MapUpdate | MapCorrection
-"""A frame's pose by visual odometry, what a registered frame changed in the map, or a closed loop, which moves the
-poses, keyframes and points of all earlier updates."""
+Update = PoseUpdate | MapUpdate | KeyframeView | MapCorrection
+"""A frame's pose by visual odometry, what a registered frame changed in the map, a keyframe's image with its depth, or
+a closed loop, which moves the poses, keyframes and points of all earlier updates."""
 
 
 OnUpdate = Callable[[Update], None]

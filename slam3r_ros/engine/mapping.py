@@ -15,6 +15,7 @@ from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.initial_map import InitialMap, with_scaled_confidence
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement
+from slam3r_ros.engine.keyframe_view import KeyframeViews
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_frames
 from slam3r_ros.engine.localization import Localization
 from slam3r_ros.engine.map_state import MapState
@@ -46,6 +47,7 @@ class MappingParts:
     localization: Localization
     refinement: KeyframeRefinement
     map_state: MapState
+    keyframe_views: KeyframeViews
 
 
 class Mapping:
@@ -67,12 +69,13 @@ class Mapping:
     ) -> None:
         self._image_to_points, self._scene_frames = parts.image_to_points, parts.scene_frames
         self._local_to_world, self._localization = parts.local_to_world, parts.localization
-        self._refinement, self._map_state = parts.refinement, parts.map_state
+        self._refinement, self._map_state, self._views = parts.refinement, parts.map_state, parts.keyframe_views
         self._refines_in_background = settings.only_keyframes and parts.refinement.is_on
         self._keyframe_settings = keyframes
         self._guard, self._timer, self._status = guard, timer, status
         self._buffer: KeyframeBuffer | None = None
         self._initial: list[RegisteredFrame] = []
+        self._stride = 0  # of the initial map's window, images of the camera
         self._bootstrap: list[RegisteredFrame] = []  # registered, between the initial frames
         self._pending: list[RefinedFrame] = []  # registered, with a pose; their points are still being refined
 
@@ -161,6 +164,7 @@ class Mapping:
         records = [self._map_state.record(keyframe) for keyframe in entered]
         for frame in finished:
             yield self._added(frame, records if frame is finished[-1] else [])
+            yield from self._views.choose(frame, self._stride)
 
     def close_loop(self) -> Iterator[MapCorrection]:
         """Correct the map if the camera has come back to where it had been."""
@@ -179,7 +183,7 @@ class Mapping:
 
     def begin(self, initial_map: InitialMap, stride: int) -> None:
         """Start with an initial map; may run out of memory, and then nothing has begun."""
-        self._initial = list(initial_map.keyframes)
+        self._initial, self._stride = list(initial_map.keyframes), stride
         self._buffer = KeyframeBuffer(self._initial, stride, self._keyframe_settings, self._local_to_world)
 
     def finish_bootstrap(self) -> Iterator[Update]:
@@ -198,6 +202,7 @@ class Mapping:
         for keyframe in sorted([*initial, *bootstrap], key=lambda k: k.index):
             frame = self._refinement.finish(self._localize(keyframe))
             yield self._added(frame, [] if frame.registration else [self._map_state.record(frame)])
+            yield from self._views.choose(frame, self._stride)
 
     # ---- what others ask ---------------------------------------------------------------------------------------
 

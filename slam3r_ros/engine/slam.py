@@ -13,6 +13,7 @@ from slam3r_ros.engine.events import OnUpdate, Update
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.initializer import Initializer
 from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement
+from slam3r_ros.engine.keyframe_view import KeyframeViews
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
 from slam3r_ros.engine.localization import Localization
 from slam3r_ros.engine.map_state import MapState
@@ -168,6 +169,9 @@ class Slam:
             localization=Localization(settings.pose),
             refinement=KeyframeRefinement(odometry, loop_closer, self._timer),
             map_state=self._map_state,
+            keyframe_views=KeyframeViews(
+                least_confidence=settings.map.point_confidence, uses_camera=settings.pose.use_camera_info
+            ),
         )
         self._mapping = Mapping(parts, settings.register, settings.keyframes, self._guard, self._timer, self._status)
         self._tracking: TrackingStrategy = RegisterEveryFrame()

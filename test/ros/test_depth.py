@@ -9,10 +9,10 @@ from outputs_harness import Scene, image_header, pose_update, update
 from ros_harness import FIRST_NS, FRAME, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 
+from slam3r_ros.engine.keyframe_view import depth_image, pointmap_camera
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw, transform_points
 from slam3r_ros.ros.output import depth as depth_output
-from slam3r_ros.ros.output.depth import depth_camera, depth_image
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.types import MapUpdate, PoseEstimate, State
 
@@ -127,7 +127,7 @@ def test_the_camera_is_the_one_the_pose_was_computed_with(scene: Scene, use: boo
 
 def test_the_camera_has_no_distortion_left() -> None:
     bent = Camera(80, 48, 70.0, 72.0, 41.0, 22.0, "plumb_bob", (0.1, 0.0, 0.0, 0.0))
-    assert not depth_camera((HEIGHT, WIDTH), FOCAL, bent).is_distorted
+    assert not pointmap_camera((HEIGHT, WIDTH), FOCAL, bent).is_distorted
 
 
 def test_the_points_are_not_changed() -> None:
@@ -138,6 +138,6 @@ def test_the_points_are_not_changed() -> None:
 
 
 def test_nothing_is_made_for_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth_output, "depth_camera", lambda *_: pytest.fail("made for nobody"))
+    monkeypatch.setattr(depth_output, "pointmap_camera", lambda *_: pytest.fail("made for nobody"))
     scene.outputs().publish(seen())
     wait_until(lambda: len(scene.poses) == 1, "a pose")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import array
-from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
-from slam3r_ros.engine.encoder import crop_camera
-from slam3r_ros.geometry.camera import Camera
-from slam3r_ros.geometry.se3 import invert_rigid
+from slam3r_ros.engine.keyframe_view import depth_image, pointmap_camera
 from slam3r_ros.ros.output.messages import camera_info_message, header
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
@@ -44,7 +40,7 @@ class DepthOutput:
         """Publish the depths of a tracked frame; ``unit`` is the published length of a scene unit."""
         pose, points_world, confidence = update.pose, update.pointmaps.points_world, update.pointmaps.confidence
         assert pose is not None
-        camera = depth_camera(confidence.shape, pose.focal_px, update.header.camera if self._use_camera else None)
+        camera = pointmap_camera(confidence.shape, pose.focal_px, update.header.camera if self._use_camera else None)
         head = header(update.header.stamp_ns, update.header.frame_id)
 
         def make() -> Image:
@@ -68,32 +64,3 @@ class DepthOutput:
         """Destroy the publishers."""
         self._node.destroy_publisher(self._images)
         self._node.destroy_publisher(self._infos)
-
-
-def depth_image(
-    points_world: NDArray[np.float32],
-    confidence: NDArray[np.float32],
-    T_world_camera: NDArray[np.float64],
-    least_confidence: float,
-) -> NDArray[np.float32]:
-    """Return (H, W) distances along the optical axis of (H, W, 3) world points, scene units.
-
-    NaN where there is none: points of exactly zero, which mark invalid ones, those behind the camera or not finite, and
-    those whose confidence (H, W) is below the least.
-    """
-    to_camera = invert_rigid(T_world_camera)[2].astype(np.float32)
-    depths: NDArray[np.float32] = points_world @ to_camera[:3] + to_camera[3]
-    valid = points_world.any(axis=2) & np.isfinite(depths) & (depths > 0) & (confidence >= least_confidence)
-    return np.where(valid, depths, np.float32(np.nan))
-
-
-def depth_camera(size: tuple[int, ...], focal_px: float, camera: Camera | None) -> Camera:
-    """Return the pinhole camera of a pointmap of (height, width) pixels, as its pose was computed with.
-
-    That is the crop of a known ``camera`` of the whole image; else the focal length is ``focal_px``, pixels of the
-    pointmap, and the principal point its centre.
-    """
-    height, width = size
-    if camera is not None:
-        return replace(crop_camera(camera, (height, width)), distortion_model="none", distortion=())
-    return Camera(width, height, focal_px, focal_px, (width - 1) / 2, (height - 1) / 2)

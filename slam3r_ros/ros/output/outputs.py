@@ -16,6 +16,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.loop_closure.correction import MapCorrection
@@ -113,6 +114,8 @@ class Outputs:
         """Publish one event of the engine; True if it gave a frame's pose for the first time."""
         if isinstance(update, MapCorrection):
             self._odometry.reset_velocity()  # no motion from one world into another
+            return False
+        if isinstance(update, KeyframeView):
             return False
         self._newest_ns = max(update.header.stamp_ns, self._newest_ns)
         is_first = update.index > self._newest_index  # the first events of the frames come in the order of the frames

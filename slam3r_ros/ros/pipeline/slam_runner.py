@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 
 from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.io.save import SavedMap, save_map
@@ -95,7 +96,7 @@ class SlamRunner:
                 is_first_pose = self._outputs.publish(update)
         except _FAILURES as error:  # not the engine's
             raise PublishingError(f"{type(error).__name__}: {error}") from error
-        if is_first_pose and not isinstance(update, MapCorrection):
+        if is_first_pose and not isinstance(update, MapCorrection | KeyframeView):
             self._counters.record_latency((self._callbacks.now_ns() - update.header.stamp_ns) * 1e-6)
 
     @property

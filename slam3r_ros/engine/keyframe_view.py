@@ -1,0 +1,125 @@
+"""Keyframe views: a keyframe's image, depth and pose, from which its points follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slam3r_ros.engine.encoder import crop_camera
+from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.se3 import invert_rigid
+from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.types import ImageHeader, MapPoints, RegisteredFrame, State
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyframeView:
+    """A keyframe as it is shown, saved and exported. A later view with the same `id` replaces an earlier one: its depth
+    is better, or a closed loop has moved it."""
+
+    id: int
+    """Number of the view, from 0 in the order in which they are made."""
+    index: int
+    """Number of its frame among those that the engine has processed."""
+    header: ImageHeader
+    T_world_camera: NDArray[np.float64]
+    """(4, 4): takes camera points (x right, y down, z forward) to the world, scene units."""
+    camera: Camera
+    """Pinhole intrinsics of `image`."""
+    image: NDArray[np.uint8]
+    """(height, width, 3) RGB, undistorted."""
+    depth: NDArray[np.float32]
+    """(h, w) distances along the optical axis, scene units; NaN where none is known. The grid covers the whole of
+    `image`, which may be finer."""
+    confidence: NDArray[np.float32]
+    """(h, w) confidences of the depths, as those of the map's points."""
+
+    @property
+    def depth_camera(self) -> Camera:
+        """Pinhole intrinsics of `depth`."""
+        height, width = self.depth.shape
+        return self.camera.scaled(width, height)
+
+    def points(self, least_confidence: float = 0.0) -> MapPoints:
+        """The points of all pixels whose depth is known and whose confidence is at least this, coloured by the image's
+        pixel at the centre of theirs."""
+        rows, columns = np.nonzero(np.isfinite(self.depth) & (self.confidence >= least_confidence))
+        z, camera = self.depth[rows, columns].astype(np.float64), self.depth_camera
+        in_camera = np.stack([(columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z, z], axis=1)
+        in_world = in_camera @ self.T_world_camera[:3, :3].T + self.T_world_camera[:3, 3]
+        (height, width), (h, w) = self.image.shape[:2], self.depth.shape
+        colours = self.image[(2 * rows + 1) * height // (2 * h), (2 * columns + 1) * width // (2 * w)]
+        return MapPoints(in_world.astype(np.float32), colours, self.confidence[rows, columns])
+
+    def corrected(self, correction: MapCorrection) -> KeyframeView:
+        """The view after a closed loop has moved it."""
+        change = correction.of_frames(np.array([self.index]))
+        T = change.apply_to_pose(self.T_world_camera[None])[0]
+        return replace(self, T_world_camera=T, depth=self.depth * np.float32(change.scale[0]))
+
+
+class KeyframeViews:
+    """Chooses the registered frames that are kept as views, and makes their views.
+
+    The keyframe buffer is a random sample of the whole sequence, the sparser the longer it lasts. Views are to cover
+    all of it alike: a frame is kept when a window's stride has passed since the last one that was.
+    """
+
+    def __init__(self, *, least_confidence: float, uses_camera: bool) -> None:
+        """``uses_camera``: whether poses are computed with known intrinsics; depths less confident than
+        ``least_confidence`` are unknown."""
+        self._least_confidence, self._uses_camera = least_confidence, uses_camera
+        self._count, self._last_source_index = 0, 0
+
+    def choose(self, frame: RegisteredFrame, stride: int) -> list[KeyframeView]:
+        """The view of a registered frame, by its pointmap; none where it has no pose, its points are kept out of the
+        map, or the last view is less than ``stride`` images of the camera before it."""
+        encoded, on_host = frame.local.frame, frame.on_host
+        if frame.pose is None or frame.is_excluded or frame.state is not State.TRACKING:
+            return []
+        if self._count and encoded.source_index < self._last_source_index + stride:
+            return []
+        T, known = frame.pose.T_world_camera, encoded.header.camera if self._uses_camera else None
+        view = KeyframeView(
+            id=self._count,
+            index=frame.index,
+            header=encoded.header,
+            T_world_camera=T,
+            camera=pointmap_camera(encoded.crop_size, frame.pose.focal_px, known),
+            image=encoded.image,
+            depth=depth_image(on_host.points_world, on_host.confidence, T, self._least_confidence),
+            confidence=on_host.confidence,
+        )
+        self._count, self._last_source_index = self._count + 1, encoded.source_index
+        return [view]
+
+
+def depth_image(
+    points_world: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    T_world_camera: NDArray[np.float64],
+    least_confidence: float,
+) -> NDArray[np.float32]:
+    """Return (H, W) distances along the optical axis of (H, W, 3) world points, scene units.
+
+    NaN where there is none: points of exactly zero, which mark invalid ones, those behind the camera or not finite, and
+    those whose confidence (H, W) is below the least.
+    """
+    to_camera = invert_rigid(T_world_camera)[2].astype(np.float32)
+    depths: NDArray[np.float32] = points_world @ to_camera[:3] + to_camera[3]
+    valid = points_world.any(axis=2) & np.isfinite(depths) & (depths > 0) & (confidence >= least_confidence)
+    return np.where(valid, depths, np.float32(np.nan))
+
+
+def pointmap_camera(size: tuple[int, ...], focal_px: float, camera: Camera | None) -> Camera:
+    """Return the pinhole camera of a pointmap of (height, width) pixels, as its pose was computed with.
+
+    That is the crop of a known ``camera`` of the whole image; else the focal length is ``focal_px``, pixels of the
+    pointmap, and the principal point its centre.
+    """
+    height, width = size
+    if camera is not None:
+        return replace(crop_camera(camera, (height, width)), distortion_model="none", distortion=())
+    return Camera(width, height, focal_px, focal_px, (width - 1) / 2, (height - 1) / 2)
