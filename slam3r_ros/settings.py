@@ -207,6 +207,14 @@ class PoseSettings:
         public="auto",
         choices=("auto", "on", "off"),
     )
+    image_side: int = setting(
+        640,
+        "Longer side of the whole image as visual odometry sees it, after undistortion and without a crop. A larger "
+        "image is made smaller, and no image is enlarged. A smaller one takes less time and gives less exact poses.",
+        unit="pixels",
+        minimum=160,
+        maximum=1920,
+    )
     hold_map_when_lost: bool = setting(
         True,
         "Whether lost frames are excluded from the map and the keyframe buffer. The published offline script adds "

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.blocks import LayerActivations
+from slam3r_ros.vision.working_image import WorkingImage
 
 
 class InputError(ValueError):
@@ -90,6 +91,8 @@ class PreparedFrame:
     """(H, W, 3) RGB: the centre crop at the networks' size, or the whole undistorted image."""
     grey: NDArray[np.uint8] | None = None
     """(n H, n W) the same crop for visual odometry, finer by a whole number n; None where odometry is off."""
+    working: WorkingImage | None = None
+    """The whole undistorted image, at most `PoseSettings.image_side` long; None where odometry is off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +112,8 @@ class EncodedImage:
     """I2P's layer-0 activations of this frame as a source view: (tokens, width), (tokens, heads, head width)."""
     grey: NDArray[np.uint8] | None
     """(n H, n W) the same crop for visual odometry, finer by a whole number n; None where odometry is off."""
+    working: WorkingImage | None = field(default=None, kw_only=True)
+    """The whole undistorted image, at most `PoseSettings.image_side` long; None where odometry is off."""
 
     @property
     def stamp_ns(self) -> int:
@@ -175,6 +180,11 @@ class UnencodedFrame:
     def grey(self) -> NDArray[np.uint8] | None:
         """(n H, n W) the crop for visual odometry, finer by a whole number n; None where odometry is off."""
         return self.prepared.grey
+
+    @property
+    def working(self) -> WorkingImage | None:
+        """The whole undistorted image, at most `PoseSettings.image_side` long; None where odometry is off."""
+        return self.prepared.working
 
 
 StreamFrame = UnencodedFrame | EncodedFrame

@@ -15,12 +15,12 @@ _VALUES = {"geometry", "networks", "types", "setting_spec", "settings"}
 _WINGS = {*_VALUES, "vision", "device", "background_task", "odometry", "loop_closure", "engine"}
 BELOW = {
     "geometry": set[str](),
-    "device": set[str](),
+    "device": {"geometry"},
     "vision": {"geometry"},
     "setting_spec": set[str](),
     "settings": {"setting_spec"},
     "networks": {"device", "setting_spec", "settings"},
-    "types": {"geometry", "networks"},
+    "types": {"geometry", "networks", "vision"},
     "background_task": set[str](),
     "odometry": {*_VALUES, "vision", "device", "background_task"},
     "loop_closure": {*_VALUES, "vision", "background_task"},

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_lab.sequences.sequence import ImageSequence, SequenceFrame
-from slam3r_ros.engine.encoder import crop_camera
 from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.crop import crop_camera
 from slam3r_ros.geometry.se3 import transform_points
 
 

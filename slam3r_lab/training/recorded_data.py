@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slam3r_ros.engine.encoder import crop_camera, resize_and_crop
+from slam3r_ros.engine.encoder import resize_and_crop
 from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.crop import crop_camera
 from slam3r_ros.io.files import FileFormatError
 from slam3r_ros.io.sources import SourceError
 from slam3r_ros.io.sources.images import images_in, read_intrinsics

@@ -16,23 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from slam3r_ros.geometry.crop import centre_corner, covering_size
+
 WEIGHT_BITS = 22
 """The number of bits after the point of Pillow's fixed-point weights."""
 PART_BITS = 8
 """The number of bits of each of the three parts of a weight."""
 _REMEMBERED_SIZES = 4
 """The number of image sizes whose matrices are kept: as many as cameras that take turns at most."""
-
-
-def covering_size(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
-    """The least (height, width) of an image's shape that covers ``size`` (height, width)."""
-    scale = max(size[1] / width, size[0] / height)
-    return max(size[0], round(height * scale)), max(size[1], round(width * scale))
-
-
-def centre_corner(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Top and left of the central ``size`` (height, width) of an image."""
-    return height // 2 - size[0] // 2, width // 2 - size[1] // 2
 
 
 def is_shrinking(height: int, width: int, covering: tuple[int, int]) -> bool:

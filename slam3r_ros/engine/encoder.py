@@ -16,11 +16,13 @@ from torch import Tensor
 from slam3r_ros.device.cuda_stream import SideStream
 from slam3r_ros.device.host_transfer import Download, to_device
 from slam3r_ros.device.memory_guard import is_out_of_memory
-from slam3r_ros.device.resize import DeviceResizer, centre_corner, covering_size, is_shrinking
+from slam3r_ros.device.resize import DeviceResizer, is_shrinking
 from slam3r_ros.engine.tuning import TUNING
 from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.crop import centre_corner, covering_size, crop_camera
 from slam3r_ros.networks.interfaces import PointsNetwork
 from slam3r_ros.types import EncodedAhead, EncodedImage, Frame, ImageHeader, PreparedFrame, UnencodedFrame
+from slam3r_ros.vision.working_image import WorkingImage
 
 
 def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -54,13 +56,6 @@ def grey_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
     return np.asarray(cv2.resize(grey, (times * size[1], times * size[0]), interpolation=method), dtype=np.uint8)
 
 
-def crop_camera(camera: Camera, size: tuple[int, int]) -> Camera:
-    """Intrinsics of what `resize_and_crop` makes of this camera's image."""
-    height, width = covering_size(camera.height, camera.width, size)
-    top, left = centre_corner(height, width, size)
-    return camera.scaled(width, height).cropped(left, top, size[1], size[0])
-
-
 class Encoder:
     """Turns frames into encoded frames, in two steps: one that another thread may do ahead, one for the engine's.
 
@@ -72,15 +67,15 @@ class Encoder:
         network: PointsNetwork,
         *,
         crop_on_device: bool | None = None,
-        with_grey: bool = False,
+        working_side: int | None = None,
         encodes_on_demand: bool = False,
     ) -> None:
         """``crop_on_device``: whether images are resized where the network is; by default if that is a GPU.
-        ``with_grey``: make the crops of visual odometry too. ``encodes_on_demand``: resize an image only when it is
-        encoded, and encode none ahead, since most never are.
+        ``working_side``: longer side in pixels of the whole images of visual odometry; None where none are wanted.
+        ``encodes_on_demand``: resize an image only when it is encoded, and encode none ahead, since most never are.
         """
         self._network = network
-        self._with_grey = with_grey
+        self._working_side = working_side
         on_device = network.device.type == "cuda" if crop_on_device is None else crop_on_device
         self._encodes_on_demand = encodes_on_demand
         self._resizer = DeviceResizer(network.config.image_size, network.device) if on_device else None
@@ -93,12 +88,13 @@ class Encoder:
         To be used by one thread, not always the same.
         """
         image, camera = self._undistort(frame)
-        grey = grey_crop(image, self._network.config.image_size) if self._with_grey else None
+        grey = None if self._working_side is None else grey_crop(image, self._network.config.image_size)
+        working = None if self._working_side is None else WorkingImage.of(image, camera, self._working_side)
         is_small = image.shape[0] * image.shape[1] <= TUNING.max_kept_pixels
         if self._resizer is None and not (self._encodes_on_demand and is_small):
             image = resize_and_crop(image, self._network.config.image_size)
         header = ImageHeader(frame.stamp_ns, frame.image.shape[:2], camera, frame.frame_id, frame.number)
-        return PreparedFrame(header, image, grey)
+        return PreparedFrame(header, image, grey, working)
 
     @torch.inference_mode()
     def encode_ahead(self, frame: PreparedFrame) -> PreparedFrame | EncodedAhead:
@@ -154,6 +150,7 @@ class Encoder:
                 reference_activations=references[number],
                 source_activations=sources[number],
                 grey=frame.grey,
+                working=frame.working,
             )
             for number, frame in enumerate(prepared)
         ]

@@ -257,7 +257,13 @@ def _without_tensors(keyframe: RegisteredFrame) -> RegisteredFrame:
     frame, empty = keyframe.local.frame, keyframe.confidence.new_empty(0)
     nothing = LayerActivations(empty, empty, empty, empty)
     frame = replace(
-        frame, image=frame.image[:0].copy(), tokens=empty, reference_activations=nothing, source_activations=nothing
+        frame,
+        image=frame.image[:0].copy(),
+        tokens=empty,
+        reference_activations=nothing,
+        source_activations=nothing,
+        grey=None,
+        working=None,
     )
     local = replace(
         keyframe.local, frame=frame, points_camera=empty, confidence=empty, valid=empty, points_normalised=empty

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.engine.encoder import crop_camera
 from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.crop import crop_camera
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import ImageHeader, MapPoints, RegisteredFrame, State

@@ -74,7 +74,8 @@ class Slam:
         self.on_update = on_update
         tracks = settings.pose.tracks == "on"
         self._encodes_on_demand = tracks and settings.register.only_keyframes
-        self.encoder = Encoder(networks.i2p, with_grey=tracks, encodes_on_demand=self._encodes_on_demand)
+        working_side = settings.pose.image_side if tracks else None
+        self.encoder = Encoder(networks.i2p, working_side=working_side, encodes_on_demand=self._encodes_on_demand)
         self._image_to_points = ImageToPointsStage(networks.i2p, settings.register.point_confidence)
         self._scene_frames = SceneFrameSelector(networks.i2p, settings.register)
         self._local_to_world = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)

@@ -6,5 +6,6 @@
 - ``robust``: robust kernels by their names, and the weighted median.
 - ``least_squares``: Levenberg and Marquardt's method, and small normal equations.
 - ``camera``: pinhole intrinsics, distortion, and what resizing and cropping do to them.
+- ``crop``: which part of an image the networks' crop shows (`CropRegion`), and its intrinsics.
 - ``focal``: the focal length that a pointmap implies.
 """

@@ -1,5 +1,6 @@
 """Classical vision on single images and pairs of images; it imports `geometry` only.
 
+- ``working_image``: the whole undistorted image at the size at which odometry works (`WorkingImage`).
 - ``feature_image``: a grey image with its intrinsics and its SIFT features.
 - ``klt``: corners that are tracked from image to image (Kanade, Lucas and Tomasi).
 - ``pnp``: perspective-n-point with RANSAC, and how well a pose explains 2D-3D observations.

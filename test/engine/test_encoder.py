@@ -6,8 +6,9 @@ import pytest
 import torch
 from synthetic import textured_image
 
-from slam3r_ros.engine.encoder import Encoder, crop_camera, resize_and_crop
+from slam3r_ros.engine.encoder import Encoder, resize_and_crop
 from slam3r_ros.geometry.camera import Camera, CameraError
+from slam3r_ros.geometry.crop import crop_camera
 from slam3r_ros.networks.weights import Networks
 from slam3r_ros.types import EncodedAhead, EncodedFrame, Frame, ImageHeader, InputError
 

@@ -359,7 +359,7 @@ def test_a_dot_lies_in_the_grey_crop_where_its_camera_sees_it(tiny_networks: Net
     y, x = np.mgrid[:480, :640]
     dot = np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 6.0**2))[..., None] * 255
     frame = Frame(0, dot.repeat(3, axis=2).astype(np.uint8), camera)
-    encoded = Encoder(tiny_networks.i2p, with_grey=True).encode([frame])[0]
+    encoded = Encoder(tiny_networks.i2p, working_side=640).encode([frame])[0]
     assert encoded.grey is not None and encoded.camera is not None
     assert Encoder(tiny_networks.i2p).encode([frame])[0].grey is None
     height, width = encoded.grey.shape
