@@ -38,8 +38,8 @@ accuracy: setup ## accuracy of all weights, oracles and baselines; hours (ARGS="
 train: setup ## train the embedded weights again; hours (ARGS="--stage i2p" and other options)
 	@$(ACTIVATE) && slam3r_lab train $(ARGS)
 
-lock: ## resolve environment/*.in into environment/*.lock again (needs uv)
-	@$(PYTHON) environment/lock.py
+lock: ## add what environment/*.in name to environment/*.lock (ARGS=--upgrade: all versions anew; needs uv)
+	@$(PYTHON) environment/lock.py $(ARGS)
 
 clean: ## remove everything that `make setup` and the tools made
 	rm -rf .venv build install log dist demo *.egg-info slam3r_lab/build slam3r_lab/*.egg-info

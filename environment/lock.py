@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Resolve requirements.in and ros.in into full lists of pinned versions, one list for Python 3.10 to 3.13 on Linux.
 
-Needs `uv` (pip install uv). Run by `make lock`; commit what changes.
+Versions that are locked stay as they are; with --upgrade all are resolved anew. Needs `uv` (pip install uv). Run by
+`make lock`; commit what changes.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -19,8 +22,11 @@ OTHER_PLATFORMS = ("sys_platform == 'win32'", "sys_platform == 'emscripten'")
 TORCH_AND_CUDA = re.compile(r"^(torch|triton|nvidia-.*|cuda-.*)==")
 
 
-def resolve(source: str, constraints: Path | None) -> list[str]:
-    """Return the pinned requirements, one a line, that `source` (a file name in this directory) resolves to."""
+def resolve(source: str, constraints: Sequence[Path]) -> list[str]:
+    """Return the pinned requirements, one a line, that `source` (a file name in this directory) resolves to.
+
+    What the files `constraints` pin, where it is required, has the version that they say.
+    """
     uv = shutil.which("uv")
     if uv is None:
         raise SystemExit("make lock needs the resolver `uv`, which is not on PATH: pip install uv")
@@ -33,10 +39,10 @@ def resolve(source: str, constraints: Path | None) -> list[str]:
         "--universal",
         "--no-header",
         "--no-annotate",
-        "--upgrade",
     ]
     command += ["--python-version", LOWEST_PYTHON, str(HERE / source)]
-    command += ["--constraint", str(constraints)] if constraints else []
+    for file in constraints:
+        command += ["--constraint", str(file)]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return [line for line in lines if not any(platform in line for platform in OTHER_PLATFORMS)]
 
@@ -52,13 +58,17 @@ def write(name: str, source: str, lines: list[str]) -> Path:
 
 
 def main() -> int:
-    lines = resolve("requirements.in", None)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions of everything")
+    upgrade = parser.parse_args().upgrade
+    locked = [HERE / name for name in ("requirements.lock", "torch.lock", "ros.lock")]
+    lines = resolve("requirements.in", [] if upgrade else locked)
     torch = [line.split(" ;")[0] for line in lines if line.startswith("torch==")]
     requirements = write(
         "requirements.lock", "requirements.in", [line for line in lines if not TORCH_AND_CUDA.match(line)]
     )
     write("torch.lock", "requirements.in", torch)
-    write("ros.lock", "ros.in", resolve("ros.in", requirements))
+    write("ros.lock", "ros.in", resolve("ros.in", [requirements] if upgrade else [requirements, HERE / "ros.lock"]))
     return 0
 
 
