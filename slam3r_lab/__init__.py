@@ -9,7 +9,6 @@ imports it. The folders, where each imports only those before it:
 - `oracle`: substitutes of the networks that answer from the truth of a sequence, with errors that are chosen.
 - `baselines`: other methods on the same sequences, among them COLMAP.
 - `evaluation`: protocols, errors of trajectories, clouds and networks, reports; comparison with golden numbers.
-- `dense_depth`: multi-view stereo, depth of the whole image of a keyframe, measured here before the engine uses it.
 - `benchmarks`: speed, memory and accuracy of engine and node on this machine, with the dated results. Only these may
   import ROS.
 - `commands`: the command line: `render`, `train`, `evaluate`, `parity` and `bench`.

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_lab.dense_depth.posed_view import PosedView
+from slam3r_ros.dense_depth.posed_view import PosedView
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
 
 WIDTH, HEIGHT = 320, 240

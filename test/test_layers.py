@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "slam3r_ros"
 
 # What each layer may import of this package, besides itself. A file at the top, like `types.py`, is a layer of its own.
 _VALUES = {"geometry", "networks", "types", "setting_spec", "settings"}
-_WINGS = {*_VALUES, "vision", "device", "background_task", "odometry", "loop_closure", "engine"}
+_WINGS = {*_VALUES, "vision", "device", "background_task", "dense_depth", "odometry", "loop_closure", "engine"}
 BELOW = {
     "geometry": set[str](),
     "device": {"geometry"},
@@ -22,6 +22,7 @@ BELOW = {
     "networks": {"device", "setting_spec", "settings"},
     "types": {"geometry", "networks", "vision"},
     "background_task": set[str](),
+    "dense_depth": {"geometry", "vision"},
     "odometry": {*_VALUES, "vision", "device", "background_task"},
     "loop_closure": {*_VALUES, "vision", "background_task"},
     "engine": _WINGS - {"engine"},
@@ -62,11 +63,10 @@ ROOMS_OF_ROS = (
 )  # fmt: skip
 
 LAB = PACKAGE.parent / "slam3r_lab"
-_MEASURING = {"worlds", "sequences", "training", "oracle", "baselines", "dense_depth", "evaluation"}
+_MEASURING = {"worlds", "sequences", "training", "oracle", "baselines", "evaluation"}
 LAB_BELOW = {
     "worlds": set[str](),
     "sequences": set[str](),
-    "dense_depth": set[str](),
     "training": {"worlds"},
     "oracle": {"sequences"},
     "baselines": {"sequences"},

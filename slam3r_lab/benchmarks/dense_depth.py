@@ -23,12 +23,12 @@ from slam3r_lab.benchmarks.dense_depth_cases import Keyframe, Recording, by_engi
 from slam3r_lab.benchmarks.dense_depth_ways import WAYS
 from slam3r_lab.benchmarks.machine import BENCHMARKS
 from slam3r_lab.benchmarks.report import measured_by
-from slam3r_lab.dense_depth.consistency import DepthView, consistent_depth
-from slam3r_lab.dense_depth.posed_view import DepthMap
 from slam3r_lab.evaluation.clouds import Cloud, cloud_metrics, one_per_voxel
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.cli.point_view import seen_from
+from slam3r_ros.dense_depth.consistency import DepthView, consistent_depth
+from slam3r_ros.dense_depth.posed_view import DepthMap
 from slam3r_ros.engine.point_map import PointMap
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rigid, transform_points

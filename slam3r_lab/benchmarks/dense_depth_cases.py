@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_lab.dense_depth.partners import choose_partners
-from slam3r_lab.dense_depth.posed_view import PosedView
 from slam3r_lab.sequences.sequence import ImageSequence, SequenceFrame
+from slam3r_ros.dense_depth.partners import choose_partners
+from slam3r_ros.dense_depth.posed_view import PosedView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.geometry.umeyama import umeyama

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from slam3r_lab.dense_depth.estimation import dense_depth
-from slam3r_lab.dense_depth.posed_view import DepthMap, EpipolarGeometry, Image, PosedView
-from slam3r_lab.dense_depth.refinement import refined
+from slam3r_ros.dense_depth.estimation import dense_depth
+from slam3r_ros.dense_depth.posed_view import DepthMap, EpipolarGeometry, Image, PosedView
+from slam3r_ros.dense_depth.refinement import refined
 from slam3r_ros.vision.klt import dense_flow
 
 FINEST_LEVEL = 1

@@ -6,5 +6,5 @@ parallax. `plane_sweep` (Collins 1996) compares the keyframe with them at planes
 themselves, and `refinement` moves every pixel along its epipolar lines to a fraction of a pixel. `estimation` is all
 that together, with a standard deviation for each pixel; `tuning` holds its constants. `prior` adds depths known
 otherwise where parallax tells nothing, and `consistency` compares the depth images of neighbouring keyframes before
-they are fused. It needs only `geometry` and `vision` of slam3r_ros.
+they are fused.
 """

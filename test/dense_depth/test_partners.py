@@ -1,8 +1,8 @@
 import numpy as np
 from layer_scene import HEIGHT, MATRIX, WIDTH, pose
 
-from slam3r_lab.dense_depth.partners import choose_partners, covisibility
-from slam3r_lab.dense_depth.posed_view import PosedView
+from slam3r_ros.dense_depth.partners import choose_partners, covisibility
+from slam3r_ros.dense_depth.posed_view import PosedView
 from slam3r_ros.geometry.se3 import Array
 
 GUESS = np.full((HEIGHT, WIDTH), 2.0, np.float32)

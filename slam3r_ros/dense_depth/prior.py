@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slam3r_lab.dense_depth.posed_view import DepthMap
+from slam3r_ros.dense_depth.posed_view import DepthMap
 
 MIN_COMMON_PIXELS = 100
 """Fewest pixels that both know, with which the prior's scale is set; with fewer it is left as it is."""

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_lab.dense_depth.posed_view import DepthMap, Image, PosedView
-from slam3r_lab.dense_depth.tuning import TUNING
+from slam3r_ros.dense_depth.posed_view import DepthMap, Image, PosedView
+from slam3r_ros.dense_depth.tuning import TUNING
 from slam3r_ros.geometry.se3 import invert_rigid
 
 

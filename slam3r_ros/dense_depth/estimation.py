@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from slam3r_lab.dense_depth.alignment import aligned_partners
-from slam3r_lab.dense_depth.partners import covisibility
-from slam3r_lab.dense_depth.plane_sweep import inverse_depth_planes, matching_costs
-from slam3r_lab.dense_depth.posed_view import DepthMap, Image, PosedView
-from slam3r_lab.dense_depth.refinement import RefinedDepth, refined, smoothed
-from slam3r_lab.dense_depth.semi_global import semi_global_planes
-from slam3r_lab.dense_depth.tuning import TUNING
+from slam3r_ros.dense_depth.alignment import aligned_partners
+from slam3r_ros.dense_depth.partners import covisibility
+from slam3r_ros.dense_depth.plane_sweep import inverse_depth_planes, matching_costs
+from slam3r_ros.dense_depth.posed_view import DepthMap, Image, PosedView
+from slam3r_ros.dense_depth.refinement import RefinedDepth, refined, smoothed
+from slam3r_ros.dense_depth.semi_global import semi_global_planes
+from slam3r_ros.dense_depth.tuning import TUNING
 
 
 def dense_depth(reference: PosedView, partners: Sequence[PosedView], guess: Image, *, align: bool = True) -> DepthMap:

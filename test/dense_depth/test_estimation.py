@@ -8,8 +8,8 @@ from plane_scene import depths as wall_depths
 from plane_scene import image as wall_image
 from plane_scene import pose as wall_pose
 
-from slam3r_lab.dense_depth.estimation import dense_depth
-from slam3r_lab.dense_depth.posed_view import DepthMap, PosedView
+from slam3r_ros.dense_depth.estimation import dense_depth
+from slam3r_ros.dense_depth.posed_view import DepthMap, PosedView
 from slam3r_ros.geometry.se3 import Array
 
 REFERENCE = pose(0)

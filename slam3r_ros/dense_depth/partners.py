@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slam3r_lab.dense_depth.posed_view import Image, PosedView
-from slam3r_lab.dense_depth.tuning import TUNING
+from slam3r_ros.dense_depth.posed_view import Image, PosedView
+from slam3r_ros.dense_depth.tuning import TUNING
 from slam3r_ros.geometry.se3 import invert_rigid
 
 GRID_PX = 16

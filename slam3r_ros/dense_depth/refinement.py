@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from slam3r_lab.dense_depth.alignment import image_and_gradient
-from slam3r_lab.dense_depth.posed_view import EpipolarGeometry, Image, PosedView, normalised_contrast
-from slam3r_lab.dense_depth.tuning import TUNING
+from slam3r_ros.dense_depth.alignment import image_and_gradient
+from slam3r_ros.dense_depth.posed_view import EpipolarGeometry, Image, PosedView, normalised_contrast
+from slam3r_ros.dense_depth.tuning import TUNING
 
 _BORDER_PX = 1
 """Pixels at the edge of an image that are not compared."""

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_lab.dense_depth.posed_view import Image, PosedView, normalised_contrast
-from slam3r_lab.dense_depth.tuning import TUNING
+from slam3r_ros.dense_depth.posed_view import Image, PosedView, normalised_contrast
+from slam3r_ros.dense_depth.tuning import TUNING
 from slam3r_ros.geometry.se3 import Array, invert_rigid, orthonormal, rigid
 
 _BORDER_PX = 2

@@ -1,7 +1,7 @@
 import numpy as np
 
-from slam3r_lab.dense_depth.semi_global import aggregated, semi_global_planes
-from slam3r_lab.dense_depth.tuning import TUNING
+from slam3r_ros.dense_depth.semi_global import aggregated, semi_global_planes
+from slam3r_ros.dense_depth.tuning import TUNING
 
 
 def slow_paths(costs: np.ndarray, grey: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_lab.dense_depth.posed_view import Image
-from slam3r_lab.dense_depth.tuning import TUNING
+from slam3r_ros.dense_depth.posed_view import Image
+from slam3r_ros.dense_depth.tuning import TUNING
 
 MEDIAN_PX = 5
 """Side of the median filter over the planes that are found."""

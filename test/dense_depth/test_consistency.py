@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 from layer_scene import depth, pose, view
 
-from slam3r_lab.dense_depth.consistency import DepthView, consistent_depth
-from slam3r_lab.dense_depth.posed_view import DepthMap
-from slam3r_lab.dense_depth.prior import with_prior
+from slam3r_ros.dense_depth.consistency import DepthView, consistent_depth
+from slam3r_ros.dense_depth.posed_view import DepthMap
+from slam3r_ros.dense_depth.prior import with_prior
 from slam3r_ros.geometry.se3 import Array
 
 SIGMA = 0.02
