@@ -26,8 +26,9 @@ BELOW = {
     "odometry": {*_VALUES, "vision", "device", "background_task"},
     "loop_closure": {*_VALUES, "vision", "background_task"},
     "engine": _WINGS - {"engine"},
+    "metric_scale": {"geometry", "loop_closure", "engine", "types"},
     "io": _WINGS,
-    "ros": {*_WINGS, "io"},
+    "ros": {*_WINGS, "io", "metric_scale"},
     "cli": {*_WINGS, "io"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
