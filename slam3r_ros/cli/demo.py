@@ -26,14 +26,13 @@ from slam3r_ros.io.files import FileFormatError, OutputError
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
 from slam3r_ros.io.sources import SourceError, open_source
+from slam3r_ros.io.sources.example import EXAMPLE
 from slam3r_ros.io.tum import read_trajectory
 
 if TYPE_CHECKING:
     from slam3r_ros.ros.tools.player import PlayReport
     from slam3r_ros.ros.tools.recorder import ReceivedMessage, Recorder
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "room"
-"""A clip of a rendered room with its truth, which is installed with this package."""
 _PICTURE_NAME, _REPORT_NAME = "map.png", "report.json"
 _RESULTS = (MAP_NAME, TRAJECTORY_NAME, _PICTURE_NAME, _REPORT_NAME)
 _TOPIC = "/camera/image_raw"

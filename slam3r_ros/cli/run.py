@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
-
 from slam3r_ros.cli.progress import Progress
+from slam3r_ros.engine.failures import engine_failure
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.save import NothingMappedError, prepare_map_files, save_map
@@ -28,8 +27,6 @@ from slam3r_ros.settings import SlamSettings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a run, with its map saved."""
-_ENGINE_FAILURES = (RuntimeError, ValueError, cv2.error)
-"""What torch, NumPy, OpenCV and the engine itself raise, as when the memory is used up."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,13 +110,13 @@ def map_source(slam: Slam, source: Source, interruption: Interruption) -> int:
             if interruption.signal_number is not None:
                 progress.message("interrupted: what is mapped is saved (Ctrl-C again to leave it)")
                 break
-            failure = _engine_failure(partial(slam.push, frame))
+            failure = engine_failure(partial(slam.push, frame))
             if failure:
                 break
             count += 1
             status = slam.status()
             progress.update(count, f"{status.state.name.lower()}, {status.map_points} points")
-        flush_failure = _engine_failure(slam.flush)
+        flush_failure = engine_failure(slam.flush)
     failure = failure or flush_failure
     if failure:
         failure = f"the engine failed at frame {count}: {failure}; what is mapped is saved"
@@ -130,15 +127,6 @@ def map_source(slam: Slam, source: Source, interruption: Interruption) -> int:
     if interruption.signal_number is not None:
         return 128 + interruption.signal_number
     return 1 if failure else 0
-
-
-def _engine_failure(step: Callable[[], object]) -> str:
-    """Do a step of the engine; what it raised, in words, or nothing."""
-    try:
-        step()
-    except _ENGINE_FAILURES as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ In the order in which a frame meets the files:
 - `keyframe_view`: a keyframe's image, depth and pose, as it is shown, saved and exported.
 - `reconstruction`: everything that was mapped, as exports, films and the viewer take it.
 - `events`: what leaves the engine.
+- `failures`: what the engine may raise while it runs, in words.
 
 Beside the way of a frame:
 

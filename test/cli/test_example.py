@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from slam3r_ros.cli.demo import EXAMPLE
 from slam3r_ros.io.sources import open_source
+from slam3r_ros.io.sources.example import EXAMPLE
 from slam3r_ros.io.tum import read_trajectory
 
 

@@ -9,6 +9,7 @@
 - `file_order`: the order of the files in a directory.
 - `bag`: a ROS 2 bag.
 - `webcam`: a camera of this machine.
+- `example`: the clip that is installed with this package.
 - `recorded_time`: the times at which the frames of a recording were taken.
 """
 
