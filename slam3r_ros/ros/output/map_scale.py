@@ -13,6 +13,8 @@ class MapScale:
         self._parameter = parameter
         self.metres_per_unit = parameter
         """Metres per scene unit; 0 where unknown."""
+        self.is_set_by_user = parameter > 0
+        """Whether a user has set it, by the parameter or by ~/set_scale; then it is not estimated."""
 
     @property
     def unit(self) -> float:
@@ -29,9 +31,14 @@ class MapScale:
     def set(self, metres_per_unit: float) -> None:
         """Set the scale, 0 for unknown. Raises SettingError naming a value that cannot be a scale."""
         self.metres_per_unit = check_scale(metres_per_unit)
+        self.is_set_by_user = metres_per_unit > 0
+
+    def apply_estimate(self, metres_per_unit: float) -> None:
+        """Set the scale that was estimated from other sensors."""
+        self.metres_per_unit = metres_per_unit
 
     def reset(self) -> bool:
         """Return to the parameter's scale, since a new map has another unit; True if that changes the scale."""
         changes = self.metres_per_unit != self._parameter
-        self.metres_per_unit = self._parameter
+        self.metres_per_unit, self.is_set_by_user = self._parameter, self._parameter > 0
         return changes

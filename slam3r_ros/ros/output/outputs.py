@@ -33,7 +33,8 @@ from slam3r_ros.ros.output.messages import (
     time_message,
 )
 from slam3r_ros.ros.output.odometry import OdometryOutput
-from slam3r_ros.ros.output.tf import TransformOutput
+from slam3r_ros.ros.output.scale_estimation import ScaleEstimation
+from slam3r_ros.ros.output.tf import transform_output
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher, TopicQueue
@@ -87,7 +88,9 @@ class Outputs:
         self._map_cloud = node.create_publisher(PointCloud2, "~/map_cloud", LATCHED)
         self._odometry = OdometryOutput(node, settings.map_frame)
         self._extrinsics = CameraExtrinsics(node, settings.base_frame, log)
-        self._tf = TransformOutput(node, settings, log) if settings.tf_mode == "map_to_base" else None
+        self._tf = transform_output(node, settings, log)
+        self.scale_estimation = ScaleEstimation(node, settings, log)
+        """What estimates the scale, if the parameter scale_source names a source."""
         self._log = log
         self._publisher = AsyncPublisher()
         self._cloud_queue = self._publisher.topic_queue(self._cloud, TUNING.waiting_clouds)
@@ -112,6 +115,7 @@ class Outputs:
 
     def publish(self, update: Update) -> bool:
         """Publish one event of the engine; True if it gave a frame's pose for the first time."""
+        self.scale_estimation.observe(update)
         if isinstance(update, MapCorrection):
             self._odometry.reset_velocity()  # no motion from one world into another
             return False
@@ -148,7 +152,7 @@ class Outputs:
         if base is None:
             return
         if self._tf is not None:
-            self._tf.publish(image.stamp_ns, base)
+            self._tf.publish(image.stamp_ns, base, is_metric=self.scale.metres_per_unit > 0)
         if self._odometry.is_wanted:
             self._odometry.publish(image.stamp_ns, pose, base, self.scale.unit)
 
@@ -208,7 +212,9 @@ class Outputs:
     # ---- the whole map -------------------------------------------------------------------------------------------
 
     def publish_due(self, slam: Slam) -> None:
-        """Publish path, keyframes and map where they changed, somebody subscribes and their period has passed."""
+        """Publish path, keyframes and map where they changed, somebody subscribes and their period has passed; all of
+        it where the estimated scale has become known, or better."""
+        self._apply_estimated_scale(slam)
         if self._path_schedule.start_if_due(self._path_queue):
             self._publish_path()
         if self._keyframes_schedule.start_if_due(self._keyframes_queue):
@@ -220,6 +226,9 @@ class Outputs:
         """Publish the new, empty map, since the old one was forgotten."""
         self._start_new_map()
         self._extrinsics.clear()
+        self.scale_estimation.reset()
+        if self._tf is not None:
+            self._tf.clear()
         self._cloud_queue.clear()
         self._depth.clear()
         if self.scale.reset():
@@ -232,6 +241,15 @@ class Outputs:
         Raises SettingError naming a value that cannot be a scale.
         """
         self.scale.set(metres_per_unit)
+        self._odometry.reset_velocity()
+        self.republish(slam)
+
+    def _apply_estimated_scale(self, slam: Slam) -> None:
+        """Publish in metres by the estimated scale, unless a user has set another."""
+        if self.scale.is_set_by_user or (estimated := self.scale_estimation.due(self.scale.metres_per_unit)) is None:
+            return
+        self._log.info_throttled("scale estimate", f"metric scale: {estimated:.4g} m to a scene unit")
+        self.scale.apply_estimate(estimated)
         self._odometry.reset_velocity()
         self.republish(slam)
 
@@ -283,6 +301,7 @@ class Outputs:
         self._odometry.destroy()
         self._depth.destroy()
         self._extrinsics.destroy()
+        self.scale_estimation.destroy()
 
     def _start_new_map(self) -> None:
         settings = self._settings

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from slam3r_ros.metric_scale.estimator import ScaleEstimate
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.ros.output.messages import header, time_message
 from slam3r_ros.ros.threads.counters import Counters
@@ -44,6 +45,10 @@ class StatusValues:
     """Name of the networks in use."""
     scale: float
     """Metres per scene unit; 0 where unknown."""
+    scale_source: str
+    """Where the scale comes from: none, known, or the name of the source that estimates it."""
+    scale_estimate: ScaleEstimate | None
+    """The scale as far as it is estimated; None where it is not."""
 
 
 def status_message(values: StatusValues) -> SlamStatus:
@@ -84,6 +89,9 @@ def status_message(values: StatusValues) -> SlamStatus:
         memory_resident_bytes=resident_bytes(),
         memory_gpu_bytes=torch.cuda.memory_allocated() if torch.cuda.is_available() else 0,
         scale=values.scale,
+        scale_source=values.scale_source,
+        scale_sigma=0.0 if values.scale_estimate is None else values.scale_estimate.sigma,
+        scale_observations=0 if values.scale_estimate is None else values.scale_estimate.count,
         last_message=values.newest_problem.text,
         last_message_stamp=time_message(values.newest_problem.stamp_ns),
     )

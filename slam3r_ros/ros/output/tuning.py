@@ -30,6 +30,12 @@ class OutputTuning:
     all others."""
     least_error_px: float = 0.05
     """Smallest reprojection error, in pixels, that the covariance assumes: nothing is measured better."""
+    least_scale_change: float = 0.005
+    """Change of the estimated scale, as a fraction, below which everything is not published once more."""
+    depth_tolerance_ns: int = 40_000_000
+    """Longest time, in nanoseconds, between a keyframe and a depth image that it is compared with."""
+    waiting_map_to_odom: int = 30
+    """Number of poses that wait for the robot's odometry of their time; the oldest is dropped."""
 
 
 TUNING = OutputTuning()

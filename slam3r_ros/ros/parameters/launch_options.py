@@ -19,8 +19,12 @@ PARAMETER_ARGUMENTS = (
     "map_frame",
     "base_frame",
     "tf_mode",
+    "odom_frame",
     "invert_tf",
     "scale",
+    "scale_source",
+    "tag_id",
+    "tag_size",
     "save_on_exit",
     "autostart",
 )

@@ -103,8 +103,30 @@ class NodeSettings:
     )
     tf_mode: str = setting(
         "map_to_base",
-        "Which transform is published on TF: map_to_base from map_frame to base_frame, or none.",
-        choices=("none", "map_to_base"),
+        "Which transform is published on TF: map_to_base from map_frame to base_frame, or none. map_to_odom is for "
+        "robots with odometry (REP-105): from map_frame to odom_frame, so that odom_frame to base_frame stays "
+        "odometry's. It needs base_frame and a known scale.",
+        choices=("none", "map_to_base", "map_to_odom"),
+    )
+    odom_frame: str = setting(
+        "odom",
+        "Frame of the robot's odometry, in which TF has base_frame. For tf_mode map_to_odom and scale_source tf.",
+    )
+    tf_tolerance: float = setting(
+        0.1,
+        "Time by which the transform from map_frame to odom_frame is dated into the future, so that others can use it "
+        "until the next one.",
+        unit="s",
+        minimum=0,
+        maximum=10,
+    )
+    tf_rate: float = setting(
+        20.0,
+        "How often the newest transform from map_frame to odom_frame is published again. 0 publishes it with each pose "
+        "only.",
+        unit="Hz",
+        minimum=0,
+        maximum=1000,
     )
     invert_tf: bool = setting(
         False,
@@ -118,6 +140,27 @@ class NodeSettings:
         unit="m per scene unit",
         minimum=0,
         maximum=1e6,
+    )
+    scale_source: str = setting(
+        "none",
+        "What the scale is estimated by. odometry: the topic `odom`. tf: odom_frame and base_frame on TF. depth: depth "
+        "images in metres on the topic `depth`, with `depth/camera_info`. tag: an AprilTag of the family 36h11 in the "
+        "picture. known: the parameter scale, which has to be given. none: nothing, scale may still be given.",
+        choices=("none", "known", "odometry", "tf", "depth", "tag"),
+    )
+    scale_sigma: float = setting(
+        0.03,
+        "Standard deviation of the estimated scale, as a fraction, below which it is applied.",
+        minimum=0.001,
+        maximum=1,
+    )
+    tag_id: int = setting(0, "Number of the AprilTag for scale_source tag.", minimum=0, maximum=586)
+    tag_size: float = setting(
+        0.0,
+        "Length of a side of the AprilTag's black square for scale_source tag.",
+        unit="m",
+        minimum=0,
+        maximum=100,
     )
 
     map_period: float = setting(
@@ -159,12 +202,26 @@ class NodeSettings:
         for name in ("weights", "device", "map_frame", "save_path"):
             if not getattr(self, name):
                 raise SettingError(f"{name}: expected a name, got an empty one")
-        for name in ("map_frame", "base_frame"):
+        for name in ("map_frame", "base_frame", "odom_frame"):
             if getattr(self, name).startswith("/"):
                 raise SettingError(f"{name}: tf2 frames have no leading slash, got '{getattr(self, name)}'")
         check_scale(self.scale)
+        self._check_scale_source()
+        if self.tf_mode == "map_to_odom" and (not self.base_frame or not self.odom_frame):
+            raise SettingError("base_frame, odom_frame: expected names, which tf_mode: map_to_odom needs")
+        if self.tf_mode == "map_to_odom" and self.invert_tf:
+            raise SettingError("invert_tf: expected false with tf_mode: map_to_odom, got true")
         if self.map_frame == self.base_frame:
             raise SettingError(f"base_frame: expected another frame than map_frame, got '{self.base_frame}' for both")
+
+    def _check_scale_source(self) -> None:
+        """Raise SettingError naming a parameter that the source of the scale needs."""
+        if self.scale_source == "known" and not self.scale:
+            raise SettingError("scale: expected metres per scene unit, which scale_source: known needs, got 0")
+        if self.scale_source == "tag" and not self.tag_size:
+            raise SettingError("tag_size: expected the tag's side in metres, which scale_source: tag needs, got 0")
+        if self.scale_source == "tf" and not (self.base_frame and self.odom_frame):
+            raise SettingError("base_frame, odom_frame: expected names, which scale_source: tf needs")
 
     @classmethod
     def from_values(cls, values: Mapping[str, object]) -> NodeSettings:

@@ -200,6 +200,8 @@ class Session:
                 map_frame=self._settings.map_frame,
                 weights=self.weights,
                 scale=self._outputs.scale.metres_per_unit,
+                scale_source=self._scale_source(),
+                scale_estimate=self._outputs.scale_estimation.estimate,
             )
         )
 
@@ -250,6 +252,9 @@ class Session:
     def _reset(self, reason: str) -> None:
         self._decoding.discard_pending()
         self._runner.reset(reason)
+
+    def _scale_source(self) -> str:
+        return "known" if self._outputs.scale.is_set_by_user else self._settings.scale_source
 
     def _save_on_exit(self, save: Callable[[str], SavedMap]) -> None:
         try:

@@ -56,7 +56,11 @@ def test_yaml_has_every_parameter_at_its_default() -> None:
     ("values", "reason"),
     [
         ({"image_queue": 0}, "image_queue: expected 1 to 100, got 0"),
-        ({"tf_mode": "map_to_odom"}, "tf_mode: expected one of none, map_to_base, got 'map_to_odom'"),
+        ({"tf_mode": "odom"}, "tf_mode: expected one of none, map_to_base, map_to_odom, got 'odom'"),
+        ({"tf_mode": "map_to_odom"}, "base_frame, odom_frame: expected names, which tf_mode: map_to_odom needs"),
+        ({"scale_source": "known"}, "scale: expected metres per scene unit, which scale_source: known needs, got 0"),
+        ({"scale_source": "tag"}, "tag_size: expected the tag's side in metres, which scale_source: tag needs, got 0"),
+        ({"scale_source": "tf"}, "base_frame, odom_frame: expected names, which scale_source: tf needs"),
         ({"map_period": float("nan")}, "map_period: expected a number, got NaN"),
         ({"map_frame": ""}, "map_frame: expected a name"),
         ({"map_frame": "/map"}, "no leading slash, got '/map'"),
