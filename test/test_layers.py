@@ -28,8 +28,9 @@ BELOW = {
     "engine": _WINGS - {"engine"},
     "metric_scale": {"geometry", "loop_closure", "engine", "types"},
     "io": _WINGS,
+    "export": {"geometry", "types", "engine", "io"},
     "ros": {*_WINGS, "io", "metric_scale"},
-    "cli": {*_WINGS, "io"},
+    "cli": {*_WINGS, "io", "export"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
 BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros"}}

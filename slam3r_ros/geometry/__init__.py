@@ -6,6 +6,7 @@
 - ``robust``: robust kernels by their names, and the weighted median.
 - ``least_squares``: Levenberg and Marquardt's method, and small normal equations.
 - ``camera``: pinhole intrinsics, distortion, and what resizing and cropping do to them.
+- ``frustum``: the viewing pyramid of a camera, as lines.
 - ``crop``: which part of an image the networks' crop shows (`CropRegion`), and its intrinsics.
 - ``focal``: the focal length that a pointmap implies.
 """
