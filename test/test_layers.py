@@ -30,6 +30,7 @@ BELOW = {
     "io": _WINGS,
     "export": {"geometry", "types", "engine", "io"},
     "ros": {*_WINGS, "io", "metric_scale"},
+    "app": {*_WINGS, "io", "export"},
     "cli": {*_WINGS, "io", "export"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
