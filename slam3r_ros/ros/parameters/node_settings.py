@@ -20,7 +20,8 @@ class NodeSettings:
 
     autostart: bool = setting(
         True,
-        "Whether the node configures and activates itself at start. Otherwise a lifecycle manager has to do it.",
+        "Whether the node configures and activates itself at start, and ends with exit status 2 where it cannot. "
+        "Otherwise a lifecycle manager has to do it.",
     )
     weights: str = setting(
         AUTO,
@@ -190,8 +191,8 @@ class NodeSettings:
     )
     save_on_exit: str = setting(
         "",
-        "File or directory to which the map is saved when the node ends or is cleaned up, unless nothing is mapped. "
-        "Empty does not save it.",
+        "File or directory to which the map is saved when the node ends or is cleaned up, unless nothing is mapped. A "
+        "map that a jump of time ends is saved beside it, as NAME-1 and so on. Empty does not save them.",
     )
 
     slam: SlamSettings = field(default_factory=SlamSettings)
