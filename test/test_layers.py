@@ -27,9 +27,10 @@ BELOW = {
     "loop_closure": {*_VALUES, "vision", "background_task"},
     "engine": _WINGS - {"engine"},
     "metric_scale": {"geometry", "loop_closure", "engine", "types"},
+    "occupancy": {"geometry"},
     "io": _WINGS,
     "export": {"geometry", "types", "engine", "io"},
-    "ros": {*_WINGS, "io", "metric_scale"},
+    "ros": {*_WINGS, "io", "metric_scale", "occupancy"},
     "app": {*_WINGS, "io", "export"},
     "cli": {*_WINGS, "io", "export"},
 }
