@@ -27,12 +27,12 @@ BELOW = {
     "loop_closure": {*_VALUES, "vision", "background_task"},
     "engine": _WINGS - {"engine"},
     "metric_scale": {"geometry", "loop_closure", "engine", "types"},
-    "occupancy": {"geometry"},
     "io": _WINGS,
+    "viewer": {*_WINGS, "io"},
     "export": {"geometry", "types", "engine", "io"},
-    "ros": {*_WINGS, "io", "metric_scale", "occupancy"},
+    "ros": {*_WINGS, "io", "metric_scale", "viewer"},
     "app": {*_WINGS, "io", "export"},
-    "cli": {*_WINGS, "io", "export"},
+    "cli": {*_WINGS, "io", "export", "viewer"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
 BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros"}}

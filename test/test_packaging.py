@@ -27,13 +27,13 @@ PYPI_NAMES = {
     "PIL": "pillow", "av": "av", "backports": "backports-zstd", "cv2": "opencv-python-headless", "evo": "evo",
     "huggingface_hub": "huggingface_hub", "lz4": "lz4", "matplotlib": "matplotlib", "numpy": "numpy",
     "pycolmap": "pycolmap", "rosbags": "rosbags", "safetensors": "safetensors", "scipy": "scipy", "torch": "torch",
-    "tqdm": "tqdm", "trimesh": "trimesh", "yaml": "pyyaml",
+    "tqdm": "tqdm", "trimesh": "trimesh", "viser": "viser", "websockets": "websockets", "yaml": "pyyaml",
 }  # fmt: skip
 """Names of modules and of the distributions that pip installs for them."""
 FROM_PIP = "pip"
 ROSDEP_KEYS = {
     "PIL": "python3-pil", "cv2": "python3-opencv", "numpy": "python3-numpy", "scipy": "python3-scipy",
-    "tf2_ros": "tf2_ros_py", "yaml": "python3-yaml",
+    "tf2_ros": "tf2_ros_py", "viser": FROM_PIP, "websockets": FROM_PIP, "yaml": "python3-yaml",
     **dict.fromkeys(("backports", "huggingface_hub", "lz4", "rosbags", "safetensors", "torch", "trimesh"), FROM_PIP),
 }  # fmt: skip
 """Keys of rosdep where they are not the module's name; FROM_PIP where rosdep has none on every distribution."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ class MapCorrection:
     """(P,) indices of the keyframes' frames, ascending."""
     world_changes: Sim3
     """(P,) similarities from the world as it was to the world as it is."""
+    loops: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    """(L, 2) indices of the frames that each of the closed loops joins, the earlier one first."""
 
     def of_frames(self, indices: NDArray[np.integer]) -> Sim3:
         """(N,) similarities at frames (N,); those before the first keyframe move as it does."""

@@ -223,7 +223,8 @@ class LoopCloser:
         if _is_within(moved[-1:], self._nodes[-1:], self._places[-1].depth, TUNING.min_correction):
             return None
         self._nodes = nodes
-        return MapCorrection(np.array([place.index for place in self._places]), moved)
+        joined = np.array([(loop.before, loop.after) for loop in loops], np.int64).reshape(-1, 2)
+        return MapCorrection(np.array([place.index for place in self._places]), moved, joined)
 
     def _thin_out(self) -> None:
         """Forget every second of the older places, and freeze the chain of the others as it is now."""

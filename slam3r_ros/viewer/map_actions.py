@@ -1,0 +1,74 @@
+"""What the page's buttons do: done by the node's services, by a saved file, or by whoever shows the page."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from slam3r_ros.viewer.picking import Selection
+
+
+class ActionError(Exception):
+    """Something that a visitor asked for could not be done; the message is one sentence that says why."""
+
+
+class MapActions(Protocol):
+    """What visitors can do to the map. Each method returns one sentence on what was done, or raises ActionError."""
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """The names of the methods that can be used here; the page has no button for the others."""
+        ...
+
+    def pause(self, paused: bool) -> str:
+        """Ignore images, or take them again."""
+        ...
+
+    def reset(self) -> str:
+        """Forget the map and begin a new one."""
+        ...
+
+    def save(self, path: str) -> str:
+        """Write the map to a path on the machine that makes it; empty: where its settings say."""
+        ...
+
+    def set_scale(self, metres_per_unit: float) -> str:
+        """Say how many metres a scene unit has; from then on lengths are metres."""
+        ...
+
+    def remove_points(self, selection: Selection, inside: bool) -> str:
+        """Remove the points inside or outside a selection from the map itself."""
+        ...
+
+    def undo_removal(self) -> str:
+        """Bring back the points that were removed last."""
+        ...
+
+
+class NoActions:
+    """For a page that only shows."""
+
+    offered: frozenset[str] = frozenset()
+
+    def pause(self, paused: bool) -> str:
+        """Not offered."""
+        raise ActionError("this page cannot pause anything")
+
+    def reset(self) -> str:
+        """Not offered."""
+        raise ActionError("this page cannot begin a new map")
+
+    def save(self, path: str) -> str:
+        """Not offered."""
+        raise ActionError("this page cannot save the map")
+
+    def set_scale(self, metres_per_unit: float) -> str:
+        """Not offered."""
+        raise ActionError("this page cannot set the scale")
+
+    def remove_points(self, selection: Selection, inside: bool) -> str:
+        """Not offered."""
+        raise ActionError("this page cannot change the map")
+
+    def undo_removal(self) -> str:
+        """Not offered."""
+        raise ActionError("this page cannot change the map")
