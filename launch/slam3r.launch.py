@@ -2,11 +2,19 @@
 
 import os
 
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from slam3r_ros.ros.input.dds_transport import choose_transport, installed_profiles, socket_limit
+from slam3r_ros.ros.input.dds_transport import choose_transport, installed_profiles, shared_memory_room, socket_limit
 from slam3r_ros.ros.parameters.launch_options import existing_file, flag, node_arguments, node_options
 
 CONFIG = installed_profiles()
@@ -19,7 +27,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments = {**context.launch_configurations}
     arguments.update({name: default for name, (default, _) in ARGUMENTS.items() if not arguments[name]})
     options = node_options(arguments)
-    transport = choose_transport(os.environ, socket_limit(), CONFIG, closed=flag(arguments, "closed"))
+    transport = choose_transport(
+        os.environ, socket_limit(), CONFIG, closed=flag(arguments, "closed"), shared_bytes=shared_memory_room()
+    )
     actions = [SetEnvironmentVariable(name, value) for name, value in transport.variables]
     if transport.advice:
         actions.append(LogInfo(msg=f"slam3r: {transport.advice}"))
@@ -34,6 +44,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 output="screen",
             )
         )
+    actions.append(RegisterEventHandler(OnProcessExit(on_exit=tell_failure)))
     actions.append(
         Node(
             package="slam3r_ros",
@@ -48,6 +59,13 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         )
     )
     return actions
+
+
+def tell_failure(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Say that the node has failed: what else runs, on a robot perhaps, goes on."""
+    if event.returncode == 0 or not event.process_name.startswith("slam3r_node"):
+        return []
+    return [LogInfo(msg=f"slam3r: the node has ended with status {event.returncode}; its last error says why")]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -27,10 +27,11 @@ BELOW = {
     "loop_closure": {*_VALUES, "vision", "background_task"},
     "engine": _WINGS - {"engine"},
     "metric_scale": {"geometry", "loop_closure", "engine", "types"},
+    "occupancy": {"geometry"},
     "io": _WINGS,
     "viewer": {*_WINGS, "io"},
     "export": {"geometry", "types", "engine", "io"},
-    "ros": {*_WINGS, "io", "metric_scale", "viewer"},
+    "ros": {*_WINGS, "io", "metric_scale", "occupancy", "viewer"},
     "app": {*_WINGS, "io", "export"},
     "cli": {*_WINGS, "io", "export", "viewer"},
 }

@@ -4,6 +4,7 @@
 - `command_line`: a command line of subcommands, each imported only when it is asked for.
 - `run`: maps a source without ROS, into files.
 - `demo`: plays a source to the real node.
+- `process_guard`: ends the processes of a command with it.
 - `demo_report`: the figures of a demo, as text and as a file.
 - `trajectory_error`: the absolute trajectory error (ATE) against a true trajectory.
 - `figure`: a figure of a map and the trajectory through it.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from slam3r_ros.cli.demo_report import DemoReport
 from slam3r_ros.cli.figure import draw_map
+from slam3r_ros.cli.process_guard import guarding
 from slam3r_ros.cli.progress import Progress
 from slam3r_ros.cli.trajectory_error import Comparison, compare_with_truth
 from slam3r_ros.io.arguments import positive
-from slam3r_ros.io.files import FileFormatError, OutputError
+from slam3r_ros.io.files import FileFormatError, OutputError, make_writable
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
 from slam3r_ros.io.sources import SourceError, open_source
 from slam3r_ros.io.sources.example import EXAMPLE
+from slam3r_ros.io.stop_signals import stop_on_signals
 from slam3r_ros.io.tum import read_trajectory
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 _PICTURE_NAME, _REPORT_NAME = "map.png", "report.json"
 _RESULTS = (MAP_NAME, TRAJECTORY_NAME, _PICTURE_NAME, _REPORT_NAME)
 _TOPIC = "/camera/image_raw"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""How a log changes its colour."""
+_DDS_ERROR = re.compile(r"\[RTPS_\w+ Error\] *(?P<text>.*?)( -> Function .*)?$")
+"""An error of Fast DDS in a log."""
 _START_LIMIT_S = 120.0
 _DRAIN_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
@@ -85,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Run the demo; 1 if something failed on the way, 2 if the source cannot be opened."""
+    """Run the demo; 1 if something failed on the way, 2 if the source cannot be opened, 128 + N after signal N."""
     import slam3r_ros.ros.tools.recorder  # noqa: F401  here, so that nothing is made where there is no ROS
 
     options = DemoOptions(
@@ -97,8 +103,21 @@ def main(arguments: argparse.Namespace) -> int:
         bag_topic=arguments.bag_topic,
     )
     former = results_in(options.out)
+    with stop_on_signals(process_ends=False, second_interrupts=True) as stop:
+        try:
+            with stop.interrupting():
+                return show_demo(options, former)
+        except KeyboardInterrupt:
+            saved = sorted(name for name, _ in results_in(options.out).items() - former.items())
+            print(f"slam3r_ros demo: interrupted; saved: {', '.join(saved) or 'nothing'}", file=sys.stderr)
+            return stop.exit_status
+
+
+def show_demo(options: DemoOptions, former: dict[str, int]) -> int:
+    """Run the demo and print its report, or what has failed; returns the exit status. ``former`` are the results that
+    were there before."""
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
+        make_writable(options.out)
         report = run_demo(options)
     except SourceError as error:
         print(f"slam3r_ros demo: {error}", file=sys.stderr)
@@ -140,9 +159,9 @@ def play_and_map(options: DemoOptions, length: int | None, description: str) -> 
     prepare_environment()
     played, log = options.out / "played.json", options.out / "node.log"
     try:
-        with Recorder() as recorder, running(node_command(options), log) as node:
+        with guarding() as guard, Recorder() as recorder, guard.running(node_command(options), log) as node:
             wait_until_active(recorder, node, log)
-            with running(player_command(options, played), options.out / "player.log") as player:
+            with guard.running(player_command(options, played), options.out / "player.log") as player:
                 follow(recorder, node, player, length, options.out)
             wait_until_drained(recorder)
             saved = recorder.save_map(str(options.out), _STOP_LIMIT_S)
@@ -153,23 +172,36 @@ def play_and_map(options: DemoOptions, length: int | None, description: str) -> 
             stop(node, log)
         report = PlayReport.read(played)
         comparison = compare_with_source(options, report)
-        return measure(options, description, report, recorder, comparison), comparison
+        errors = transport_errors(log, options.out / "player.log")
+        return measure(options, description, report, recorder, comparison, errors), comparison
     except TimeoutError as error:
         raise DemoError(f"{error}; see {log}") from error
 
 
 def prepare_environment() -> None:
     """A domain of our own and a transport without loss, for this process and those it starts."""
-    from slam3r_ros.ros.input.dds_transport import choose_transport, installed_profiles, socket_limit
+    from slam3r_ros.ros.input.dds_transport import (
+        choose_transport,
+        installed_profiles,
+        shared_memory_room,
+        socket_limit,
+    )
 
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    transport = choose_transport(os.environ, socket_limit(), installed_profiles(), closed=True)
+    room = shared_memory_room()
+    transport = choose_transport(os.environ, socket_limit(), installed_profiles(), closed=True, shared_bytes=room)
     os.environ.update(transport.variables)
+    if transport.advice:
+        print(
+            f"slam3r_ros demo: /dev/shm has only {room >> 20} MB free, so images go through UDP: {transport.advice}",
+            file=sys.stderr,
+        )
 
 
 def node_command(options: DemoOptions) -> list[str]:
     """The node as its launcher starts it."""
-    parameters = [f"weights:={options.weights}", f"status_period:={_STATUS_PERIOD_S}", *options.parameters]
+    parameters = [f"weights:={options.weights}", f"status_period:={_STATUS_PERIOD_S}"]
+    parameters += [f"save_on_exit:={options.out}", *options.parameters]  # whatever ends the demo
     remappings = [f"image:={_TOPIC}", "camera_info:=/camera/camera_info"]
     given = [word for text in parameters for word in ("-p", text)] + [
         word for text in remappings for word in ("-r", text)
@@ -186,26 +218,14 @@ def player_command(options: DemoOptions, played: Path) -> list[str]:
     return [*command, "--report", str(played), *rate, *topic]
 
 
-@contextmanager
-def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process whose output goes to a file; killed at the end if it still runs."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
 def wait_until_active(recorder: Recorder, node: subprocess.Popen[bytes], log: Path) -> None:
     """Wait for the node's first status. Raises DemoError with the node's own words if it does not start."""
     end = time.monotonic() + _START_LIMIT_S
     while recorder.record.status is None:
-        text = log.read_text(errors="replace")
-        if node.poll() is not None or "not configured:" in text or time.monotonic() > end:
-            raise DemoError(f"the node did not start: {text.strip().splitlines()[-1:] or ['no output']} (see {log})")
+        if node.poll() is not None or time.monotonic() > end:
+            said = log.read_text(errors="replace").strip().splitlines()
+            reason = [line for line in said if "not configured:" in line] or said or ["no output"]
+            raise DemoError(f"the node did not start: {reason[-1]} (see {log})")
         time.sleep(0.05)
 
 
@@ -257,9 +277,14 @@ def stop(node: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def measure(
-    options: DemoOptions, description: str, played: PlayReport, recorder: Recorder, comparison: Comparison | None
+    options: DemoOptions,
+    description: str,
+    played: PlayReport,
+    recorder: Recorder,
+    comparison: Comparison | None,
+    errors: tuple[str, ...] = (),
 ) -> DemoReport:
-    """The report, from what the player sent and the recorder saw."""
+    """The report, from what the player sent and the recorder saw; `errors` are those of DDS."""
     record, status = recorder.record, recorder.record.status
     assert status is not None
     sent = len(played.stamps_ns)
@@ -290,7 +315,18 @@ def measure(
         keyframes=status.keyframes,
         memory_mib=status.memory_resident_bytes >> 20,
         trajectory_error=None if comparison is None else comparison.error,
+        transport_errors=errors,
     )
+
+
+def transport_errors(*logs: Path) -> tuple[str, ...]:
+    """What Fast DDS has written to logs as errors, each kind once."""
+    found: dict[str, None] = {}
+    for log in logs:
+        for line in _COLOUR.sub("", log.read_text(errors="replace")).splitlines():
+            if (error := _DDS_ERROR.search(line)) is not None:
+                found.setdefault(re.sub(r"fast(dds|rtps)_\w+", "a segment", error["text"]))
+    return tuple(found)
 
 
 def latency_percentiles(poses: Sequence[ReceivedMessage]) -> tuple[float | None, float | None]:

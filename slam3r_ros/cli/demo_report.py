@@ -51,6 +51,8 @@ class DemoReport:
     """Resident memory of the node."""
     trajectory_error: TrajectoryError | None
     """None where there is no truth, or nothing to compare with it."""
+    transport_errors: tuple[str, ...] = ()
+    """What Fast DDS has reported as errors, such as that a segment of shared memory could not be made."""
 
     def write(self, path: Path) -> None:
         """As JSON; raises OutputError."""
@@ -71,6 +73,7 @@ class DemoReport:
             ("map", f"{self.map_points} points, {self.keyframes} keyframes, {self.memory_mib} MiB"),
             ("trajectory error", self._error_text()),
         ]
+        rows += [("error of Fast DDS", text) for text in self.transport_errors]
         return "\n".join(f"{name:<17} {value}" for name, value in rows)
 
     def _error_text(self) -> str:

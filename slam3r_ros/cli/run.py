@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +13,7 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.save import NothingMappedError, prepare_map_files, save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
+from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
 from slam3r_ros.io.terminal import say
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
@@ -24,9 +21,6 @@ from slam3r_ros.networks.graph_capture import with_cuda_graphs
 from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.setting_spec import SettingError, SettingValue, specs_of
 from slam3r_ros.settings import SlamSettings
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What ends a run, with its map saved."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,8 +65,8 @@ def main(arguments: argparse.Namespace) -> int:
             prepare_map_files(arguments.out)
             networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
             slam = Slam(with_cuda_graphs(networks), settings)
-            with first_interrupt() as interruption:
-                outcome = map_source(slam, source, interruption)
+            with stop_on_signals(process_ends=False, second_interrupts=True) as stop:
+                outcome = map_source(slam, source, stop)
                 saved = save_map(slam, arguments.out)
     except NothingMappedError as error:
         say(f"slam3r_ros run: {error}; {slam.status().reason}", is_trouble=True)
@@ -101,13 +95,13 @@ def setting_values(assignments: list[str]) -> dict[str, SettingValue]:
     return values
 
 
-def map_source(slam: Slam, source: Source, interruption: Interruption) -> int:
+def map_source(slam: Slam, source: Source, stop: StopRequest) -> int:
     """Push every frame of a source, with a progress bar, and flush. Returns 0, 1 where the engine failed, or 128 and
     the number of the signal that ended it."""
     started, count, failure = time.monotonic(), 0, ""
     with Progress(source.description, source.length, "frame") as progress:
         for frame in source:
-            if interruption.signal_number is not None:
+            if stop.is_set():
                 progress.message("interrupted: what is mapped is saved (Ctrl-C again to leave it)")
                 break
             failure = engine_failure(partial(slam.push, frame))
@@ -124,39 +118,4 @@ def map_source(slam: Slam, source: Source, interruption: Interruption) -> int:
         say(f"slam3r_ros run: {problem}", is_trouble=True)
     seconds = time.monotonic() - started
     say(f"{count} frames in {seconds:.1f} s, {count / seconds:.1f} a second; {slam.status().reason}")
-    if interruption.signal_number is not None:
-        return 128 + interruption.signal_number
-    return 1 if failure else 0
-
-
-@dataclass(slots=True)
-class Interruption:
-    """Whether this process was asked to end."""
-
-    signal_number: int | None = None
-    """The first signal that came; None before."""
-
-
-@contextmanager
-def first_interrupt() -> Iterator[Interruption]:
-    """Notes SIGINT (Ctrl-C), SIGTERM and SIGHUP (a terminal that closes), so that the frame in work is finished and
-    what is mapped is saved; a second Ctrl-C raises KeyboardInterrupt as ever.
-
-    A hang-up that is ignored from the start, as nohup has it, stays ignored.
-    """
-    interruption = Interruption()
-    usual = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def interrupt(number: int, _frame: object) -> None:
-        if interruption.signal_number is None:
-            interruption.signal_number = number
-        signal.signal(signal.SIGINT, usual[signal.SIGINT])
-
-    for number, action in usual.items():
-        if number != signal.SIGHUP or action != signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield interruption
-    finally:
-        for number, action in usual.items():
-            signal.signal(number, action)
+    return stop.exit_status or (1 if failure else 0)

@@ -42,10 +42,11 @@ class KeyframeView:
         height, width = self.depth.shape
         return self.camera.scaled(width, height)
 
-    def points(self, least_confidence: float = 0.0) -> MapPoints:
+    def points(self, least_confidence: float = 0.0, pixel_step: int = 1) -> MapPoints:
         """The points of all pixels whose depth is known and whose confidence is at least this, coloured by the image's
-        pixel at the centre of theirs."""
-        rows, columns = np.nonzero(np.isfinite(self.depth) & (self.confidence >= least_confidence))
+        pixel at the centre of theirs; with ``pixel_step`` of every so many rows and columns."""
+        chosen = np.isfinite(self.depth) & (self.confidence >= least_confidence)
+        rows, columns = (pixel_step * each for each in np.nonzero(chosen[::pixel_step, ::pixel_step]))
         z, camera = self.depth[rows, columns].astype(np.float64), self.depth_camera
         in_camera = np.stack([(columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z, z], axis=1)
         in_world = in_camera @ self.T_world_camera[:3, :3].T + self.T_world_camera[:3, 3]

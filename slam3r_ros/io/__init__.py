@@ -9,6 +9,7 @@ save            map and trajectory together, where a user asks for them
 map_axes        the axes of maps outside the engine (REP-103)
 files           files that are there whole or not at all
 stamps          times as decimal text
+stop_signals    ending cleanly when a signal asks for it
 terminal        words for a terminal that may go away
 arguments       values of command lines
 prefetch        items made ahead of their use

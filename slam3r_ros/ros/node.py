@@ -26,6 +26,7 @@ from rclpy.task import Future as RosFuture
 from rclpy.timer import Timer
 from std_srvs.srv import SetBool, Trigger
 
+from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
@@ -35,7 +36,6 @@ from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.ros.parameters.declaration import declare_parameters
 from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
-from slam3r_ros.ros.threads.stop_signals import stop_on_signals
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.srv import SaveMap, SetScale
@@ -85,6 +85,7 @@ class SlamNode(LifecycleNode):
         self.log = ThrottledLog(self.get_logger(), lambda: self.get_clock().now().nanoseconds)
         self.problem = ""
         """What keeps the node from being active, in one sentence; empty if nothing does."""
+        self._save_failure = ""  # why the map of the last session could not be saved
         self._session: Session | None = None
         self._active = False
         self._declared = declare_parameters(self)
@@ -103,18 +104,24 @@ class SlamNode(LifecycleNode):
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_clock_jump)
 
-    def start(self) -> None:
-        """Configure and activate if the parameter autostart says so."""
-        if not self.get_parameter("autostart").value and not self._declared.invalid:
-            return
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+    def start(self) -> bool:
+        """Configure and activate if the parameter autostart says so; False if that was tried and failed.
 
-    def shut_down(self) -> None:
-        """Stop, save the map if save_on_exit says so, and destroy everything."""
+        Values that cannot be used are reported without autostart too; whoever configures the node can mend them.
+        """
+        is_autostart = bool(self.get_parameter("autostart").value)
+        if not is_autostart and not self._declared.invalid:
+            return True
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            return not is_autostart
+        return self.trigger_activate() == TransitionCallbackReturn.SUCCESS
+
+    def shut_down(self) -> bool:
+        """Stop, save the map if save_on_exit says so, and destroy everything; False if a map could not be saved."""
         if self._session is not None:
             self._end_session()
         self._jumps.unregister()
+        return not self._save_failure
 
     # ---- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -275,7 +282,7 @@ class SlamNode(LifecycleNode):
         assert self._session is not None
         session, self._session = self._session, None
         self.destroy_timer(self._status_timer)
-        session.close()
+        self._save_failure = session.close()
 
     def _fail(self, response: Response, key: str, reason: str) -> Response:
         """Log why a service has failed, and return the response that says so."""
@@ -304,7 +311,10 @@ def make_executor(context: Context | None = None) -> Executor:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM; 0 if it ended as asked."""
+    """Run the node until SIGINT, SIGTERM or SIGHUP.
+
+    Returns 0 if it ended as asked, 1 if the map could not be saved then, 2 if ROS or the node could not start.
+    """
     advice = apply_transport(os.environ)
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
@@ -318,16 +328,28 @@ def main(arguments: list[str] | None = None) -> int:
         executor = make_executor()
         executor.add_node(node)
         try:
-            node.start()
-            while not stop.is_set():
-                executor.spin_once(timeout_sec=_SPIN_TIMEOUT_S)
-        except ExternalShutdownException:
-            node.get_logger().info("shut down from outside")
+            status = _run(node, executor, stop)
         finally:
-            node.shut_down()
+            is_saved = node.shut_down()
             executor.shutdown()
             node.destroy_node()
             rclpy.try_shutdown()
+    return status if is_saved else 1
+
+
+def _run(node: SlamNode, executor: Executor, stop: StopRequest) -> int:
+    """Start the node and run its callbacks until it is to stop; 2 if it could not start, else 0."""
+    try:
+        with stop.interrupting():
+            if not node.start():
+                node.get_logger().error("ending, since the node could not start (autostart: true)")
+                return 2
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=_SPIN_TIMEOUT_S)
+    except KeyboardInterrupt:
+        node.get_logger().info("ended while it was being configured")
+    except ExternalShutdownException:
+        node.get_logger().info("shut down from outside")
     return 0
 
 

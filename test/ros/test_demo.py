@@ -130,7 +130,8 @@ def test_report_and_picture_of_an_earlier_map_go_when_the_new_one_is_saved(
         (tmp_path / name).write_text("of yesterday")
     node = SimpleNamespace(save_map=lambda *_: SimpleNamespace(success=True))
     monkeypatch.setattr(recorder, "Recorder", lambda: nullcontext(node))
-    monkeypatch.setattr(demo, "running", lambda *_: nullcontext())
+    guard = SimpleNamespace(running=lambda *_: nullcontext())
+    monkeypatch.setattr(demo, "guarding", lambda: nullcontext(guard))
     for step in ("prepare_environment", "wait_until_active", "follow", "wait_until_drained"):
         monkeypatch.setattr(demo, step, lambda *_: None)
     monkeypatch.setattr(demo, "stop", failing(DemoError("the node did not end")))

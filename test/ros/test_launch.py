@@ -100,6 +100,7 @@ def test_every_argument_has_a_meaning_with_unit_and_range() -> None:
 
 CONFIG = ROOT / "config"
 UBUNTU_SOCKETS = 212_992
+ROOM = dds_transport.SHARED_MEMORY_BYTES
 
 
 def test_transport_loses_nothing_where_sockets_have_room() -> None:
@@ -111,8 +112,12 @@ def test_transport_loses_nothing_where_sockets_have_room() -> None:
 def test_transport_where_sockets_have_no_room() -> None:
     alone = dds_transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG)
     assert "sysctl -w net.core.rmem_max=4194304" in alone.advice
-    together = dds_transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG, closed=True)
+    together = dds_transport.choose_transport(
+        {}, UBUNTU_SOCKETS, CONFIG, closed=True, shared_bytes=dds_transport.SHARED_MEMORY_BYTES
+    )
     assert together.variables == (("FASTDDS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds_shared_memory.xml")),)
+    without_room = dds_transport.choose_transport({}, UBUNTU_SOCKETS, CONFIG, closed=True, shared_bytes=ROOM - 1)
+    assert without_room == alone
 
 
 def test_a_node_that_was_started_by_itself_sees_to_its_transport_before_it_begins(
@@ -152,7 +157,9 @@ def test_transport_on_this_machine_only_is_not_ours_to_choose(environment: dict[
     chosen = dds_transport.choose_transport(environment, dds_transport.SOCKET_BYTES, CONFIG)
     assert chosen.variables == ()
     assert setting in chosen.advice and str(CONFIG / dds_transport.SHARED_MEMORY_PROFILE) in chosen.advice
-    together = dds_transport.choose_transport(environment, dds_transport.SOCKET_BYTES, CONFIG, closed=True)
+    together = dds_transport.choose_transport(
+        environment, dds_transport.SOCKET_BYTES, CONFIG, closed=True, shared_bytes=dds_transport.SHARED_MEMORY_BYTES
+    )
     assert [value for _, value in together.variables] == [str(CONFIG / dds_transport.SHARED_MEMORY_PROFILE)]
 
 

@@ -15,6 +15,7 @@ Measured with 150 images of 640 x 480 at 30 Hz, best effort, two processes, othe
 
 from __future__ import annotations
 
+import shutil
 import socket
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -27,6 +28,8 @@ TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 """Environment variable by which Fast DDS chooses its transports."""
 SOCKET_BYTES = 4 * 2**20
 """Bytes of a socket's receive buffer: room for four rgb8 images of 640 x 480."""
+SHARED_MEMORY_BYTES = 3 * 17 * 2**20
+"""Bytes of shared memory that `SHARED_MEMORY_PROFILE` takes for camera, node and a listener, each with its segment."""
 UDP_LARGE = "UDPv4?sockets_size=4MB"
 """Value of `TRANSPORT_VARIABLE` for UDP with socket buffers of `SOCKET_BYTES`."""
 UDP_PROFILE, SHARED_MEMORY_PROFILE = "fastdds_udp.xml", "fastdds_shared_memory.xml"
@@ -64,6 +67,14 @@ def socket_limit() -> int:
     return granted // 2 if sys.platform == "linux" else granted  # Linux reports twice what can be used
 
 
+def shared_memory_room(folder: Path = Path("/dev/shm")) -> int:
+    """Return the free bytes of shared memory; 0 where there is none."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+
+
 def installed_profiles() -> Path:
     """Return the installed config/ folder of this package; raises PackageNotFoundError if it is not installed."""
     return Path(get_package_share_directory("slam3r_ros")) / "config"
@@ -84,7 +95,7 @@ def apply_transport(environment: MutableMapping[str, str]) -> str:
 
 
 def choose_transport(
-    environment: Mapping[str, str], granted: int, profiles: Path, *, closed: bool = False
+    environment: Mapping[str, str], granted: int, profiles: Path, *, closed: bool = False, shared_bytes: int = 0
 ) -> TransportChoice:
     """Choose the transport of a process that receives images.
 
@@ -92,6 +103,7 @@ def choose_transport(
     granted: bytes of receive buffer that a socket gets, as `socket_limit` returns them.
     profiles: the config/ folder of this package, which holds the profiles.
     closed: whether all processes that exchange images are started together with the same variables (replay, demo).
+    shared_bytes: free bytes of shared memory, as `shared_memory_room` returns them; used where `closed`.
     """
     if TRANSPORT_VARIABLE in environment or any(name in environment for name in _PROFILE_VARIABLES):
         return TransportChoice((), "")
@@ -100,7 +112,7 @@ def choose_transport(
     distribution = environment.get("ROS_DISTRO")
     profile_variable = f"{'FASTRTPS' if distribution in _OLD_NAMES else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
     shared_memory = (profile_variable, str(profiles / SHARED_MEMORY_PROFILE))
-    if closed:  # the least work: nothing goes through the kernel
+    if closed and shared_bytes >= SHARED_MEMORY_BYTES:  # the least work: nothing goes through the kernel
         return TransportChoice((shared_memory,), "")
     if (restriction := _localhost_setting(environment)) is not None:
         return TransportChoice(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 
 import numpy as np
@@ -32,12 +31,14 @@ from slam3r_ros.ros.output.messages import (
     stamped_pose,
     time_message,
 )
+from slam3r_ros.ros.output.occupancy import GridOutput
 from slam3r_ros.ros.output.odometry import OdometryOutput
+from slam3r_ros.ros.output.publication_schedule import PublicationSchedule
 from slam3r_ros.ros.output.scale_estimation import ScaleEstimation
 from slam3r_ros.ros.output.tf import transform_output
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.threads.async_publisher import AsyncPublisher, TopicQueue
+from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import ImageHeader, KeyframeRecord, MapUpdate, PoseEstimate, PoseUpdate
 
@@ -45,30 +46,6 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Quality of service of latched topics: who subscribes late gets the newest message."""
 _RELIABLE = QoSProfile(depth=TUNING.queue_depth)
 """Quality of service of all other topics."""
-
-
-class _PublicationSchedule:
-    """When a topic that holds the whole map is due: it changed, somebody subscribes, and the last one is old enough."""
-
-    def __init__(self, period_s: float) -> None:
-        """``period_s`` is the shortest time between two messages."""
-        self._period_s = period_s
-        self._changed = False
-        self._last_s = -math.inf
-
-    def mark_changed(self) -> None:
-        """Note that the last message no longer holds."""
-        self._changed = True
-
-    def start_if_due(self, queue: TopicQueue) -> bool:
-        """Whether the topic is due; if so the caller publishes it, and the next period begins."""
-        now_s = time.monotonic()
-        if not self._changed or now_s - self._last_s < self._period_s or not _has_subscribers(queue.publisher):
-            return False
-        if not queue.is_idle:
-            return False
-        self._changed, self._last_s = False, now_s
-        return True
 
 
 class Outputs:
@@ -95,9 +72,12 @@ class Outputs:
         self._publisher = AsyncPublisher()
         self._cloud_queue = self._publisher.topic_queue(self._cloud, TUNING.waiting_clouds)
         self._depth = DepthOutput(node, settings, self._publisher)
+        self._grid: GridOutput | None = None
         self._path_queue = self._publisher.topic_queue(self._path)
         self._keyframes_queue = self._publisher.topic_queue(self._keyframes)
         self._map_queue = self._publisher.topic_queue(self._map_cloud)
+        if settings.publish_grid:
+            self._grid = GridOutput(node, settings, log, self._publisher, self._extrinsics)
         self._newest_ns: int
         """Stamp of the newest frame that was published, integer nanoseconds; 0 before the first."""
         self._newest_index: int
@@ -118,8 +98,12 @@ class Outputs:
         self.scale_estimation.observe(update)
         if isinstance(update, MapCorrection):
             self._odometry.reset_velocity()  # no motion from one world into another
+            if self._grid is not None:
+                self._grid.correct(update, self.scale.unit)
             return False
         if isinstance(update, KeyframeView):
+            if self._grid is not None:
+                self._grid.observe(update, self.scale.unit, is_metric=self.scale.metres_per_unit > 0)
             return False
         self._newest_ns = max(update.header.stamp_ns, self._newest_ns)
         is_first = update.index > self._newest_index  # the first events of the frames come in the order of the frames
@@ -215,6 +199,8 @@ class Outputs:
         """Publish path, keyframes and map where they changed, somebody subscribes and their period has passed; all of
         it where the estimated scale has become known, or better."""
         self._apply_estimated_scale(slam)
+        if self._grid is not None:
+            self._grid.publish_due(self._newest_ns)
         if self._path_schedule.start_if_due(self._path_queue):
             self._publish_path()
         if self._keyframes_schedule.start_if_due(self._keyframes_queue):
@@ -227,6 +213,9 @@ class Outputs:
         self._start_new_map()
         self._extrinsics.clear()
         self.scale_estimation.reset()
+        if self._grid is not None:
+            self._grid.clear()
+            self._grid.publish(0)
         if self._tf is not None:
             self._tf.clear()
         self._cloud_queue.clear()
@@ -240,17 +229,24 @@ class Outputs:
 
         Raises SettingError naming a value that cannot be a scale.
         """
+        before = self.scale.unit
         self.scale.set(metres_per_unit)
-        self._odometry.reset_velocity()
-        self.republish(slam)
+        self._change_lengths(before, slam)
 
     def _apply_estimated_scale(self, slam: Slam) -> None:
         """Publish in metres by the estimated scale, unless a user has set another."""
         if self.scale.is_set_by_user or (estimated := self.scale_estimation.due(self.scale.metres_per_unit)) is None:
             return
         self._log.info_throttled("scale estimate", f"metric scale: {estimated:.4g} m to a scene unit")
+        before = self.scale.unit
         self.scale.apply_estimate(estimated)
+        self._change_lengths(before, slam)
+
+    def _change_lengths(self, unit_before: float, slam: Slam) -> None:
+        """Publish the whole map once more, since the published length of a scene unit has changed."""
         self._odometry.reset_velocity()
+        if self._grid is not None:
+            self._grid.rescale(self.scale.unit / unit_before)
         self.republish(slam)
 
     def republish(self, slam: Slam) -> None:
@@ -302,6 +298,8 @@ class Outputs:
         self._depth.destroy()
         self._extrinsics.destroy()
         self.scale_estimation.destroy()
+        if self._grid is not None:
+            self._grid.destroy()
 
     def _start_new_map(self) -> None:
         settings = self._settings
@@ -312,9 +310,9 @@ class Outputs:
         self._poses: DecimatedList[PoseStamped] = DecimatedList(settings.path_length)
         self._keyframe_poses: DecimatedList[Pose] = DecimatedList(settings.path_length)
         self._published_clouds: deque[tuple[int, int]] = deque(maxlen=TUNING.remembered_clouds)  # frame, points
-        self._path_schedule = _PublicationSchedule(settings.path_period)
-        self._keyframes_schedule = _PublicationSchedule(settings.path_period)
-        self._map_schedule = _PublicationSchedule(settings.map_period)
+        self._path_schedule = PublicationSchedule(settings.path_period)
+        self._keyframes_schedule = PublicationSchedule(settings.path_period)
+        self._map_schedule = PublicationSchedule(settings.map_period)
 
 
 def _has_subscribers(publisher: Publisher) -> bool:

@@ -20,7 +20,8 @@ class NodeSettings:
 
     autostart: bool = setting(
         True,
-        "Whether the node configures and activates itself at start. Otherwise a lifecycle manager has to do it.",
+        "Whether the node configures and activates itself at start, and ends with exit status 2 where it cannot. "
+        "Otherwise a lifecycle manager has to do it.",
     )
     weights: str = setting(
         AUTO,
@@ -163,6 +164,33 @@ class NodeSettings:
         maximum=100,
     )
 
+    publish_grid: bool = setting(
+        False,
+        "Whether the occupancy grid ~/grid is made, of the keyframes' depths. It needs lengths in metres and a map "
+        "whose z axis is up.",
+    )
+    grid_resolution: float = setting(0.05, "Side of a cell of the occupancy grid.", unit="m", minimum=0.005, maximum=10)
+    grid_min_height: float = setting(
+        0.1, "Height above the floor from which a point is an obstacle in the grid.", unit="m", minimum=-10, maximum=100
+    )
+    grid_max_height: float = setting(
+        1.5,
+        "Height above the floor up to which a point is an obstacle in the grid; the robot passes under what is higher.",
+        unit="m",
+        minimum=-10,
+        maximum=100,
+    )
+    grid_base_height: float = setting(
+        0.0,
+        "Height of base_frame above the floor, for the grid; without a base_frame that of the camera.",
+        unit="m",
+        minimum=-10,
+        maximum=100,
+    )
+    grid_period: float = setting(
+        1.0, "Shortest time between two messages of the grid.", unit="s", minimum=0.05, maximum=3600
+    )
+
     map_period: float = setting(
         1.0, "Shortest time between two messages of the whole map.", unit="s", minimum=0.05, maximum=3600
     )
@@ -190,8 +218,8 @@ class NodeSettings:
     )
     save_on_exit: str = setting(
         "",
-        "File or directory to which the map is saved when the node ends or is cleaned up, unless nothing is mapped. "
-        "Empty does not save it.",
+        "File or directory to which the map is saved when the node ends or is cleaned up, unless nothing is mapped. A "
+        "map that a jump of time ends is saved beside it, as NAME-1 and so on. Empty does not save them.",
     )
 
     slam: SlamSettings = field(default_factory=SlamSettings)
@@ -207,6 +235,9 @@ class NodeSettings:
                 raise SettingError(f"{name}: tf2 frames have no leading slash, got '{getattr(self, name)}'")
         check_scale(self.scale)
         self._check_scale_source()
+        if self.grid_min_height >= self.grid_max_height:
+            heights = f"{self.grid_min_height:g} and {self.grid_max_height:g}"
+            raise SettingError(f"grid_min_height: expected less than grid_max_height, got {heights}")
         if self.tf_mode == "map_to_odom" and (not self.base_frame or not self.odom_frame):
             raise SettingError("base_frame, odom_frame: expected names, which tf_mode: map_to_odom needs")
         if self.tf_mode == "map_to_odom" and self.invert_tf:

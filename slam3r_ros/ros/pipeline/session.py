@@ -15,8 +15,7 @@ from rclpy.node import Node
 
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
-from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import NothingMappedError, SavedMap
+from slam3r_ros.io.save import SavedMap
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.graph_capture import with_cuda_graphs
 from slam3r_ros.networks.hub import AUTO
@@ -29,6 +28,7 @@ from slam3r_ros.ros.output.diagnostics import InputStatistics
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.output.status import StatusValues, status_message
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.ros.pipeline.automatic_saving import AutomaticSaving
 from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
 from slam3r_ros.ros.pipeline.weights_choice import log_weights_choice
 from slam3r_ros.ros.threads.back_pressure import BackPressure
@@ -82,7 +82,8 @@ class Session:
         self._builder = FrameBuilder(self._camera_info, self._timestamps, slam.encoder, log)
         self._back_pressure = BackPressure()
         self._decoding = DecodingThread(self._images, self._ready, self._builder, self._counters, self._back_pressure)
-        callbacks = NodeCallbacks(self._now_ns, on_state_change)
+        self._saving = AutomaticSaving(settings.save_on_exit, log)
+        callbacks = NodeCallbacks(self._now_ns, on_state_change, self._saving.before_jump)
         self._runner = SlamRunner(slam, self._outputs, log, callbacks, self._counters)
         self._subscription: ImageSubscription | None = None  # while the node is active
         self._mapping: MappingThread[ReadyFrame] | None = None  # while the node is active
@@ -132,19 +133,20 @@ class Session:
             raise ThreadStuckError(f"a thread did not finish its image within {TUNING.stop_limit_s:.0f} s")
         self._runner.flush()
 
-    def close(self) -> None:
+    def close(self) -> str:
         """Save the map if the parameter save_on_exit says so, and give publishers and memory back.
 
-        A thread that is stuck gets a last chance to end; if it does not, the map is saved as it is.
+        A thread that is stuck gets a last chance to end; if it does not, the map is saved as it is. Returns why the map
+        could not be saved, in one sentence, or nothing.
         """
         have_ended = self._stop_stuck_threads(TUNING.stop_limit_s)
-        if self._settings.save_on_exit:
-            self._save_on_exit(self._runner.save if have_ended else self._runner.save_without_flush)
+        self._saving.at_exit(self._runner.save if have_ended else self._runner.save_without_flush)
         self._outputs.destroy()
         del self._runner, self._decoding, self._builder
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        return self._saving.failure
 
     # ---- requests ------------------------------------------------------------------------------------------------
 
@@ -180,7 +182,8 @@ class Session:
         def check() -> None:
             if self._timestamps.clock_jumped_back(now_ns):
                 self._log.warn("clock jump", "the clock jumped back: starting a new map")
-                self._reset("the clock jumped back")
+                self._decoding.discard_pending()
+                self._runner.end_map("the clock jumped back")
 
         self._with_engine(check)
 
@@ -255,17 +258,6 @@ class Session:
 
     def _scale_source(self) -> str:
         return "known" if self._outputs.scale.is_set_by_user else self._settings.scale_source
-
-    def _save_on_exit(self, save: Callable[[str], SavedMap]) -> None:
-        try:
-            saved = save(self._settings.save_on_exit)
-        except NothingMappedError as error:
-            self._log.info(str(error))
-            return
-        except OutputError as error:
-            self._log.error("save", f"map not saved: {error}")
-            return
-        self._log.info(f"saved {saved.point_count} points to {saved.map_path}")
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

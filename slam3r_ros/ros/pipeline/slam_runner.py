@@ -31,6 +31,8 @@ class NodeCallbacks:
     """Returns the time of the node's clock, integer nanoseconds."""
     on_state_change: Callable[[], None]
     """Called when the engine's state has changed."""
+    before_jump: Callable[[Callable[[str], SavedMap]], None] = lambda _: None
+    """Called with what saves the map, before a jump of time ends it."""
 
 
 class PublishingError(Exception):
@@ -70,7 +72,7 @@ class SlamRunner:
                 self._epoch = frame.epoch
                 self._push(batch)
                 batch = []
-                self.reset("time jumped back")
+                self.end_map("time jumped back")
             batch.append(frame)
         self._push(batch)
 
@@ -123,6 +125,11 @@ class SlamRunner:
         self._publish_map_and_state()
 
     # ---- requests ------------------------------------------------------------------------------------------------
+
+    def end_map(self, reason: str) -> None:
+        """Start a new map because time has jumped; the present one is saved first where a path is known."""
+        self._callbacks.before_jump(self.save)
+        self.reset(reason)
 
     def reset(self, reason: str) -> None:
         """Forget the map and start a new one with the next image."""

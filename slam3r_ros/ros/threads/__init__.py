@@ -38,6 +38,5 @@ The engine has background tasks of its own; only the mapping thread takes their 
 - ``async_publisher``: large messages to topics.
 - ``back_pressure``: when the engine will want its next frame.
 - ``counters``: counts and rates that the threads write and the status reads.
-- ``stop_signals``: SIGINT, SIGTERM and SIGHUP as an event.
 - ``tuning``: the hand-tuned values of all of them.
 """

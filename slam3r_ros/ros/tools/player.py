@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import array
 import json
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +26,10 @@ from slam3r_ros.io.files import OutputError, replacing
 from slam3r_ros.io.prefetch import prefetched
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.io.sources.bag import BagFrame
+from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
 from slam3r_ros.io.terminal import say
 from slam3r_ros.ros.output.messages import camera_info_message, header, time_message
 from slam3r_ros.ros.parameters.launch_options import beside
-from slam3r_ros.ros.threads.stop_signals import stop_on_signals
 from slam3r_ros.ros.tools.pace import Pace
 from slam3r_ros.types import Frame
 
@@ -119,7 +118,7 @@ class Player(Node):
         self._camera_infos = self.create_publisher(CameraInfo, beside(options.topic, "camera_info"), quality)
         self._clock_publisher = self.create_publisher(Clock, "/clock", quality) if options.clock else None
 
-    def wait_for_subscriber(self, stop: threading.Event) -> bool:
+    def wait_for_subscriber(self, stop: StopRequest) -> bool:
         """Wait until somebody subscribes to the images; False if nobody does in time."""
         end = time.monotonic() + self._options.wait_for_subscriber_s
         while not stop.is_set() and self._images.get_subscription_count() == 0:
@@ -128,7 +127,7 @@ class Player(Node):
             stop.wait(_TUNING.subscriber_poll_s)
         return True
 
-    def play(self, source: Source, stop: threading.Event) -> PlayReport:
+    def play(self, source: Source, stop: StopRequest) -> PlayReport:
         """Publish every frame at its time until the end or until stopped, and wait until the last has been received.
 
         A loop ends where none of the source's frames could be published.
@@ -157,7 +156,7 @@ class Player(Node):
         self._images.wait_for_all_acked(Duration(seconds=_TUNING.acknowledge_limit_s))
         return report
 
-    def _wait_until(self, moment: float, pace: Pace, stop: threading.Event) -> None:
+    def _wait_until(self, moment: float, pace: Pace, stop: StopRequest) -> None:
         """Wait until a time of `time.monotonic`, and keep /clock running meanwhile."""
         while (left := moment - time.monotonic()) > 0 and not stop.is_set():
             if self._clock_publisher is None:
@@ -256,7 +255,7 @@ def main(arguments: argparse.Namespace) -> int:
             rclpy.try_shutdown()
 
 
-def _play(source: Source, options: PlayOptions, stop: threading.Event, report_path: Path | None) -> int:
+def _play(source: Source, options: PlayOptions, stop: StopRequest, report_path: Path | None) -> int:
     player = Player(options)
     try:
         if options.wait_for_subscriber_s and not player.wait_for_subscriber(stop):

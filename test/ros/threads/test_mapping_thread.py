@@ -9,14 +9,17 @@ from typing import Any
 
 import cv2
 import pytest
+from rclpy.logging import get_logger
 from ros_harness import wait_until
 
 from slam3r_ros.io.files import OutputError
+from slam3r_ros.ros.pipeline.automatic_saving import AutomaticSaving
 from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
 from slam3r_ros.ros.threads.back_pressure import BackPressure
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
 from slam3r_ros.ros.threads.mapping_thread import MappingThread, RequestError
+from slam3r_ros.ros.throttled_log import ThrottledLog
 
 
 class Engine:
@@ -115,9 +118,10 @@ def session_of(decoding: Thread, mapping: Thread, runner: object, save_on_exit: 
     session: Any = object.__new__(Session)
     session._subscription, session._decoding, session._mapping, session._runner = None, decoding, mapping, runner
     session._builder, session._stuck = None, []
-    session._settings = SimpleNamespace(save_on_exit=save_on_exit)
+    session._settings = SimpleNamespace()
     session._outputs = SimpleNamespace(destroy=lambda: None)
-    session._log = SimpleNamespace(info=lambda _: None, error=lambda *_: None)
+    session._log = ThrottledLog(get_logger("test"), lambda: 0)
+    session._saving = AutomaticSaving(save_on_exit, session._log)
     return session
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from synthetic import textured_image
 from slam3r_ros.io.camera_info import camera_from_message
 from slam3r_ros.io.image_decoding import decode_compressed
 from slam3r_ros.io.sources import Source, open_source
+from slam3r_ros.io.stop_signals import StopRequest
 from slam3r_ros.ros.tools import player
 from slam3r_ros.ros.tools.player import Player, PlayOptions, PlayReport
 from slam3r_ros.types import Frame
@@ -79,11 +79,11 @@ def play(context: Context, sequence: Path, options: PlayOptions) -> tuple[Viewer
     viewer = Viewer(context)
     player = Player(options, context)
     with spinning(context, viewer.node), open_source(str(sequence), rate_hz=options.rate_hz) as source:
-        assert player.wait_for_subscriber(threading.Event())
+        assert player.wait_for_subscriber(StopRequest())
         wait_until(lambda: player._camera_infos.get_subscription_count() > 0, "camera_info is heard")
         if options.clock:
             wait_until(lambda: player._clock_publisher.get_subscription_count() > 0, "/clock is heard")
-        report = player.play(source, threading.Event())
+        report = player.play(source, StopRequest())
         sent = len(report.stamps_ns)
         wait_until(lambda: len(viewer.images) + len(viewer.compressed) == sent, f"{sent} images")
         wait_until(lambda: len(viewer.infos) == sent, f"{sent} camera_infos")

@@ -1,0 +1,111 @@
+"""The occupancy grid ~/grid: a latched nav_msgs/OccupancyGrid, as Nav2's static layer takes it."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+from geometry_msgs.msg import Point, Pose, Quaternion
+from nav_msgs.msg import MapMetaData
+from nav_msgs.msg import OccupancyGrid as OccupancyGridMessage
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from slam3r_ros.engine.keyframe_view import KeyframeView
+from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.io.map_axes import T_map_world, points_in_map, pose_in_map
+from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.occupancy.grid import GridImage, OccupancyGrid
+from slam3r_ros.occupancy.scan import HeightBand, virtual_scan
+from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
+from slam3r_ros.ros.output.messages import header, time_message
+from slam3r_ros.ros.output.publication_schedule import PublicationSchedule
+from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
+from slam3r_ros.ros.throttled_log import ThrottledLog
+
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""Quality of service of the topic: who subscribes late gets the newest grid."""
+_PIXEL_STEP = 2
+"""Distance, in pixels of a keyframe's depth, from one used pixel to the next, along rows and columns."""
+
+
+class GridOutput:
+    """Makes the grid of the keyframes' depths. Used by the mapping thread, but for the making of messages."""
+
+    def __init__(
+        self,
+        node: Node,
+        settings: NodeSettings,
+        log: ThrottledLog,
+        publisher: AsyncPublisher,
+        extrinsics: CameraExtrinsics,
+    ) -> None:
+        self._node, self._settings, self._log, self._extrinsics = node, settings, log, extrinsics
+        self._band = HeightBand(settings.grid_min_height, settings.grid_max_height)
+        self._grid = OccupancyGrid(settings.grid_resolution)
+        self._topic = node.create_publisher(OccupancyGridMessage, "~/grid", _LATCHED)
+        self._queue = publisher.topic_queue(self._topic)
+        self._schedule = PublicationSchedule(settings.grid_period)
+
+    def observe(self, view: KeyframeView, unit: float, *, is_metric: bool) -> None:
+        """Take a keyframe in; ``unit`` is the published length of a scene unit. Without metres there is no grid."""
+        if not is_metric:
+            self._log.warn(
+                "grid scale",
+                "no ~/grid: the scale of the map is not known; set scale, call ~/set_scale or choose a scale_source",
+            )
+            return
+        T_map_camera = pose_in_map(view.T_world_camera, unit)
+        base = self._extrinsics.base_pose(view.header.stamp_ns, view.header.frame_id, T_map_camera)
+        if base is None:
+            return
+        floor = float(base.T_map_base[2, 3]) - self._settings.grid_base_height
+        points = points_in_map(view.points(pixel_step=_PIXEL_STEP), unit).points_world
+        self._grid.put(view.id, virtual_scan(view.index, points, T_map_camera[:3, 3], floor, self._band))
+        if self._grid.left_out:
+            self._log.warn("grid size", f"{self._grid.left_out} keyframes are outside of the largest grid and left out")
+        self._schedule.mark_changed()
+
+    def correct(self, correction: MapCorrection, unit: float) -> None:
+        """Move the grid as a closed loop says."""
+        if not len(self._grid):
+            return
+        changes, R = correction.of_frames(self._grid.indices), T_map_world[:3, :3]
+        self._grid.correct(Sim3(changes.scale, R @ changes.rotation @ R.T, unit * changes.translation @ R.T))
+        self._schedule.mark_changed()
+
+    def rescale(self, factor: float) -> None:
+        """Follow a change of the published length of a scene unit by a factor."""
+        count = len(self._grid)
+        if count:
+            self._grid.correct(Sim3(np.full(count, factor), np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3))))
+            self._schedule.mark_changed()
+
+    def publish_due(self, stamp_ns: int) -> None:
+        """Publish the grid where it has changed, somebody subscribes and its period has passed."""
+        if self._schedule.start_if_due(self._queue):
+            self.publish(stamp_ns)
+
+    def publish(self, stamp_ns: int) -> None:
+        """Publish the grid with the stamp of the newest image."""
+        image, frame = self._grid.image(), self._settings.map_frame
+        self._queue.put(lambda: grid_message(image, stamp_ns, frame))
+
+    def clear(self) -> None:
+        """Begin anew with another map."""
+        self._grid.clear()
+        self._schedule.mark_changed()
+
+    def destroy(self) -> None:
+        """Destroy the publisher."""
+        self._node.destroy_publisher(self._topic)
+
+
+def grid_message(image: GridImage, stamp_ns: int, frame: str) -> OccupancyGridMessage:
+    """Return the message of a grid: row by row along x, from the corner at the smallest x and y."""
+    rows, columns = image.cells.shape
+    origin = Pose(position=Point(x=image.origin[0], y=image.origin[1]), orientation=Quaternion(w=1.0))
+    stamp = time_message(stamp_ns)
+    info = MapMetaData(map_load_time=stamp, resolution=image.resolution, width=columns, height=rows, origin=origin)
+    return OccupancyGridMessage(header=header(stamp_ns, frame), info=info, data=array.array("b", image.cells.tobytes()))
