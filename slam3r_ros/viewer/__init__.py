@@ -18,6 +18,7 @@ What is shown, without a server:
 What browsers get:
 
 - `map_page`: the page, the door of this folder: a `MapModel` shown at a `PageAddress`.
+- `map_view`: map and panels on one place of viser, a server or one browser.
 - `page_server`: viser's web server, made safe.
 - `page_guard`: who may open the page.
 - `scene`: the map as nodes of viser's scene.

@@ -7,8 +7,8 @@ import gzip
 import io
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -24,6 +24,8 @@ from slam3r_ros.viewer.page_guard import TOKEN_PARAMETER, PageGuard
 
 Handler = Callable[[websockets.asyncio.server.ServerConnection, Request], Response | None]
 """What answers an HTTP request; None lets the websocket through."""
+Route = Callable[[websockets.asyncio.server.ServerConnection], Awaitable[None]]
+"""What talks to one websocket until its end."""
 
 _POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; connect-src 'self' data: blob:; "
@@ -94,14 +96,25 @@ class PageAddress:
         return f"{everybody} can see the map and use its buttons; --token lets in only those who have the address"
 
 
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What a server has beside viser's page, by path; the same requests are refused."""
+
+    pages: Mapping[str, str] = field(default_factory=dict)
+    """Pages in HTML."""
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    """Websockets; all other paths are viser's."""
+
+
 class PageServer:
     """viser's server, listening where it was told to."""
 
-    def __init__(self, address: PageAddress, title: str) -> None:
+    def __init__(self, address: PageAddress, title: str, additions: Additions | None = None) -> None:
         """Raises PageError where the port is in use or the host is not this machine's."""
         _check_free(address)
-        self._title = title
-        with _start_lock, _guarded(partial(self._wrap, address)) as wrapped, _without_viser_output():
+        self._title, self._additions = title, additions or Additions()
+        wrap = partial(self._wrap, address)
+        with _start_lock, _guarded(wrap, self._additions.routes) as wrapped, _without_viser_output():
             self.viser = viser.ViserServer(host=address.host, port=address.port, label=title, verbose=False)
             """viser's own server: scene, panels, visitors."""
         self.port = int(self.viser.get_port())
@@ -110,6 +123,10 @@ class PageServer:
             self.stop()
             raise PageError(_in_use(address) if wrapped else "this version of viser cannot be guarded; install 1.1.1")
         self._address = address
+        self.viser.gui.configure_theme(
+            dark_mode=True, show_logo=False, show_share_button=False, brand_color=(64, 130, 255)
+        )
+        self.viser.scene.set_up_direction("+z")
         # Any visitor could ask viser to open a tunnel to a public server.
         for message in (viser_messages.ShareUrlRequest, viser_messages.ShareUrlDisconnect):
             self.viser._websock_server.unregister_handler(message)
@@ -137,14 +154,17 @@ class PageServer:
                 return _text(refusal.status, refusal.reason)
             if request.path == _NO_WEBGL_PATH:
                 return _text(HTTPStatus.OK, _NO_WEBGL)
+            path = request.path.partition("?")[0]
+            if path in self._additions.pages and request.headers.get("Upgrade") is None:
+                return _html(HTTPStatus.OK, self._additions.pages[path])
             del request.headers["Accept-Encoding"]  # what is changed here is compressed here
             response = answer(connection, request)
             if response is None:
                 return None
-            if request.path.partition("?")[0] in ("/", "/index.html") and response.body is not None:
+            if path in ("/", "/index.html") and response.body is not None:
                 if not page:
                     page.append(gzip.compress(_with_head(bytes(response.body), self._title)))
-                response = Response(HTTPStatus.OK, "OK", Headers(_page_headers(len(page[0]))), page[0])
+                response = Response(HTTPStatus.OK, "OK", Headers(_page_headers(len(page[0]), "gzip")), page[0])
                 if guard.has_token(request.path):
                     response.headers["Set-Cookie"] = guard.set_cookie
             return response
@@ -179,17 +199,22 @@ def _in_use(address: PageAddress) -> str:
 
 
 @contextlib.contextmanager
-def _guarded(wrap: Callable[[int, Handler], Handler]) -> Iterator[list[bool]]:
-    """Have the next server of `websockets` answer through ``wrap``; the list is not empty once one does.
+def _guarded(wrap: Callable[[int, Handler], Handler], routes: Mapping[str, Route]) -> Iterator[list[bool]]:
+    """Have the next server of `websockets` answer through ``wrap``, and websockets of these paths by their routes; the
+    list is not empty once one does.
 
     viser starts its server in its constructor and gives no other way to look at a request before it is answered.
     """
     serve = websockets.asyncio.server.serve
     wrapped: list[bool] = []
 
-    def guarded_serve(handler: object, host: str, port: int, *, process_request: Handler, **options: Any) -> object:
+    def guarded_serve(handler: Route, host: str, port: int, *, process_request: Handler, **options: Any) -> object:
+        async def routed(connection: websockets.asyncio.server.ServerConnection) -> None:
+            path = "" if connection.request is None else connection.request.path.partition("?")[0]
+            await routes.get(path, handler)(connection)
+
         wrapped.append(True)
-        return serve(handler, host, port, process_request=wrap(port, process_request), **options)  # type: ignore[arg-type]
+        return serve(routed, host, port, process_request=wrap(port, process_request), **options)  # type: ignore[arg-type]
 
     websockets.asyncio.server.serve = guarded_serve  # type: ignore[assignment,misc]
     try:
@@ -213,11 +238,11 @@ def _with_head(page: bytes, title: str) -> bytes:
     return before + tag + head.encode() + after
 
 
-def _page_headers(length: int) -> list[tuple[str, str]]:
+def _page_headers(length: int, encoding: str = "identity") -> list[tuple[str, str]]:
     return [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Content-Length", str(length)),
-        ("Content-Encoding", "gzip"),
+        ("Content-Encoding", encoding),
         ("Content-Security-Policy", _POLICY),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
@@ -227,6 +252,9 @@ def _page_headers(length: int) -> list[tuple[str, str]]:
 
 def _text(status: HTTPStatus, sentence: str) -> Response:
     """A page of one sentence."""
-    body = f"<!doctype html><title>slam3r</title><link rel=icon href='data:,'><p>{sentence}</p>".encode()
-    headers = Headers([("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))])
-    return Response(status, status.phrase, headers, body)
+    return _html(status, f"<!doctype html><title>slam3r</title><p>{sentence}</p>")
+
+
+def _html(status: HTTPStatus, page: str) -> Response:
+    body = page.encode()
+    return Response(status, status.phrase, Headers(_page_headers(len(body))), body)

@@ -21,6 +21,8 @@ from slam3r_ros.viewer.visitors.removal_tool import RemovalTool
 
 _STILL = 1e-4
 """Motion of the camera, as a fraction of the map's size, below which a view that follows it stays."""
+_MOVED = 0.01
+"""Distance, as a fraction of the map's size, from where a free view was put, beyond which it stays where it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +50,7 @@ class Visitor:
         self._has_begun = False  # whether the view has been put where its mode begins
         self._followed: NDArray[np.float64] | None = None
         self._fitted: MapExtent | None = None
+        self._put: NDArray[np.float64] | None = None  # where the view was put last
         self._last_s = time.monotonic()
         with around.view_folder:
             self._choice = client.gui.add_dropdown(
@@ -95,15 +98,17 @@ class Visitor:
             self._go(View(position + self.eye - camera.look_at, position, np.array(camera.up_direction)))
 
     def _stand(self, extent: MapExtent) -> None:
-        """Show the whole map once, and from above again when it has grown."""
-        if self._has_begun and (self._mode is ViewMode.FREE or self._fitted is extent):
+        """Show the whole map, and again when it has grown; a free view stays once the visitor has moved it."""
+        if self._has_begun and (
+            self._fitted is extent or (self._mode is ViewMode.FREE and self._is_moved(extent.size))
+        ):
             return
         self._has_begun, self._fitted = True, extent
         show = from_above if self._mode is ViewMode.ABOVE else overview
         self._go(show(extent, self._client.camera.fov, self._client.camera.aspect))
 
     def _choose(self, mode: ViewMode) -> None:
-        self._mode, self._followed = mode, None
+        self._mode, self._followed, self._put = mode, None, None
         self._has_begun = mode is ViewMode.FREE  # a free view stays where it is
         if mode is ViewMode.FREE:
             self._client.camera.up_direction = (0.0, 0.0, 1.0)
@@ -115,9 +120,13 @@ class Visitor:
         if extent is not None:
             self._go(overview(extent, self._client.camera.fov, self._client.camera.aspect))
 
+    def _is_moved(self, size: float) -> bool:
+        """Whether the visitor has moved the view from where it was put."""
+        return self._put is None or bool(np.linalg.norm(self.eye - self._put) > _MOVED * size)
+
     def _go(self, view: View) -> None:
         """Put the view somewhere."""
-        camera = self._client.camera
+        camera, self._put = self._client.camera, view.position
         with self._client.atomic():
             camera.up_direction = view.up
             camera.position = view.position
