@@ -44,14 +44,21 @@ def test_camera_info_is_beside_the_image_unless_given() -> None:
     assert dict(node_options(ARGUMENTS).remappings)["camera_info"] == "/camera/camera_info"
     given = node_options({**ARGUMENTS, "camera_info": "/other/info"})
     assert dict(given.remappings) == {"image": "/camera/image_raw", "camera_info": "/other/info"}
+    of_robot = node_options({**ARGUMENTS, "odom": "/wheels/odom", "depth": "/depth/image_raw"})
+    assert dict(of_robot.remappings) | {"odom": "/wheels/odom"} == {
+        **dict(node_options(ARGUMENTS).remappings),
+        "odom": "/wheels/odom",
+        "depth": "/depth/image_raw",
+        "depth/camera_info": "/depth/camera_info",
+    }
     assert (beside("image", "camera_info"), beside("/image", "camera_info")) == ("camera_info", "/camera_info")
 
 
 def test_wrong_argument_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="image_queue: expected 1 to 100, got 0"):
         node_options({**ARGUMENTS, "image_queue": "0"})
-    with pytest.raises(SettingError, match="tf_mode: expected one of none, map_to_base"):
-        node_options({**ARGUMENTS, "tf_mode": "map_to_odom"})
+    with pytest.raises(SettingError, match="tf_mode: expected one of none, map_to_base, map_to_odom, got 'odom'"):
+        node_options({**ARGUMENTS, "tf_mode": "odom"})
     with pytest.raises(FileNotFoundError, match="bag: there is no"):
         existing_path(str(tmp_path / "none.mcap"), "bag")
     with pytest.raises(FileNotFoundError, match="config: there is no"):
@@ -219,16 +226,17 @@ def test_rviz_shows_what_the_node_publishes_with_its_quality_of_service() -> Non
     assert any(display["Class"].endswith("/TF") for display in manager["Displays"])
 
 
-@pytest.mark.parametrize("name", ["slam3r", "replay"])
+@pytest.mark.parametrize("name", ["slam3r", "replay", "robot"])
 def test_launch_file(name: str) -> None:
     path = ROOT / "launch" / f"{name}.launch.py"
     functions = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
-    assert functions >= {"start", "generate_launch_description"}
+    assert functions >= {"generate_launch_description"}
     module = launch_module(name)
     declared = {argument.name for argument in module.generate_launch_description().get_launch_arguments()}
     of_node = set(node_arguments(CONFIG))
-    if name == "slam3r":
+    if name != "replay":
         assert declared == of_node
+        assert set(getattr(module, "DEFAULTS", {})) <= of_node
     else:
         assert declared == {"bag", "rate", "bag_topic", "loop"} | of_node - set(module.GIVEN)
         assert set(module.GIVEN) <= of_node

@@ -25,6 +25,8 @@ PARAMETER_ARGUMENTS = (
     "scale_source",
     "tag_id",
     "tag_size",
+    "publish_grid",
+    "grid_base_height",
     "save_on_exit",
     "autostart",
 )
@@ -46,6 +48,8 @@ def node_arguments(config: Path) -> dict[str, tuple[str, str]]:
     own = {
         "image": ("image", "image topic; with image_transport:=compressed its /compressed is taken"),
         "camera_info": ("", "camera_info topic (default: beside the image topic)"),
+        "odom": ("odom", "topic of the robot's odometry, for scale_source:=odometry"),
+        "depth": ("depth", "topic of depth images, for scale_source:=depth; camera_info beside them is taken"),
         "config": (str(config / "slam3r.yaml"), "parameter file"),
         "namespace": ("", "namespace of the node"),
         "use_sim_time": ("false", "take the time from /clock (true or false)"),
@@ -79,7 +83,12 @@ def node_options(arguments: Mapping[str, str]) -> NodeOptions:
     parameters.append(("use_sim_time", flag(arguments, "use_sim_time")))
     image = arguments["image"]
     info = arguments.get("camera_info") or beside(image, "camera_info")
-    return NodeOptions(tuple(parameters), (("image", image), ("camera_info", info)))
+    remappings = [("image", image), ("camera_info", info)]
+    if odom := arguments.get("odom"):
+        remappings.append(("odom", odom))
+    if depth := arguments.get("depth"):
+        remappings += [("depth", depth), ("depth/camera_info", beside(depth, "camera_info"))]
+    return NodeOptions(tuple(parameters), tuple(remappings))
 
 
 def beside(topic: str, name: str) -> str:
