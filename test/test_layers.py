@@ -30,10 +30,11 @@ BELOW = {
     "occupancy": {"geometry"},
     "io": _WINGS,
     "viewer": {*_WINGS, "io"},
+    "map_file": {*_WINGS, "io"},
     "export": {"geometry", "types", "engine", "io"},
-    "ros": {*_WINGS, "io", "metric_scale", "occupancy", "viewer"},
-    "app": {*_WINGS, "io", "export"},
-    "cli": {*_WINGS, "io", "export", "viewer"},
+    "ros": {*_WINGS, "io", "metric_scale", "occupancy", "viewer", "map_file"},
+    "app": {*_WINGS, "io", "export", "map_file"},
+    "cli": {*_WINGS, "io", "export", "viewer", "map_file"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
 BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros"}}

@@ -13,6 +13,9 @@ COMMAND_LINE = CommandLine(
     "slam3r_ros",
     {
         "run": Command("slam3r_ros.cli.run", "map a video, image directory or bag without ROS, into files"),
+        "info": Command(
+            "slam3r_ros.cli.info", "tell what is inside a map file, or save what can be read of a damaged one"
+        ),
         "play": Command(
             "slam3r_ros.ros.tools.player", "publish a video, image directory, bag or webcam as a camera topic"
         ),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from slam3r_ros.cli.progress import Progress
+from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.failures import engine_failure
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import NothingMappedError, prepare_map_files, save_map
+from slam3r_ros.io.save import NothingMappedError, map_file_beside, prepare_map_files, save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
 from slam3r_ros.io.terminal import say
+from slam3r_ros.map_file.facts import MapFacts
+from slam3r_ros.map_file.writer import MapFileWriter
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.graph_capture import with_cuda_graphs
@@ -34,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path("slam3r_map"),
-        help="directory for map.ply and trajectory.tum, or a file NAME.ply or NAME.pcd (default: %(default)s)",
+        help="directory for map.ply, trajectory.tum and the map file map.slam3r, or a file NAME.ply, NAME.pcd or "
+        "NAME.slam3r (default: %(default)s)",
     )
     parser.add_argument(
         "--weights",
@@ -65,9 +70,14 @@ def main(arguments: argparse.Namespace) -> int:
             prepare_map_files(arguments.out)
             networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
             slam = Slam(with_cuda_graphs(networks), settings)
-            with stop_on_signals(process_ends=False, second_interrupts=True) as stop:
-                outcome = map_source(slam, source, stop)
+            facts, path = MapFacts.of(networks, slam.settings), map_file_beside(arguments.out)
+            with (
+                stop_on_signals(process_ends=False, second_interrupts=True) as stop,
+                MapFileWriter(path, facts, _say_trouble) as map_file,
+            ):
+                outcome = map_source(slam, source, stop, map_file.write)
                 saved = save_map(slam, arguments.out)
+                written = map_file.close(replaces=True)
     except NothingMappedError as error:
         say(f"slam3r_ros run: {error}; {slam.status().reason}", is_trouble=True)
         return outcome or 1
@@ -75,7 +85,13 @@ def main(arguments: argparse.Namespace) -> int:
         say(f"slam3r_ros run: {error}", is_trouble=True)
         return 2
     say(f"{saved.point_count} points in {saved.map_path}, {saved.pose_count} poses in {saved.trajectory_path}")
+    if written is not None:
+        say(f"{written.keyframe_count} keyframes in {written.path}")
     return outcome
+
+
+def _say_trouble(text: str) -> None:
+    say(f"slam3r_ros run: {text}", is_trouble=True)
 
 
 def offline_settings(assignments: list[str]) -> SlamSettings:
@@ -95,22 +111,27 @@ def setting_values(assignments: list[str]) -> dict[str, SettingValue]:
     return values
 
 
-def map_source(slam: Slam, source: Source, stop: StopRequest) -> int:
-    """Push every frame of a source, with a progress bar, and flush. Returns 0, 1 where the engine failed, or 128 and
-    the number of the signal that ended it."""
+def map_source(slam: Slam, source: Source, stop: StopRequest, take: Callable[[Update], None]) -> int:
+    """Push every frame of a source, with a progress bar, and flush; ``take`` is called with every event. Returns 0, 1
+    where the engine failed, or 128 and the number of the signal that ended it."""
+
+    def take_all(step: Callable[[], list[Update]]) -> None:
+        for event in step():
+            take(event)
+
     started, count, failure = time.monotonic(), 0, ""
     with Progress(source.description, source.length, "frame") as progress:
         for frame in source:
             if stop.is_set():
                 progress.message("interrupted: what is mapped is saved (Ctrl-C again to leave it)")
                 break
-            failure = engine_failure(partial(slam.push, frame))
+            failure = engine_failure(partial(take_all, partial(slam.push, frame)))
             if failure:
                 break
             count += 1
             status = slam.status()
             progress.update(count, f"{status.state.name.lower()}, {status.map_points} points")
-        flush_failure = engine_failure(slam.flush)
+        flush_failure = engine_failure(partial(take_all, slam.flush))
     failure = failure or flush_failure
     if failure:
         failure = f"the engine failed at frame {count}: {failure}; what is mapped is saved"

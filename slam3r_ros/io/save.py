@@ -19,6 +19,8 @@ TRAJECTORY_NAME = "trajectory.tum"
 """The name of the trajectory's file in a folder."""
 _WRITERS = {".ply": dump_ply, ".pcd": dump_pcd}
 """What writes a map's file, by the suffix of its name."""
+MAP_FILE_SUFFIX = ".slam3r"
+"""The suffix of a map file, which `slam3r_ros.map_file` writes; its points are written beside it as .ply."""
 _OTHER_MAP_SUFFIXES = frozenset(
     {".tum", ".txt", ".xyz", ".pts", ".ptx", ".las", ".laz", ".e57", ".obj", ".stl", ".glb"}
 )
@@ -65,7 +67,7 @@ def save_map(slam: Slam, path: str | Path, metres_per_unit: float = 0.0) -> Save
 
 def map_files(path: str | Path) -> tuple[Path, Path]:
     """Where `save_map` puts map and trajectory: ``map.ply`` and ``trajectory.tum`` in the folder ``path``, or the file
-    ``NAME.ply`` or ``NAME.pcd`` and ``NAME.tum`` beside it.
+    ``NAME.ply`` or ``NAME.pcd`` and ``NAME.tum`` beside it; for ``NAME.slam3r`` ``NAME.ply`` and ``NAME.tum``.
 
     Raises OutputError for a file of another format and for the home of a user that there is not.
     """
@@ -78,9 +80,16 @@ def map_files(path: str | Path) -> tuple[Path, Path]:
         return target / MAP_NAME, target / TRAJECTORY_NAME
     if suffix in _WRITERS:
         return target, target.with_suffix(".tum")
+    if suffix == MAP_FILE_SUFFIX:
+        return target.with_suffix(".ply"), target.with_suffix(".tum")
     if suffix in _OTHER_MAP_SUFFIXES:
-        raise OutputError(f"cannot write '{path}': a map is saved as .ply or .pcd, or into a folder")
+        raise OutputError(f"cannot write '{path}': a map is saved as .ply, .pcd or .slam3r, or into a folder")
     return target / MAP_NAME, target / TRAJECTORY_NAME
+
+
+def map_file_beside(path: str | Path) -> Path:
+    """The map file beside the files of `map_files`: ``map.slam3r`` in a folder, or ``NAME.slam3r``."""
+    return map_files(path)[0].with_suffix(MAP_FILE_SUFFIX)
 
 
 def prepare_map_files(path: str | Path) -> None:

@@ -22,6 +22,7 @@ from slam3r_ros.cli import run
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.sources import Source
 from slam3r_ros.io.tum import read_trajectory
+from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.networks.weights import Networks, save_network
 from slam3r_ros.types import Frame
 
@@ -43,7 +44,7 @@ def run_without_ros(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fly"]) == 2
-    assert "unknown command 'fly'; known: run, play, demo" in capsys.readouterr().err
+    assert "unknown command 'fly'; known: run, info, play, demo" in capsys.readouterr().err
 
 
 def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,10 +140,16 @@ def test_run_that_maps_nothing_leaves_an_earlier_map_and_makes_no_file(
     assert "stays as it is" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["x.PLY", "x.pcd"])
+@pytest.mark.parametrize("name", ["x.PLY", "x.pcd", "x.slam3r"])
 def test_run_writes_the_file_that_it_is_given(name: str, sequence: Path, tiny: list[str], tmp_path: Path) -> None:
     assert cli.main(["run", str(sequence), "--out", str(tmp_path / "new" / name), *tiny]) == 0
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted([name, "x.tum"])
+    points = "x.ply" if name == "x.slam3r" else name
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {points, "x.tum", "x.slam3r"}
+    with MapFile(tmp_path / "new" / "x.slam3r") as file:
+        scene = file.reconstruction()
+        assert len(scene.keyframes) == 2 and len(scene.points) > 100 and file.meta()["closed"] is True
+    poses = read_trajectory(tmp_path / "new" / "x.tum")
+    assert [each.stamp_ns for each in scene.trajectory] == [each.stamp_ns for each in poses]
 
 
 def test_engine_that_fails_does_not_take_the_map_along(
@@ -279,7 +286,10 @@ def test_demo_refuses_numbers_that_it_cannot_use(words: list[str], capsys: pytes
         (["x", "--set", "windw.radius=1"], "unknown setting 'windw.radius'"),
         (["x", "--set", "window.radius"], "expected NAME=VALUE, got 'window.radius'"),
         (["SEQUENCE", "--weights", "nothing"], "weights 'nothing' are neither"),
-        (["SEQUENCE", "--out", "map.las", "--weights", "nothing"], "a map is saved as .ply or .pcd, or into a folder"),
+        (
+            ["SEQUENCE", "--out", "map.las", "--weights", "nothing"],
+            "a map is saved as .ply, .pcd or .slam3r, or into a folder",
+        ),
         (["nowhere.mp4", "--weights", "nothing"], "source 'nowhere.mp4' does not exist"),
     ],
 )

@@ -36,6 +36,7 @@ def slam(count: int) -> Any:
         ("x.ply", ("x.ply", "x.tum")),
         ("a/x.PLY", ("a/x.PLY", "a/x.tum")),
         ("x.1.pcd", ("x.1.pcd", "x.1.tum")),
+        ("x.slam3r", ("x.ply", "x.tum")),
     ],
 )
 def test_files(tmp_path: Path, path: str, expected: tuple[str, str]) -> None:
@@ -52,7 +53,7 @@ def test_folder_that_looks_like_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.las", "x.XYZ", "x.tum"])
 def test_format_that_is_not_written_is_told(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OutputError, match=r"a map is saved as .ply or .pcd, or into a folder"):
+    with pytest.raises(OutputError, match=r"a map is saved as .ply, .pcd or .slam3r, or into a folder"):
         save_map(slam(5), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
