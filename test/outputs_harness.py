@@ -126,7 +126,7 @@ class Scene:
         wait_until(lambda: outputs._cloud.get_subscription_count() > 0, "the listener hears clouds")
         if outputs._tf is not None:
             own = 1  # the outputs' own watch of parents
-            pub = outputs._tf._broadcaster.pub_tf
+            pub = outputs._tf._broadcaster.topic
             wait_until(lambda: pub.get_subscription_count() > own, "the listener hears TF")
         return outputs
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import wraps
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -33,7 +33,7 @@ from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.ros.input.dds_transport import apply_transport
 from slam3r_ros.ros.output import diagnostics
 from slam3r_ros.ros.output.outputs import LATCHED
-from slam3r_ros.ros.parameters.declaration import declare_parameters
+from slam3r_ros.ros.parameters.declaration import declare_parameters, names_for_every_node
 from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
 from slam3r_ros.ros.throttled_log import ThrottledLog
@@ -74,7 +74,7 @@ def _logging_errors(transition: Transition) -> Transition:
 class SlamNode(LifecycleNode):
     """Reads parameters, makes the session when configured, forwards services to it, and publishes its state."""
 
-    def __init__(self, **arguments: object) -> None:
+    def __init__(self, **arguments: Any) -> None:
         """``arguments`` are those of rclpy's Node, without the name."""
         super().__init__(
             "slam3r",
@@ -88,7 +88,7 @@ class SlamNode(LifecycleNode):
         self._save_failure = ""  # why the map of the last session could not be saved
         self._session: Session | None = None
         self._active = False
-        self._declared = declare_parameters(self)
+        self._declared = declare_parameters(self, names_for_every_node([*sys.argv, *(arguments.get("cli_args") or ())]))
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._status = self.create_publisher(SlamStatus, "~/status", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
+from rclpy.node import Node
 from ros_harness import (
     FIRST_NS,
     PERIOD_NS,
@@ -23,10 +24,11 @@ from ros_harness import (
     wait_until,
 )
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from synthetic import textured_image
 
 from slam3r_ros.ros.output.messages import time_message
+from slam3r_ros.ros.output.outputs import LATCHED
 
 GOOD = 6
 
@@ -247,6 +249,32 @@ def test_camera_info_of_half_or_double_size_is_scaled(mapped: Mapped, factor: fl
     wait_until(lambda: cameras._newest is not seen, "camera_info")
     camera = cameras.camera_for(64, 48)
     assert camera is not None and camera.fx == pytest.approx(camera_info().k[0])
+
+
+def test_camera_info_that_was_latched_before_the_node_began_is_received(context: Context, weights: Path) -> None:
+    driver = Node("driver", context=context)
+    latched = driver.create_publisher(CameraInfo, "camera_info", LATCHED)
+    latched.publish(camera_info())
+    with running_node(context, weights) as bench:
+        session = bench.node._session
+        assert session is not None
+        wait_until(lambda: session._camera_info._newest is not None, "the latched camera_info")
+        camera = session._camera_info.camera_for(64, 48)
+        assert camera is not None and camera.fx == camera_info().k[0]
+    driver.destroy_node()
+
+
+@pytest.mark.parametrize(("d", "taken"), [([0.1, 0.2, 0.3, 0.4, 0.0], 4), ([0.1, 0.2, 0.3, 0.4, 0.5], 0)])
+def test_equidistant_camera_info_with_five_coefficients(mapped: Mapped, d: list[float], taken: int) -> None:
+    mapped.send(mapped.good())
+    session = mapped.bench.node._session
+    assert session is not None
+    cameras, seen = session._camera_info, session._camera_info._newest
+    mapped.bench.camera.infos.publish(changed(distortion_model="equidistant", d=d)(camera_info()))
+    wait_until(lambda: cameras._newest is not seen, "camera_info")
+    camera = cameras.camera_for(64, 48)
+    assert (0 if camera is None else len(camera.distortion)) == taken
+    assert bool(taken) or "equidistant takes (4,) coefficients, got 5" in mapped.bench.notice
 
 
 def test_skew_of_camera_info_is_told(mapped: Mapped) -> None:

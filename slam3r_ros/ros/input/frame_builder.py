@@ -10,6 +10,7 @@ from sensor_msgs.msg import Image
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.io.image_decoding import ImageError, encoding_remark
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
+from slam3r_ros.ros.input.frame_name import FrameName
 from slam3r_ros.ros.input.image_subscription import ReceivedImage
 from slam3r_ros.ros.input.message_decoding import decode
 from slam3r_ros.ros.input.timestamp_filter import TimestampDecision, TimestampFilter
@@ -52,6 +53,7 @@ class FrameBuilder:
         self._timestamps = timestamps
         self._encoder = encoder
         self._log = log
+        self._frame_name = FrameName(log)
         self._size: tuple[int, int] | None = None  # width and height of the newest image
         self._uncounted = 0  # images whose stamp was not newer: they were not left out of the stream, they repeat it
         self._held: PreparedFrame | None = None  # waits for the next image, since its stamp is far from the others'
@@ -105,7 +107,7 @@ class FrameBuilder:
         height, width = image.shape[:2]
         camera = self._camera_info.camera_for(width, height)
         self._check_size(width, height, is_calibrated=camera is not None)
-        frame_id = self._frame_id(str(message.header.frame_id))
+        frame_id = self._frame_name.of(str(message.header.frame_id), self._camera_info.frame_id)
         number = received.number - self._uncounted  # images that were dropped or could not be decoded count
         frame = self._encoder.prepare(Frame(check.stamp_ns, image, camera, frame_id, number))
         if check.decision is TimestampDecision.HOLD:
@@ -127,13 +129,3 @@ class FrameBuilder:
                 f"{advice if has_other_shape and not is_calibrated else ''}",
             )
         self._size = (width, height)
-
-    def _frame_id(self, of_image: str) -> str:
-        """Name of the camera's optical frame: the image's, else that of camera_info, else 'camera'."""
-        name = of_image or self._camera_info.frame_id
-        if not name:
-            self._log.warn(
-                "no frame_id",
-                "images and camera_info have an empty frame_id: using 'camera'; let the driver name its frame",
-            )
-        return name or "camera"

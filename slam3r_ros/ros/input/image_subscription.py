@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
@@ -27,6 +28,17 @@ _BEST_EFFORT = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliabi
 """Quality of service that takes messages from every publisher (image_qos: sensor_data)."""
 _RELIABLE = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """Quality of service that takes messages from reliable publishers only (image_qos: reliable)."""
+
+_LATCHED = QoSProfile(
+    depth=1,
+    history=HistoryPolicy.KEEP_LAST,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""Quality of service that takes what a latched publisher has published before. One of another kind does not fit it."""
+
+_LATCHED_PERIOD_S = 0.5
+"""Seconds between two looks for a latched publisher of camera_info, until there is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +88,27 @@ class ImageSubscription:
             ),
             node.create_subscription(CameraInfo, "camera_info", camera_info.update, _BEST_EFFORT),
         ]
+        self._camera_info = camera_info
+        # Asked for at once, latched messages would cost a warning in every driver that does not latch.
+        self._look_for_latched = node.create_timer(
+            _LATCHED_PERIOD_S, self._subscribe_to_latched, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def destroy(self) -> None:
         """Destroy the subscriptions."""
+        self._node.destroy_timer(self._look_for_latched)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+
+    def _subscribe_to_latched(self) -> None:
+        """Once there is a latched publisher of camera_info, receive what it has published before too."""
+        topic = self._node.resolve_topic_name("camera_info")
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if any(each.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL for each in publishers):
+            self._look_for_latched.cancel()
+            self._subscriptions.append(
+                self._node.create_subscription(CameraInfo, topic, self._camera_info.update, _LATCHED)
+            )
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         if self.paused:

@@ -5,7 +5,8 @@
 - ``map_scale``: how long a scene unit is in what is published.
 - ``scale_estimation``: the metric scale from odometry, depth images or a tag, while the node runs.
 - ``camera_extrinsics``: the transform from the robot's base to the camera, by TF.
-- ``tf``: the transform from map to base or from map to odom, and the check that no frame gets a second parent.
+- ``tf``: the transform from map to base or from map to odom.
+- ``tf_broadcaster``: sends transforms so that no frame gets a second parent, and tells of others that send the same.
 - ``odometry``: pose, velocity and their covariances as nav_msgs/Odometry.
 - ``pose_covariance``: the covariance of a pose, from the reprojection error of the points it was computed from.
 - ``depth``: the depth image of a frame and its camera.

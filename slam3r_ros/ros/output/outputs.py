@@ -135,6 +135,14 @@ class Outputs:
         base = self._extrinsics.base_pose(image.stamp_ns, image.frame_id, T_map_camera)
         if base is None:
             return
+        if base.frame == self._map_frame:
+            self._log.warn(
+                "map_frame",
+                f"no TF and no odometry published: the images' frame_id is '{base.frame}', and map_frame too; set "
+                "map_frame to another name, or the driver's frame_id to that of its camera",
+                math.inf,
+            )
+            return
         if self._tf is not None:
             self._tf.publish(image.stamp_ns, base, is_metric=self.scale.metres_per_unit > 0)
         if self._odometry.is_wanted:

@@ -8,20 +8,15 @@ from typing import Protocol
 from numpy import float64
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from tf2_msgs.msg import TFMessage
-from tf2_ros import TransformBroadcaster, TransformException
+from tf2_ros import TransformException
 
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.ros.input.frame_transforms import FrameTransforms
 from slam3r_ros.ros.output.camera_extrinsics import BasePose
-from slam3r_ros.ros.output.messages import transform_message
+from slam3r_ros.ros.output.tf_broadcaster import ExclusiveBroadcaster
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.throttled_log import ThrottledLog
-
-_DEPTH = 100
-"""Messages of /tf and /tf_static that DDS keeps for the executor, as many as tf2's own listener asks for."""
 
 
 class PoseOnTF(Protocol):
@@ -49,37 +44,25 @@ class MapToBaseOutput:
     """Publishes map_frame -> base_frame (or its inverse), unless that would give a frame a second parent."""
 
     def __init__(self, node: Node, settings: NodeSettings, log: ThrottledLog) -> None:
-        self._node = node
         self._settings = settings
-        self._log = log
-        self._broadcaster = TransformBroadcaster(node)
-        self._parents = FrameParents(node)
+        self._broadcaster = ExclusiveBroadcaster(node, log)
 
     def publish(self, stamp_ns: int, base: BasePose, *, is_metric: bool) -> None:
         """Publish the transform of one frame with the image's stamp."""
         parent, child, T_parent_child = self._settings.map_frame, base.frame, base.T_map_base
         if self._settings.invert_tf:
             parent, child, T_parent_child = child, parent, invert_rigid(T_parent_child)
-        if (other := self._parents.other_parent(child, parent)) is not None:
-            self._log.warn("second parent", self._second_parent(parent, child, other))
-            return
-        self._broadcaster.sendTransform(transform_message(stamp_ns, parent, child, T_parent_child))
+            advice = "set invert_tf: false, or tf_mode: none"
+        else:
+            advice = f"set base_frame: {self._broadcaster.root_of(child)}, or invert_tf, or tf_mode: none"
+        self._broadcaster.send(stamp_ns, parent, child, T_parent_child, advice)
 
     def clear(self) -> None:
         """Nothing is kept from one frame to the next."""
 
     def destroy(self) -> None:
         """Destroy publisher and subscriptions."""
-        self._parents.destroy()
-        self._node.destroy_publisher(self._broadcaster.pub_tf)
-
-    def _second_parent(self, parent: str, child: str, other: str) -> str:
-        """Return the warning that says why nothing is published, and what to set instead."""
-        advice = "set invert_tf, or tf_mode: none"
-        if not self._settings.invert_tf:
-            root = self._parents.root_of(child)
-            advice = f"set base_frame: {root}, or invert_tf, or tf_mode: none"
-        return f"no TF published from '{parent}' to '{child}': '{child}' has the parent '{other}' already; {advice}"
+        self._broadcaster.destroy()
 
 
 class MapToOdomOutput:
@@ -92,8 +75,7 @@ class MapToOdomOutput:
 
     def __init__(self, node: Node, settings: NodeSettings, log: ThrottledLog) -> None:
         self._node, self._settings, self._log = node, settings, log
-        self._broadcaster = TransformBroadcaster(node)
-        self._parents = FrameParents(node)
+        self._broadcaster = ExclusiveBroadcaster(node, log)
         self._transforms = FrameTransforms(node)
         self._waiting: deque[tuple[int, BasePose]] = deque(maxlen=TUNING.waiting_map_to_odom)
         self._newest: NDArray[float64] | None = None
@@ -143,59 +125,16 @@ class MapToOdomOutput:
         """Destroy timer, publisher and subscriptions."""
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
-        self._parents.destroy()
         self._transforms.destroy()
-        self._node.destroy_publisher(self._broadcaster.pub_tf)
+        self._broadcaster.destroy()
 
     def _publish_again(self) -> None:
         """Publish the newest transform with the present time, by the executor's thread."""
         self._broadcast(self._node.get_clock().now().nanoseconds)
 
     def _broadcast(self, stamp_ns: int) -> None:
-        newest, (parent, child) = self._newest, (self._settings.map_frame, self._settings.odom_frame)
-        if newest is None:
+        if self._newest is None:
             return
-        if (other := self._parents.other_parent(child, parent)) is not None:
-            self._log.warn(
-                "second parent",
-                f"no TF published from '{parent}' to '{child}': '{child}' has the parent '{other}' already; stop what "
-                "publishes it, or set tf_mode: none",
-            )
-            return
-        ahead_ns = round(self._settings.tf_tolerance * 1e9)
-        self._broadcaster.sendTransform(transform_message(stamp_ns + ahead_ns, parent, child, newest))
-
-
-class FrameParents:
-    """The parents of each frame, as other nodes publish them on /tf and /tf_static."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._parents: dict[str, set[str]] = {}
-        static = QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._subscriptions = [
-            node.create_subscription(TFMessage, "/tf", self.record, QoSProfile(depth=_DEPTH)),
-            node.create_subscription(TFMessage, "/tf_static", self.record, static),
-        ]
-
-    def record(self, message: TFMessage) -> None:
-        """Record the parents in a message."""
-        for transform in message.transforms:
-            self._parents.setdefault(transform.child_frame_id, set()).add(transform.header.frame_id)
-
-    def other_parent(self, child: str, parent: str) -> str | None:
-        """Return a parent of ``child`` other than ``parent``; None if there is none."""
-        return next((name for name in self._parents.get(child, ()) if name != parent), None)
-
-    def root_of(self, frame: str) -> str:
-        """Return the topmost ancestor of a frame."""
-        visited = {frame}
-        while (parent := next(iter(self._parents.get(frame, ())), None)) is not None and parent not in visited:
-            visited.add(parent)
-            frame = parent
-        return frame
-
-    def destroy(self) -> None:
-        """Destroy the subscriptions."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        ahead_ns, advice = round(self._settings.tf_tolerance * 1e9), "stop what publishes it, or set tf_mode: none"
+        frames = (self._settings.map_frame, self._settings.odom_frame)
+        self._broadcaster.send(stamp_ns + ahead_ns, *frames, self._newest, advice)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -67,11 +70,40 @@ class DeclaredParameters:
         return SetParametersResult(successful=True)
 
 
-def declare_parameters(node: Node) -> DeclaredParameters:
+def names_for_every_node(words: Sequence[str]) -> set[str]:
+    """Return the names of the parameters that parameter files on a command line give to every node, as under ``/**``.
+
+    A file that cannot be read is passed over: rclpy has refused it before.
+    """
+    paths = [after for word, after in pairwise(words) if word == "--params-file"]
+    paths += [word.partition("=")[2] for word in words if word.startswith("--params-file=")]
+    names: set[str] = set()
+    for path in paths:
+        with suppress(OSError, ValueError, yaml.YAMLError):
+            names |= {name for node, name in _given_names(yaml.safe_load(Path(path).read_text())) if "*" in node}
+    return names
+
+
+def _given_names(content: object, node: str = "") -> Iterator[tuple[str, str]]:
+    """Yield node and dotted name of each parameter in the content of a parameter file."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if key == "ros__parameters":
+            yield from ((node, name) for name in _dotted_names(value))
+        else:
+            yield from _given_names(value, str(key).rpartition("/")[2])
+
+
+def _dotted_names(values: object, prefix: str = "") -> Iterator[str]:
+    for key, value in values.items() if isinstance(values, dict) else ():
+        yield from _dotted_names(value, f"{prefix}{key}.") if isinstance(value, dict) else (f"{prefix}{key}",)
+
+
+def declare_parameters(node: Node, for_every_node: Set[str] = frozenset()) -> DeclaredParameters:
     """Declare every parameter with description and range, at the value given at start where that can be used.
 
     ``node`` must have been made with ``automatically_declare_parameters_from_overrides=True``: that is how rclpy says
-    which values were given, unknown ones included. Those are declared again here, or removed.
+    which values were given, unknown ones included. Those are declared again here, or removed. An unknown one makes the
+    parameters invalid, unless it is in ``for_every_node``: it may be meant for another node then, and is told.
     """
     given = {name: p.value for name, p in node.get_parameters_by_prefix("").items() if not _is_ros_own(name)}
     for name in given:
@@ -85,7 +117,11 @@ def declare_parameters(node: Node) -> DeclaredParameters:
             except SettingError as error:
                 invalid[spec.name] = str(error)
         node.declare_parameter(spec.name, value, describe(spec), ignore_override=True)
-    invalid.update({name: f"{unknown_parameter(name)} (start again without it)" for name in given})
+    for name in sorted(given.keys() & for_every_node):
+        node.get_logger().warning(
+            f"passed over, since a parameter file gives it to every node: {unknown_parameter(name)}"
+        )
+    invalid |= {n: f"{unknown_parameter(n)} (start again without it)" for n in given if n not in for_every_node}
     return DeclaredParameters(node, invalid)
 
 

@@ -9,7 +9,7 @@ import pytest
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from outputs_harness import Scene, estimate, keyframe_record, matrix, moved, pose_update, update
+from outputs_harness import Scene, estimate, image_header, keyframe_record, matrix, moved, pose_update, update
 from ros_harness import FIRST_NS, FRAME, wait_until
 from slam3r_ros.msg import Keyframe
 from std_msgs.msg import Header
@@ -173,12 +173,60 @@ def test_no_frame_gets_a_second_parent(scene: Scene) -> None:
     scene.camera.publish_mount("base_link", FRAME, MOUNT_X)
     outputs = scene.outputs()
     assert outputs._tf is not None
-    watch = outputs._tf._parents
+    watch = outputs._tf._broadcaster
     wait_until(lambda: watch.other_parent(FRAME, "map") == "base_link", "the mount is known")
     outputs.publish(update(moved()))
     wait_until(lambda: len(scene.poses) == 1, "a pose")
     assert not scene.transforms
     assert f"'{FRAME}' has the parent 'base_link' already; set base_frame: base_link" in scene.log.newest.text
+
+
+def test_a_camera_named_as_the_map_gets_no_transform_to_itself(scene: Scene) -> None:
+    odometry = scene.camera.listen(Odometry, "/slam3r/odometry")
+    outputs = scene.outputs(map_frame=FRAME)
+    wait_until(lambda: outputs._odometry.is_wanted, "the listener hears odometry")
+    outputs.publish(update(moved()))
+    wait_until(lambda: len(scene.poses) == 1, "a pose")
+    assert not scene.transforms and not odometry
+    assert f"the images' frame_id is '{FRAME}', and map_frame too; set map_frame to another" in scene.log.newest.text
+
+
+def test_a_camera_whose_frame_changes_gives_the_map_no_second_parent(scene: Scene) -> None:
+    outputs = scene.outputs(invert_tf=True)
+    assert outputs._tf is not None
+    outputs.publish(update(moved()))
+    watch = outputs._tf._broadcaster
+    wait_until(lambda: watch.other_parent("map", "other") == FRAME, "the first parent is known")
+    outputs.publish(update(moved(), index=1, header=image_header(FIRST_NS + 1, frame_id="other")))
+    wait_until(lambda: len(scene.poses) == 2, "both poses")
+    assert [each.header.frame_id for each in scene.transforms] == [FRAME]
+    assert f"'map' has the parent '{FRAME}' already; set invert_tf: false" in scene.log.newest.text
+
+
+@pytest.mark.parametrize("again_ns", [0, 1])
+def test_another_node_that_publishes_the_same_transform_is_told_of_once(scene: Scene, again_ns: int) -> None:
+    """With another stamp, or with the same, as a second node on the same images has."""
+    outputs = scene.outputs()
+    assert outputs._tf is not None
+    outputs.publish(update(moved()))
+    outputs.publish(update(moved(), stamp_ns=FIRST_NS + 5, index=1))
+    wait_until(lambda: len(scene.transforms) == 2, "the transforms")
+    wait_until(lambda: not outputs._tf._broadcaster._sent, "its own transforms have come back")
+    assert scene.log.newest.text == ""
+    message = scene.transforms[0]
+    message.header.stamp.nanosec += again_ns
+    other = scene.camera.node.create_publisher(TFMessage, "/tf", 10)
+    wait_until(lambda: other.get_subscription_count() >= 2, "the node hears the other")
+    other.publish(TFMessage(transforms=[message]))
+    wait_until(lambda: "another node publishes the transform from 'map'" in scene.log.newest.text, "a warning")
+
+
+def test_names_with_a_slash_are_the_same_frames(scene: Scene) -> None:
+    scene.camera.publish_mount("/base_link", f"/{FRAME}", MOUNT_X)
+    outputs = scene.outputs()
+    assert outputs._tf is not None
+    watch = outputs._tf._broadcaster
+    wait_until(lambda: watch.other_parent(FRAME, "map") == "base_link", "the mount is known")
 
 
 def test_tf_can_be_turned_off(scene: Scene) -> None:

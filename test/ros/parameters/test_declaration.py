@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 from ros_harness import Bench, running_node
 
 from slam3r_ros.ros.parameters import documents as parameter_documents
+from slam3r_ros.ros.parameters.declaration import names_for_every_node
 from slam3r_ros.ros.parameters.node_settings import NodeSettings, node_specs
 from slam3r_ros.setting_spec import RECOMMENDED, SettingError, specs_of
 from slam3r_ros.settings import SlamSettings
@@ -148,3 +149,25 @@ def test_every_parameter_is_described(context: Context, weights: Path) -> None:
 @pytest.mark.parametrize(("given", "meant"), [(False, "off"), (True, "on"), ("auto", RECOMMENDED)])
 def test_on_and_off_are_understood_although_yaml_makes_them_booleans(given: object, meant: object) -> None:
     assert NodeSettings.from_values({"pose.tracks": given}).slam.pose.tracks == meant
+
+
+def test_parameters_of_other_nodes_in_a_shared_file_do_no_harm(context: Context, weights: Path, tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    for_all = {"base_frame_id": "base_link", "camera": {"fps": 30}, "image_queue": 7}
+    own = {"ros__parameters": {"image_timeout": 3.0}}
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": for_all}, "robot": {"slam3r": own}}))
+    words = ("--ros-args", "--params-file", str(file))
+    assert names_for_every_node(words) == {"base_frame_id", "camera.fps", "image_queue"}
+    assert names_for_every_node(("--ros-args", f"--params-file={file}")) == names_for_every_node(words)
+    assert names_for_every_node(("--params-file", "nowhere.yaml")) == set()
+    with running_node(context, weights, arguments=words) as bench:
+        assert bench.status.state_name == "WAITING_FOR_IMAGES", bench.node.problem
+
+
+def test_an_unknown_parameter_of_this_node_is_refused_in_a_file_too(
+    context: Context, weights: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "slam3r.yaml"
+    file.write_text(yaml.safe_dump({"slam3r": {"ros__parameters": {"image_qeue": 5}}}))
+    with running_node(context, weights, arguments=("--ros-args", "--params-file", str(file))) as bench:
+        assert "unknown parameter 'image_qeue'; did you mean image_queue" in bench.node.problem
