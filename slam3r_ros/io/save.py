@@ -43,6 +43,8 @@ class SavedMap:
     """The number of points in the map's file, at least 1."""
     pose_count: int
     """The number of poses in the trajectory's file."""
+    map_file_path: Path | None = None
+    """The map file that was written beside them; None where none was."""
 
 
 def save_map(slam: Slam, path: str | Path, metres_per_unit: float = 0.0) -> SavedMap:

@@ -27,7 +27,7 @@ from slam3r_ros.map_file.codecs import (
     encode_pose,
     encode_similarity,
 )
-from slam3r_ros.map_file.facts import MapFacts, MapScale
+from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.types import MapUpdate, PoseEstimate, PoseUpdate
 
 _IDENTITY = encode_similarity(Sim3.identity())
@@ -58,7 +58,7 @@ class MapDatabase:
         """Write what holds for the whole file."""
         self.write_meta(facts=asdict(facts))
 
-    def write_scale(self, scale: MapScale) -> None:
+    def write_scale(self, scale: StoredScale) -> None:
         """Write how long a scene unit is."""
         self.write_meta(scale=asdict(scale))
 

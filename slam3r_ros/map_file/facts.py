@@ -17,7 +17,7 @@ _HASHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class MapScale:
+class StoredScale:
     """How long a scene unit is."""
 
     metres_per_unit: float = 0.0

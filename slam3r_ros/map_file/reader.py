@@ -30,7 +30,7 @@ from slam3r_ros.map_file.codecs import (
 )
 from slam3r_ros.map_file.connection import open_to_read
 from slam3r_ros.map_file.errors import DamagedMapFileError
-from slam3r_ros.map_file.facts import MapFacts, MapScale
+from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import MapPoints, StampedPose
@@ -74,9 +74,9 @@ class MapFile:
         """Weights and settings of the run that made the file."""
         return MapFacts(**self.meta().get("facts", {}))
 
-    def scale(self) -> MapScale:
+    def scale(self) -> StoredScale:
         """How long a scene unit is."""
-        return MapScale(**self.meta().get("scale", {}))
+        return StoredScale(**self.meta().get("scale", {}))
 
     def reconstruction(self) -> Reconstruction:
         """Everything that was mapped; the file must stay open while keyframes are read.

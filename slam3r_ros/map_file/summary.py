@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from slam3r_ros.map_file.facts import MapFacts, MapScale
+from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.map_file.schema import VERSION
 
@@ -51,7 +51,7 @@ class MapFileSummary:
     """Whether the camera's intrinsics were known."""
     facts: MapFacts
     """Weights and settings."""
-    scale: MapScale
+    scale: StoredScale
     """How long a scene unit is."""
 
     def lines(self) -> list[str]:

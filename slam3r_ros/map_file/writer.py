@@ -21,7 +21,7 @@ from slam3r_ros.io.save import MAP_FILE_SUFFIX
 from slam3r_ros.map_file.connection import close_writer, copy_to, free_name, open_to_write
 from slam3r_ros.map_file.database import MapDatabase
 from slam3r_ros.map_file.errors import MapFileError
-from slam3r_ros.map_file.facts import MapFacts, MapScale
+from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.map_file.file_lock import FileLock
 from slam3r_ros.types import MapUpdate, PoseUpdate
 
@@ -88,7 +88,7 @@ class MapFileWriter:
         """Keyframes that are not in the file, because the disk was full or too slow."""
         self.set_aside: Path | None = None
         """Where the file of before was set aside, if there was one."""
-        self._facts, self._scale = facts, MapScale()
+        self._facts, self._scale = facts, StoredScale()
         self._on_problem = on_problem or (lambda _: None)
         make_writable(self.path.parent)
         self._lock = FileLock(self.path)
@@ -119,7 +119,7 @@ class MapFileWriter:
                 self._is_urgent = True
                 self._changed.notify()
 
-    def set_scale(self, scale: MapScale) -> None:
+    def set_scale(self, scale: StoredScale) -> None:
         """Note how long a scene unit is."""
 
         def change() -> None:

@@ -26,6 +26,7 @@ from rclpy.task import Future as RosFuture
 from rclpy.timer import Timer
 from std_srvs.srv import SetBool, Trigger
 
+from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
@@ -131,7 +132,7 @@ class SlamNode(LifecycleNode):
         try:
             settings = self._declared.read()
             self._session = Session(self, settings, self.log, self._publish_status)
-        except (SettingError, WeightsError, BackendError) as error:
+        except (SettingError, WeightsError, BackendError, OutputError) as error:
             self.problem = f"not configured: {error}"
             self.get_logger().error(self.problem)
             return TransitionCallbackReturn.FAILURE
@@ -207,6 +208,8 @@ class SlamNode(LifecycleNode):
             return self._fail(response, "save", f"map not saved: {error}")
         response.success = True
         response.message = f"saved {saved.point_count} points to {saved.map_path}"
+        if saved.map_file_path is not None:
+            response.message += f", and the map file {saved.map_file_path}"
         response.map_path, response.trajectory_path = str(saved.map_path), str(saved.trajectory_path)
         response.point_count, response.pose_count = saved.point_count, saved.pose_count
         return response

@@ -11,7 +11,7 @@ from map_file_events import correction_at, events_of
 
 from slam3r_ros.cli.main import main
 from slam3r_ros.map_file.errors import DamagedMapFileError, MapFileError
-from slam3r_ros.map_file.facts import MapFacts, MapScale
+from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.map_file.salvage import salvage
 from slam3r_ros.map_file.writer import MapFileWriter
@@ -27,7 +27,7 @@ def room(tmp_path: Path) -> Path:
             for event in events_of(number):
                 map_file.write(event)
         map_file.write(correction_at(KEYFRAMES))
-        map_file.set_scale(MapScale(2.0, "known"))
+        map_file.set_scale(StoredScale(2.0, "known"))
     return path
 
 
@@ -59,7 +59,7 @@ def test_a_keyframe_that_is_overwritten_is_lost_and_the_rest_is_saved(room: Path
     result = salvage(room, tmp_path / "saved.slam3r")
     with MapFile(tmp_path / "saved.slam3r") as file:
         assert [view.id for view in file.reconstruction().keyframes] == [n for n in range(KEYFRAMES) if n != 7]
-        assert len(file.trajectory()) == 3 * KEYFRAMES and file.scale() == MapScale(2.0, "known")
+        assert len(file.trajectory()) == 3 * KEYFRAMES and file.scale() == StoredScale(2.0, "known")
     assert "lost of keyframe_data: 7 (not an image)" in result.lines()
 
 

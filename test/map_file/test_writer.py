@@ -13,7 +13,7 @@ from map_file_events import STRIDE, correction_at, events_of, pose_of, view_of
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.map_file import connection, writer
 from slam3r_ros.map_file.errors import MapFileError, MapFileInUseError
-from slam3r_ros.map_file.facts import MapFacts, MapScale
+from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.map_file.schema import VERSION
 from slam3r_ros.map_file.writer import MapFileWriter
@@ -40,13 +40,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         for number in range(5):
             for event in events_of(number):
                 map_file.write(event)
-        map_file.set_scale(MapScale(2.5, "odometry", 0.02))
+        map_file.set_scale(StoredScale(2.5, "odometry", 0.02))
         written = map_file.close()
     assert written is not None and (written.path, written.keyframe_count) == (path, 5)
     assert os.listdir(tmp_path) == ["room.slam3r"]
     with MapFile(path) as file:
         scene = file.reconstruction()
-        assert file.facts() == FACTS and file.scale() == MapScale(2.5, "odometry", 0.02)
+        assert file.facts() == FACTS and file.scale() == StoredScale(2.5, "odometry", 0.02)
         assert file.meta()["closed"] is True and scene.metres_per_unit == 2.5
         assert [view.id for view in scene.keyframes] == [0, 1, 2, 3, 4]
         assert [view.id for view in scene.keyframes[1:3]] == [1, 2]

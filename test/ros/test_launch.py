@@ -29,6 +29,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {"image": "/camera/image_raw", "use_sim_time": "false"}
 
 
+def test_map_names_the_map_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # a path of ros2 launch's folder, not of the node's
+    assert dict(node_options({**ARGUMENTS, "map": "room.slam3r"}).parameters)["map_file"] == f"{tmp_path}/room.slam3r"
+    assert "map_file" not in dict(node_options(ARGUMENTS).parameters)
+
+
 def test_arguments_become_parameters_of_their_type_and_empty_ones_are_left_to_the_file() -> None:
     given = {"weights": "embedded", "image_queue": "3", "invert_tf": "true", "device": "", "use_sim_time": "true"}
     options = node_options({**ARGUMENTS, **given})

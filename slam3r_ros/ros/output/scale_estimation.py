@@ -43,6 +43,11 @@ class ScaleEstimation:
         """The scale as far as it is known; None where nothing estimates it, or too little was observed. Any thread may
         read it."""
 
+    @property
+    def source(self) -> str:
+        """What the scale is estimated by, as the parameter `scale_source` names it."""
+        return self._settings.scale_source
+
     def due(self, present: float) -> float | None:
         """The scale to change to from the ``present`` one, metres per scene unit, 0 for unknown; None while none is
         sure enough, or the present one is as good."""

@@ -50,6 +50,7 @@ def node_arguments(config: Path) -> dict[str, tuple[str, str]]:
         "camera_info": ("", "camera_info topic (default: beside the image topic)"),
         "odom": ("odom", "topic of the robot's odometry, for scale_source:=odometry"),
         "depth": ("depth", "topic of depth images, for scale_source:=depth; camera_info beside them is taken"),
+        "map": ("", _meaning(spec_of("map_file"))),
         "config": (str(config / "slam3r.yaml"), "parameter file"),
         "namespace": ("", "namespace of the node"),
         "use_sim_time": ("false", "take the time from /clock (true or false)"),
@@ -80,6 +81,8 @@ def node_options(arguments: Mapping[str, str]) -> NodeOptions:
         text = arguments.get(name, "")
         if text:
             parameters.append((name, _value(spec_of(name), text)))
+    if arguments.get("map"):
+        parameters.append(("map_file", str(Path(arguments["map"]).expanduser().absolute())))
     parameters.append(("use_sim_time", flag(arguments, "use_sim_time")))
     image = arguments["image"]
     info = arguments.get("camera_info") or beside(image, "camera_info")

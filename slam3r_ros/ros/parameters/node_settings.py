@@ -222,6 +222,12 @@ class NodeSettings:
         "map that a jump of time ends is saved beside it, as NAME-1 and so on. Empty does not save them.",
     )
 
+    map_file: str = setting(
+        "",
+        "Map file NAME.slam3r that is written while the node maps, a keyframe at a time, so that nothing is lost "
+        "however the node ends. An earlier file of that name is kept as NAME.1.slam3r. Empty writes none.",
+    )
+
     slam: SlamSettings = field(default_factory=SlamSettings)
     """The settings of the engine; as parameters their names begin with the stage."""
 

@@ -16,6 +16,7 @@ from rclpy.node import Node
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.save import SavedMap
+from slam3r_ros.map_file.facts import MapFacts
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.graph_capture import with_cuda_graphs
 from slam3r_ros.networks.hub import AUTO
@@ -29,6 +30,7 @@ from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.output.status import StatusValues, status_message
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.pipeline.automatic_saving import AutomaticSaving
+from slam3r_ros.ros.pipeline.map_recording import MapRecording
 from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
 from slam3r_ros.ros.pipeline.weights_choice import log_weights_choice
 from slam3r_ros.ros.threads.back_pressure import BackPressure
@@ -52,7 +54,8 @@ class Session:
     def __init__(
         self, node: Node, settings: NodeSettings, log: ThrottledLog, on_state_change: Callable[[], None]
     ) -> None:
-        """Load the networks, warm them up and create the publishers. Raises WeightsError and BackendError.
+        """Load the networks, warm them up and create the publishers. Raises WeightsError and BackendError, and
+        OutputError where the map file cannot be written.
 
         ``on_state_change`` is called in the mapping thread when the engine's state has changed.
         """
@@ -78,13 +81,14 @@ class Session:
         self._camera_info = CameraInfoCache(log, rectified=settings.rectified)
         self._timestamps = TimestampFilter(settings.time_jump)
         slam = Slam(networks, settings.slam)
+        self._recording = MapRecording(settings.map_file, MapFacts.of(networks, slam.settings), log)
         self._outputs = Outputs(node, replace(settings, slam=slam.settings), log)
         self._builder = FrameBuilder(self._camera_info, self._timestamps, slam.encoder, log)
         self._back_pressure = BackPressure()
         self._decoding = DecodingThread(self._images, self._ready, self._builder, self._counters, self._back_pressure)
         self._saving = AutomaticSaving(settings.save_on_exit, log)
         callbacks = NodeCallbacks(self._now_ns, on_state_change, self._saving.before_jump)
-        self._runner = SlamRunner(slam, self._outputs, log, callbacks, self._counters)
+        self._runner = SlamRunner(slam, self._outputs, log, callbacks, self._counters, self._recording)
         self._subscription: ImageSubscription | None = None  # while the node is active
         self._mapping: MappingThread[ReadyFrame] | None = None  # while the node is active
         self._stuck: list[DecodingThread[ReceivedImage, ReadyFrame] | MappingThread[ReadyFrame]] = []
@@ -141,12 +145,13 @@ class Session:
         """
         have_ended = self._stop_stuck_threads(TUNING.stop_limit_s)
         self._saving.at_exit(self._runner.save if have_ended else self._runner.save_without_flush)
+        self._recording.close()
         self._outputs.destroy()
         del self._runner, self._decoding, self._builder
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return self._saving.failure
+        return self._saving.failure or self._recording.failure
 
     # ---- requests ------------------------------------------------------------------------------------------------
 

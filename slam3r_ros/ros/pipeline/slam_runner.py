@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 
@@ -13,8 +13,10 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.io.save import SavedMap, save_map
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.ros.pipeline.map_recording import MapRecording
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import SlamStatus, State
@@ -43,9 +45,17 @@ class SlamRunner:
     """Pushes frames into the engine and publishes its events. Used by one thread at a time."""
 
     def __init__(
-        self, slam: Slam, outputs: Outputs, log: ThrottledLog, callbacks: NodeCallbacks, counters: Counters
+        self,
+        slam: Slam,
+        outputs: Outputs,
+        log: ThrottledLog,
+        callbacks: NodeCallbacks,
+        counters: Counters,
+        recording: MapRecording | None = None,
     ) -> None:
+        """``recording`` is what writes the map file; None where none is written."""
         self._slam = slam
+        self._recording = recording or MapRecording("", MapFacts(), log)
         slam.on_update = self._on_update
         self._outputs = outputs
         self._log = log
@@ -92,7 +102,8 @@ class SlamRunner:
         self._publish_map_and_state()
 
     def _on_update(self, update: Update) -> None:
-        """Publish an event of the engine as soon as the engine emits it."""
+        """Publish an event of the engine, and write it into the map file, as soon as the engine emits it."""
+        self._recording.write(update)
         try:
             with self._timer.stage("publish"):
                 is_first_pose = self._outputs.publish(update)
@@ -136,6 +147,7 @@ class SlamRunner:
         self._slam.reset(reason)
         self._published_loops = 0
         self._outputs.reset(self._slam)
+        self._recording.start_anew()
         self._is_flushed = True
         self._report_state()
 
@@ -147,13 +159,28 @@ class SlamRunner:
     def save_without_flush(self, path: str) -> SavedMap:
         """Write map and trajectory without the frames that wait for later ones, and without running the engine.
 
-        Raises OutputError if they cannot be written.
+        A map file that is being written is copied beside them. Raises OutputError if they cannot be written.
         """
-        return save_map(self._slam, path, self._outputs.scale.metres_per_unit)
+        self._note_scale()
+        map_file_path = self._recording.save_beside(path)
+        saved = save_map(self._slam, path, self._outputs.scale.metres_per_unit)
+        return saved if map_file_path is None else replace(saved, map_file_path=map_file_path)
 
     def set_scale(self, metres_per_unit: float) -> None:
         """Publish and save in metres; raises SettingError naming a value that cannot be a scale."""
         self._outputs.set_scale(metres_per_unit, self._slam)
+        self._note_scale()
+
+    def _note_scale(self) -> None:
+        """Write the scale into the map file, where it has changed."""
+        scale, estimation = self._outputs.scale, self._outputs.scale_estimation
+        if not scale.metres_per_unit:
+            self._recording.note_scale(StoredScale())
+        elif scale.is_set_by_user or estimation.estimate is None:
+            self._recording.note_scale(StoredScale(scale.metres_per_unit, "known"))
+        else:
+            stored = StoredScale(scale.metres_per_unit, estimation.source, estimation.estimate.sigma)
+            self._recording.note_scale(stored)
 
     # ---- state ---------------------------------------------------------------------------------------------------
 
@@ -181,6 +208,7 @@ class SlamRunner:
                 self._published_loops = closed
                 self._outputs.republish(self._slam)
             self._outputs.publish_due(self._slam)
+        self._note_scale()
         self._report_state()
 
     def _report_state(self) -> None:
