@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from rclpy.context import Context
+from ros_harness import running_node
+from slam3r_ros.msg import SlamStatus
+from slam3r_ros.srv import SaveMap, SetScale
 
 from slam3r_ros.ros import node
 from slam3r_ros.ros.input import dds_transport
@@ -225,11 +230,40 @@ def test_rviz_shows_what_the_node_publishes_with_its_quality_of_service() -> Non
     assert manager["Global Options"]["Fixed Frame"] == "map"
     topics = {d["Topic"]["Value"]: d["Topic"] for d in manager["Displays"] if "Topic" in d}
     assert set(topics) == {
-        f"slam3r/{name}" for name in ("map_cloud", "cloud", "path", "keyframes", "pose", "odometry", "depth")
+        f"slam3r/{name}"
+        for name in ("map_cloud", "cloud", "path", "keyframes", "markers", "grid", "pose", "odometry", "depth")
     }
     latched = {name for name, topic in topics.items() if topic["Durability Policy"] == "Transient Local"}
-    assert latched == {"slam3r/map_cloud", "slam3r/path", "slam3r/keyframes"}
+    assert latched == {f"slam3r/{name}" for name in ("map_cloud", "path", "keyframes", "markers", "grid")}
     assert any(display["Class"].endswith("/TF") for display in manager["Displays"])
+
+
+def test_the_foxglove_layout_shows_what_the_node_has(context: Context, weights: Path) -> None:
+    layout = json.loads((ROOT / "config" / "slam3r.foxglove.json").read_text())
+    panels = layout["configById"]
+    with running_node(context, weights, publish_grid=True) as bench:
+        own = {publisher.topic_name for publisher in bench.node.publishers}
+        services = {service.service_name for service in bench.node.services}
+    shown = set(panels["3D!map"]["topics"]) | {
+        panels["Image!depth"]["imageMode"][key] for key in ("imageTopic", "calibrationTopic")
+    }
+    shown |= {panels["RawMessages!status"]["topicPath"], panels["DiagnosticSummary!health"]["topicToRender"]}
+    assert shown <= own
+    fields = set(SlamStatus.get_fields_and_field_types())
+    plotted = [path["value"] for panel in panels.values() for path in panel.get("paths", ())]
+    assert len(plotted) == 4 and {path.partition(".")[0] for path in plotted} == {"/slam3r/status"}
+    assert {path.partition(".")[2] for path in plotted} <= fields
+    called = {
+        panel["serviceName"]: json.loads(panel["requestPayload"]) for panel in panels.values() if "serviceName" in panel
+    }
+    assert set(called) <= services
+    assert set(called["/slam3r/save_map"]) == set(SaveMap.Request.get_fields_and_field_types())
+    assert set(called["/slam3r/set_scale"]) == set(SetScale.Request.get_fields_and_field_types())
+
+    def placed(part: object) -> list[str]:
+        return [part] if isinstance(part, str) else [*placed(part["first"]), *placed(part["second"])]  # type: ignore[index]
+
+    assert sorted(placed(layout["layout"])) == sorted(panels)
 
 
 @pytest.mark.parametrize("name", ["slam3r", "replay", "robot"])

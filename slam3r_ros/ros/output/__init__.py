@@ -10,6 +10,7 @@
 - ``odometry``: pose, velocity and their covariances as nav_msgs/Odometry.
 - ``pose_covariance``: the covariance of a pose, from the reprojection error of the points it was computed from.
 - ``depth``: the depth image of a frame and its camera.
+- ``markers``: keyframes as frustums, the way between them and closed loops, for RViz.
 - ``occupancy``: the occupancy grid for navigation.
 - ``publication_schedule``: when a topic that holds the whole map is due.
 - ``decimated_list``: the list of bounded length behind path and keyframes.

@@ -24,6 +24,7 @@ from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
 from slam3r_ros.ros.output.decimated_list import DecimatedList
 from slam3r_ros.ros.output.depth import DepthOutput
 from slam3r_ros.ros.output.map_scale import MapScale
+from slam3r_ros.ros.output.markers import MarkerOutput
 from slam3r_ros.ros.output.messages import (
     cloud_message,
     header,
@@ -73,6 +74,7 @@ class Outputs:
         self._cloud_queue = self._publisher.topic_queue(self._cloud, TUNING.waiting_clouds)
         self._depth = DepthOutput(node, settings, self._publisher)
         self._grid: GridOutput | None = None
+        self._markers = MarkerOutput(node, settings, self._publisher)
         self._path_queue = self._publisher.topic_queue(self._path)
         self._keyframes_queue = self._publisher.topic_queue(self._keyframes)
         self._map_queue = self._publisher.topic_queue(self._map_cloud)
@@ -98,10 +100,12 @@ class Outputs:
         self.scale_estimation.observe(update)
         if isinstance(update, MapCorrection):
             self._odometry.reset_velocity()  # no motion from one world into another
+            self._markers.correct(update)
             if self._grid is not None:
                 self._grid.correct(update, self.scale.unit)
             return False
         if isinstance(update, KeyframeView):
+            self._markers.observe(update)
             if self._grid is not None:
                 self._grid.observe(update, self.scale.unit, is_metric=self.scale.metres_per_unit > 0)
             return False
@@ -207,6 +211,7 @@ class Outputs:
         """Publish path, keyframes and map where they changed, somebody subscribes and their period has passed; all of
         it where the estimated scale has become known, or better."""
         self._apply_estimated_scale(slam)
+        self._markers.publish_due(self._newest_ns, self.scale.unit)
         if self._grid is not None:
             self._grid.publish_due(self._newest_ns)
         if self._path_schedule.start_if_due(self._path_queue):
@@ -221,6 +226,8 @@ class Outputs:
         self._start_new_map()
         self._extrinsics.clear()
         self.scale_estimation.reset()
+        self._markers.clear()
+        self._markers.publish(0, self.scale.unit)
         if self._grid is not None:
             self._grid.clear()
             self._grid.publish(0)
@@ -253,6 +260,7 @@ class Outputs:
     def _change_lengths(self, unit_before: float, slam: Slam) -> None:
         """Publish the whole map once more, since the published length of a scene unit has changed."""
         self._odometry.reset_velocity()
+        self._markers.mark_changed()
         if self._grid is not None:
             self._grid.rescale(self.scale.unit / unit_before)
         self.republish(slam)
@@ -306,6 +314,7 @@ class Outputs:
         self._depth.destroy()
         self._extrinsics.destroy()
         self.scale_estimation.destroy()
+        self._markers.destroy()
         if self._grid is not None:
             self._grid.destroy()
 
