@@ -32,7 +32,7 @@ from slam3r_lab.benchmarks.ratio import WAYS, Comparison, compare, comparison_ta
 from slam3r_lab.benchmarks.report import Report, command_line_of_this_run, write
 from slam3r_lab.benchmarks.retrieval_agreement import agreement_table, measure_agreement, measure_growth
 from slam3r_lab.benchmarks.stages import StageCost, TimeBox, measure_stages, stage_table
-from slam3r_lab.benchmarks.topic import CASES, SECONDS, as_values, measure_topic, topic_table
+from slam3r_lab.benchmarks.topic import CASES, SECONDS, Circumstances, as_values, measure_topic, topic_table
 from slam3r_lab.worlds.paths.choose import PathSettings
 from slam3r_lab.worlds.sequence_files import render_sequence, write_sequence
 from slam3r_ros.networks.config import NetworkConfig
@@ -58,7 +58,10 @@ def topic(arguments: argparse.Namespace) -> Report:
             path = PathSettings(arguments.frames, TOPIC_RATE_HZ)
             write_sequence(render_sequence(TOPIC_SEED, path, (640, 480)), TOPIC_RATE_HZ, video)
         cases = [case for case in CASES if all(word in str(case).split() for word in arguments.case)]
-        measured = measure_topic(video, cases, SECONDS, arguments.parameters)
+        circumstances = Circumstances(
+            tuple(arguments.parameters), arguments.busy_cores, arguments.camera_info, arguments.seconds
+        )
+        measured = measure_topic(video, cases, circumstances)
     return Report(topic_table(measured), as_values(measured))
 
 
@@ -231,6 +234,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-p", dest="parameters", action="append", default=[], metavar="NAME:=VALUE", help="parameter of topic's node"
+    )
+    parser.add_argument(
+        "--busy-cores",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run N processes beside topic's node that compute without end (default: %(default)s)",
+    )
+    parser.add_argument("--camera-info", action="store_true", help="topic's camera publishes the video's intrinsics")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="of images in each of topic's cases (default: %(default)s)"
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -16,6 +18,7 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
+from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.srv import SaveMap
@@ -24,7 +27,7 @@ _NANOSECONDS = 10**9
 """Nanoseconds in a second."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ReceivedMessage:
     """When one pose, cloud or transform was stamped and received."""
 
@@ -34,6 +37,8 @@ class ReceivedMessage:
     """Time of its arrival by the system's clock, integer nanoseconds."""
     parent: str
     """Name of the frame in the header."""
+    T_parent_camera: NDArray[np.float64] | None = None
+    """(4, 4) pose of the camera in that frame; None of what is no pose."""
 
     @property
     def latency_ms(self) -> float:
@@ -112,7 +117,9 @@ class Recorder:
             self._executor.spin_once(timeout_sec=0.1)
 
     def _on_pose(self, message: PoseStamped) -> None:
-        self.record.poses.append(_received(message.header))
+        received, p, q = _received(message.header), message.pose.position, message.pose.orientation
+        pose = rigid(rotation_from_quat_xyzw([q.x, q.y, q.z, q.w]), [p.x, p.y, p.z])
+        self.record.poses.append(replace(received, T_parent_camera=pose))
 
     def _on_transforms(self, message: TFMessage) -> None:
         for transform in message.transforms:
