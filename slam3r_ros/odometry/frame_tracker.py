@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.odometry.local_map import NO_LANDMARKS, NO_TRACKS, ActiveTracks, LocalMap
+from slam3r_ros.odometry.flow_depth import PosedImage
+from slam3r_ros.odometry.local_map import NO_LANDMARKS, NO_TRACKS, ActiveTracks, LocalMap, positions_of
+from slam3r_ros.odometry.tracked_frame import TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.klt import Grey, Pixels, track_corners
@@ -77,7 +79,10 @@ class FrameTracker:
         self.local_map, self.tracks = local_map, tracks
 
     def refresh(self, local_map: LocalMap) -> None:
-        """Take over that the same landmarks are elsewhere."""
+        """Take over that landmarks are elsewhere; tracks of landmarks that are not in the new map are dropped."""
+        if not np.array_equal(local_map.ids, self.local_map.ids):
+            rows = positions_of(self.landmark_ids, local_map.ids)
+            self.tracks = replace(self.tracks, rows=rows).kept(rows >= 0)
         self.local_map = local_map
 
     def start_at(self, T_camera_world: Array) -> None:
@@ -92,6 +97,7 @@ class FrameTracker:
         """Take over that the world has been moved."""
         if self._last_T is not None:
             self._last_T = moved.apply_to_extrinsics(self._last_T)
+        self.local_map = self.local_map.transformed(moved)
         self._motion = rigid(self._motion[:3, :3], moved.scale * self._motion[:3, 3])
 
     def track(self, grey: Grey) -> None:
@@ -101,6 +107,24 @@ class FrameTracker:
         pixels, found = track_corners(self._image, grey, self.tracks.pixels)
         self.tracks = replace(self.tracks, pixels=pixels).kept(found)
         self._image = grey
+
+    def locate(self, image: FeatureImage) -> TrackedFrame | None:
+        """The next frame's pose by its tracks alone, where they hold; else None.
+
+        Where the frame is to become a keyframe, it is not taken as the last one yet: what the networks say of it counts
+        too.
+        """
+        if self.is_lost or self.has_other_size(image.grey):
+            return None
+        self.track(image.grey)
+        fit = self.fit(image, self.predictions, None)
+        if fit is None:
+            return None
+        log_scale = self.local_map.log_scale
+        if self.needs_keyframe(image, fit):
+            return replace(self.tracked_frame(image, fit, log_scale), is_keyframe=True)
+        self.drop_outliers(fit)
+        return self.accept(image, fit, log_scale)
 
     def fit(self, image: FeatureImage, starts: Sequence[Array], prior: PosePrior | None) -> PoseFit | None:
         """The pose that explains the tracks, from the best of several starts (4, 4); None where there is none."""
@@ -140,10 +164,34 @@ class FrameTracker:
         assert self._last_T is not None
         self._motion, self._last_T = T_camera_world @ invert_rigid(self._last_T), T_camera_world
 
+    def accept(self, image: FeatureImage, fit: PoseFit, log_scale: float) -> TrackedFrame:
+        """The tracked frame, whose pose the motion model takes as the last one."""
+        self.move_to(fit.T_camera_world)
+        return self.tracked_frame(image, fit, log_scale)
+
+    def tracked_frame(self, image: FeatureImage, fit: PoseFit, log_scale: float) -> TrackedFrame:
+        """The frame at the pose of the fit, with the tracks that it sees; ``log_scale`` is that of its own
+        pointmap."""
+        T, has_depth = fit.T_camera_world, self.landmarks_with_depth()
+        return TrackedFrame(
+            T_world_camera=invert_rigid(T),
+            scale=float(np.exp(log_scale)),
+            scale_ratio=1.0,
+            points=len(self.tracks),
+            share=fit.inlier_share,
+            error_px=fit.error_px,
+            focal_px=float(image.matrix[0, 0]),
+            width=image.grey.shape[1],
+            places=image_fractions(self.tracks.pixels[has_depth], image.grey.shape),
+            depths=self.depths(T)[has_depth],
+            prior_weight=0.0,
+            frame=PosedImage(image, T),
+        )
+
     @property
-    def landmark_numbers(self) -> NDArray[np.intp]:
-        """(F,) numbers of the tracked landmarks in the sliding window."""
-        return self.local_map.numbers[self.tracks.rows]
+    def landmark_ids(self) -> NDArray[np.intp]:
+        """(F,) identifiers of the tracked landmarks in the sliding window."""
+        return self.local_map.ids[self.tracks.rows]
 
     def depths(self, T_camera_world: Array) -> Array:
         """(F,) depths of the tracked landmarks along a camera's optical axis, scene units."""

@@ -42,11 +42,12 @@ class LocalMapping:
     def __init__(self) -> None:
         self._focal_search = FocalSelfCalibration()
         self._multi_start: BackgroundTask[Estimate] = BackgroundTask("multi_start_adjustment")
+        self._window = SlidingWindow()
         self.reset()
 
     def reset(self) -> None:
         """Forget all keyframes and landmarks."""
-        self._window = SlidingWindow()
+        self._window = self._window.anew()
         self._multi_start.drop()
         self._own_log_scale: float | None = None  # of the last keyframe with depths of its own
 
@@ -66,9 +67,12 @@ class LocalMapping:
         """The landmarks of the newest keyframe, for tracking."""
         window = self._window
         tracked = window.tracked
-        return LocalMap(
-            tracked, window.tracked_points_world(), window.observation_counts[tracked], window.newest.log_scale
-        )
+        positions, observations = window.tracked_points_world(), window.observation_counts[tracked]
+        return LocalMap(window.ids[tracked], positions, observations, window.newest.log_scale)
+
+    def still_has(self, ids: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(F,) which landmarks, by their identifiers (F,), are still in the window."""
+        return np.asarray(self._window.numbers_of(ids) >= 0)
 
     def partners(self) -> tuple[PosedImage, ...]:
         """Keyframes, at most two, that see much of what the newest sees, from elsewhere."""
@@ -85,10 +89,13 @@ class LocalMapping:
         landmarks: NDArray[np.intp],
         pixels: Pixels,
     ) -> ActiveTracks:
-        """Make a frame a keyframe that sees these landmarks (F,) at these pixels (F, 2), with new corners where it sees
-        none, and adjust the window. Returns the tracks from it on, one for each landmark of `local_map`.
+        """Make a frame a keyframe that sees landmarks, by their identifiers (F,), at these pixels (F, 2), with new
+        corners where it sees none, and adjust the window. Landmarks that have left the window are passed over. Returns
+        the tracks from it on, one for each landmark of `local_map`.
         """
-        self._window.tracked = landmarks
+        numbers = self._window.numbers_of(landmarks)
+        pixels = pixels[numbers >= 0]
+        self._window.tracked = numbers[numbers >= 0]
         T_camera_world = T_camera_world @ self.take_multi_start()
         image, room = view.image, max(0, TUNING.tracked_landmarks - len(pixels))
         fresh = detect_corners(view.grey, pixels)

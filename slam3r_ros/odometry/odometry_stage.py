@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.depth_correction import depth_corrections
 from slam3r_ros.odometry.depth_fusion import fuse
 from slam3r_ros.odometry.flow_depth import triangulate_flow
+from slam3r_ros.odometry.frame_tracker import FrameTracker
 from slam3r_ros.odometry.tracked_frame import OdometryInput, Relocalize, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import VisualOdometry
@@ -43,6 +45,19 @@ class RefinedFrame:
     """Its pose and landmarks by visual odometry; None where visual odometry has lost the frame."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackingState:
+    """Tracking as it is after a frame. Where tracking and mapping are two threads, the one gives it to the other with a
+    keyframe, and gets it back when the keyframe is mapped. Nobody changes it."""
+
+    tracker: FrameTracker
+    """The tracks of the frame, and the local map that they belong to."""
+    focal: float | None
+    """Focal length over the image's width that self-calibration has found; None where none has been found yet."""
+    can_track_alone: bool
+    """Whether visual odometry alone gives the poses of the frames that follow."""
+
+
 class OdometryStage:
     """Visual odometry over the stream of frames. A keyframe's points are refined on a thread of their own while the
     frames that follow are tracked; `finish` waits for them.
@@ -63,11 +78,24 @@ class OdometryStage:
         the last registered frame. Without a pose, and where the frame is to become a keyframe, `refine` takes the frame
         once it is registered.
         """
-        if not self._can_track_alone or (matrix := self._matrix(frame)) is None or frame.grey is None:
+        if not self._can_track_alone or (image := self.image_of(frame)) is None:
             return None
-        self._learn_intrinsics(frame, matrix)
-        tracked = self._visual_odometry.track(FeatureImage(frame.grey, matrix))
-        return None if tracked is None else OdometryPose(_pose_of(tracked, frame.crop_size[1]), tracked.is_keyframe)
+        self._learn_intrinsics(frame, image.matrix)
+        tracked = self._visual_odometry.track(image)
+        return None if tracked is None else odometry_pose(tracked, frame)
+
+    def image_of(self, frame: StreamFrame) -> FeatureImage | None:
+        """The frame's grey image with the intrinsics that poses are computed with; None while they are not known."""
+        matrix = self._matrix(frame)
+        return None if matrix is None or frame.grey is None else FeatureImage(frame.grey, matrix)
+
+    def tracking_state(self) -> TrackingState:
+        """Tracking as it is now."""
+        return TrackingState(copy(self._visual_odometry.tracker), self._focal, self._can_track_alone)
+
+    def resume(self, tracker: FrameTracker) -> None:
+        """Go on with tracks that were followed elsewhere."""
+        self._visual_odometry.tracker = copy(tracker)
 
     def refine(self, keyframe: RegisteredFrame, relocalize: Relocalize) -> RefinedFrame:
         """The frame with its pose refined by visual odometry. Its refined points come with `finish`, which is to be
@@ -185,6 +213,11 @@ class OdometryStage:
         """The focal length that visual odometry has found for the frame's crop, pixels; None where camera_info gives
         it, or where none has been found yet."""
         return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.crop_size[1]
+
+
+def odometry_pose(tracked: TrackedFrame, frame: StreamFrame) -> OdometryPose:
+    """The pose of a frame that visual odometry has tracked."""
+    return OdometryPose(_pose_of(tracked, frame.crop_size[1]), tracked.is_keyframe)
 
 
 def _pose_of(tracked: TrackedFrame, width: int) -> PoseEstimate:

@@ -6,6 +6,8 @@ takes what it has found.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +17,7 @@ from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.bundle_equations import MIN_DEPTH
 from slam3r_ros.odometry.bundle_problem import Estimate, Observations, Problem
+from slam3r_ros.odometry.local_map import positions_of
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.pose_prior import PosePrior
@@ -46,7 +49,12 @@ class SlidingWindow:
     tracked stays until the keyframes that observe it have left the window.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ids: Iterator[int] | None = None) -> None:
+        """``ids``: where the next landmarks take their identifiers from, ascending; by default from 0 on."""
+        self._next_ids = itertools.count() if ids is None else ids
+        self.ids = np.zeros(0, np.intp)
+        """(N,) identifier of each landmark, ascending. It stays when the landmark's number changes, and no later
+        landmark has the same."""
         self._keyframes: list[WindowKeyframe] = []
         self._observed = np.zeros((0, 0), np.bool_)  # (K, N) whether a keyframe observes a landmark
         self._normalized_xy = np.zeros((0, 0, 2))  # (K, N, 2) where it does
@@ -84,6 +92,14 @@ class SlidingWindow:
     def observation_counts(self) -> NDArray[np.intp]:
         """(N,) number of keyframes that observe each landmark; until two do, its depth is a prior's only."""
         return np.asarray(self._observed.sum(axis=0))
+
+    def anew(self) -> SlidingWindow:
+        """An empty window, in which no landmark will have the identifier of one of this window."""
+        return SlidingWindow(self._next_ids)
+
+    def numbers_of(self, ids: NDArray[np.intp]) -> NDArray[np.intp]:
+        """(F,) numbers of the landmarks with these identifiers (F,); -1 for those that have left the window."""
+        return positions_of(ids, self.ids)
 
     def tracked_points_world(self) -> Array:
         """(F, 3) positions of the tracked landmarks in the world."""
@@ -230,6 +246,7 @@ class SlidingWindow:
         self._anchors = np.concatenate([self._anchors, np.full(count, keyframe)])
         self._anchor_rays = np.concatenate([self._anchor_rays, np.column_stack([xy, np.ones(count)])])
         self._log_depths = np.concatenate([self._log_depths, log_depths])
+        self.ids = np.concatenate([self.ids, np.fromiter(itertools.islice(self._next_ids, count), np.intp)])
         self.tracked = np.concatenate([self.tracked, np.arange(before, before + count)])
 
     def _positions_world(self, landmarks: NDArray[np.intp]) -> Array:
@@ -278,4 +295,4 @@ class SlidingWindow:
         self._observed, self._normalized_xy = self._observed[:, kept], self._normalized_xy[:, kept]
         self._pointmap_log_depths = self._pointmap_log_depths[:, kept]
         self._anchors, self._anchor_rays = self._anchors[kept], self._anchor_rays[kept]
-        self._log_depths = self._log_depths[kept]
+        self._log_depths, self.ids = self._log_depths[kept], self.ids[kept]

@@ -14,7 +14,7 @@ import numpy as np
 from slam3r_ros.geometry.se3 import Array, invert_rigid, orthonormal
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.flow_depth import PosedImage
-from slam3r_ros.odometry.frame_tracker import FrameTracker, PoseFit, image_fractions
+from slam3r_ros.odometry.frame_tracker import FrameTracker, PoseFit
 from slam3r_ros.odometry.local_mapping import LocalMapping, prior_share, sampled_depths
 from slam3r_ros.odometry.tracked_frame import OdometryInput, Relocalize, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
@@ -58,18 +58,7 @@ class VisualOdometry:
         Without a pose, and with that of a frame that is to become a keyframe, `track_registered` goes on with what the
         networks say of the same frame; until then this may be asked again.
         """
-        tracker = self.tracker
-        if tracker.is_lost or tracker.has_other_size(image.grey):
-            return None
-        tracker.track(image.grey)
-        fit = tracker.fit(image, tracker.predictions, None)
-        if fit is None:
-            return None
-        log_scale = tracker.local_map.log_scale
-        if tracker.needs_keyframe(image, fit):
-            return replace(self._tracked_frame(image, fit, log_scale), is_keyframe=True)
-        tracker.drop_outliers(fit)
-        return self._accept(image, fit, log_scale)
+        return self.tracker.locate(image)
 
     # ---- keyframes -----------------------------------------------------------------------------------------------
 
@@ -111,13 +100,15 @@ class VisualOdometry:
         T_camera_world = invert_rigid(T_world_camera)
         self._begin(registered, T_camera_world, log_scale)
         fit = PoseFit(T_camera_world, np.ones(len(self.tracker.tracks), np.bool_), 1.0, 1.0)
-        return replace(self._accept(self.mapping.newest.image, fit, log_scale), is_keyframe=True)
+        return replace(self.tracker.accept(self.mapping.newest.image, fit, log_scale), is_keyframe=True)
 
     def _insert_keyframe(self, registered: OdometryInput, T_camera_world: Array, log_scale: float) -> None:
         """Hand the tracks over to local mapping, and track on with what it makes of them."""
         tracker = self.tracker
-        numbers, pixels = tracker.landmark_numbers, tracker.tracks.pixels
-        tracks = self.mapping.insert(registered, T_camera_world, log_scale, numbers, pixels)
+        landmarks, pixels = tracker.landmark_ids, tracker.tracks.pixels
+        if self.mapping.still_has(landmarks).sum() < TUNING.min_inliers:
+            self.mapping.reset()  # the tracks are of a window that is gone: nothing ties the keyframe to this one
+        tracks = self.mapping.insert(registered, T_camera_world, log_scale, landmarks, pixels)
         tracker.adopt(self.mapping.local_map(), tracks)
 
     def _track_with_prior(self, registered: OdometryInput, starts: Sequence[Array]) -> TrackedFrame | None:
@@ -138,7 +129,7 @@ class VisualOdometry:
             newest, partners = self.mapping.newest, self.mapping.partners()
             image, log_scale = newest.image, newest.log_scale
             fit = replace(fit, T_camera_world=newest.T_camera_world)
-        tracked = replace(self._accept(image, fit, log_scale), is_keyframe=becomes_keyframe, partners=partners)
+        tracked = replace(self.tracker.accept(image, fit, log_scale), is_keyframe=becomes_keyframe, partners=partners)
         if prior is None:
             return tracked
         scale_ratio = float(
@@ -180,28 +171,3 @@ class VisualOdometry:
             return seen
         share = prior_share(registered.prior)
         return share * registered.prior.log_scale + (1 - share) * seen
-
-    # ---- answers -------------------------------------------------------------------------------------------------
-
-    def _accept(self, image: FeatureImage, fit: PoseFit, log_scale: float) -> TrackedFrame:
-        """The tracked frame, whose pose the motion model takes as the last one."""
-        self.tracker.move_to(fit.T_camera_world)
-        return self._tracked_frame(image, fit, log_scale)
-
-    def _tracked_frame(self, image: FeatureImage, fit: PoseFit, log_scale: float) -> TrackedFrame:
-        T, tracker = fit.T_camera_world, self.tracker
-        has_depth = tracker.landmarks_with_depth()
-        return TrackedFrame(
-            T_world_camera=invert_rigid(T),
-            scale=float(np.exp(log_scale)),
-            scale_ratio=1.0,
-            points=len(tracker.tracks),
-            share=fit.inlier_share,
-            error_px=fit.error_px,
-            focal_px=float(image.matrix[0, 0]),
-            width=image.grey.shape[1],
-            places=image_fractions(tracker.tracks.pixels[has_depth], image.grey.shape),
-            depths=tracker.depths(T)[has_depth],
-            prior_weight=0.0,
-            frame=PosedImage(image, T),
-        )
