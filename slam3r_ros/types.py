@@ -417,6 +417,8 @@ class SlamStatus:
     """Images of the camera's stream from one member of a window to the next; 0 until it is known."""
     images_per_frame: float = 1.0
     """Images of the camera's stream for each frame processed, a moving average: above 1 while some are left out."""
+    keyframes_thinned: int = 0
+    """Number of tracked frames that were to be keyframes while mapping had another one, and were not mapped."""
     voxel_size: float = 0.0
     """Present side of a voxel, scene units."""
     warnings: tuple[str, ...] = ()

@@ -10,6 +10,8 @@ In the order in which a frame meets the files:
 - `initializer`: tries the oldest frames until they make an initial map.
 - `initial_map`: the initial map of a window (SLAM3R section 3.3).
 - `tracking`: the tracking loop, which gives poses and asks for keyframes; its two strategies.
+- `live_slam`: the engine on two threads: the tracking loop on one, the mapping loop on the other.
+- `live_tracking`: the tracking thread's half of it, and what passes between the two.
 - `mapping`: the mapping loop, in which keyframes become part of the map. It runs the stages that follow.
 - `image_to_points_stage`: I2P, the local pointmap of a window (SLAM3R section 3.2).
 - `scene_frame_selector`: when retrieval is asked for the scene frames of a registration.

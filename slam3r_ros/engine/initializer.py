@@ -14,6 +14,8 @@ from slam3r_ros.engine.window import neighbours
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import SlamStatus, State
 
+_MEMORY_FULL = "the device's memory is full"
+
 
 class Initializer:
     """Tries the oldest frames of the ring buffer, again and again, until one set makes an initial map."""
@@ -24,11 +26,15 @@ class Initializer:
         settings: SlamSettings,
         guard: MemoryGuard,
         timer: StageTimer,
+        *,
         shrink_buffer: Callable[[], int],
+        encode: Callable[[Sequence[int]], bool],
     ) -> None:
+        """``encode`` encodes frames of the ring buffer, by their indices, where they are not; False where the device
+        has no memory for that."""
         self._image_to_points, self._settings = image_to_points, settings
         self._builder = InitialMapBuilder(image_to_points, settings.initialize, settings.register.point_confidence)
-        self._guard, self._timer, self._shrink_buffer = guard, timer, shrink_buffer
+        self._guard, self._timer, self._shrink_buffer, self._encode = guard, timer, shrink_buffer, encode
         self.reset()
 
     def reset(self) -> None:
@@ -72,10 +78,12 @@ class Initializer:
 
     def _build(self, ring: RingBuffer, indices: Sequence[int]) -> InitialMap | NotInitialized:
         """The initial map of these frames, or why there is none."""
+        if not self._encode(indices):
+            return NotInitialized(_MEMORY_FULL)
         frames = [ring.encoded(index) for index in indices]
         guard, builder = self._guard, self._builder
         result = guard.run(lambda: builder.build(frames, guard.batch_limit), len(frames), self._shrink_buffer)
-        return result or NotInitialized("the device's memory is full")
+        return result or NotInitialized(_MEMORY_FULL)
 
     def _choose_stride(self, ring: RingBuffer, status: SlamStatus, ended: bool) -> int | None:
         """The stride of windows, or None while the frames that decide it are still coming."""
@@ -83,6 +91,9 @@ class Initializer:
         if self._stride is None:
             if have < wanted and not ended:
                 status.reason = f"choosing the stride: {have} of {wanted} frames"
+                return None
+            if not self._encode(range(ring.oldest, ring.newest + 1)):
+                status.reason = f"choosing the stride: {_MEMORY_FULL}"
                 return None
             with self._timer.stage("choose_stride"):
                 self._stride = choose_stride(self._image_to_points, ring, self._settings.keyframes.seed)

@@ -15,7 +15,8 @@ from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.loop_closure.place import PlaceView
-from slam3r_ros.odometry.odometry_stage import OdometryStage, RefinedFrame
+from slam3r_ros.odometry.frame_tracker import FrameTracker
+from slam3r_ros.odometry.odometry_stage import OdometryStage, RefinedFrame, TrackingState
 from slam3r_ros.types import RegisteredFrame, StreamFrame
 from slam3r_ros.vision.feature_image import FeatureImage
 
@@ -74,6 +75,27 @@ class KeyframeRefinement:
             if correction is not None:
                 self._odometry.correct(correction.newest)
         return correction
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether `close_loop` would wait for a search."""
+        return self._loop_closer is not None and self._loop_closer.is_searching
+
+    def tracking_state(self) -> TrackingState:
+        """The tracks of the frame refined last. Raises ValueError where visual odometry is off."""
+        return self._known_odometry.tracking_state()
+
+    def resume(self, tracker: FrameTracker) -> None:
+        """Take the tracks of the frame that is refined next, as they were followed elsewhere, unless there are none.
+        Raises ValueError where visual odometry is off."""
+        if not tracker.is_lost:
+            self._known_odometry.resume(tracker)
+
+    @property
+    def _known_odometry(self) -> OdometryStage:
+        if self._odometry is None:
+            raise ValueError("keyframe refinement: there are no tracks, since visual odometry is off")
+        return self._odometry
 
     @property
     def failure(self) -> str:

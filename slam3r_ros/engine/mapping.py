@@ -24,7 +24,8 @@ from slam3r_ros.engine.scene_frame_selector import SceneFrameSelector
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.tracking import KeyframeRequest
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.odometry.odometry_stage import RefinedFrame
+from slam3r_ros.odometry.frame_tracker import FrameTracker
+from slam3r_ros.odometry.odometry_stage import RefinedFrame, TrackingState
 from slam3r_ros.settings import KeyframeSettings, RegisterSettings
 from slam3r_ros.types import (
     KeyframeRecord,
@@ -78,13 +79,16 @@ class Mapping:
         self._stride = 0  # of the initial map's window, images of the camera
         self._bootstrap: list[RegisteredFrame] = []  # registered, between the initial frames
         self._pending: list[RefinedFrame] = []  # registered, with a pose; their points are still being refined
+        self.waits_for_loops = True
+        """Whether a keyframe waits for the search for loops that the one before has begun. Without it, places that come
+        during a search are passed over, and results depend on how fast the search is."""
 
     # ---- the loop ----------------------------------------------------------------------------------------------
 
     def map(self, request: KeyframeRequest) -> Iterator[Update]:
         """Register the frames of a request; the events that follow, of the keyframe before it first."""
         yield from self.finish_pending()
-        yield from self.close_loop()
+        yield from self.close_loop(wait=self.waits_for_loops)
         count = len(request.windows)
         registered = self._guard.run(lambda: self._register(request), count, self.shrink_buffer)
         if registered is None:
@@ -166,8 +170,11 @@ class Mapping:
             yield self._added(frame, records if frame is finished[-1] else [])
             yield from self._views.choose(frame, self._stride)
 
-    def close_loop(self) -> Iterator[MapCorrection]:
-        """Correct the map if the camera has come back to where it had been."""
+    def close_loop(self, *, wait: bool = True) -> Iterator[MapCorrection]:
+        """Correct the map if the camera has come back to where it had been. With ``wait`` this waits for the search;
+        without it nothing is done until that has ended."""
+        if not wait and self._refinement.is_searching:
+            return
         correction = self._refinement.close_loop()
         self._guard.add_warning(self._refinement.failure)
         if correction is None:
@@ -211,6 +218,14 @@ class Mapping:
         """Whether there are registered frames whose `MapUpdate` is still to come."""
         return bool(self._pending)
 
+    def tracking_state(self) -> TrackingState:
+        """The tracks of the frame registered last, for a thread that tracks on from it."""
+        return self._refinement.tracking_state()
+
+    def resume(self, tracker: FrameTracker) -> None:
+        """Take the tracks of the frame that is registered next, as another thread has followed them."""
+        self._refinement.resume(tracker)
+
     def shrink_buffer(self) -> int:
         """Keep fewer keyframes; how many are left, 0 where none can be spared."""
         keyframes = 0 if self._buffer is None else self._buffer.shrink()
@@ -240,7 +255,7 @@ class Mapping:
         assert frame.pose is not None
         fits = f"{frame.pose.inlier_fraction:.0%} of the points fit the pose"
         self._status.reason = f"visual odometry gives the pose where L2W does not: {reason}" if reason else fits
-        self._map_state.trajectory.append(frame.index, frame.local.frame.stamp_ns, frame.pose)
+        self._map_state.add_pose(frame.index, frame.local.frame.stamp_ns, frame.pose)
 
     def _added(self, frame: RegisteredFrame, records: Sequence[KeyframeRecord]) -> MapUpdate:
         """The event of a frame whose confident points are in the map from now on."""

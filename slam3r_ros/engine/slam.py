@@ -81,7 +81,12 @@ class Slam:
         self._local_to_world = LocalToWorldStage(networks.l2w, normalise_input=settings.register.normalise_input)
         self._timer, self._guard = StageTimer(), MemoryGuard()
         self._initializer = Initializer(
-            self._image_to_points, settings, self._guard, self._timer, lambda: self._mapping.shrink_buffer()
+            self._image_to_points,
+            settings,
+            self._guard,
+            self._timer,
+            shrink_buffer=lambda: self._mapping.shrink_buffer(),
+            encode=lambda indices: self._encode_in_ring(indices),
         )
         self._frame_count = self._source_count = 0
         self._start_anew()
@@ -140,7 +145,7 @@ class Slam:
 
     def trajectory(self) -> list[StampedPose]:
         """The pose of every tracked frame, in order."""
-        return self._map_state.trajectory.poses()
+        return self._map_state.poses()
 
     def keyframes(self) -> list[KeyframeRecord]:
         """Every keyframe that ever entered the keyframe buffer, in order of entering."""
@@ -214,7 +219,7 @@ class Slam:
             yield from self._mapping.finish_pending(wait=self.on_update is None)
             fits = f"{update.pose.inlier_fraction:.0%} of the image tracks fit the pose"
             self._status.state, self._status.reason = State.TRACKING, f"between keyframes: {fits}"
-            self._map_state.trajectory.append(update.index, update.header.stamp_ns, update.pose)
+            self._map_state.add_pose(update.index, update.header.stamp_ns, update.pose)
         yield update
 
     def _bootstrap(self, batch: RegistrationBatch) -> Iterator[Update]:
@@ -240,17 +245,32 @@ class Slam:
         """The frame's window, whose members are encoded now where they are not; None, and the frame is left out, where
         the device has no memory for them."""
         stride, radius = self._initializer.stride, self.settings.window.radius
-        for index in (frame.index, *window_sources(self._ring, frame.index, stride, radius)):
-            member = self._ring[index]
-            if isinstance(member, EncodedFrame):
+        members = (frame.index, *window_sources(self._ring, frame.index, stride, radius))
+        if not self._encode_in_ring(members):
+            self._mapping.leave_out(1)
+            return None
+        return build_window(self._ring, frame.index, stride, radius)
+
+    def _encode_in_ring(self, indices: Iterable[int]) -> bool:
+        """Encode frames of the ring buffer where they are not; False where the device has no memory for them."""
+        encoded = self._encode([self._ring[index] for index in indices])
+        for frame in encoded or ():
+            self._ring.replace(frame)
+        return encoded is not None
+
+    def _encode(self, frames: Sequence[StreamFrame]) -> list[EncodedFrame] | None:
+        """Frames of the stream, encoded now where they are not; None where the device has no memory for them."""
+        encoded: list[EncodedFrame] = []
+        for frame in frames:
+            if isinstance(frame, EncodedFrame):
+                encoded.append(frame)
                 continue
             with self._timer.stage("encode"):
-                encoded = self._encoded([member.prepared])
-            if encoded is None:
-                self._mapping.leave_out(1)
+                images = self._encoded([frame.prepared])
+            if images is None:
                 return None
-            self._ring.replace(EncodedFrame.of(encoded[0], index, member.source_index))
-        return build_window(self._ring, frame.index, stride, radius)
+            encoded.append(EncodedFrame.of(images[0], frame.index, frame.source_index))
+        return encoded
 
     def _enter_stream(self, frames: Sequence[Frame | PreparedFrame | EncodedAhead]) -> list[StreamFrame] | None:
         """The next frames with their indices in the stream; None where the device has no memory to encode them.

@@ -20,13 +20,26 @@ class Trajectory:
     def __len__(self) -> int:
         return self._count
 
-    def append(self, index: int, stamp_ns: int, pose: PoseEstimate) -> None:
-        """The next tracked frame."""
+    def put(self, index: int, stamp_ns: int, pose: PoseEstimate) -> None:
+        """The pose of a tracked frame, in its place; a later pose of the same frame replaces an earlier one."""
+        position = int(np.searchsorted(self._frames[: self._count, 0], index))
+        if position < self._count:
+            if self._frames[position, 0] != index:
+                self._make_room()
+                for values in (self._frames, self._poses):
+                    values[position + 1 : self._count + 1] = values[position : self._count].copy()
+                self._count += 1
+            self._frames[position], self._poses[position] = (index, stamp_ns), pose.T_world_camera
+            return
+        self._make_room()
+        self._frames[self._count], self._poses[self._count] = (index, stamp_ns), pose.T_world_camera
+        self._count += 1
+
+    def _make_room(self) -> None:
+        """Set more aside where it is full."""
         if self._count == len(self._frames):
             self._frames = np.concatenate([self._frames, np.empty_like(self._frames)])
             self._poses = np.concatenate([self._poses, np.empty_like(self._poses)])
-        self._frames[self._count], self._poses[self._count] = (index, stamp_ns), pose.T_world_camera
-        self._count += 1
 
     def poses(self) -> list[StampedPose]:
         """All of them, in order."""

@@ -86,6 +86,8 @@ class RegistrationSchedule:
         self._together = max(1, min((stride + 1) // 2, together_max)) if self._waits else together_max
         self._bootstrap_frames = [index for index in range(initial[0], initial[-1]) if index not in initial]
         self._next = initial[-1] + 1
+        self.last_initial = initial[-1]
+        """Index of the last initial frame."""
 
     @property
     def bootstrap_is_done(self) -> bool:

@@ -93,6 +93,11 @@ class LoopCloser:
         depth = self._places[-1].depth
         return float(np.linalg.norm(between[:3]) + np.linalg.norm(between[3:6]) / depth) >= TUNING.min_place_motion
 
+    @property
+    def is_searching(self) -> bool:
+        """Whether `collect` would have to wait."""
+        return self._work.is_running
+
     def collect(self) -> MapCorrection | None:
         """Wait for the search; return how the world is to be corrected, if it is.
 

@@ -8,6 +8,7 @@ In the order in which a frame meets the files:
 - `tracked_frame` has the values that pass in and out: `OdometryInput` and `TrackedFrame`.
 - `visual_odometry` is tracking and local mapping together.
 - `frame_tracker` tracks landmarks from image to image and finds each frame's pose (tracking).
+- `live_tracker` is tracking on a thread of its own, which catches up with what mapping has made of a keyframe.
 - `local_map` has what tracking and local mapping tell each other.
 - `local_mapping` makes keyframes and keeps their window consistent (local mapping).
 - `sliding_window` has the most recent keyframes and the landmarks that they observe.

@@ -114,10 +114,7 @@ class FrameTracker:
         Where the frame is to become a keyframe, it is not taken as the last one yet: what the networks say of it counts
         too.
         """
-        if self.is_lost or self.has_other_size(image.grey):
-            return None
-        self.track(image.grey)
-        fit = self.fit(image, self.predictions, None)
+        fit = self.follow(image)
         if fit is None:
             return None
         log_scale = self.local_map.log_scale
@@ -125,6 +122,26 @@ class FrameTracker:
             return replace(self.tracked_frame(image, fit, log_scale), is_keyframe=True)
         self.drop_outliers(fit)
         return self.accept(image, fit, log_scale)
+
+    def follow(self, image: FeatureImage) -> PoseFit | None:
+        """Look for the tracks in the next image, and the pose that explains them; None where there is none."""
+        if self.is_lost or self.has_other_size(image.grey):
+            return None
+        self.track(image.grey)
+        return self.fit(image, self.predictions, None)
+
+    def catch_up(self, image: FeatureImage, T_camera_world: Array, others: FrameTracker) -> None:
+        """Look for the tracks in an image that is not the next one, near where this pose (4, 4) of it projects their
+        landmarks. Where a track is not found, it goes on where other tracks have the same landmark in this image."""
+        assert self._image is not None
+        points = self.local_map.positions_world[self.tracks.rows] @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
+        guesses = image.projected(points, self.tracks.pixels)
+        pixels, found = track_corners(self._image, image.grey, self.tracks.pixels, guesses)
+        rows = positions_of(self.landmark_ids, others.landmark_ids)
+        elsewhere = ~found & (rows >= 0)
+        pixels[elsewhere] = others.tracks.pixels[rows[elsewhere]]
+        self.tracks = replace(self.tracks, pixels=pixels).kept(found | elsewhere)
+        self._image = image.grey
 
     def fit(self, image: FeatureImage, starts: Sequence[Array], prior: PosePrior | None) -> PoseFit | None:
         """The pose that explains the tracks, from the best of several starts (4, 4); None where there is none."""
@@ -158,6 +175,16 @@ class FrameTracker:
     def drop_all(self) -> None:
         """Track nothing any more."""
         self.tracks = self.tracks.kept(np.zeros(len(self.tracks), np.bool_))
+
+    def begin_interval(self) -> None:
+        """Count the motion to the next keyframe from the last image, as if it were a keyframe."""
+        tracks = self.tracks
+        self.tracks = replace(tracks, pixels_at_keyframe=tracks.pixels, count_at_keyframe=len(tracks))
+
+    def expect_motion_of(self, other: FrameTracker | None) -> None:
+        """Expect the next frame to move on as it does by other tracks; where there are none, to be where this one
+        is."""
+        self._motion = np.eye(4) if other is None else other._motion
 
     def move_to(self, T_camera_world: Array) -> None:
         """Go on from this pose (4, 4), with the motion that led there from the pose before."""

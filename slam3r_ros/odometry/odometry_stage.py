@@ -24,6 +24,7 @@ from slam3r_ros.settings import PoseSettings
 from slam3r_ros.types import PoseEstimate, RegisteredFrame, State, StreamFrame
 from slam3r_ros.vision.feature_image import FeatureImage
 from slam3r_ros.vision.image_sampling import sample_nearest
+from slam3r_ros.vision.klt import Grey
 from slam3r_ros.vision.pose_prior import PosePrior, sigma_factor_of
 
 
@@ -84,10 +85,20 @@ class OdometryStage:
         tracked = self._visual_odometry.track(image)
         return None if tracked is None else odometry_pose(tracked, frame)
 
+    @property
+    def focal(self) -> float | None:
+        """Focal length over the image's width that self-calibration has found; None where none has been found yet."""
+        return self._focal
+
+    @focal.setter
+    def focal(self, focal: float | None) -> None:
+        self._focal = focal
+
     def image_of(self, frame: StreamFrame) -> FeatureImage | None:
         """The frame's grey image with the intrinsics that poses are computed with; None while they are not known."""
         matrix = self._matrix(frame)
-        return None if matrix is None or frame.grey is None else FeatureImage(frame.grey, matrix)
+        grey = grey_of(frame)
+        return None if matrix is None or grey is None else FeatureImage(grey, matrix)
 
     def tracking_state(self) -> TrackingState:
         """Tracking as it is now."""
@@ -213,6 +224,11 @@ class OdometryStage:
         """The focal length that visual odometry has found for the frame's crop, pixels; None where camera_info gives
         it, or where none has been found yet."""
         return None if self._focal is None or self._is_calibrated(frame) else self._focal * frame.crop_size[1]
+
+
+def grey_of(frame: StreamFrame) -> Grey | None:
+    """The image that visual odometry tracks; None where the frame has none."""
+    return frame.grey
 
 
 def odometry_pose(tracked: TrackedFrame, frame: StreamFrame) -> OdometryPose:

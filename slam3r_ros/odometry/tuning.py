@@ -31,6 +31,9 @@ class OdometryTuning:
     keyframe."""
     keyframe_track_share: float = 0.7
     """Share of the last keyframe's tracks that must still be alive; with fewer, the next keyframe is made."""
+    catch_up_images: int = 12
+    """Largest number of images through which tracks are followed, one after the other, from a keyframe to the newest
+    image, where no pose says where they are in it."""
     recovery_keyframes: int = 3
     """Number of the newest keyframes whose features are matched with a frame in which the tracks were lost."""
     max_recovery_scale_error: float = 1.2

@@ -59,6 +59,13 @@ class FeatureImage:
         """(..., 2) normalized image coordinates x / z and y / z of pixels (..., 2)."""
         return normalized_xy(self, pixels)
 
+    def projected(self, points_camera: Array, otherwise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 2) pixels at which points of the camera (N, 3) are seen; ``otherwise`` (N, 2) for those behind it."""
+        front = points_camera[:, 2] > 0
+        xy = points_camera[:, :2] / np.where(front, points_camera[:, 2], 1.0)[:, None]
+        pixels = xy * self.matrix[[0, 1], [0, 1]] + self.matrix[:2, 2]
+        return np.where(front[:, None], pixels, otherwise).astype(np.float32)
+
     @property
     def width(self) -> int:
         """Width of the image in pixels."""

@@ -43,16 +43,18 @@ def detect_corners(grey: Grey, taken: Pixels) -> Pixels:
     return corners[~np.triu(near, 1).any(axis=0)]  # two cells may have found the same: the stronger one stays
 
 
-def track_corners(before: Grey, after: Grey, pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
+def track_corners(
+    before: Grey, after: Grey, pixels: Pixels, guesses: Pixels | None = None
+) -> tuple[Pixels, NDArray[np.bool_]]:
     """Track corners (N, 2) of the image before to the one after: their pixels there, and which were found.
 
-    Lucas and Kanade's method, from where the dense flow (DIS, Kroeger et al. 2016) has them, forth and back; a corner
-    that does not come back to where it began is not found.
+    Lucas and Kanade's method, from ``guesses`` (N, 2) or else from where the dense flow (DIS, Kroeger et al. 2016) has
+    them, forth and back; a corner that does not come back to where it began is not found.
     """
     if not len(pixels):
         return pixels, np.zeros(0, np.bool_)
     start = np.ascontiguousarray(pixels, np.float32)
-    guess = start + _motion(before, after, start)
+    guess = start + _motion(before, after, start) if guesses is None else np.ascontiguousarray(guesses, np.float32)
     there, found = _flow(before, after, start[:, None], guess[:, None])
     back, returned = _flow(after, before, there, start[:, None])
     near = np.abs(back[:, 0] - start).max(axis=1) < TUNING.round_trip_px
