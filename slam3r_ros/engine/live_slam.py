@@ -56,6 +56,12 @@ class LiveSlam(Slam):
                 self._emit([update])
         return request
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a frame was to go through the networks while mapping had another one: mapping should leave out what
+        it can. Safe from any thread."""
+        return self._live.is_behind
+
     # ---- the mapping thread --------------------------------------------------------------------------------------
 
     @torch.inference_mode()

@@ -16,7 +16,7 @@ def walked(count: int) -> Trajectory:
     """Every second frame was tracked."""
     trajectory = Trajectory()
     for number in range(count):
-        trajectory.append(2 * number, 1_000 * number, PoseEstimate(at(number), 100.0, 1.0, 0.1, 1.0, 0.0))
+        trajectory.put(2 * number, 1_000 * number, PoseEstimate(at(number), 100.0, 1.0, 0.1, 1.0, 0.0))
     return trajectory
 
 
@@ -37,7 +37,7 @@ def test_poses_move_with_the_keyframe_before_them_and_stamps_stay() -> None:
     for number, pose in enumerate(trajectory.poses()):
         expected = [number, 0, 0] if 2 * number < 9 else [3 * number, 5, 0]
         assert pose.T_world_camera[:3, 3].tolist() == expected and pose.stamp_ns == 1_000 * number
-    trajectory.append(5000, 7, PoseEstimate(at(-1), 100.0, 1.0, 0.1, 1.0, 0.0))
+    trajectory.put(5000, 7, PoseEstimate(at(-1), 100.0, 1.0, 0.1, 1.0, 0.0))
     assert trajectory.poses()[-1].T_world_camera[0, 3] == -1
     empty = walked(0)
     empty.correct(MapCorrection(np.array([4, 9]), moved))
@@ -52,3 +52,13 @@ def test_what_was_handed_out_does_not_change_and_changes_nothing() -> None:
     assert [pose.T_world_camera[0, 3] for pose in first] == [0, 1, 2]
     trajectory.poses()[1].T_world_camera[:] = 7
     assert [pose.T_world_camera[0, 3] for pose in trajectory.poses()] == [1, 2, 3]
+
+
+def test_a_later_pose_of_a_frame_replaces_the_first_and_a_late_one_takes_its_place() -> None:
+    trajectory = walked(TUNING.first_trajectory_poses)  # frames 0, 2, 4 ...; full
+    trajectory.put(4, 2_000, PoseEstimate(at(40.0), 100.0, 1.0, 0.1, 1.0, 0.0))
+    trajectory.put(3, 1_500, PoseEstimate(at(3.5), 100.0, 1.0, 0.1, 1.0, 0.0))
+    assert len(trajectory) == TUNING.first_trajectory_poses + 1
+    first = [(pose.stamp_ns, float(pose.T_world_camera[0, 3])) for pose in trajectory.poses()[:5]]
+    assert first == [(0, 0.0), (1_000, 1.0), (1_500, 3.5), (2_000, 40.0), (3_000, 3.0)]
+    assert trajectory.poses()[-1].stamp_ns == 1_000 * (TUNING.first_trajectory_poses - 1)

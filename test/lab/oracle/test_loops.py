@@ -123,9 +123,9 @@ def run(there_and_back: ImageSequence) -> Run:
     slam = started(there_and_back)
     result, close = Run(slam), slam._mapping.close_loop
 
-    def spy() -> Iterator[MapCorrection]:
+    def spy(*, wait: bool = True) -> Iterator[MapCorrection]:
         before = moment(slam)
-        for correction in close():
+        for correction in close(wait=wait):
             assert slam._mapping._buffer is not None
             slam._mapping._buffer.apply_corrections()
             result.corrections.append((correction, before, moment(slam)))
