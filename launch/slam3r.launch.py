@@ -15,7 +15,7 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from slam3r_ros.ros.input.dds_transport import choose_transport, installed_profiles, shared_memory_room, socket_limit
-from slam3r_ros.ros.parameters.launch_options import existing_file, flag, node_arguments, node_options
+from slam3r_ros.ros.parameters.launch_options import existing_file, flag, node_arguments, node_options, viewer_arguments
 
 CONFIG = installed_profiles()
 ARGUMENTS = node_arguments(CONFIG)
@@ -40,6 +40,18 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 executable="rviz2",
                 namespace=arguments["namespace"],
                 arguments=["-d", str(existing_file(arguments["rviz_config"], "rviz_config"))],
+                parameters=[{"use_sim_time": flag(arguments, "use_sim_time")}],
+                output="screen",
+            )
+        )
+    if flag(arguments, "viewer"):
+        actions.append(
+            Node(
+                package="slam3r_ros",
+                executable="slam3r_viewer",
+                name="slam3r_viewer",
+                namespace=arguments["namespace"],
+                arguments=viewer_arguments(arguments),
                 parameters=[{"use_sim_time": flag(arguments, "use_sim_time")}],
                 output="screen",
             )

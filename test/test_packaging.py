@@ -135,7 +135,7 @@ def test_a_robot_gets_neither_the_lab_nor_what_only_the_lab_needs() -> None:
     assert not any("slam3r_lab" in (ROOT / name).read_text() for name in ("setup.py", "setup.cfg", "CMakeLists.txt"))
 
 
-@pytest.mark.parametrize("name", ["slam3r_node", "slam3r_ros"])
+@pytest.mark.parametrize("name", ["slam3r_node", "slam3r_ros", "slam3r_viewer"])
 def test_launchers_honour_a_virtual_environment(name: str) -> None:
     path = ROOT / "scripts" / name
     assert path.read_text().startswith("#!/usr/bin/env python3\n")

@@ -1,6 +1,7 @@
 """Files and images: what comes in as frames and what goes out as maps; nothing here needs ROS.
 
 image_decoding  raw and compressed images to RGB
+image_compression  images and depths as messages carry them, and JPEG
 camera_info     camera intrinsics from a CameraInfo
 sources         videos, folders of images, bags and webcams as frames
 bags            the messages of .mcap and .db3 recordings

@@ -8,5 +8,6 @@ ones:
 - ``output``: the engine's events, as messages on topics and TF.
 - ``pipeline``: the way of an image through all of that while the node is configured.
 - ``node``: the lifecycle node with its services.
+- ``viewer``: the node slam3r_viewer, which shows a slam3r node's map in the browser.
 - ``tools``: a player that publishes as a camera, and a recorder of what the node publishes.
 """

@@ -21,6 +21,7 @@ What browsers get:
 - `map_view`: map and panels on one place of viser, a server or one browser.
 - `page_server`: viser's web server, made safe.
 - `page_guard`: who may open the page.
+- `page_arguments`: --host, --port and --token.
 - `scene`: the map as nodes of viser's scene.
 - `panels`: the panels beside the map.
 - `visitors`: what each visitor has for himself.

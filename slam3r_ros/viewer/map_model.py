@@ -82,6 +82,7 @@ class MapModel:
         self._newest_index: int
         self._T_world_camera: NDArray[np.float64] | None
         self._path: CameraPath
+        self._loop_frames: NDArray[np.int64]
         self._loops: list[tuple[int, int]]
         self._most_points: int
         self._keyframe_step: int
@@ -184,7 +185,7 @@ class MapModel:
         self._chunks = {}
         self._newest_view, self._newest_index, self._T_world_camera = None, -1, None
         self._path = CameraPath(self._tuning)
-        self._loops = []
+        self._loop_frames, self._loops = np.empty((0, 2), np.int64), []
         self._most_points = self._tuning.most_stored_points
         self._keyframe_step = 1
 
@@ -230,7 +231,8 @@ class MapModel:
                 frames = np.array([self._newest_index])
                 self._T_world_camera = correction.of_poses(frames, self._T_world_camera[None])[0]
             self._newest_view = None if self._newest_view is None else self._newest_view.corrected(correction)
-            self._loops = self._nearest_chunks(correction.loops)
+            self._loop_frames = np.unique(np.concatenate([self._loop_frames, correction.loops]), axis=0)
+            self._loops = self._nearest_chunks(self._loop_frames[-self._tuning.most_loops :])
 
     def _nearest_chunks(self, frames: NDArray[np.int64]) -> list[tuple[int, int]]:
         """Pairs of keyframe ids for (L, 2) pairs of frame indices: of each frame the keyframe nearest to it."""

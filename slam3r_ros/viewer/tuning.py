@@ -26,7 +26,9 @@ class ViewerTuning:
     """Largest number of positions of the path; when more come, every second one goes."""
     path_piece_points: int = 256
     """Number of positions in one line of the path: only the last line is sent again while the camera moves."""
-    most_frustums: int = 120
+    most_loops: int = 1000
+    """Largest number of closed loops that are drawn."""
+    most_frustums: int = 80
     """Largest number of keyframes that are drawn as cameras, those at equal steps among all."""
     thumbnail_height: int = 64
     """Height, in pixels, of the image inside a keyframe's camera."""

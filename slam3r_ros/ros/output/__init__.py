@@ -13,6 +13,7 @@
 - ``markers``: keyframes as frustums, the way between them and closed loops, for RViz.
 - ``occupancy``: the occupancy grid for navigation.
 - ``publication_schedule``: when a topic that holds the whole map is due.
+- ``keyframe_views``: keyframes with image, depth and confidence, and where closed loops have moved them.
 - ``decimated_list``: the list of bounded length behind path and keyframes.
 - ``status``: the SlamStatus message.
 - ``diagnostics``: the node's health on /diagnostics.

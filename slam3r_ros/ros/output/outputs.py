@@ -23,6 +23,7 @@ from slam3r_ros.msg import Keyframe
 from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
 from slam3r_ros.ros.output.decimated_list import DecimatedList
 from slam3r_ros.ros.output.depth import DepthOutput
+from slam3r_ros.ros.output.keyframe_views import KeyframeViewOutput
 from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.markers import MarkerOutput
 from slam3r_ros.ros.output.messages import (
@@ -75,6 +76,7 @@ class Outputs:
         self._depth = DepthOutput(node, settings, self._publisher)
         self._grid: GridOutput | None = None
         self._markers = MarkerOutput(node, settings, self._publisher)
+        self._views = KeyframeViewOutput(node, settings.map_frame, self._publisher) if settings.publish_views else None
         self._path_queue = self._publisher.topic_queue(self._path)
         self._keyframes_queue = self._publisher.topic_queue(self._keyframes)
         self._map_queue = self._publisher.topic_queue(self._map_cloud)
@@ -103,11 +105,15 @@ class Outputs:
             self._markers.correct(update)
             if self._grid is not None:
                 self._grid.correct(update, self.scale.unit)
+            if self._views is not None:
+                self._views.correct(update)
             return False
         if isinstance(update, KeyframeView):
             self._markers.observe(update)
             if self._grid is not None:
                 self._grid.observe(update, self.scale.unit, is_metric=self.scale.metres_per_unit > 0)
+            if self._views is not None:
+                self._views.publish(update, self.scale.unit)
             return False
         self._newest_ns = max(update.header.stamp_ns, self._newest_ns)
         is_first = update.index > self._newest_index  # the first events of the frames come in the order of the frames
@@ -238,6 +244,8 @@ class Outputs:
         if self.scale.reset():
             self._log.info_throttled("scale", f"the scale that ~/set_scale set is forgotten: {self.scale.description}")
         self._publish_whole_map(slam)
+        if self._views is not None:
+            self._views.reset(self._newest_ns, self.scale.unit)
 
     def set_scale(self, metres_per_unit: float, slam: Slam) -> None:
         """Publish in other lengths from now on, and the whole map once more in these lengths.
@@ -282,6 +290,8 @@ class Outputs:
         self._poses.rebuild(len(trajectory), pose)
         self._keyframe_poses.rebuild(len(records), keyframe)
         self._publish_whole_map(slam)
+        if self._views is not None:
+            self._views.publish_graph(self._newest_ns, unit)
 
     def _publish_whole_map(self, slam: Slam) -> None:
         """Publish path, keyframes and map at once: no latched topic may hold an older map than another."""
@@ -312,6 +322,8 @@ class Outputs:
             self._tf.destroy()
         self._odometry.destroy()
         self._depth.destroy()
+        if self._views is not None:
+            self._views.destroy()
         self._extrinsics.destroy()
         self.scale_estimation.destroy()
         self._markers.destroy()

@@ -15,6 +15,15 @@ class OutputTuning:
     """Largest number of clouds that wait to be published; a full queue drops the oldest."""
     waiting_depth_images: int = 10
     """Largest number of depth images that wait to be published; a full queue drops the oldest."""
+    kept_views: int = 1000
+    """Largest number of keyframe views that are kept for subscribers that come late, the newest ones: about 30 kB each
+    with the embedded weights."""
+    waiting_views: int = 20
+    """Largest number of keyframe views that wait to be published; a full queue drops the oldest."""
+    view_jpeg_quality: int = 80
+    """Quality of a keyframe view's image, of 100."""
+    view_confidence_percentile: float = 99.0
+    """Percentile of a keyframe view's confidences above which they are published as equal."""
     remembered_clouds: int = 200
     """Number of published clouds that a keyframe's message can refer to. A frame becomes a keyframe at most one
     keyframe interval, which is at most 100 frames, after its cloud."""

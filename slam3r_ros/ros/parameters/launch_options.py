@@ -57,6 +57,10 @@ def node_arguments(config: Path) -> dict[str, tuple[str, str]]:
         "log_level": ("info", "debug, info, warn, error or fatal"),
         "rviz": ("false", "start RViz too (true or false)"),
         "rviz_config": (str(config / "slam3r.rviz"), "RViz's configuration"),
+        "viewer": ("false", "show the map in the browser too, by the node slam3r_viewer (true or false)"),
+        "viewer_host": ("127.0.0.1", "address on which the page listens; 0.0.0.0 for every machine in the network"),
+        "viewer_port": ("8080", "TCP port of the page"),
+        "viewer_token": ("", "text that the page's address must hold; auto: one is made up and printed"),
         "closed": (
             "false",
             "who publishes the images is started by this launch file too, as in replay.launch.py: Fast DDS then uses "
@@ -72,6 +76,12 @@ def flag(arguments: Mapping[str, str], name: str) -> bool:
     if text not in ("true", "1", "false", "0"):
         raise SettingError(f"{name}: expected true or false, got '{arguments[name]}'")
     return text in ("true", "1")
+
+
+def viewer_arguments(arguments: Mapping[str, str]) -> list[str]:
+    """Return the command line of slam3r_viewer from the launch arguments' texts."""
+    words = ["--host", arguments["viewer_host"], "--port", arguments["viewer_port"]]
+    return [*words, f"--token={arguments['viewer_token']}"] if arguments["viewer_token"] else words
 
 
 def node_options(arguments: Mapping[str, str]) -> NodeOptions:

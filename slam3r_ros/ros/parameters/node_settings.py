@@ -164,6 +164,11 @@ class NodeSettings:
         maximum=100,
     )
 
+    publish_views: bool = setting(
+        True,
+        "Whether keyframes are published with image, depth and confidence on ~/keyframe_view and kept for late "
+        "subscribers, which the live page (slam3r_viewer) shows.",
+    )
     publish_grid: bool = setting(
         False,
         "Whether the occupancy grid ~/grid is made, of the keyframes' depths. It needs lengths in metres and a map "

@@ -1,0 +1,7 @@
+"""The node `slam3r_viewer`: the live page in the browser, from the topics of a slam3r node that may run elsewhere.
+
+- ``messages``: from the topics' messages to the engine's values.
+- ``topic_feeder``: the subscriptions, which fill the page's model of the map.
+- ``node_actions``: the page's buttons, by the services of the slam3r node.
+- ``viewer_node``: parameters, and the node itself.
+"""

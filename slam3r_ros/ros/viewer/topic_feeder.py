@@ -1,0 +1,129 @@
+"""The topics of a slam3r node fill the page's model of the map; the node may run on another machine, and start anew."""
+
+from __future__ import annotations
+
+import time
+
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from slam3r_ros.io.image_compression import CompressionError
+from slam3r_ros.msg import KeyframeGraph, KeyframeView, SlamStatus
+from slam3r_ros.ros.throttled_log import ThrottledLog
+from slam3r_ros.ros.viewer.messages import keyframe_view, loops, map_status, placements, pose_in_world
+from slam3r_ros.viewer.map_model import MapModel
+from slam3r_ros.viewer.map_status import MapStatus
+
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_VIEWS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""All views of a map that is there already come at once."""
+_NEWEST = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""A pose that was lost is not worth a second transmission."""
+_SILENCE_S = 5.0
+"""Seconds without a status after which the node counts as gone; it publishes one a second by default."""
+
+
+class TopicFeeder:
+    """Subscriptions to one slam3r node. Its methods run in the executor's thread."""
+
+    def __init__(self, node: Node, source: str, model: MapModel, log: ThrottledLog) -> None:
+        """``source`` is the name of the slam3r node."""
+        self._model, self._source, self._log = model, source, log
+        self._heard_s: float | None = None
+        self._unit = 1.0  # published length of a scene unit
+        self._map_id = 0
+        self._graph: KeyframeGraph | None
+        self._graph_numbers: dict[int, int]
+        """Of the views that have come, by id."""
+        self._path: Path | None
+        self._start_new_map()
+        subscribe = node.create_subscription
+        subscribe(KeyframeGraph, f"{source}/keyframe_graph", self._on_graph, _LATCHED)
+        subscribe(KeyframeView, f"{source}/keyframe_view", self._on_view, _VIEWS)
+        subscribe(PoseStamped, f"{source}/pose", self._on_pose, _NEWEST)
+        subscribe(Path, f"{source}/path", self._on_path, _LATCHED)
+        subscribe(SlamStatus, f"{source}/status", self._on_status, _LATCHED)
+        model.set_status(MapStatus(state="WAITING", reason=f"no word from the node {source} yet"))
+
+    def check_silence(self) -> None:
+        """Say so on the page where the node has gone silent."""
+        if self._heard_s is not None and time.monotonic() - self._heard_s > _SILENCE_S:
+            self._heard_s = None
+            reason = f"the node {self._source} is silent: it has ended, or the connection is lost; this is its last map"
+            self._model.set_status(MapStatus(state="GONE", reason=reason))
+
+    # ---- keyframes -----------------------------------------------------------------------------------------------
+
+    def _on_view(self, message: KeyframeView) -> None:
+        if not self._is_of_present_map(message.map_id):
+            return
+        try:
+            view = keyframe_view(message)
+        except CompressionError as error:
+            self._log.warn("view", f"a keyframe cannot be shown: {error}")
+            return
+        self._graph_numbers[view.id] = message.graph_number
+        self._model.put_view(view)
+        if self._graph is not None and message.graph_number < self._graph.number:
+            self._model.place_views([each for each in placements(self._graph) if each.id == view.id])
+
+    def _on_graph(self, message: KeyframeGraph) -> None:
+        if not self._is_of_present_map(message.map_id):
+            return
+        self._graph = message
+        numbers = self._graph_numbers
+        self._model.place_views([each for each in placements(message) if numbers.get(each.id, 0) < message.number])
+        self._model.set_loops(loops(message))
+        self._set_unit(message.unit)
+        self._apply_path()
+        self._is_path_due = True
+
+    def _is_of_present_map(self, map_id: int) -> bool:
+        """Whether a message belongs to the newest map that is known; one of a newer map empties the page."""
+        if map_id > self._map_id:
+            if self._map_id:
+                self._model.clear()
+            self._map_id = map_id
+            self._start_new_map()
+        return map_id == self._map_id
+
+    def _start_new_map(self) -> None:
+        self._pose_count = 0
+        self._graph, self._graph_numbers, self._path = None, {}, None
+        self._is_path_due = True
+
+    # ---- poses ---------------------------------------------------------------------------------------------------
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        self._pose_count += 1
+        self._model.put_pose(self._pose_count, pose_in_world(message.pose, self._unit))
+
+    def _on_path(self, message: Path) -> None:
+        """Keep the path. It is shown where it tells more than the poses: at first, and when a loop has moved it."""
+        self._path = message
+        if self._is_path_due:
+            self._is_path_due = False
+            self._apply_path()
+
+    def _apply_path(self) -> None:
+        if self._path is not None:
+            poses = self._path.poses
+            self._pose_count = max(self._pose_count, len(poses))
+            self._model.set_path([pose_in_world(each.pose, self._unit) for each in poses])
+
+    # ---- state ---------------------------------------------------------------------------------------------------
+
+    def _on_status(self, message: SlamStatus) -> None:
+        self._heard_s = time.monotonic()
+        self._model.set_scale(message.scale)
+        self._set_unit(message.scale or 1.0)
+        self._model.set_status(map_status(message))
+
+    def _set_unit(self, unit: float) -> None:
+        """Take poses and path in other lengths from now on."""
+        if unit != self._unit:
+            self._unit = unit
+            self._apply_path()
+            self._is_path_due = True
