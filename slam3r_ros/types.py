@@ -89,8 +89,6 @@ class PreparedFrame:
     header: ImageHeader
     image: NDArray[np.uint8]
     """(H, W, 3) RGB: the centre crop at the networks' size, or the whole undistorted image."""
-    grey: NDArray[np.uint8] | None = None
-    """(n H, n W) the same crop for visual odometry, finer by a whole number n; None where odometry is off."""
     working: WorkingImage | None = None
     """The whole undistorted image, at most `PoseSettings.image_side` long; None where odometry is off."""
 
@@ -110,9 +108,7 @@ class EncodedImage:
     """I2P's layer-0 activations of this frame as a reference view: (tokens, width), (tokens, heads, head width)."""
     source_activations: LayerActivations
     """I2P's layer-0 activations of this frame as a source view: (tokens, width), (tokens, heads, head width)."""
-    grey: NDArray[np.uint8] | None
-    """(n H, n W) the same crop for visual odometry, finer by a whole number n; None where odometry is off."""
-    working: WorkingImage | None = field(default=None, kw_only=True)
+    working: WorkingImage | None
     """The whole undistorted image, at most `PoseSettings.image_side` long; None where odometry is off."""
 
     @property
@@ -175,11 +171,6 @@ class UnencodedFrame:
     def header(self) -> ImageHeader:
         """What is known of the image besides its pixels."""
         return self.prepared.header
-
-    @property
-    def grey(self) -> NDArray[np.uint8] | None:
-        """(n H, n W) the crop for visual odometry, finer by a whole number n; None where odometry is off."""
-        return self.prepared.grey
 
     @property
     def working(self) -> WorkingImage | None:

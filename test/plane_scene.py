@@ -16,6 +16,7 @@ from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.settings import LoopSettings, PoseSettings
 from slam3r_ros.types import EncodedFrame, EncodedImage, ImageHeader, RegisteredFrame
+from slam3r_ros.vision.working_image import WorkingImage
 
 SIDE = 224
 """Pixels of the square images."""
@@ -62,7 +63,9 @@ def encoded_frame(number: int, crop: NDArray[np.uint8], camera: Camera | None, g
     """A frame with an image for visual odometry and nothing for the networks."""
     header, nothing = ImageHeader(number, (SIDE, SIDE)), torch.empty(0)
     layer = LayerActivations(nothing, nothing, nothing, nothing)
-    return EncodedFrame.of(EncodedImage(header, crop, camera, nothing, layer, layer, grey), number, number)
+    whole = None if camera is None else camera.scaled(grey.shape[1], grey.shape[0])
+    working = WorkingImage(np.repeat(grey[..., None], 3, axis=2), grey, whole)
+    return EncodedFrame.of(EncodedImage(header, crop, camera, nothing, layer, layer, working), number, number)
 
 
 def refinement(*, close: bool = True, settings: PoseSettings | None = None) -> KeyframeRefinement:

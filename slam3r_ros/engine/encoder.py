@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Sequence
 
@@ -39,23 +38,6 @@ def resize_and_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
     return resized[top : top + size[0], left : left + size[1]].copy()
 
 
-def grey_crop(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """What `resize_and_crop` cuts out of an image, grey and finer, as visual odometry tracks it.
-
-    The side is a whole multiple of ``size``; pixel (x, y) of the crop covers the multiple's square at (n x, n y).
-    """
-    times = max(1, math.ceil(TUNING.grey_min_side_px / max(size)))
-    rows, columns = image.shape[:2]
-    height, width = covering_size(rows, columns, size)
-    top, left = centre_corner(height, width, size)
-    # The crop's own part of the image, whose edges need not be whole pixels: exact to half a pixel of the image.
-    x, y = columns / width, rows / height
-    part = image[round(top * y) : round((top + size[0]) * y), round(left * x) : round((left + size[1]) * x)]
-    method = cv2.INTER_AREA if part.shape[0] > times * size[0] else cv2.INTER_LINEAR
-    grey = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (times * size[1], times * size[0]), interpolation=method), dtype=np.uint8)
-
-
 class Encoder:
     """Turns frames into encoded frames, in two steps: one that another thread may do ahead, one for the engine's.
 
@@ -88,13 +70,12 @@ class Encoder:
         To be used by one thread, not always the same.
         """
         image, camera = self._undistort(frame)
-        grey = None if self._working_side is None else grey_crop(image, self._network.config.image_size)
         working = None if self._working_side is None else WorkingImage.of(image, camera, self._working_side)
         is_small = image.shape[0] * image.shape[1] <= TUNING.max_kept_pixels
         if self._resizer is None and not (self._encodes_on_demand and is_small):
             image = resize_and_crop(image, self._network.config.image_size)
         header = ImageHeader(frame.stamp_ns, frame.image.shape[:2], camera, frame.frame_id, frame.number)
-        return PreparedFrame(header, image, grey, working)
+        return PreparedFrame(header, image, working)
 
     @torch.inference_mode()
     def encode_ahead(self, frame: PreparedFrame) -> PreparedFrame | EncodedAhead:
@@ -149,7 +130,6 @@ class Encoder:
                 tokens=tokens[number],
                 reference_activations=references[number],
                 source_activations=sources[number],
-                grey=frame.grey,
                 working=frame.working,
             )
             for number, frame in enumerate(prepared)

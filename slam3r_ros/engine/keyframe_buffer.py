@@ -262,7 +262,6 @@ def _without_tensors(keyframe: RegisteredFrame) -> RegisteredFrame:
         tokens=empty,
         reference_activations=nothing,
         source_activations=nothing,
-        grey=None,
         working=None,
     )
     local = replace(

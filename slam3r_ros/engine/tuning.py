@@ -11,9 +11,6 @@ class EngineTuning:
 
     # ---- encoder -------------------------------------------------------------------------------------------------
 
-    grey_min_side_px: int = 200
-    """Smallest length in pixels of the longer side of the grey crop that visual odometry tracks in."""
-
     max_kept_pixels: int = 2_500_000
     """Largest image, as a number of pixels, that is kept whole until a window needs it. Of a larger one, whose pixels
     would take much memory, the crop is made at once."""

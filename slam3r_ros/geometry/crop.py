@@ -63,6 +63,10 @@ class CropRegion:
         return np.stack([columns - 0.5, rows - 0.5], axis=2).astype(np.float32)
 
 
+WHOLE_IMAGE = CropRegion(0.0, 0.0, 1.0, 1.0)
+"""The region of a crop that shows all of its image."""
+
+
 def is_inside(positions: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(N,) which positions (N, 2), columns and rows as shares of a rectangle, lie in it."""
     return np.asarray(((positions >= 0) & (positions < 1)).all(axis=-1))

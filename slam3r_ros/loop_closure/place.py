@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage, Features
-from slam3r_ros.vision.image_sampling import sample_nearest
 from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 
@@ -80,22 +79,22 @@ def describe_place(view: PlaceView) -> Place:
     known = view.points_world.any(axis=2) & (points > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_depths = np.where(known, np.log(points), np.nan).astype(np.float32)
-    features, shape = view.image.features, view.image.grey.shape
-    positions = (features.pixels + 0.5) / [shape[1], shape[0]]
-    at_features, confidence = sample_nearest(log_depths, positions), sample_nearest(view.confidence, positions)
+    image, features = view.image, view.image.features
+    at_features, confidence = (image.sampled(each, features.pixels) for each in (log_depths, view.confidence))
     size = TUNING.thumbnail_px
+    whole_px = thumbnail_positions() * [image.width, image.height] - 0.5
     kept = np.argsort(~np.isfinite(at_features), kind="stable")[: TUNING.place_features]
     return Place(
         view.index,
         view.descriptor,
         Features(features.pixels[kept], features.descriptors[kept].astype(np.uint8)),
-        view.image.matrix,
-        view.image.width,
-        view.image.grey.shape[0],
+        image.matrix,
+        image.width,
+        image.height,
         at_features[kept].astype(np.float64),
         VISION_TUNING.confidence_times_error / confidence[kept].astype(np.float64),
-        np.asarray(cv2.resize(view.image.grey, (size, size), interpolation=cv2.INTER_AREA), np.uint8),
-        sample_nearest(log_depths, thumbnail_positions()).reshape(size, size).astype(np.float16),
+        np.asarray(cv2.resize(image.grey, (size, size), interpolation=cv2.INTER_AREA), np.uint8),
+        image.sampled(log_depths, whole_px).reshape(size, size).astype(np.float16),
         view.T_world_camera,
     )
 

@@ -66,7 +66,8 @@ def verify_loop(before: Place, after: Place) -> LoopConstraint | None:
 
 
 def appearance_similarity(before: Place, after: Place, T_after_before: Array) -> tuple[float, float]:
-    """Similarity score of two places at a relative pose, and the share of the earlier image that the later one shows.
+    """Similarity score of two places at a relative pose, and the share of the earlier image, as far as it has
+    depths, that the later one shows.
 
     The score is the correlation, -1 to 1, of the later place's grey levels with those that the earlier place makes
     expect; NaN where either is uniform. It finds out a pattern that exists twice by what is around it.
@@ -88,7 +89,8 @@ def appearance_similarity(before: Place, after: Place, T_after_before: Array) ->
     x, y = np.ascontiguousarray((at[good] * TUNING.thumbnail_px - 0.5).T[:, None], np.float32)
     found = cv2.remap(after.thumbnail.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.corrcoef(expected, found)[0, 1]), float(good.mean())
+        shared = good.sum() / np.isfinite(seen[:, 2]).sum()
+        return float(np.corrcoef(expected, found)[0, 1]), float(shared)
 
 
 def _log_scale(recovered: RelativePose, after: Place) -> tuple[float, float]:

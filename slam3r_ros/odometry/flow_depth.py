@@ -9,7 +9,7 @@ line and the flow's forward-backward error, much as in semi-dense visual odometr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,6 +22,8 @@ from slam3r_ros.vision.klt import dense_flow
 
 MIN_RAY_DEPTH = 0.1
 """Smallest depth in the other camera of a frame's unit ray, rotated there; pixels nearer to its edge have no depth."""
+_OUTSIDE_PX = 1e4
+"""Flow back from outside the other image, far more than any that agrees with the flow forth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,13 +59,14 @@ class _Flow:
 def triangulate_flow(frame: PosedImage, others: Sequence[PosedImage], shape: tuple[int, int]) -> FlowDepth:
     """The depths of a frame's pixels by several keyframes that see the same place, combined by inverse variances.
 
-    ``shape`` is the (H, W) of the pointmap, whose pixels are groups of the grey image's. Where the keyframes contradict
-    each other, a pixel has no depth.
+    ``shape`` is the (H, W) of the pointmap, whose pixels are groups of those of the networks' crop. Where the keyframes
+    contradict each other, a pixel has no depth. The flow is found in images near the nominal size.
     """
+    frame, others = (_near_nominal_size(frame), [_near_nominal_size(other) for other in others])
     pixels, rays = frame.image.pixels(shape), frame.image.rays(shape)
-    texture = _structure_tensor(frame.image.grey, shape)
+    texture = _at_cells(_structure_tensor(frame.image.grey), frame.image, shape)
     pairs = [
-        _triangulate_pair(frame, other, pixels, rays, texture, _flow(frame.image.grey, other.image.grey, shape))
+        _triangulate_pair(frame, other, pixels, rays, texture, _flow(frame.image, other.image, shape))
         for other in others
     ]
     weight = sum((information for _, information in pairs), np.zeros(shape))
@@ -81,9 +84,25 @@ def triangulate_flow(frame: PosedImage, others: Sequence[PosedImage], shape: tup
     )
 
 
-def _flow(grey: NDArray[np.uint8], other: NDArray[np.uint8], shape: tuple[int, int]) -> _Flow:
+def _near_nominal_size(posed: PosedImage) -> PosedImage:
+    return replace(posed, image=posed.image.near_nominal_size())
+
+
+def _at_cells(values: NDArray[np.float32], image: FeatureImage, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """(H, W, ...) means of an image's values (height, width, ...) over the pixels of ``shape`` = (H, W) equal cells of
+    the crop."""
+    part = image.crop
+    x, y = image.width * part.width / shape[1], image.height * part.height / shape[0]  # pixels of a cell
+    to_image = np.array([[x, 0, image.width * part.left + (x - 1) / 2], [0, y, image.height * part.top + (y - 1) / 2]])
+    smooth = cv2.blur(values, (max(1, round(x)), max(1, round(y))), borderType=cv2.BORDER_REPLICATE)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (shape[1], shape[0])
+    return np.asarray(cv2.warpAffine(smooth, to_image, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _flow(image: FeatureImage, other_image: FeatureImage, shape: tuple[int, int]) -> _Flow:
     """Dense flow from one image to another, with its forward-backward error."""
-    level = TUNING.flow_finest_level
+    level, grey, other = TUNING.flow_finest_level, image.grey, other_image.grey
     forth, back = dense_flow(grey, other, level), dense_flow(other, grey, level)
     rows, columns = np.indices(grey.shape, dtype=np.float32)
     returning = cv2.remap(
@@ -92,23 +111,20 @@ def _flow(grey: NDArray[np.uint8], other: NDArray[np.uint8], shape: tuple[int, i
         rows + forth[..., 1],
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(np.inf, np.inf),
+        borderValue=(_OUTSIDE_PX, _OUTSIDE_PX),
     )
     errors = np.linalg.norm(forth + returning, axis=2)
-    size = (shape[1], shape[0])
-    vectors, errors = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (forth, errors))
-    return _Flow(np.asarray(vectors, np.float32), np.asarray(errors, np.float32))
+    return _Flow(_at_cells(forth, image, shape), _at_cells(errors, image, shape))
 
 
-def _structure_tensor(grey: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """(H, W, 3) mean products x x, x y and y y of the image's gradient around each pixel, in squared grey levels a
-    pixel."""
+def _structure_tensor(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(height, width, 3) mean products x x, x y and y y of the image's gradient around each pixel, in squared grey
+    levels a pixel."""
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
     products = np.stack([across * across, across * down, down * down], axis=2)
     side = TUNING.flow_texture_window_px
-    smooth = cv2.boxFilter(products, -1, (side, side))
-    return np.asarray(cv2.resize(smooth, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.boxFilter(products, -1, (side, side)), np.float32)
 
 
 def _triangulate_pair(

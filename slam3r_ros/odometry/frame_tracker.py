@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.geometry.crop import is_inside
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.flow_depth import PosedImage
@@ -19,8 +20,9 @@ from slam3r_ros.odometry.local_map import NO_LANDMARKS, NO_TRACKS, ActiveTracks,
 from slam3r_ros.odometry.tracked_frame import TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
-from slam3r_ros.vision.klt import Grey, Pixels, track_corners
+from slam3r_ros.vision.klt import Grey, Pixels, roughly_followed, track_corners, without_local_brightness
 from slam3r_ros.vision.motion_only import motion_only_bundle_adjustment, reprojection_errors
+from slam3r_ros.vision.pixel_unit import pixel_unit
 from slam3r_ros.vision.pose_prior import PosePrior
 
 
@@ -49,6 +51,8 @@ class FrameTracker:
         self.tracks: ActiveTracks = NO_TRACKS
         self.local_map: LocalMap = NO_LANDMARKS
         self._image: Grey | None = None
+        self._flat: Grey | None = None  # the same without its local brightness
+        self._keyframe: Grey | None = None  # in which the tracks began, without its local brightness
         self._last_T: Array | None = None  # T_camera_world of the last frame, None while lost
         self._motion = np.eye(4)  # from the frame before the last to the last, T_last_before
 
@@ -72,11 +76,13 @@ class FrameTracker:
 
     def see(self, grey: Grey) -> None:
         """Take an image as the last one without looking for the tracks in it."""
-        self._image = grey
+        if self._image is not grey:
+            self._image, self._flat = grey, without_local_brightness(grey)
 
-    def adopt(self, local_map: LocalMap, tracks: ActiveTracks) -> None:
-        """Go on with the local map that a new keyframe has made, and with its tracks."""
-        self.local_map, self.tracks = local_map, tracks
+    def adopt(self, local_map: LocalMap, tracks: ActiveTracks, keyframe: Grey) -> None:
+        """Go on with the local map that a new keyframe has made, and with its tracks, which begin in its image."""
+        self.see(keyframe)
+        self.local_map, self.tracks, self._keyframe = local_map, tracks, self._flat
 
     def refresh(self, local_map: LocalMap) -> None:
         """Take over that landmarks are elsewhere; tracks of landmarks that are not in the new map are dropped."""
@@ -102,11 +108,23 @@ class FrameTracker:
 
     def track(self, grey: Grey) -> None:
         """Look for the tracks in the next image, unless that has been done; those that are not found are dropped."""
-        if self._image is None or self._image is grey:
+        if self._flat is None or self._keyframe is None or self._image is grey:
             return
-        pixels, found = track_corners(self._image, grey, self.tracks.pixels)
-        self.tracks = replace(self.tracks, pixels=pixels).kept(found)
-        self._image = grey
+        before, tracks, guesses = self._flat, self.tracks, None
+        self.see(grey)
+        if before is not self._keyframe:
+            guesses = roughly_followed(before, self._flat, tracks.pixels)
+        found = self._find_again(guesses)
+        self.tracks = self.tracks.kept(found)
+
+    def _find_again(self, guesses: Pixels | None) -> NDArray[np.bool_]:
+        """Look in the last image, near guesses (F, 2) or where the dense flow has them, for the tracks as they looked
+        in their keyframe: errors do not add up from image to image then. Returns which (F,) were found; all are
+        kept."""
+        assert self._flat is not None and self._keyframe is not None
+        pixels, found = track_corners(self._keyframe, self._flat, self.tracks.pixels_at_keyframe, guesses)
+        self.tracks = replace(self.tracks, pixels=pixels)
+        return found
 
     def locate(self, image: FeatureImage) -> TrackedFrame | None:
         """The next frame's pose by its tracks alone, where they hold; else None.
@@ -133,15 +151,15 @@ class FrameTracker:
     def catch_up(self, image: FeatureImage, T_camera_world: Array, others: FrameTracker) -> None:
         """Look for the tracks in an image that is not the next one, near where this pose (4, 4) of it projects their
         landmarks. Where a track is not found, it goes on where other tracks have the same landmark in this image."""
-        assert self._image is not None
+        self.see(image.grey)
         points = self.local_map.positions_world[self.tracks.rows] @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
         guesses = image.projected(points, self.tracks.pixels)
-        pixels, found = track_corners(self._image, image.grey, self.tracks.pixels, guesses)
+        found = self._find_again(guesses)
         rows = positions_of(self.landmark_ids, others.landmark_ids)
         elsewhere = ~found & (rows >= 0)
+        pixels = self.tracks.pixels.copy()
         pixels[elsewhere] = others.tracks.pixels[rows[elsewhere]]
         self.tracks = replace(self.tracks, pixels=pixels).kept(found | elsewhere)
-        self._image = image.grey
 
     def fit(self, image: FeatureImage, starts: Sequence[Array], prior: PosePrior | None) -> PoseFit | None:
         """The pose that explains the tracks, from the best of several starts (4, 4); None where there is none."""
@@ -152,9 +170,10 @@ class FrameTracker:
         points = self.local_map.positions_world[tracks.rows]
         if prior is not None and prior.sigma_factor >= 1:
             prior = None  # beside so many points it says nothing then
-        T = motion_only_bundle_adjustment(points, normalized_xy, starts, TUNING.pixel_sigma / focal, prior)
+        unit = pixel_unit(image.grey.shape)
+        T = motion_only_bundle_adjustment(points, normalized_xy, starts, TUNING.pixel_sigma * unit / focal, prior)
         errors_px = reprojection_errors(points, normalized_xy, T) * focal
-        inliers = errors_px <= TUNING.outlier_px
+        inliers = errors_px <= TUNING.outlier_px * unit
         share = float(inliers.mean())
         if inliers.sum() < TUNING.min_inliers or share < TUNING.min_inlier_share:
             return None
@@ -166,7 +185,7 @@ class FrameTracker:
         tracks, inliers = self.tracks, fit.inliers
         moved = float(np.median(np.linalg.norm(tracks.pixels[inliers] - tracks.pixels_at_keyframe[inliers], axis=1)))
         few = int(inliers.sum()) < TUNING.keyframe_track_share * tracks.count_at_keyframe
-        return few or moved > TUNING.keyframe_motion * image.grey.shape[1]
+        return few or moved > TUNING.keyframe_motion * min(image.grey.shape)
 
     def drop_outliers(self, fit: PoseFit) -> None:
         """Track on only what agrees with the pose."""
@@ -178,7 +197,7 @@ class FrameTracker:
 
     def begin_interval(self) -> None:
         """Count the motion to the next keyframe from the last image, as if it were a keyframe."""
-        tracks = self.tracks
+        tracks, self._keyframe = self.tracks, self._flat
         self.tracks = replace(tracks, pixels_at_keyframe=tracks.pixels, count_at_keyframe=len(tracks))
 
     def expect_motion_of(self, other: FrameTracker | None) -> None:
@@ -199,7 +218,8 @@ class FrameTracker:
     def tracked_frame(self, image: FeatureImage, fit: PoseFit, log_scale: float) -> TrackedFrame:
         """The frame at the pose of the fit, with the tracks that it sees; ``log_scale`` is that of its own
         pointmap."""
-        T, has_depth = fit.T_camera_world, self.landmarks_with_depth()
+        T, places = fit.T_camera_world, image.crop.positions(self.tracks.pixels, image.grey.shape)
+        is_used = self.landmarks_with_depth() & is_inside(places)
         return TrackedFrame(
             T_world_camera=invert_rigid(T),
             scale=float(np.exp(log_scale)),
@@ -207,10 +227,8 @@ class FrameTracker:
             points=len(self.tracks),
             share=fit.inlier_share,
             error_px=fit.error_px,
-            focal_px=float(image.matrix[0, 0]),
-            width=image.grey.shape[1],
-            places=image_fractions(self.tracks.pixels[has_depth], image.grey.shape),
-            depths=self.depths(T)[has_depth],
+            places=places[is_used],
+            depths=self.depths(T)[is_used],
             prior_weight=0.0,
             frame=PosedImage(image, T),
         )
@@ -227,8 +245,3 @@ class FrameTracker:
     def landmarks_with_depth(self) -> NDArray[np.bool_]:
         """(F,) which of the tracked landmarks two keyframes see, so that their depths are known."""
         return np.asarray(self.local_map.observations[self.tracks.rows] > 1)
-
-
-def image_fractions(pixels: Pixels, shape: tuple[int, ...]) -> Array:
-    """(N, 2) pixels of an image of that shape (height, width) as fractions of its width and height."""
-    return np.asarray((pixels + 0.5) / [shape[1], shape[0]], dtype=np.float64)

@@ -20,13 +20,12 @@ from slam3r_ros.odometry.bundle_adjustment import adjust, adjust_from_scratch, w
 from slam3r_ros.odometry.bundle_problem import Estimate, Problem
 from slam3r_ros.odometry.flow_depth import PosedImage
 from slam3r_ros.odometry.focal_estimation import FocalSelfCalibration
-from slam3r_ros.odometry.frame_tracker import image_fractions
 from slam3r_ros.odometry.local_map import ActiveTracks, LocalMap
 from slam3r_ros.odometry.sliding_window import SlidingWindow, WindowKeyframe
 from slam3r_ros.odometry.tracked_frame import OdometryInput
 from slam3r_ros.odometry.tuning import TUNING
-from slam3r_ros.vision.image_sampling import sample_nearest
 from slam3r_ros.vision.klt import Pixels, detect_corners
+from slam3r_ros.vision.pixel_unit import pixel_unit
 from slam3r_ros.vision.pose_prior import PosePrior
 from slam3r_ros.vision.relative_pose import RelativePose
 from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
@@ -99,11 +98,11 @@ class LocalMapping:
         T_camera_world = T_camera_world @ self.take_multi_start()
         image, room = view.image, max(0, TUNING.tracked_landmarks - len(pixels))
         fresh = detect_corners(view.grey, pixels)
-        depths = np.log(sampled_depths(view.depths, fresh, view.grey.shape))
+        depths = np.log(image.sampled(view.depths, fresh).astype(np.float64))
         guesses = self._guessed_log_depths(T_camera_world, pixels, fresh, depths + log_scale)
         usable = np.flatnonzero(np.isfinite(guesses))[:room]
         fresh, depths, guesses = fresh[usable], depths[usable], guesses[usable]
-        own = np.log(sampled_depths(view.depths, pixels, view.grey.shape))
+        own = np.log(image.sampled(view.depths, pixels).astype(np.float64))
         observation = WindowKeyframe(image.normalized_xy(pixels), own, T_camera_world, log_scale, view.prior, image)
         self._window.add(observation, image.normalized_xy(fresh), depths, guesses)
         pixels = np.concatenate([pixels, fresh])
@@ -178,7 +177,8 @@ class LocalMapping:
         self._window.update(estimate.scaled(float((prior_weight - 1) * share * log_scale_change)))
 
     def _problem(self) -> tuple[Problem, Estimate]:
-        return self._window.problem(TUNING.pixel_sigma / float(self._window.newest.image.matrix[0, 0]))
+        image = self._window.newest.image
+        return self._window.problem(TUNING.pixel_sigma * pixel_unit(image.grey.shape) / float(image.matrix[0, 0]))
 
     # ---- changes from outside ------------------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class LocalMapping:
         """Whether own depths speak against a recovered pose: their unit was worth something else at the last
         keyframe."""
         z = recovered.depths_after
-        own = sampled_depths(view.depths, recovered.pixels_after, view.grey.shape)
+        own = view.image.sampled(view.depths, recovered.pixels_after)
         both = np.isfinite(own) & (z > 0)
         if self._own_log_scale is None or not view.has_own_depths or both.sum() < TUNING.min_inliers:
             return False
@@ -233,9 +233,3 @@ class LocalMapping:
 def prior_share(prior: PosePrior) -> float:
     """Share of L2W in lengths that the tracks tell too, from near 0 to 1 where its answers are exact."""
     return 1 / (1 + (VISION_TUNING.prior_scale_sigma * prior.sigma_factor / TUNING.track_scale_sigma) ** 2)
-
-
-def sampled_depths(depths: NDArray[np.float32], pixels: Pixels, shape: tuple[int, ...]) -> Array:
-    """(N,) depths at pixels (N, 2) of an image of that shape with the same crop as the depths; NaN where there are
-    none."""
-    return sample_nearest(depths, image_fractions(pixels, shape)).astype(np.float64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.background_task import BackgroundTask
 from slam3r_ros.device.host_transfer import to_device
+from slam3r_ros.geometry.crop import CropRegion
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.depth_correction import depth_corrections
@@ -54,7 +55,8 @@ class TrackingState:
     tracker: FrameTracker
     """The tracks of the frame, and the local map that they belong to."""
     focal: float | None
-    """Focal length over the image's width that self-calibration has found; None where none has been found yet."""
+    """Focal length over the width of the networks' crop that self-calibration has found; None where none has been
+    found yet."""
     can_track_alone: bool
     """Whether visual odometry alone gives the poses of the frames that follow."""
 
@@ -67,7 +69,7 @@ class OdometryStage:
     def __init__(self, settings: PoseSettings) -> None:
         self._settings = settings
         self._visual_odometry = VisualOdometry()
-        self._focal: float | None = None  # over the image's width
+        self._focal: float | None = None  # over the width of the networks' crop
         self._is_guessed: bool | None = None  # until camera_info has come for the first time
         self._can_track_alone = False
         self._refinement: BackgroundTask[RegisteredFrame] = BackgroundTask("keyframe_points")
@@ -87,7 +89,8 @@ class OdometryStage:
 
     @property
     def focal(self) -> float | None:
-        """Focal length over the image's width that self-calibration has found; None where none has been found yet."""
+        """Focal length over the width of the networks' crop that self-calibration has found; None where none has been
+        found yet."""
         return self._focal
 
     @focal.setter
@@ -95,10 +98,9 @@ class OdometryStage:
         self._focal = focal
 
     def image_of(self, frame: StreamFrame) -> FeatureImage | None:
-        """The frame's grey image with the intrinsics that poses are computed with; None while they are not known."""
-        matrix = self._matrix(frame)
-        grey = grey_of(frame)
-        return None if matrix is None or grey is None else FeatureImage(grey, matrix)
+        """The frame's whole image with the intrinsics that poses are computed with; None while they are not known."""
+        matrix, grey = self._matrix(frame), grey_of(frame)
+        return None if matrix is None or grey is None else FeatureImage(grey, matrix, _crop_of(frame))
 
     def tracking_state(self) -> TrackingState:
         """Tracking as it is now."""
@@ -125,7 +127,7 @@ class OdometryStage:
         self._can_track_alone = tracked is not None and tracked.prior_weight <= TUNING.max_prior_weight
         if tracked is None:
             return RefinedFrame(keyframe, None)
-        self._focal = tracked.focal_px / tracked.width
+        self._focal = float(tracked.frame.image.matrix[0, 0]) / tracked.frame.image.crop_width_px
         if odometry_input is not None and odometry_input.has_own_depths:
             self._log_scales.append(float(np.log(tracked.scale)))
         refined = _posed(keyframe, tracked, self.focal_px(keyframe.local.frame))
@@ -154,13 +156,13 @@ class OdometryStage:
         self._log_scales = deque((each + log_scale_change for each in self._log_scales), TUNING.remembered_scales)
 
     def _odometry_input(self, keyframe: RegisteredFrame) -> OdometryInput | None:
-        """What visual odometry takes of a registered frame; None where the frame has no grey image or no focal length
+        """What visual odometry takes of a registered frame; None where the frame has no whole image or no focal length
         is known yet."""
         frame, pose, on_host = keyframe.local.frame, keyframe.pose, keyframe.on_host
         if self._focal is None and pose is not None:
             self._focal = pose.focal_px / frame.crop_size[1]
         matrix = self._matrix(frame)
-        if frame.grey is None or matrix is None:
+        if frame.working is None or matrix is None:
             return None
         self._learn_intrinsics(frame, matrix)
         counts = pose is not None and keyframe.state is State.TRACKING
@@ -183,13 +185,14 @@ class OdometryStage:
             T_camera_world = None if prior is None else prior.T_camera_world
             prior = PosePrior(T_camera_world, float(np.median(self._log_scales)), 1.0)
         return OdometryInput(
-            frame.grey,
+            frame.working.grey,
             matrix,
             np.where(valid & np.isfinite(depths), depths, np.float32(np.nan)),
             prior,
             log_scale=registered_log_scale,
             has_own_depths=bool(is_own),
             is_calibrated=not self._is_guessed,
+            crop=_crop_of(frame),
         )
 
     def _learn_intrinsics(self, frame: StreamFrame, matrix: Array) -> None:
@@ -205,16 +208,16 @@ class OdometryStage:
             self._is_guessed = True
 
     def _matrix(self, frame: StreamFrame) -> Array | None:
-        """(3, 3) intrinsics of the grey image, those that poses are computed with; None while they are not known."""
-        if frame.grey is None:
+        """(3, 3) intrinsics of the whole image, those that poses are computed with; None while they are not known."""
+        if frame.working is None:
             return None
-        height, width = frame.grey.shape
         if self._is_calibrated(frame):
-            assert frame.camera is not None
-            return frame.camera.scaled(width, height).matrix
+            assert frame.working.camera is not None
+            return frame.working.camera.matrix
         if self._focal is None:
             return None
-        focal = self._focal * width
+        height, width = frame.working.grey.shape
+        focal = self._focal * _crop_of(frame).width * width
         return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
     def _is_calibrated(self, frame: StreamFrame) -> bool:
@@ -228,7 +231,7 @@ class OdometryStage:
 
 def grey_of(frame: StreamFrame) -> Grey | None:
     """The image that visual odometry tracks; None where the frame has none."""
-    return frame.grey
+    return None if frame.working is None else frame.working.grey
 
 
 def odometry_pose(tracked: TrackedFrame, frame: StreamFrame) -> OdometryPose:
@@ -236,13 +239,20 @@ def odometry_pose(tracked: TrackedFrame, frame: StreamFrame) -> OdometryPose:
     return OdometryPose(_pose_of(tracked, frame.crop_size[1]), tracked.is_keyframe)
 
 
-def _pose_of(tracked: TrackedFrame, width: int) -> PoseEstimate:
-    """The pose by visual odometry alone; pixels are those of a crop of that width."""
+def _crop_of(frame: StreamFrame) -> CropRegion:
+    """The part of the whole image that the networks see."""
+    return CropRegion.of(frame.header.size, frame.crop_size)
+
+
+def _pose_of(tracked: TrackedFrame, crop_width: int) -> PoseEstimate:
+    """The pose by visual odometry alone; pixels are those of the networks' crop, of that width."""
+    image = tracked.frame.image
+    crop_px = crop_width / image.crop_width_px  # of one pixel of the whole image
     return PoseEstimate(
         T_world_camera=tracked.T_world_camera,
-        focal_px=tracked.focal_px * width / tracked.width,
+        focal_px=float(image.matrix[0, 0]) * crop_px,
         inlier_fraction=tracked.share,
-        reprojection_error_px=tracked.error_px * width / tracked.width,
+        reprojection_error_px=tracked.error_px * crop_px,
         scale=tracked.scale,
         similarity_error=np.nan,
         by_tracks=True,

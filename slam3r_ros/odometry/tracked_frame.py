@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.geometry.crop import WHOLE_IMAGE, CropRegion
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.odometry.flow_depth import PosedImage
 from slam3r_ros.vision.feature_image import FeatureImage
@@ -25,7 +26,7 @@ class OdometryInput:
     """What visual odometry takes of a registered frame: its image, its depths and a prior of its pose."""
 
     grey: Grey
-    """(height, width) grey image of the pointmap's crop, at any resolution."""
+    """(height, width) whole grey image, at any resolution."""
     matrix: Array
     """(3, 3) intrinsics of ``grey``."""
     depths: NDArray[np.float32]
@@ -40,11 +41,13 @@ class OdometryInput:
     L2W."""
     is_calibrated: bool = True
     """Whether the intrinsics are known; else self-calibration looks for a better focal length."""
+    crop: CropRegion = WHOLE_IMAGE
+    """The part of the image that the depths are of."""
 
     @cached_property
     def image(self) -> FeatureImage:
         """The image with its features, made once, since computing them is slow."""
-        return FeatureImage(self.grey, self.matrix)
+        return FeatureImage(self.grey, self.matrix, self.crop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,13 +66,9 @@ class TrackedFrame:
     """The share of the tracks found in the frame that agree with the pose."""
     error_px: float
     """Median reprojection error of the tracks that agree with the pose, pixels of the grey image."""
-    focal_px: float
-    """Focal length, pixels of the grey image."""
-    width: int
-    """Width of the grey image, pixels."""
     places: Array
-    """(N, 2) where the landmarks of known depth are seen: columns and rows as fractions of the image's width and
-    height."""
+    """(N, 2) where the landmarks of known depth are seen in the networks' crop: columns and rows as shares of its width
+    and height."""
     depths: Array
     """(N,) depths of these landmarks along the optical axis, scene units."""
     prior_weight: float

@@ -1,7 +1,8 @@
 """The constants of visual odometry that were tuned by hand, all in one place.
 
-Unless a field says otherwise, lengths are scene units, angles radians and image lengths pixels of the grey image that
-is tracked. "Sigma" is a standard deviation, and an error "in sigmas" is one divided by its standard deviation.
+Unless a field says otherwise, lengths are scene units and angles radians. Lengths in the image are pixels of the
+nominal image, whose shorter side has 224; in another one they are larger or smaller with it (`pixel_unit`). "Sigma" is
+a standard deviation, and an error "in sigmas" is one divided by its standard deviation.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ class OdometryTuning:
     holds."""
     min_inlier_share: float = 0.4
     """Smallest share of the tracks found in a frame that must agree with its pose, else the tracks are lost."""
-    pixel_sigma: float = 0.25
+    pixel_sigma: float = 0.15
     """Standard deviation of one coordinate of a tracked corner, in pixels."""
     outlier_px: float = 3.0
     """Reprojection error in pixels beyond which an observation is an outlier and its track is dropped."""
     keyframe_motion: float = 0.04
-    """Median motion of the tracks since the last keyframe, as a share of the image's width, that asks for the next
-    keyframe."""
+    """Median motion of the tracks since the last keyframe, as a share of the image's shorter side, that asks for the
+    next keyframe."""
     keyframe_track_share: float = 0.7
     """Share of the last keyframe's tracks that must still be alive; with fewer, the next keyframe is made."""
     catch_up_images: int = 12

@@ -15,7 +15,7 @@ from slam3r_ros.geometry.se3 import Array, invert_rigid, orthonormal
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.flow_depth import PosedImage
 from slam3r_ros.odometry.frame_tracker import FrameTracker, PoseFit
-from slam3r_ros.odometry.local_mapping import LocalMapping, prior_share, sampled_depths
+from slam3r_ros.odometry.local_mapping import LocalMapping, prior_share
 from slam3r_ros.odometry.tracked_frame import OdometryInput, Relocalize, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.vision.feature_image import FeatureImage
@@ -109,7 +109,7 @@ class VisualOdometry:
         if self.mapping.still_has(landmarks).sum() < TUNING.min_inliers:
             self.mapping.reset()  # the tracks are of a window that is gone: nothing ties the keyframe to this one
         tracks = self.mapping.insert(registered, T_camera_world, log_scale, landmarks, pixels)
-        tracker.adopt(self.mapping.local_map(), tracks)
+        tracker.adopt(self.mapping.local_map(), tracks, registered.grey)
 
     def _track_with_prior(self, registered: OdometryInput, starts: Sequence[Array]) -> TrackedFrame | None:
         """The frame's pose by its tracks and the prior, from the best of several starts; the frame may become a
@@ -149,7 +149,7 @@ class VisualOdometry:
             before = self.mapping.track_again(number, normalized_xy, log_depths)
             tracks = self.tracker.tracks.at_keyframe(recovered.pixels_after[chosen])
             tracks = replace(tracks, count_at_keyframe=2 * TUNING.tracked_landmarks)  # makes the frame a keyframe
-            self.tracker.adopt(self.mapping.local_map(), tracks)
+            self.tracker.adopt(self.mapping.local_map(), tracks, registered.grey)
             T_camera_world = recovered.T_after_before @ keyframe.T_camera_world
             self.tracker.start_at(T_camera_world)
             if tracked := self._track_with_prior(registered, [T_camera_world]):
@@ -162,7 +162,7 @@ class VisualOdometry:
     def _log_scale(self, registered: OdometryInput, z: Array) -> float:
         """Logarithm of the pointmap's scale, scene units for one unit of its depths: by the landmarks' depths (F,),
         ``z``."""
-        depths = sampled_depths(registered.depths, self.tracker.tracks.pixels, registered.grey.shape)
+        depths = registered.image.sampled(registered.depths, self.tracker.tracks.pixels).astype(np.float64)
         both = np.isfinite(depths) & (z > 0)
         if both.sum() < TUNING.min_inliers:
             return registered.prior.log_scale if registered.prior is not None else self.mapping.newest.log_scale

@@ -1,8 +1,8 @@
-"""A grey image with its intrinsics, and the SIFT features by which it is recognised."""
+"""A whole grey image with its intrinsics, the part of it that the networks see, and its SIFT features."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -10,7 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.geometry.crop import WHOLE_IMAGE, CropRegion, is_inside
 from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.vision.image_sampling import sample_nearest
+from slam3r_ros.vision.pixel_unit import NOMINAL_SIDE_PX
 from slam3r_ros.vision.tuning import TUNING
 
 
@@ -25,7 +28,7 @@ class Features:
 
 
 class DescribedImage(Protocol):
-    """An image of which only the features, the intrinsics and the width are needed; the image itself may be gone."""
+    """An image of which only the features, the intrinsics and the size are needed; the image itself may be gone."""
 
     @property
     def features(self) -> Features:
@@ -38,6 +41,10 @@ class DescribedImage(Protocol):
     @property
     def width(self) -> int:
         """Width of the image in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Height of the image in pixels."""
 
 
 def normalized_xy(image: DescribedImage, pixels: NDArray[np.floating]) -> Array:
@@ -54,6 +61,8 @@ class FeatureImage:
     """(height, width) grey levels."""
     matrix: Array
     """(3, 3) pinhole intrinsics."""
+    crop: CropRegion = WHOLE_IMAGE
+    """The part of the image that the networks see: that of the pointmap which belongs to the image."""
 
     def normalized_xy(self, pixels: NDArray[np.floating]) -> Array:
         """(..., 2) normalized image coordinates x / z and y / z of pixels (..., 2)."""
@@ -71,33 +80,62 @@ class FeatureImage:
         """Width of the image in pixels."""
         return self.grey.shape[1]
 
+    @property
+    def height(self) -> int:
+        """Height of the image in pixels."""
+        return self.grey.shape[0]
+
+    @property
+    def crop_width_px(self) -> float:
+        """Width of the crop in pixels of this image."""
+        return self.crop.width * self.width
+
     def with_matrix(self, matrix: Array) -> FeatureImage:
         """The same image and features with other intrinsics (3, 3)."""
-        other = FeatureImage(self.grey, matrix)
+        other = replace(self, matrix=matrix)
         if "features" in self.__dict__:
             other.__dict__["features"] = self.features
         return other
 
-    def rays(self, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """(H, W, 3) rays x / z, y / z, 1 through the centres of ``shape`` = (H, W) equal cells of the image."""
-        pixels = self.pixels(shape)
-        return np.concatenate([self.normalized_xy(pixels), np.ones((*shape, 1))], axis=2).astype(np.float32)
+    def near_nominal_size(self) -> FeatureImage:
+        """The image itself, or a smaller one whose shorter side is that of the nominal image (`pixel_unit`): for what
+        takes too long on a large image."""
+        scale = NOMINAL_SIDE_PX / min(self.grey.shape)
+        if scale >= 1:
+            return self
+        size = (round(self.width * scale), round(self.height * scale))
+        x, y = size[0] / self.width, size[1] / self.height
+        to_small = np.array([[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5], [0, 0, 1]])  # pixel centres are at integers
+        grey = np.asarray(cv2.resize(self.grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return FeatureImage(grey, to_small @ self.matrix, self.crop)
 
-    def pixels(self, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """(H, W, 2) pixels x, y of the centres of ``shape`` = (H, W) equal cells of the image."""
-        (height, width), (rows, columns) = shape, self.grey.shape
-        x, y = np.meshgrid((np.arange(width) + 0.5) * columns / width, (np.arange(height) + 0.5) * rows / height)
-        return np.stack([x - 0.5, y - 0.5], axis=2).astype(np.float32)
+    def sampled(self, pointmap: NDArray[np.float32], pixels: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(N,) values of a pointmap's pixels (H, W) at pixels (N, 2) of the image; NaN outside the pointmap."""
+        positions = self.crop.positions(pixels, self.grey.shape)
+        return np.where(is_inside(positions), sample_nearest(pointmap, positions), np.float32(np.nan))
+
+    def rays(self, cells: tuple[int, int]) -> NDArray[np.float32]:
+        """(H, W, 3) rays x / z, y / z, 1 through the centres of ``cells`` = (H, W) equal cells of the crop."""
+        pixels = self.pixels(cells)
+        return np.concatenate([self.normalized_xy(pixels), np.ones((*cells, 1))], axis=2).astype(np.float32)
+
+    def pixels(self, cells: tuple[int, int]) -> NDArray[np.float32]:
+        """(H, W, 2) pixels x, y of the centres of ``cells`` = (H, W) equal cells of the crop."""
+        return self.crop.pixels(cells, self.grey.shape)
 
     @cached_property
     def features(self) -> Features:
-        """The image's SIFT features. To compute them takes longer than all other tracking of a frame."""
+        """The image's SIFT features, found in `near_nominal_size`. To compute them takes longer than all other tracking
+        of a frame."""
+        small = self.near_nominal_size().grey
         sift = cv2.SIFT.create(
             contrastThreshold=TUNING.sift_contrast_threshold, edgeThreshold=TUNING.sift_edge_threshold
         )
-        keypoints, descriptors = sift.detectAndCompute(self.grey, None)
+        keypoints, descriptors = sift.detectAndCompute(small, None)
         if descriptors is None:
             return Features(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32))
         strongest = np.argsort([-each.response for each in keypoints], kind="stable")  # OpenCV: from left to right
         pixels = np.array([each.pt for each in keypoints], np.float32)
+        factor = np.array([self.width / small.shape[1], self.height / small.shape[0]], np.float32)
+        pixels = ((pixels + np.float32(0.5)) * factor - np.float32(0.5)) if small is not self.grey else pixels
         return Features(pixels[strongest], np.asarray(descriptors, np.float32)[strongest])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from slam3r_ros.geometry.se3 import Array, rigid, transform_points
 from slam3r_ros.vision.feature_image import DescribedImage, Features, normalized_xy
 from slam3r_ros.vision.motion_only import motion_only_bundle_adjustment, reprojection_errors
+from slam3r_ros.vision.pixel_unit import pixel_unit
 from slam3r_ros.vision.pnp import PointObservations, ransac_pose
 from slam3r_ros.vision.tuning import TUNING
 
@@ -67,6 +68,8 @@ class _Matches:
     ) -> None:
         """Normalized image coordinates (N, 2) in the first image, indices (N,) of the second's features."""
         self._before_xy, self._indices, self._after = before_xy, indices, after
+        unit = pixel_unit((after.height, after.width))
+        self._outlier_px, self._sigma_px = TUNING.match_outlier_px * unit, TUNING.match_sigma_px * unit
         self._pixels = after.features.pixels[indices]
         self._rays = np.column_stack([before_xy, np.ones(len(before_xy))])
         squares = np.square(before_xy[:, None] - known[0][None]).sum(axis=2)
@@ -76,7 +79,7 @@ class _Matches:
         """The pose by perspective-n-point, each feature at the known depth that is nearest to it in the image."""
         points = self._rays * np.exp(self._known)[:, None]
         fit = ransac_pose(
-            PointObservations(points, self._pixels.astype(np.float64), self._after.matrix, TUNING.match_outlier_px)
+            PointObservations(points, self._pixels.astype(np.float64), self._after.matrix, self._outlier_px)
         )
         return None if fit is None else self._refined(fit.T_camera_world, self._known)
 
@@ -84,7 +87,7 @@ class _Matches:
         """The pose by the essential matrix (Nister 2004), its length by the known depths."""
         one, two = self._before_xy, normalized_xy(self._after, self._pixels)
         cv2.setRNGSeed(0)
-        sigma = TUNING.match_sigma_px / float(self._after.matrix[0, 0])
+        sigma = self._sigma_px / float(self._after.matrix[0, 0])
         essential, agree = cv2.findEssentialMat(one, two, np.eye(3), cv2.RANSAC, 0.999, sigma)
         if essential is None or essential.shape != (3, 3) or agree.sum() < TUNING.min_matches:
             return None
@@ -108,8 +111,8 @@ class _Matches:
         good = np.isfinite(log_depths)
         points = self._rays[good] * np.exp(log_depths[good])[:, None]
         observed_xy, focal = normalized_xy(self._after, self._pixels[good]), float(self._after.matrix[0, 0])
-        T = motion_only_bundle_adjustment(points, observed_xy, [start], TUNING.match_sigma_px / focal, None)
-        good[good] = reprojection_errors(points, observed_xy, T) * focal < TUNING.match_outlier_px
+        T = motion_only_bundle_adjustment(points, observed_xy, [start], self._sigma_px / focal, None)
+        good[good] = reprojection_errors(points, observed_xy, T) * focal < self._outlier_px
         share = float(good.mean())
         if good.sum() < TUNING.min_matches or share < TUNING.min_match_share or not self._are_spread(good):
             return None
@@ -118,7 +121,7 @@ class _Matches:
     def _are_spread(self, inliers: NDArray[np.bool_]) -> bool:
         """Whether features cover more than a strip or a spot of the image, which any motion might explain."""
         variances = np.linalg.svd(np.cov(self._pixels[inliers].T.astype(np.float64)), compute_uv=False)
-        return bool(np.sqrt(variances[-1]) > TUNING.min_match_spread * self._after.width)
+        return bool(np.sqrt(variances[-1]) > TUNING.min_match_spread * min(self._after.width, self._after.height))
 
 
 def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -1,7 +1,8 @@
 """The constants of classical vision that were tuned by hand, all in one place.
 
 "Sigma" is a standard deviation, and an error "in sigmas" is one divided by its standard deviation. Normalized image
-coordinates are x / z and y / z.
+coordinates are x / z and y / z. Lengths in pixels are those of the nominal image, whose shorter side has 224 pixels; in
+another image they are larger or smaller with it (`pixel_unit`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ class VisionTuning:
 
     corner_cell_px: int = 12
     """Side in pixels of the cells of the grid on which corners are detected; each cell holds at most one corner."""
+    corner_window_px: int = 3
+    """Side in pixels of the window over which the structure tensor is averaged whose smaller eigenvalue is a corner's
+    strength."""
     corner_quality: float = 0.01
     """Smallest strength of a corner relative to the strongest corner of the image."""
     min_corner_strength: float = 2e-4
@@ -27,6 +31,8 @@ class VisionTuning:
     """Distance in pixels up to which two corners are the same one after their refinement to fractions of a pixel."""
     flow_window_px: int = 9
     """Side in pixels of the window of Lucas and Kanade's method."""
+    brightness_window_px: int = 20
+    """Side in pixels of the square whose mean grey level is taken off before corners are tracked."""
     flow_pyramid_levels: int = 1
     """Number of times that Lucas and Kanade's method halves the image; the dense flow brings larger motions."""
     flow_iterations: int = 20
@@ -131,7 +137,7 @@ class VisionTuning:
     asked."""
     min_match_spread: float = 0.05
     """Smallest standard deviation of the inliers' pixels along the direction in which they spread least, over the
-    image's width."""
+    image's shorter side."""
     min_known_depths: int = 6
     """Fewest known depths in the first image."""
     max_scale_spread: float = 0.5

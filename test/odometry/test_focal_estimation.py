@@ -235,7 +235,7 @@ def tracked_with(assumed: float, *, is_calibrated: bool, frames: int = 40) -> tu
             OdometryInput(image(T), matrix, z, PosePrior(said, 0.0, 1.0), is_calibrated=is_calibrated)
         )
         if answer is not None:
-            factor = answer.focal_px / FOCAL_PX
+            factor = answer.frame.image.matrix[0, 0] / FOCAL_PX
             found.append(answer.T_world_camera[:3, 3])
             true.append(T[:3, 3])
     assert len(found) == frames - 1
