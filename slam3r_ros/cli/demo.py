@@ -116,10 +116,16 @@ def main(arguments: argparse.Namespace) -> int:
 def show_demo(options: DemoOptions, former: dict[str, int]) -> int:
     """Run the demo and print its report, or what has failed; returns the exit status. ``former`` are the results that
     were there before."""
+    from slam3r_ros.ros.start import RosStartError
+
     try:
         make_writable(options.out)
+    except OutputError as error:
+        print(f"slam3r_ros demo: {error}", file=sys.stderr)
+        return 2
+    try:
         report = run_demo(options)
-    except SourceError as error:
+    except (SourceError, RosStartError) as error:
         print(f"slam3r_ros demo: {error}", file=sys.stderr)
         return 2
     except (DemoError, OutputError, OSError) as error:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from slam3r_ros.cli.command_line import Command, CommandLine
 
 _ROS_ARGUMENTS, _END_OF_ROS_ARGUMENTS = "--ros-args", "--"
+_WITHOUT_ROS_ARGUMENTS = ("run", "demo")
+"""Subcommands that are no node of their own; the demo's node gets its parameters by -p."""
 COMMAND_LINE = CommandLine(
     "slam3r_ros",
     {
@@ -33,6 +35,8 @@ COMMAND_LINE = CommandLine(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns its exit status, 2 for a command line that cannot be understood, 130 for Ctrl-C."""
     own, ros_arguments = split_ros_arguments(list(sys.argv[1:] if arguments is None else arguments))
+    if ros_arguments[1:] and own and own[0] in _WITHOUT_ROS_ARGUMENTS:
+        print(f"slam3r_ros {own[0]}: not used: {' '.join(ros_arguments)}", file=sys.stderr)
     return COMMAND_LINE.run(own, argparse.Namespace(ros_arguments=ros_arguments))
 
 

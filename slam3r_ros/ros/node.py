@@ -21,7 +21,6 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future as RosFuture
 from rclpy.timer import Timer
 from std_srvs.srv import SetBool, Trigger
@@ -37,6 +36,7 @@ from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.ros.parameters.declaration import declare_parameters, names_for_every_node
 from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
+from slam3r_ros.ros.start import RosStartError, start_ros
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.srv import SaveMap, SetScale
@@ -320,8 +320,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     advice = apply_transport(os.environ)
     try:
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # how rclpy reports arguments or a parameter file that it cannot read
+        start_ros(arguments)
+    except RosStartError as error:
         print(f"slam3r: {error}", file=sys.stderr)
         return 2
     with stop_on_signals() as stop:

@@ -76,6 +76,12 @@ def test_ros_arguments_are_kept_apart() -> None:
     assert cli.split_ros_arguments(["run", "a"]) == (["run", "a"], [])
 
 
+@pytest.mark.parametrize("name", ["run", "demo"])
+def test_ros_arguments_that_a_command_does_not_use_are_told(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([name, "nowhere.mp4", "--out", "/dev/null/x", "--ros-args", "-r", "a:=b"]) == 2
+    assert f"slam3r_ros {name}: not used: --ros-args -r a:=b" in capsys.readouterr().err
+
+
 def test_command_that_needs_ros_says_so_where_there_is_none() -> None:
     result = run_without_ros("play", "video.mp4")
     assert result.returncode == 2

@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import rclpy
 import yaml
 from rclpy.context import Context
 from ros_harness import running_node
@@ -148,7 +149,7 @@ def test_a_node_that_was_started_by_itself_sees_to_its_transport_before_it_begin
     def begin(**_: object) -> None:
         raise RuntimeError(f"transport {os.environ.get(dds_transport.TRANSPORT_VARIABLE)}")
 
-    monkeypatch.setattr(node.rclpy, "init", begin)
+    monkeypatch.setattr(rclpy, "init", begin)
     assert node.main() == 2
     assert f"transport {dds_transport.UDP_LARGE}" in capsys.readouterr().err
 

@@ -1,6 +1,7 @@
 """What comes into the node: image messages and camera_info, up to frames that are ready for the engine.
 
 - ``image_subscription``: the subscriptions; image messages go into the first queue as they come.
+- ``loss_counter``: images that were published and never arrived.
 - ``message_decoding``: image messages to RGB arrays, rare encodings through cv_bridge.
 - ``timestamp_filter``: which stamps can be used; a backward jump of time starts a new map.
 - ``camera_info_cache``: intrinsics from the newest camera_info, where they fit the image.

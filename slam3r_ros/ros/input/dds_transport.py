@@ -67,6 +67,11 @@ def socket_limit() -> int:
     return granted // 2 if sys.platform == "linux" else granted  # Linux reports twice what can be used
 
 
+def udp_with_sockets(room: int) -> str:
+    """Return the value of `TRANSPORT_VARIABLE` for UDP with socket buffers of so many bytes, at least 1 MB."""
+    return f"UDPv4?sockets_size={room >> 20}MB"
+
+
 def shared_memory_room(folder: Path = Path("/dev/shm")) -> int:
     """Return the free bytes of shared memory; 0 where there is none."""
     try:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
+from slam3r_ros.ros.input.dds_transport import SOCKET_BYTES, TRANSPORT_VARIABLE, udp_with_sockets
+from slam3r_ros.ros.input.loss_counter import LossCounter, WithMessageInfo
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
@@ -21,22 +24,17 @@ try:
 except ImportError:  # its place before Jazzy
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-_DEPTH = 5
-"""Messages that DDS keeps for the executor. More than one, so that an image that comes while the executor is held up is
-counted as dropped and not lost unseen; the node's own queue, which the executor fills at once, bounds the delay."""
-_BEST_EFFORT = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""Quality of service that takes messages from every publisher (image_qos: sensor_data)."""
-_RELIABLE = QoSProfile(depth=_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-"""Quality of service that takes messages from reliable publishers only (image_qos: reliable)."""
+_LEAST_DEPTH = 5
+"""Messages that DDS keeps for the executor at least, while it is held up; more where `image_queue` is longer. The
+node's own queue, which the executor fills at once, bounds the delay."""
+_BEST_EFFORT = QoSProfile(depth=_LEAST_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Quality of service that takes camera_info from every publisher."""
 
-_LATCHED = QoSProfile(
-    depth=1,
-    history=HistoryPolicy.KEEP_LAST,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
+_LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Quality of service that takes what a latched publisher has published before. One of another kind does not fit it."""
 
+_IMAGES_OF_A_BURST = 4
+"""Number of images that sockets must have room for, since the executor may be held up."""
 _LATCHED_PERIOD_S = 0.5
 """Seconds between two looks for a latched publisher of camera_info, until there is one."""
 
@@ -74,6 +72,7 @@ class ImageSubscription:
         self._counters = counters
         self._log = log
         self._now_ns = now_ns
+        self._loss = LossCounter()
         self.paused = False
         """Whether images are ignored."""
         self.topic = image_topic(node, settings.image_transport)
@@ -82,8 +81,8 @@ class ImageSubscription:
             node.create_subscription(
                 Image if settings.image_transport == "raw" else CompressedImage,
                 self.topic,
-                self._on_image,
-                _RELIABLE if settings.image_qos == "reliable" else _BEST_EFFORT,
+                WithMessageInfo(self._on_image),
+                image_quality(settings),
                 event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
             ),
             node.create_subscription(CameraInfo, "camera_info", camera_info.update, _BEST_EFFORT),
@@ -110,11 +109,31 @@ class ImageSubscription:
                 self._node.create_subscription(CameraInfo, topic, self._camera_info.update, _LATCHED)
             )
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
+    def _on_image(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:
+        stamp = message.header.stamp
+        missing = self._loss.missing_before(stamp.sec * 10**9 + stamp.nanosec, info)
         if self.paused:
             return
+        if missing:
+            self._counters.add_missing(missing)
+            self._log.warn("missing images", self._missing_images(len(message.data)))
         number = self._counters.received.tick()
         self._counters.add_dropped(self._images.put(ReceivedImage(message, self._now_ns(), number)))
+
+    def _missing_images(self, image_bytes: int) -> str:
+        """Return the warning that images were lost, with the buffer that was too small."""
+        text = f"{self._counters.missing} images were published on '{self.topic}' and did not arrive"
+        if image_bytes > SOCKET_BYTES / _IMAGES_OF_A_BURST:
+            room = 1 << (_IMAGES_OF_A_BURST * image_bytes).bit_length()
+            return (
+                f"{text}: one has {image_bytes / 1e6:.1f} MB, more than sockets have room for; take "
+                f"image_transport:=compressed, or raise net.core.rmem_max to {room} and set {TRANSPORT_VARIABLE}="
+                f"{udp_with_sockets(room)}"
+            )
+        return (
+            f"{text}: they came faster than they could be taken, or sockets have no room; raise image_queue "
+            f"({self._settings.image_queue}) for bursts, or take image_qos:=reliable where the camera is reliable too"
+        )
 
     def _on_incompatible_qos(self, event: object) -> None:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
@@ -128,6 +147,16 @@ class ImageSubscription:
             f"no images from {', '.join(names) or 'a publisher'}: it publishes '{self.topic}' with another quality of "
             f"service than image_qos: {self._settings.image_qos} asks for; set image_qos: sensor_data",
         )
+
+
+def image_quality(settings: NodeSettings) -> QoSProfile:
+    """Return the quality of service that image_qos names: best effort receives from every publisher, reliable from
+    reliable ones only."""
+    is_reliable = settings.image_qos == "reliable"
+    return QoSProfile(
+        depth=max(_LEAST_DEPTH, settings.image_queue),
+        reliability=ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT,
+    )
 
 
 def image_topic(node: Node, transport: str) -> str:

@@ -39,6 +39,10 @@ class InputStatistics:
     """Images dropped since the last diagnostics."""
     recently_rejected: int
     """Images rejected since the last diagnostics."""
+    missing: int = 0
+    """Images that were published and never arrived, since the node was configured."""
+    recently_missing: int = 0
+    """The same since the last diagnostics."""
 
 
 def input_health(values: InputStatistics, status: SlamStatus) -> Health:
@@ -49,6 +53,8 @@ def input_health(values: InputStatistics, status: SlamStatus) -> Health:
         return Health(WARN, f"no image for {values.silent_s:.0f} s on '{values.topic}'")
     if values.recently_rejected:
         return Health(WARN, f"{values.recently_rejected} images refused in the last second: {status.last_message}")
+    if values.recently_missing:
+        return Health(WARN, f"{values.recently_missing} images lost on the way in the last second: see the log")
     return Health(OK, f"{status.frame_rate_received:.1f} images a second")
 
 
@@ -85,6 +91,7 @@ def active_diagnostics(stamp_ns: int, name: str, values: InputStatistics, status
         "seconds without an image": f"{values.silent_s:.1f}",
         "images refused": status.frames_rejected,
         "images dropped": status.frames_dropped,
+        "images lost on the way": values.missing,
         "backward jumps of time": values.time_jumps,
     }
     map_values = {

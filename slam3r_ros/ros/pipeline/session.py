@@ -95,7 +95,7 @@ class Session:
         """Threads that were stopped and have not ended."""
         self._paused = False
         self._active_since_s = time.monotonic()
-        self._reported_drops = self._reported_rejections = 0
+        self._reported_drops = self._reported_rejections = self._reported_missing = 0
 
     # ---- lifecycle ---------------------------------------------------------------------------------------------
 
@@ -219,6 +219,7 @@ class Session:
         since_s = counters.received.since_last_s()
         drops, rejections = counters.dropped - self._reported_drops, counters.rejected - self._reported_rejections
         self._reported_drops, self._reported_rejections = counters.dropped, counters.rejected
+        missing, self._reported_missing = counters.missing - self._reported_missing, counters.missing
         return InputStatistics(
             topic="" if self._subscription is None else self._subscription.topic,
             silent_s=time.monotonic() - self._active_since_s if since_s is None else since_s,
@@ -226,6 +227,8 @@ class Session:
             time_jumps=self._timestamps.backward_jumps,
             recently_dropped=drops,
             recently_rejected=rejections,
+            missing=counters.missing,
+            recently_missing=missing,
         )
 
     @property

@@ -63,6 +63,8 @@ class Counters:
         """Images that the engine processed."""
         self.dropped = 0
         """Number of images that a queue dropped for a newer one before a thread was free for them."""
+        self.missing = 0
+        """Number of images that were published and never arrived."""
         self.rejected = 0
         """Number of images that could not be used."""
         self.stamp_to_pose_ms = 0.0
@@ -72,6 +74,11 @@ class Counters:
         """Count more dropped images."""
         with self._lock:
             self.dropped += count
+
+    def add_missing(self, count: int) -> None:
+        """Count more images that never arrived."""
+        with self._lock:
+            self.missing += count
 
     def add_rejected(self, count: int) -> None:
         """Count more images that could not be used."""

@@ -16,7 +16,6 @@ from rclpy.duration import Duration
 from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -30,6 +29,7 @@ from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
 from slam3r_ros.io.terminal import say
 from slam3r_ros.ros.output.messages import camera_info_message, header, time_message
 from slam3r_ros.ros.parameters.launch_options import beside
+from slam3r_ros.ros.start import RosStartError, start_ros
 from slam3r_ros.ros.tools.pace import Pace
 from slam3r_ros.types import Frame
 
@@ -240,8 +240,8 @@ def main(arguments: argparse.Namespace) -> int:
         wait_for_subscriber_s=arguments.wait_for_subscriber,
     )
     try:
-        rclpy.init(args=arguments.ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # how rclpy tells of arguments it cannot read, and of no home for its logs
+        start_ros(arguments.ros_arguments)
+    except RosStartError as error:
         say(f"slam3r_ros play: {error}", is_trouble=True)
         return 2
     with stop_on_signals() as stop:

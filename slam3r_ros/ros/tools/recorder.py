@@ -21,6 +21,7 @@ from tf2_msgs.msg import TFMessage
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.start import start_ros
 from slam3r_ros.srv import SaveMap
 
 _NANOSECONDS = 10**9
@@ -72,8 +73,9 @@ class Recorder:
 
     def __init__(self, *, node_name: str = "/slam3r", map_frame: str = "map") -> None:
         self.record = Record()
+        """Raises RosStartError where ROS does not start."""
         self._context = context = Context()
-        rclpy.init(context=context)
+        start_ros([], context)
         self._map_frame = map_frame
         self._node = node = Node("slam3r_recorder", context=context)
         reliable = QoSProfile(depth=100)
