@@ -29,7 +29,7 @@ BELOW = {
     "metric_scale": {"geometry", "loop_closure", "engine", "types"},
     "occupancy": {"geometry"},
     "io": _WINGS,
-    "viewer": {*_WINGS, "io"},
+    "viewer": {*_WINGS, "io", "map_file", "export"},
     "map_file": {*_WINGS, "io"},
     "export": {"geometry", "types", "engine", "io"},
     "ros": {*_WINGS, "io", "metric_scale", "occupancy", "viewer", "map_file"},

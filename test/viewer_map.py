@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rigid
-from slam3r_ros.types import ImageHeader
+from slam3r_ros.map_file.connection import close_writer, open_to_write
+from slam3r_ros.map_file.database import MapDatabase
+from slam3r_ros.types import HostPointmaps, ImageHeader, MapUpdate, PoseEstimate, State
 
 DEPTH = 2.0
 """Distance of the wall from the path, scene units."""
@@ -35,3 +39,26 @@ def view(number: int, *, depth: float = DEPTH) -> KeyframeView:
     header = ImageHeader(1_000_000 * number, (48, 64))
     depths = np.full((48, 64), depth, np.float32)
     return KeyframeView(number, FRAMES_BETWEEN * number, header, pose(number), CAMERA, image, depths, confidence)
+
+
+def registered(number: int) -> MapUpdate:
+    """A keyframe's update, which adds all of its points to the map."""
+    keyframe = view(number)
+    empty = np.zeros((1, 1, 3), np.float32)
+    maps = HostPointmaps(empty, empty[..., 0], empty, empty[..., 0], empty[..., 0] > 0)
+    estimate = PoseEstimate(pose(number), 50.0, 1.0, 0.1, 1.0, 0.0)
+    header, index = ImageHeader(keyframe.header.stamp_ns, (48, 64)), FRAMES_BETWEEN * number
+    return MapUpdate(index, header, keyframe.image, State.TRACKING, estimate, maps, keyframe.points(), (), None)
+
+
+def write_map_file(path: Path, keyframes: int) -> Path:
+    """Write a map file of so many keyframes; returns its path."""
+    path.touch()
+    connection = open_to_write(path)
+    database = MapDatabase(connection)
+    with database.transaction():
+        for number in range(keyframes):
+            database.write(registered(number))
+            database.write(view(number))
+    close_writer(connection)
+    return path

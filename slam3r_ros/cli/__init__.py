@@ -3,6 +3,7 @@
 - `main`: the subcommands; `play` is in `slam3r_ros.ros.tools`.
 - `command_line`: a command line of subcommands, each imported only when it is asked for.
 - `run`: maps a source without ROS, into files.
+- `view`: a saved map in the browser.
 - `info`: what is inside a map file.
 - `demo`: plays a source to the real node.
 - `process_guard`: ends the processes of a command with it.

@@ -15,6 +15,8 @@ _ROS_PACKAGES = {
     "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs", "sensor_msgs_py", "std_msgs", "std_srvs", "tf2_msgs",
     "tf2_ros",
 }  # fmt: skip
+_EXTRAS = {"trimesh": "export", "viser": "viewer", "websockets": "viewer"}
+"""The extra of this distribution that a module comes with."""
 _OWN_MESSAGES = {"slam3r_ros.msg", "slam3r_ros.srv"}
 _WRONG_COMMAND_LINE, _INTERRUPTED = 2, 130
 """Exit statuses: of a command line that cannot be understood, and of Ctrl-C (128 plus the number of SIGINT)."""
@@ -84,6 +86,10 @@ class CommandLine:
             module.add_arguments(parser)
             return int(module.main(parser.parse_args(words, given)))
         except ModuleNotFoundError as error:
+            if error.name in _EXTRAS:
+                missing = f"'{error.name}' is not there: pip install 'slam3r_ros[{_EXTRAS[error.name]}]'"
+                print(f"{program}: {missing}", file=sys.stderr)
+                return _WRONG_COMMAND_LINE
             if error.name is None or not _is_ros(error.name):
                 raise
             print(

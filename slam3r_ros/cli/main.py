@@ -18,6 +18,7 @@ COMMAND_LINE = CommandLine(
         "info": Command(
             "slam3r_ros.cli.info", "tell what is inside a map file, or save what can be read of a damaged one"
         ),
+        "view": Command("slam3r_ros.cli.view", "show a saved map in the browser"),
         "play": Command(
             "slam3r_ros.ros.tools.player", "publish a video, image directory, bag or webcam as a camera topic"
         ),

@@ -9,6 +9,7 @@
 - `database`: the engine's events as rows, in transactions.
 - `writer`: the thread that writes a file while the map grows.
 - `reader`: a file as a `Reconstruction` whose keyframes are read when they are asked for.
+- `editing`: points that are removed from a file, and its scale.
 - `salvage`: what can be read of a damaged file, into a new one.
 - `summary`: what is inside a file, in words.
 """

@@ -88,7 +88,7 @@ class MapFile:
             keyframes=keyframes,
             trajectory=self.trajectory(),
             points=self.points(),
-            loops=tuple(self._loops()),
+            loops=self.loops(),
             metres_per_unit=self.scale().metres_per_unit,
         )
 
@@ -159,8 +159,11 @@ class MapFile:
             moved = similarities[number].apply(stored.points_world).astype(np.float32)
             yield MapPoints(moved, stored.colours, stored.confidence)
 
-    def _loops(self) -> Iterator[tuple[int, int]]:
+    def loops(self) -> tuple[tuple[int, int], ...]:
         """Numbers of the keyframes at, or next before, both ends of every closed loop."""
+        return tuple(self._loops())
+
+    def _loops(self) -> Iterator[tuple[int, int]]:
         rows = self.rows("SELECT frame, id FROM keyframes ORDER BY frame")
         frames, ids = [row[0] for row in rows], [row[1] for row in rows]
         if not rows:

@@ -19,6 +19,7 @@ What browsers get:
 
 - `map_page`: the page, the door of this folder: a `MapModel` shown at a `PageAddress`.
 - `map_view`: map and panels on one place of viser, a server or one browser.
+- `saved_map`: a map file on the page.
 - `page_server`: viser's web server, made safe.
 - `page_guard`: who may open the page.
 - `page_arguments`: --host, --port and --token.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from slam3r_ros.viewer.picking import Selection
@@ -43,11 +46,21 @@ class MapActions(Protocol):
         """Bring back the points that were removed last."""
         ...
 
+    @property
+    def downloads(self) -> Mapping[str, str]:
+        """The formats in which the map can be downloaded: what is in each, half a sentence, by its name."""
+        ...
+
+    def export(self, format_name: str, folder: Path) -> Path:
+        """Write the map in a format into a folder; returns the file."""
+        ...
+
 
 class NoActions:
     """For a page that only shows."""
 
     offered: frozenset[str] = frozenset()
+    downloads: Mapping[str, str] = MappingProxyType({})
 
     def pause(self, paused: bool) -> str:
         """Not offered."""
@@ -72,3 +85,7 @@ class NoActions:
     def undo_removal(self) -> str:
         """Not offered."""
         raise ActionError("this page cannot change the map")
+
+    def export(self, format_name: str, folder: Path) -> Path:
+        """Not offered."""
+        raise ActionError("this map cannot be downloaded")

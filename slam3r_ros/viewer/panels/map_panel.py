@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import viser
 
@@ -28,7 +30,13 @@ class MapPanel:
         save.on_click(lambda event: self._do(event.client, lambda: actions.save(self._path.value.strip())))
         new = gui.add_button("New map", icon=viser.Icon.MAP_2, color="red", visible="reset" in offered)
         new.on_click(lambda event: self._ask(event.client))
-        if not offered & {"pause", "save", "reset"}:
+        if actions.downloads:
+            formats = gui.add_dropdown("Format", list(actions.downloads))
+            meaning = gui.add_markdown(_sentence(actions.downloads[formats.value]))
+            formats.on_update(lambda _: setattr(meaning, "content", _sentence(actions.downloads[formats.value])))
+            download = gui.add_button("Download", icon=viser.Icon.DOWNLOAD)
+            download.on_click(lambda event: self._do(event.client, lambda: self._download(event.client, formats.value)))
+        elif not offered & {"pause", "save", "reset"}:
             gui.add_markdown("This map is shown as it is.")
 
     def update(self, snapshot: MapSnapshot) -> None:
@@ -53,6 +61,15 @@ class MapPanel:
 
         yes.on_click(lambda _: begin())
 
+    def _download(self, client: viser.ClientHandle | None, format_name: str) -> str:
+        """Export the map and send the file to the visitor."""
+        with tempfile.TemporaryDirectory(prefix="slam3r_export_") as folder:
+            path = self._actions.export(format_name, Path(folder))
+            content = path.read_bytes()
+        if client is not None:
+            client.send_file_download(path.name, content)
+        return f"{path.name}: {len(content) / 2**20:.1f} MB"
+
     def _do(self, client: viser.ClientHandle | None, action: Callable[[], str]) -> None:
         """Do something, and tell the visitor who asked for it."""
         try:
@@ -63,3 +80,7 @@ class MapPanel:
             return
         if client is not None:
             client.add_notification("Done", text, color="green", auto_close_seconds=6)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
