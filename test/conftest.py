@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slam3r_ros.networks.cpu import prepare_process
 
@@ -16,6 +18,9 @@ from slam3r_ros.networks.image_to_points import ImageToPoints  # noqa: E402
 from slam3r_ros.networks.local_to_world import LocalToWorld  # noqa: E402
 from slam3r_ros.networks.weights import Networks, load_networks  # noqa: E402
 from slam3r_ros.settings import SlamSettings  # noqa: E402
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 
@@ -70,3 +75,12 @@ def tiny_networks() -> Networks:
     for network in (i2p, l2w):
         network.eval().requires_grad_(False)
     return Networks(i2p, l2w, "tiny", TINY_SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real browser, started once for all tests; they are skipped on a machine without it."""
+    from browser import launched
+
+    with launched() as browser:
+        yield browser

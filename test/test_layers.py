@@ -33,11 +33,11 @@ BELOW = {
     "map_file": {*_WINGS, "io"},
     "export": {"geometry", "types", "engine", "io"},
     "ros": {*_WINGS, "io", "metric_scale", "occupancy", "viewer", "map_file"},
-    "app": {*_WINGS, "io", "export", "map_file"},
+    "app": {*_WINGS, "io", "export", "map_file", "viewer"},
     "cli": {*_WINGS, "io", "export", "viewer", "map_file"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
-BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros"}}
+BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros", "viewer", "app"}}
 
 ROS_MODULES = {
     "ament_index_python",

@@ -19,4 +19,16 @@ What is done with it:
 - `runs`: a run, how far it is and what came of it.
 - `run_manager`: which runs are worked on, and which wait.
 - `scratch`: the folder in which everything is.
+- `exporter`: the process that makes files to take away.
+
+What visitors see:
+
+- `app_server`: the server of the pages, the door of this folder.
+- `visitors`: each visitor's files, run and map.
+- `app_page`: one browser's page.
+- `upload_route`: uploads through a websocket of their own.
+- `upload_field`: the field that files are dropped on.
+- `run_panel`: choose a source, set, run, stop.
+- `settings_form`: the settings of a run as fields.
+- `download_panel`: what a visitor takes away.
 """

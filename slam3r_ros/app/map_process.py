@@ -9,13 +9,23 @@ from multiprocessing.connection import Connection
 
 from slam3r_ros.app.child_process import ignore_interrupts
 from slam3r_ros.app.limits import AppTuning
-from slam3r_ros.app.messages import NetworkChoice, RunOutcome, RunProgress, RunRequest, ShownEvent, StopRequest
+from slam3r_ros.app.messages import (
+    MAP_FILE_NAME,
+    NetworkChoice,
+    RunOutcome,
+    RunProgress,
+    RunRequest,
+    ShownEvent,
+    StopRequest,
+)
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.failures import engine_failure
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import NothingMappedError, save_map
+from slam3r_ros.io.files import FileFormatError, OutputError
 from slam3r_ros.io.sources import Source, SourceError, open_source
+from slam3r_ros.map_file.facts import MapFacts
+from slam3r_ros.map_file.reader import MapFile
+from slam3r_ros.map_file.writer import MapFileWriter
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.cpu import prepare_process
 from slam3r_ros.networks.errors import WeightsError
@@ -25,7 +35,7 @@ from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.types import Frame, MapUpdate, PoseUpdate
 
-_REFUSALS = (SettingError, WeightsError, BackendError, SourceError, OutputError)
+_REFUSALS = (SettingError, WeightsError, BackendError, SourceError, OutputError, FileFormatError)
 """What is raised where something given cannot be used."""
 
 
@@ -69,6 +79,8 @@ class MappingRun:
         self._request, self._shelf, self._connection = request, shelf, connection
         self._tuning = tuning or AppTuning()
         self._events: list[ShownEvent] = []
+        self._problems: list[str] = []
+        self._map_file: MapFileWriter | None = None
         self._frames = 0
         self._total: int | None = None
         self._started_s = self._sent_s = time.monotonic()
@@ -79,22 +91,25 @@ class MappingRun:
         request = self._request
         try:
             with open_source(request.source, topic=request.topic) as source:
-                slam = Slam(self._shelf.take(request.networks), request.settings.engine, on_update=self._take)
-                problems = self._map(slam, source)
+                networks = self._shelf.take(request.networks)
+                slam = Slam(networks, request.settings.engine, on_update=self._take)
+                facts = MapFacts.of(networks, slam.settings)
+                with MapFileWriter(request.folder / MAP_FILE_NAME, facts, self._problems.append) as self._map_file:
+                    self._map(slam, source)
+                    written = self._map_file.close()
         except _REFUSALS as error:
-            return RunOutcome(str(error), is_mapped=False)
-        try:
-            saved = save_map(slam, request.folder)
-        except NothingMappedError:
+            return RunOutcome(str(error), is_mapped=False, problems=tuple(self._problems))
+        problems = tuple(self._problems)
+        if written is None:
             return RunOutcome(f"nothing could be mapped: {slam.status().reason}", is_mapped=False, problems=problems)
-        except OutputError as error:
-            return RunOutcome(str(error), is_mapped=False, problems=problems)
         end = "stopped: " if self._is_stopped else ""
-        sentence = f"{end}{saved.point_count} points from {self._frames} images in {self._seconds():.1f} s"
+        with MapFile(written.path) as file:
+            count = len(file.points())
+        sentence = f"{end}{count:,} points from {self._frames} images in {self._seconds():.1f} s"
         return RunOutcome(sentence, is_mapped=True, problems=problems)
 
-    def _map(self, slam: Slam, source: Source) -> tuple[str, ...]:
-        """Push every frame; returns what was wrong. Raises SettingError for a camera that does not fit."""
+    def _map(self, slam: Slam, source: Source) -> None:
+        """Push every frame, and note what was wrong. Raises SettingError for a camera that does not fit."""
         settings, failure = self._request.settings.source, ""
         self._total = None if source.length is None else -(-source.length // settings.every)
         self._started_s = time.monotonic()
@@ -108,8 +123,9 @@ class MappingRun:
                 self._send(slam)
         failure = failure or engine_failure(slam.flush)
         self._send(slam)
-        failures = [f"the engine failed at image {self._frames + 1}: {failure}"] if failure else []
-        return (*source.problems, *failures)
+        self._problems += source.problems
+        if failure:
+            self._problems.append(f"the engine failed at image {self._frames + 1}: {failure}; what is mapped is kept")
 
     def _until_stopped(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The frames until a `StopRequest` comes. Raises EOFError or OSError where nobody listens any more."""
@@ -121,7 +137,10 @@ class MappingRun:
             yield frame
 
     def _take(self, event: Update) -> None:
-        """Keep an event for the page; of a registered frame only its pose, for its points come with its view."""
+        """Keep an event for the page; of a registered frame only its pose, for its points come with its view. The map
+        file gets all of it."""
+        if self._map_file is not None:
+            self._map_file.write(event)
         if not isinstance(event, MapUpdate):
             self._events.append(event)
         elif event.is_tracked and event.pose is not None:

@@ -10,6 +10,9 @@ from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import PoseUpdate, SlamStatus
 
+MAP_FILE_NAME = "map.slam3r"
+"""The name of the map file in a run's folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkChoice:

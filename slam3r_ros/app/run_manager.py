@@ -8,7 +8,7 @@ import time
 from slam3r_ros.app.child_process import ChildProcess, ProcessEndedError
 from slam3r_ros.app.limits import AppTuning
 from slam3r_ros.app.map_process import answer_runs
-from slam3r_ros.app.messages import RunOutcome, RunProgress, StopRequest
+from slam3r_ros.app.messages import MAP_FILE_NAME, RunOutcome, RunProgress, StopRequest
 from slam3r_ros.app.runs import Run
 
 _WAIT_S = 0.1
@@ -88,7 +88,7 @@ class RunManager:
                 outcome = self._worked_on(run, process)
             except ProcessEndedError as error:
                 process.kill()
-                outcome = RunOutcome(f"the run broke off: {error}", is_mapped=False)
+                outcome = _broken_off(run, str(error))
             run.end(outcome)
 
     def _worked_on(self, run: Run, process: ChildProcess) -> RunOutcome:
@@ -106,4 +106,11 @@ class RunManager:
                 return message
             elif stop_sent_s is not None and time.monotonic() - stop_sent_s > self._tuning.stop_s:
                 process.kill()
-                return RunOutcome(f"it did not stop within {self._tuning.stop_s:.0f} s and was ended", is_mapped=False)
+                return _broken_off(run, f"it did not stop within {self._tuning.stop_s:.0f} s")
+
+
+def _broken_off(run: Run, reason: str) -> RunOutcome:
+    """The outcome of a run whose process has ended; the map file has what was mapped until then."""
+    has_map = (run.request.folder / MAP_FILE_NAME).is_file()
+    kept = "; what was mapped until then is kept" if has_map else ""
+    return RunOutcome(f"the run broke off: {reason}{kept}", is_mapped=has_map)

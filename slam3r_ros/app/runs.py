@@ -64,11 +64,7 @@ class RunReport:
         if self.state is RunState.STOPPING:
             return "stopping: what is mapped is kept"
         total = f" of {self.progress.total}" if self.progress.total else ""
-        status = self.progress.status
-        return (
-            f"image {self.progress.frames}{total}, {self.progress.frames_per_second:.1f} a second, "
-            f"{status.map_points} points: {status.reason}"
-        )
+        return f"image {self.progress.frames}{total}, {self.progress.frames_per_second:.1f} a second"
 
 
 class Run:

@@ -5,6 +5,7 @@
 - `run`: maps a source without ROS, into files.
 - `view`: a saved map in the browser.
 - `info`: what is inside a map file.
+- `app`: serves a page in the browser that maps what visitors upload.
 - `demo`: plays a source to the real node.
 - `process_guard`: ends the processes of a command with it.
 - `demo_report`: the figures of a demo, as text and as a file.

@@ -22,6 +22,7 @@ COMMAND_LINE = CommandLine(
         "play": Command(
             "slam3r_ros.ros.tools.player", "publish a video, image directory, bag or webcam as a camera topic"
         ),
+        "app": Command("slam3r_ros.cli.app", "serve a page in the browser that maps what visitors upload"),
         "demo": Command(
             "slam3r_ros.cli.demo", "play a source to the real node and leave map, trajectory, picture and report"
         ),

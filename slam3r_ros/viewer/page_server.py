@@ -157,7 +157,7 @@ class PageServer:
             path = request.path.partition("?")[0]
             if path in self._additions.pages and request.headers.get("Upgrade") is None:
                 return _html(HTTPStatus.OK, self._additions.pages[path])
-            del request.headers["Accept-Encoding"]  # what is changed here is compressed here
+            request.headers.pop("Accept-Encoding", None)  # what is changed here is compressed here
             response = answer(connection, request)
             if response is None:
                 return None

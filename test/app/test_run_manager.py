@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from upload_files import example_images
 
-from slam3r_ros.app.messages import NetworkChoice, RunProgress, RunRequest
+from slam3r_ros.app.messages import MAP_FILE_NAME, NetworkChoice, RunProgress, RunRequest
 from slam3r_ros.app.run_manager import RunManager
 from slam3r_ros.app.run_settings import RunSettings
 from slam3r_ros.app.runs import Run, RunState
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.io.sources.example import EXAMPLE
+from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.types import PoseUpdate
 
 LIMIT_S = 60.0
@@ -67,7 +68,9 @@ def test_two_images_alone_give_a_map(manager: RunManager, new_run: NewRun, tmp_p
     assert (said[-1].frames, said[-1].total) == (2, 2) and said[-1].status.map_points > 3000
     events = [event for message in said for event in message.events]
     assert [type(event) for event in events] == [PoseUpdate, KeyframeView, PoseUpdate, KeyframeView]
-    assert (run.request.folder / "map.ply").stat().st_size > 15 * said[-1].status.map_points
+    with MapFile(run.request.folder / MAP_FILE_NAME) as file:
+        assert report.sentence.startswith(f"{len(file.points()):,} points")
+        assert (len(file.keyframe_ids()), len(file.trajectory())) == (2, 2)
 
 
 def test_a_run_waits_for_the_one_before_and_a_stopped_one_keeps_its_map(manager: RunManager, new_run: NewRun) -> None:
@@ -89,22 +92,26 @@ def test_a_run_waits_for_the_one_before_and_a_stopped_one_keeps_its_map(manager:
     assert first.report().state is RunState.STOPPING
     assert first.ended.wait(LIMIT_S) and first.report().state is RunState.DONE
     assert first.report().sentence.startswith("stopped: ") and said[-1].frames < 300
-    assert (first.request.folder / "map.ply").is_file()
+    with MapFile(first.request.folder / MAP_FILE_NAME) as file:
+        assert len(file.trajectory()) > 10 and f"stopped: {len(file.points()):,} points" in first.report().sentence
     assert third.ended.wait(LIMIT_S) and third.report().state is RunState.FAILED
     assert third.report().sentence == "source '/nowhere' does not exist (looked for /nowhere)"
 
 
-def test_a_process_that_dies_fails_its_run_alone(manager: RunManager, new_run: NewRun, tmp_path: Path) -> None:
+def test_a_process_that_dies_leaves_what_it_has_mapped(manager: RunManager, new_run: NewRun, tmp_path: Path) -> None:
     run, said = new_run(str(EXAMPLE))
     manager.submit(run)
-    wait_until(lambda: len(said) > 1)
+    wait_until(lambda: sum(isinstance(event, KeyframeView) for message in said for event in message.events) > 5)
     pid = manager.process_ids[0]
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     assert run.ended.wait(LIMIT_S)
     assert run.report().sentence == (
-        "the run broke off: the process was ended by signal SIGKILL: the computer may have too little memory"
+        "the run broke off: the process was ended by signal SIGKILL: the computer may have too little memory; "
+        "what was mapped until then is kept"
     )
+    with MapFile(run.request.folder / MAP_FILE_NAME) as file:
+        assert len(file.keyframe_ids()) >= 5 and len(file.points()) > 1000
     (images := tmp_path / "images").mkdir()
     example_images(images, (100, 112))
     again, _ = new_run(str(images))

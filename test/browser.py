@@ -1,0 +1,49 @@
+"""A real browser for tests: the system's Chromium, driven by Playwright, drawing without a GPU."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+"""The browser's program; None where there is none."""
+DESKTOP, PHONE = (1280, 800), (390, 844)
+"""Width and height of the viewports, pixels."""
+_ARGUMENTS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--no-sandbox"]
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """The browser, for the fixture `chromium`; the test is skipped on a machine without it."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: install it (apt-get install chromium), or set CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, address: str, size: tuple[int, int] = DESKTOP) -> Iterator[Page]:
+    """A page as a visitor of its own has it; at the end it must have shown no error on its console."""
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, has_touch=size == PHONE)
+    page = context.new_page()
+    errors: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            errors.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    try:
+        yield page
+    finally:
+        context.close()
+    assert not errors, errors
