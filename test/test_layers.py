@@ -28,11 +28,12 @@ BELOW = {
     "engine": _WINGS - {"engine"},
     "metric_scale": {"geometry", "loop_closure", "engine", "types"},
     "occupancy": {"geometry"},
+    "levelling": {"geometry", "loop_closure", "engine"},
     "io": _WINGS,
     "viewer": {*_WINGS, "io", "map_file", "export"},
     "map_file": {*_WINGS, "io"},
     "export": {"geometry", "types", "engine", "io"},
-    "ros": {*_WINGS, "io", "metric_scale", "occupancy", "viewer", "map_file"},
+    "ros": {*_WINGS, "io", "metric_scale", "levelling", "occupancy", "viewer", "map_file"},
     "app": {*_WINGS, "io", "export", "map_file", "viewer"},
     "cli": {*_WINGS, "io", "export", "viewer", "map_file"},
 }
