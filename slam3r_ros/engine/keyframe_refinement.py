@@ -76,6 +76,13 @@ class KeyframeRefinement:
                 self._odometry.correct(correction.newest)
         return correction
 
+    def correct(self, correction: MapCorrection) -> None:
+        """Take over a correction of the map that does not come from a closed loop; no search may be under way."""
+        if self._loop_closer is not None:
+            self._loop_closer.correct(correction)
+        if self._odometry is not None:
+            self._odometry.correct(correction.newest)
+
     @property
     def is_searching(self) -> bool:
         """Whether `close_loop` would wait for a search."""

@@ -76,6 +76,7 @@ class Mapping:
         self._guard, self._timer, self._status = guard, timer, status
         self._buffer: KeyframeBuffer | None = None
         self._initial: list[RegisteredFrame] = []
+        self._requested_correction: MapCorrection | None = None
         self._stride = 0  # of the initial map's window, images of the camera
         self._bootstrap: list[RegisteredFrame] = []  # registered, between the initial frames
         self._pending: list[RefinedFrame] = []  # registered, with a pose; their points are still being refined
@@ -177,14 +178,24 @@ class Mapping:
             return
         correction = self._refinement.close_loop()
         self._guard.add_warning(self._refinement.failure)
+        if correction is not None:
+            self._status.loops_closed += 1
+            self._requested_correction = None  # of the world as it was
+        elif self._requested_correction is not None:
+            correction, self._requested_correction = self._requested_correction, None
+            self._refinement.correct(correction)
         if correction is None:
             return
         with self._timer.stage("loops"):
             self._map_state.correct(correction)
             self._known_buffer.correct(correction)
-        self._status.loops_closed += 1
         self._status.map_points = len(self._map_state.map)
         yield correction
+
+    def request_correction(self, correction: MapCorrection) -> None:
+        """Correct the map by knowledge from outside when no keyframe is in work. A loop that is closed before has
+        precedence, and the request is dropped: it was about the map as it had been."""
+        self._requested_correction = correction
 
     # ---- the initial map ---------------------------------------------------------------------------------------
 

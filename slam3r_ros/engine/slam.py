@@ -30,6 +30,7 @@ from slam3r_ros.engine.window import (
     oldest_needed,
     window_sources,
 )
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.odometry.odometry_stage import OdometryStage
@@ -125,6 +126,12 @@ class Slam:
         """The `MapUpdate`s of the frames registered last. With ``wait`` this waits until their points are refined;
         without it there are none until then."""
         return self._emit(self._mapping.finish_pending(wait=wait))
+
+    def request_correction(self, correction: MapCorrection) -> None:
+        """Correct the map by knowledge from outside, such as the direction of gravity. It is done before the next
+        keyframe is registered, or with `flush`, and a `MapCorrection` tells; where a loop is closed first it is
+        dropped, since it was about the map as it had been."""
+        self._mapping.request_correction(correction)
 
     @property
     def has_pending(self) -> bool:

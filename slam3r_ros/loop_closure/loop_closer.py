@@ -115,6 +115,18 @@ class LoopCloser:
         self._known = (tuple(self._places), self._nodes)
         return correction
 
+    def correct(self, correction: MapCorrection) -> None:
+        """Move the pose graph with a correction of the map that does not come from here. Raises RuntimeError while a
+        search is under way."""
+        if self._work.is_pending:
+            raise RuntimeError("loop closure: the map cannot be corrected while a loop is searched for")
+        if self._places:
+            moved = correction.of_frames(np.array([place.index for place in self._places]))
+            self._nodes = moved @ self._nodes
+            if len(correction.indices) > 1:
+                self._freeze_chain()
+            self._known = (tuple(self._places), self._nodes)
+
     def _close_loops(self, view: PlaceView, earlier: list[Place]) -> MapCorrection | None:
         """Add a keyframe and the loops to it to the pose graph, in the background; how the world is to be corrected."""
         found = _search(view, earlier)

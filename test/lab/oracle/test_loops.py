@@ -103,14 +103,14 @@ def started(sequence: ImageSequence) -> Slam:
     return Slam(oracle_networks(sequence, "noise=0.05", image_size=(64, 64)), settings)
 
 
-def pushed(slam: Slam, sequence: ImageSequence, first: int, end: int) -> list[Update]:
+def pushed(slam: Slam, sequence: ImageSequence, first: int, end: int, astray: Sim3 = ASTRAY) -> list[Update]:
     """Frames from the first to before the end, five at a time, so that a loop is closed between frames of one push."""
     events: list[Update] = []
     while first < end:
         if first == ASTRAY_AT:
             odometry = slam._mapping._refinement._odometry
             assert odometry is not None
-            odometry._visual_odometry.transform(ASTRAY)
+            odometry._visual_odometry.transform(astray)
         batch = sequence.frames[first : min(first + 5, end)]
         images = [sequence.image(frame) for frame in batch]
         events += slam.push(*(Frame(f.stamp_ns, i, sequence.camera_of(i)) for f, i in zip(batch, images, strict=True)))
@@ -220,3 +220,22 @@ def test_a_loop_that_the_last_frame_has_found_is_closed_at_the_end(run: Run, the
     assert not any(isinstance(each, MapCorrection) for each in events[: second + 1])  # it is told once
     assert [each.index for each in final_updates(events)[:2]] == [end, end + 1]
     np.testing.assert_allclose(moment(slam).poses[end], run.updates[end].pose.T_world_camera)  # type: ignore[union-attr]
+
+
+def test_a_correction_from_outside_turns_all_and_loops_are_closed_after_it(
+    run: Run, there_and_back: ImageSequence
+) -> None:
+    turn = Sim3(np.ones(1), cv2.Rodrigues(np.array([0.4, 0.0, 0.2]))[0][None], np.zeros((1, 3)))
+    asked_at = ASTRAY_AT - 5
+    slam = started(there_and_back)
+    events = pushed(slam, there_and_back, 0, asked_at)
+    slam.request_correction(MapCorrection(np.zeros(1, np.int64), turn))
+    astray = turn[0] @ ASTRAY @ turn[0].inverse()  # the same in the turned world
+    events += pushed(slam, there_and_back, asked_at, len(NUMBERS), astray) + slam.flush()
+    told = [event for event in events if isinstance(event, MapCorrection)]
+    np.testing.assert_allclose(told[0].world_changes.rotation, turn.rotation)
+    assert len(told) == 1 + len(run.corrections) and slam.status().loops_closed == len(run.corrections)
+    turned = turn.apply_to_pose(moment(run.slam).poses)
+    np.testing.assert_allclose(moment(slam).poses, turned, atol=0.03)
+    turned_points = turn.apply(moment(run.slam).points.astype(np.float64))
+    np.testing.assert_allclose(np.median(moment(slam).points, axis=0), np.median(turned_points, axis=0), atol=0.03)
