@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from sensor_msgs.msg import PointCloud2
 from slam3r_ros.engine.events import OnUpdate, Update
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.output.outputs import LATCHED, Outputs
 from slam3r_ros.ros.output.status import StatusValues, status_message
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
@@ -134,27 +135,23 @@ def test_the_jump_is_no_motion(scene: Scene) -> None:
     assert [message.pose.pose.position.x for message in heard] == pytest.approx([0, 0.1, 0.7, 0.8])
 
 
-class Told:
-    """Stands in for outputs; what they were asked to do."""
+def calls_of(outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that grows with what these outputs are asked to do, which they also do."""
+    calls: list[str] = []
 
-    def __init__(self) -> None:
-        self.calls: list[str] = []
+    def recorded(name: str, text: Callable[[object], str]) -> None:
+        method = getattr(outputs, name)
 
-    def publish(self, given: Update) -> bool:
-        if isinstance(given, MapCorrection):
-            self.calls.append("correct")
-            return False
-        self.calls.append(f"publish {given.index}")
-        return True
+        def call(given: object) -> object:
+            calls.append(text(given))
+            return method(given)
 
-    def republish(self, _: object) -> None:
-        self.calls.append("republish")
+        monkeypatch.setattr(outputs, name, call)
 
-    def reset(self, _: object) -> None:
-        self.calls.append("reset")
-
-    def publish_due(self, _: object) -> None:
-        self.calls.append("due")
+    recorded("publish", lambda given: "correct" if isinstance(given, MapCorrection) else f"publish {given.index}")  # type: ignore[attr-defined]
+    for name, text in (("republish", "republish"), ("reset", "reset"), ("publish_due", "due")):
+        recorded(name, lambda _, text=text: text)  # type: ignore[misc]
+    return calls
 
 
 class Corrected(Engine):
@@ -182,37 +179,43 @@ class Corrected(Engine):
         return SlamStatus(state=State.TRACKING, loops_closed=len(self.places) // 3 + self.flushes)
 
 
-def test_the_map_is_renewed_once_and_after_what_was_pushed_together(scene: Scene) -> None:
-    told, engine = Told(), Corrected()
+def test_the_map_is_renewed_once_and_after_what_was_pushed_together(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs, engine = scene.outputs(), Corrected()
+    calls = calls_of(outputs, monkeypatch)
     events = NodeCallbacks(lambda: 0, lambda: None)
-    mapping = SlamRunner(engine, told, scene.log, events, Counters())  # type: ignore[arg-type]
+    mapping = SlamRunner(engine, outputs, scene.log, events, Counters())  # type: ignore[arg-type]
     ready = [ready_frame(number) for number in range(8)]
     mapping.process(ready[:2])
     mapping.process(ready[2:7])
     mapping.process(ready[7:])
-    assert told.calls == [
+    assert calls == [
         *("publish 0", "publish 1", "due"),
-        *("correct", "publish 2", "publish 3", "publish 4", "correct", "publish 5", "publish 6", "republish", "due"),
+        *("correct", "publish 2", "publish 3", "publish 4", "correct", "publish 5", "publish 6", "due", "republish"),
         *("publish 7", "due"),
     ]
 
 
-def test_the_map_is_renewed_too_when_a_loop_is_closed_with_no_frame_left(scene: Scene) -> None:
-    told, engine = Told(), Corrected()
+def test_the_map_is_renewed_too_when_a_loop_is_closed_with_no_frame_left(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs, engine = scene.outputs(), Corrected()
+    calls = calls_of(outputs, monkeypatch)
     events = NodeCallbacks(lambda: 0, lambda: None)
-    mapping = SlamRunner(engine, told, scene.log, events, Counters())  # type: ignore[arg-type]
+    mapping = SlamRunner(engine, outputs, scene.log, events, Counters())  # type: ignore[arg-type]
     mapping.process([ready_frame()])
     mapping.flush()
     mapping.flush()
-    assert told.calls == ["publish 0", "due", "correct", "republish", "due"]
+    assert calls == ["publish 0", "due", "correct", "due", "republish"]
     mapping.reset("why not")
     mapping.process([ready_frame(number) for number in range(2)])
-    assert told.calls[5:] == ["reset", "publish 0", "publish 1", "due"]  # the new map has had no loop
+    assert calls[5:] == ["reset", "publish 0", "publish 1", "due"]  # the new map has had no loop
     mapping.flush()
-    assert told.calls[9:] == ["correct", "republish", "due"]
+    assert calls[9:] == ["correct", "due", "republish"]
 
 
 def test_the_status_counts_closed_loops() -> None:
     engine = SlamStatus(loops_closed=3)
-    values = StatusValues(engine, Counters(), {}, False, 0, LogEntry("", 0), "map", "tiny", 0.0)
+    values = StatusValues(engine, Counters(), {}, False, 0, LogEntry("", 0), "map", "tiny", 0.0, "none", None)
     assert status_message(values).loops_closed == 3

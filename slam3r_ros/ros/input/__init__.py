@@ -9,5 +9,6 @@
 - ``frame_builder``: all of that together: a received image to a frame that is ready for the engine.
 - ``frame_transforms``: transforms between frames of other nodes, by TF.
 - ``metric_sensors``: odometry and depth images in metres, from which the scale of the map is estimated.
+- ``gravity_input``: the direction of gravity by an inertial sensor.
 - ``dds_transport``: what Fast DDS must be set to so that large images are not lost between processes.
 """

@@ -4,6 +4,7 @@
 - ``messages``: from the engine's values to messages, in the map frame's axes.
 - ``map_scale``: how long a scene unit is in what is published.
 - ``scale_estimation``: the metric scale from odometry, depth images or a tag, while the node runs.
+- ``levelling``: the turn that makes the map upright, while the node runs.
 - ``camera_extrinsics``: the transform from the robot's base to the camera, by TF.
 - ``tf``: the transform from map to base or from map to odom.
 - ``tf_broadcaster``: sends transforms so that no frame gets a second parent, and tells of others that send the same.

@@ -24,6 +24,7 @@ from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
 from slam3r_ros.ros.output.decimated_list import DecimatedList
 from slam3r_ros.ros.output.depth import DepthOutput
 from slam3r_ros.ros.output.keyframe_views import KeyframeViewOutput
+from slam3r_ros.ros.output.levelling import Levelling
 from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.markers import MarkerOutput
 from slam3r_ros.ros.output.messages import (
@@ -70,6 +71,7 @@ class Outputs:
         self._tf = transform_output(node, settings, log)
         self.scale_estimation = ScaleEstimation(node, settings, log)
         """What estimates the scale, if the parameter scale_source names a source."""
+        self._levelling = Levelling(node, settings, log)
         self._log = log
         self._publisher = AsyncPublisher()
         self._cloud_queue = self._publisher.topic_queue(self._cloud, TUNING.waiting_clouds)
@@ -100,7 +102,9 @@ class Outputs:
     def publish(self, update: Update) -> bool:
         """Publish one event of the engine; True if it gave a frame's pose for the first time."""
         self.scale_estimation.observe(update)
+        self._levelling.observe(update)
         if isinstance(update, MapCorrection):
+            self._is_moved = True
             self._odometry.reset_velocity()  # no motion from one world into another
             self._markers.correct(update)
             if self._grid is not None:
@@ -216,7 +220,12 @@ class Outputs:
     def publish_due(self, slam: Slam) -> None:
         """Publish path, keyframes and map where they changed, somebody subscribes and their period has passed; all of
         it where the estimated scale has become known, or better."""
+        if self._is_moved:
+            self.republish(slam)
         self._apply_estimated_scale(slam)
+        if (correction := self._levelling.due()) is not None:
+            self._log.info("the map is turned upright")
+            slam.request_correction(correction)
         self._markers.publish_due(self._newest_ns, self.scale.unit)
         if self._grid is not None:
             self._grid.publish_due(self._newest_ns)
@@ -232,6 +241,7 @@ class Outputs:
         self._start_new_map()
         self._extrinsics.clear()
         self.scale_estimation.reset()
+        self._levelling.reset()
         self._markers.clear()
         self._markers.publish(0, self.scale.unit)
         if self._grid is not None:
@@ -275,6 +285,7 @@ class Outputs:
 
     def republish(self, slam: Slam) -> None:
         """Publish the whole map once more, since all of it has changed."""
+        self._is_moved = False
         unit, trajectory = self.scale.unit, slam.trajectory()
         records = [record for record in slam.keyframes() if record.pose is not None]
 
@@ -326,6 +337,7 @@ class Outputs:
             self._views.destroy()
         self._extrinsics.destroy()
         self.scale_estimation.destroy()
+        self._levelling.destroy()
         self._markers.destroy()
         if self._grid is not None:
             self._grid.destroy()
@@ -334,6 +346,7 @@ class Outputs:
         settings = self._settings
         self._newest_ns = 0
         self._newest_index = -1
+        self._is_moved = False  # whether a correction has moved what was published
         self._odometry.reset_velocity()
         self._reported_drops = self._cloud_queue.dropped
         self._poses: DecimatedList[PoseStamped] = DecimatedList(settings.path_length)

@@ -17,6 +17,7 @@ PARAMETER_ARGUMENTS = (
     "image_qos",
     "image_queue",
     "map_frame",
+    "map_up",
     "base_frame",
     "tf_mode",
     "odom_frame",

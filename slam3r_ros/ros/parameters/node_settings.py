@@ -97,6 +97,13 @@ class NodeSettings:
         "map",
         "Frame of map, poses and TF. Its axes are x forward, y left and z up at the first camera (REP-103).",
     )
+    map_up: str = setting(
+        "first_camera",
+        "What makes the map upright: first_camera, the vertical axis of the first picture, as if that camera were "
+        "level. base: the z axis of base_frame, as if the robot stood level. floor: the floor that keyframes see. imu: "
+        "gravity on the topic `imu`. The map is turned once, as soon as the vertical is known.",
+        choices=("first_camera", "base", "floor", "imu"),
+    )
     base_frame: str = setting(
         "",
         "Frame whose pose TF and ~/odometry give. TF must connect it with the camera's optical frame. Empty takes the "
@@ -246,6 +253,8 @@ class NodeSettings:
                 raise SettingError(f"{name}: tf2 frames have no leading slash, got '{getattr(self, name)}'")
         check_scale(self.scale)
         self._check_scale_source()
+        if self.map_up == "base" and not self.base_frame:
+            raise SettingError("base_frame: expected a name, which map_up: base needs")
         if self.grid_min_height >= self.grid_max_height:
             heights = f"{self.grid_min_height:g} and {self.grid_max_height:g}"
             raise SettingError(f"grid_min_height: expected less than grid_max_height, got {heights}")

@@ -67,7 +67,7 @@ class SlamRunner:
         self._is_flushed = True
         # What has been logged or published of the engine's status:
         self._reported_state = State.WAITING_FOR_IMAGES
-        self._reported_failures = self._reported_warnings = self._published_loops = 0
+        self._reported_failures = self._reported_warnings = 0
 
     # ---- frames --------------------------------------------------------------------------------------------------
 
@@ -145,7 +145,6 @@ class SlamRunner:
     def reset(self, reason: str) -> None:
         """Forget the map and start a new one with the next image."""
         self._slam.reset(reason)
-        self._published_loops = 0
         self._outputs.reset(self._slam)
         self._recording.start_anew()
         self._is_flushed = True
@@ -204,9 +203,6 @@ class SlamRunner:
     def _publish_map_and_state(self) -> None:
         """Publish what has changed of the whole map, and the state."""
         with self._timer.stage("publish"):
-            if (closed := self._slam.status().loops_closed) != self._published_loops:
-                self._published_loops = closed
-                self._outputs.republish(self._slam)
             self._outputs.publish_due(self._slam)
         self._note_scale()
         self._report_state()
