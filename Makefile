@@ -6,7 +6,7 @@ ARGS ?=
 ACTIVATE := source environment/activate.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo clip bench bench-gpu accuracy train lock clean
+.PHONY: help setup test lint demo clip bench bench-gpu soak accuracy train lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s  %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ bench: setup ## speed and memory: the node over DDS, every stage, the published 
 
 bench-gpu: ## all that needs a GPU, under 8 minutes, with PYTHON's torch; no setup, no ROS
 	@$(PYTHON) -m slam3r_lab.benchmarks.gpu $(ARGS)
+
+soak: setup ## long runs of the node and faults on purpose, half an hour (ARGS="messages", "starts" ...)
+	@$(ACTIVATE) && slam3r_lab soak $(ARGS)
 
 accuracy: setup ## accuracy of all weights, oracles and baselines; hours (ARGS="--sequences DIR")
 	@$(ACTIVATE) && slam3r_lab bench accuracy $(ARGS)

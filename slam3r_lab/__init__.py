@@ -11,5 +11,6 @@ imports it. The folders, where each imports only those before it:
 - `evaluation`: protocols, errors of trajectories, clouds and networks, reports; comparison with golden numbers.
 - `benchmarks`: speed, memory and accuracy of engine and node on this machine, with the dated results. Only these may
   import ROS.
-- `commands`: the command line: `render`, `train`, `evaluate`, `parity` and `bench`.
+- `soak`: long runs of the node, and faults on purpose. These may import ROS too.
+- `commands`: the command line: `render`, `train`, `evaluate`, `parity`, `soak` and `bench`.
 """

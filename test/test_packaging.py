@@ -28,6 +28,7 @@ PYPI_NAMES = {
     "huggingface_hub": "huggingface_hub", "lz4": "lz4", "matplotlib": "matplotlib", "numpy": "numpy",
     "pycolmap": "pycolmap", "rosbags": "rosbags", "safetensors": "safetensors", "scipy": "scipy", "torch": "torch",
     "tqdm": "tqdm", "trimesh": "trimesh", "viser": "viser", "websockets": "websockets", "yaml": "pyyaml",
+    "hypothesis": "hypothesis",
 }  # fmt: skip
 """Names of modules and of the distributions that pip installs for them."""
 FROM_PIP = "pip"

@@ -5,6 +5,7 @@
 - `train`: the training worlds are rendered and the networks trained, one stage at a time or all.
 - `evaluate`: weights are measured on sequences with truth.
 - `parity`: networks and engine are compared with golden numbers of the published implementation.
+- `soak`: long runs of the node, and faults on purpose.
 
 The subcommand ``bench`` is `slam3r_lab.benchmarks.run`.
 """

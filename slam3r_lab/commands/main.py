@@ -16,6 +16,7 @@ COMMAND_LINE = CommandLine(
             "slam3r_lab.commands.evaluate", "measure weights on sequences with truth: poses, clouds, networks, cost"
         ),
         "parity": Command("slam3r_lab.commands.parity", "compare networks and engine with golden numbers"),
+        "soak": Command("slam3r_lab.commands.soak", "long runs of the node, and faults on purpose"),
         "bench": Command("slam3r_lab.benchmarks.run", "measure speed, memory and accuracy (bench --help lists what)"),
     },
 )

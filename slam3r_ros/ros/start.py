@@ -18,17 +18,19 @@ class RosStartError(RuntimeError):
     """ROS could not start; the message says why."""
 
 
-def start_ros(arguments: Sequence[str] | None = None, context: Context | None = None) -> None:
-    """Initialise rclpy, by default with this process's arguments, and leave signals to others.
+def start_ros(
+    arguments: Sequence[str] | None = None, context: Context | None = None, domain: int | None = None
+) -> None:
+    """Initialise rclpy, by default with this process's arguments and domain, and leave signals to others.
 
     Raises RosStartError for arguments that rcl refuses, a home in which it cannot write its logs, and a wrong domain.
     """
-    domain = os.environ.get(_DOMAIN_VARIABLE, "")
-    if domain.isdecimal() and int(domain) > _LAST_DOMAIN:
-        raise RosStartError(f"{_DOMAIN_VARIABLE}: expected 0 to {_LAST_DOMAIN}, got {domain}")
+    given = os.environ.get(_DOMAIN_VARIABLE, "") if domain is None else str(domain)
+    if given.isdecimal() and int(given) > _LAST_DOMAIN:
+        raise RosStartError(f"{_DOMAIN_VARIABLE}: expected 0 to {_LAST_DOMAIN}, got {given}")
     options = SignalHandlerOptions.NO
     try:
-        rclpy.init(args=arguments, context=context, signal_handler_options=options)
+        rclpy.init(args=arguments, context=context, domain_id=domain, signal_handler_options=options)
     except RuntimeError as error:
         hint = "; set ROS_LOG_DIR to a folder that can be written" if "logging" in str(error) else ""
         raise RosStartError(f"{error}{hint}") from error
