@@ -29,6 +29,10 @@ LOOKAHEAD_OF_RADIUS = -1
 """The value of `WindowSettings.lookahead` that means as many views as the radius."""
 
 
+VOXEL_BY_SCENE = 0.0
+"""The value of `MapSettings.voxel_size` with which the depth of the first frames chooses the side of the voxels."""
+
+
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
     """Which frames form the window of a frame t: t and t +- i * stride, i = 1..radius."""
@@ -249,11 +253,16 @@ class MapSettings:
         12.0, "L2W confidence below which a point stays out of the map.", public=-1.0, minimum=-1
     )
     voxel_size: float = setting(
-        0.02,
-        "Side of a voxel; the map keeps one point for each voxel.",
+        VOXEL_BY_SCENE,
+        "Side of a voxel; the map keeps one point for each voxel. 0 chooses it by the depth of the first frames.",
         unit="scene units",
-        minimum=1e-6,
+        minimum=0,
         maximum=100,
+    )
+    dense: bool = setting(
+        True,
+        "Whether the map is made of the depths of the whole images of keyframes, which are computed in the background "
+        "from several images each, and replace the networks' points. Needs image tracks.",
     )
     maximum_points: int = setting(
         2_000_000,

@@ -334,10 +334,16 @@ class MapPoints:
     colours: NDArray[np.uint8]
     """(N, 3) RGB."""
     confidence: NDArray[np.float32]
-    """(N,) L2W's confidences of the points."""
+    """(N,) confidences of the points: L2W's, or 0.2 over the relative error that is expected of a dense depth, which is
+    the same scale (`VisionTuning.confidence_times_error`)."""
 
     def __len__(self) -> int:
         return len(self.points_world)
+
+    @classmethod
+    def none(cls) -> MapPoints:
+        """No point."""
+        return cls(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), np.empty(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -376,6 +382,8 @@ class MapUpdate:
     """The L2W call that registered this frame; None for the initial frames."""
     is_excluded: bool = False
     """Whether the frame's points are kept out of the map."""
+    is_provisional: bool = False
+    """Whether the dense depth of a `KeyframeView` is going to replace the frame's points, where there will be one."""
 
     @property
     def is_tracked(self) -> bool:

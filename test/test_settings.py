@@ -28,7 +28,7 @@ def test_every_setting_has_a_meaning_and_a_default_in_its_range() -> None:
         ({"keyframes.strategy": "lifo"}, "keyframes.strategy: expected one of reservoir, fifo, got 'lifo'"),
         ({"keyframes.buffer_size": -2}, "keyframes.buffer_size: expected -1 to 10000, got -2"),
         ({"map.voxel_size": float("nan")}, "map.voxel_size: expected a number, got NaN"),
-        ({"map.voxel_size": -1.0}, "map.voxel_size: expected 1e-06 to 100, got -1.0"),
+        ({"map.voxel_size": -1.0}, "map.voxel_size: expected 0 to 100, got -1.0"),
         ({"pose.use_camera_info": 1}, "pose.use_camera_info: expected bool, got 1"),
     ],
 )

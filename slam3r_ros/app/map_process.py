@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -20,6 +21,7 @@ from slam3r_ros.app.messages import (
 )
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.failures import engine_failure
+from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.files import FileFormatError, OutputError
 from slam3r_ros.io.sources import Source, SourceError, open_source
@@ -141,7 +143,9 @@ class MappingRun:
         file gets all of it."""
         if self._map_file is not None:
             self._map_file.write(event)
-        if not isinstance(event, MapUpdate):
+        if isinstance(event, KeyframeView):
+            self._events.append(replace(event, added=None))  # the page has them with the view
+        elif not isinstance(event, MapUpdate):
             self._events.append(event)
         elif event.is_tracked and event.pose is not None:
             self._events.append(PoseUpdate(event.index, event.header, event.pose, is_keyframe=True))

@@ -32,7 +32,8 @@ def covisibility(reference: PosedView, partner: PosedView, guess: Image) -> Covi
     width, height = reference.size
     rows, columns = np.mgrid[GRID_PX // 2 : height : GRID_PX, GRID_PX // 2 : width : GRID_PX]
     depths = guess[rows, columns].ravel().astype(np.float64)
-    depths = np.where(np.isfinite(depths), depths, np.nanmedian(guess))
+    known = np.isfinite(depths)
+    depths = np.where(known, depths, np.median(depths[known]) if known.any() else np.nanmedian(guess))
     pixels = np.stack([columns.ravel(), rows.ravel(), np.ones(columns.size)])
     T = invert_rigid(partner.T_world_camera) @ reference.T_world_camera
     turned = T[:3, :3] @ np.linalg.inv(reference.matrix) @ pixels

@@ -65,5 +65,8 @@ def _cost(image: NDArray[np.uint8], other: NDArray[np.uint8], homography: Array)
 def _mean_of_smaller_half(costs: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """(H, W) of costs (H, W), all of them where there are one or two."""
     count = len(costs) if len(costs) < 3 else (len(costs) + 1) // 2
-    chosen = np.sort(np.stack(costs), axis=0)[:count] if count < len(costs) else np.stack(costs)
-    return np.asarray(chosen.sum(axis=0, dtype=np.uint16) // count, np.uint8)
+    smallest = list(costs[:count])
+    for cost in costs[count:]:  # takes the place of the largest of them, pixel by pixel, where it is smaller
+        for position, other in enumerate(smallest):
+            smallest[position], cost = np.minimum(other, cost), np.maximum(other, cost)
+    return np.asarray(np.sum(smallest, axis=0, dtype=np.uint16) // count, np.uint8)

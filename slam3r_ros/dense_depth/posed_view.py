@@ -73,6 +73,10 @@ class DepthMap:
         """(H, W)"""
         return np.isfinite(self.depth)
 
+    def only(self, kept: NDArray[np.bool_]) -> DepthMap:
+        """The same where ``kept`` (H, W), unknown elsewhere."""
+        return DepthMap(np.where(kept, self.depth, np.float32(np.nan)), np.where(kept, self.sigma, np.float32(np.inf)))
+
     @classmethod
     def unknown(cls, view: PosedView) -> DepthMap:
         """A view that nothing is known of."""

@@ -1,34 +1,37 @@
-"""Depths that are known otherwise, such as the networks', where parallax tells little or nothing."""
+"""Depths by the networks where parallax tells little or nothing, after they were fitted to what is measured."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from slam3r_ros.dense_depth.posed_view import DepthMap
+from slam3r_ros.dense_depth.posed_view import DepthMap, Image
+from slam3r_ros.dense_depth.tuning import TUNING
 
-MIN_COMMON_PIXELS = 100
-"""Fewest pixels that both know, with which the prior's scale is set; with fewer it is left as it is."""
+SIGMA_OVER_MEDIAN = 1.4826
+"""Standard deviation of normally distributed errors over the median of their absolute values."""
 
 
-def with_prior(measured: DepthMap, prior: DepthMap) -> DepthMap:
-    """Both depth images of the same view in one, of log depths the mean by inverse variance.
+def filled(measured: DepthMap, prior: DepthMap) -> DepthMap:
+    """The measured depths, and where there are none the prior's, fitted to those around.
 
-    The prior's scale is set first, by the median ratio where both know a depth. Where the two differ by more than three
-    sigmas one of them is wrong, and the surer one stays.
+    The logarithm of the ratio of both is smooth where the prior is right about the shape: its mean around a pixel,
+    weighted by distance, corrects the prior there, and the spread that remains is the prior's standard deviation. Where
+    too little is measured around, or the spread is large, nothing is filled in.
     """
-    common = measured.is_known & prior.is_known
-    ratio = 0.0
-    if np.count_nonzero(common) >= MIN_COMMON_PIXELS:
-        ratio = float(np.median(np.log(measured.depth[common] / prior.depth[common])))
-    weight, other = 1 / np.square(measured.sigma), 1 / np.square(prior.sigma)
-    own, given = np.log(measured.depth), np.log(prior.depth) + np.float32(ratio)
-    differ = common & (np.abs(own - given) > 3 * np.sqrt(np.square(measured.sigma) + np.square(prior.sigma)))
-    weight, other = np.where(differ & (weight < other), 0, weight), np.where(differ & (weight >= other), 0, other)
-    total = weight + other
-    known = total > 0
-    safe = np.where(known, total, 1)
-    mean = (np.where(weight > 0, weight * own, 0) + np.where(other > 0, other * given, 0)) / safe
-    return DepthMap(
-        np.where(known, np.exp(mean), np.nan).astype(np.float32),
-        np.where(known, 1 / np.sqrt(safe), np.inf).astype(np.float32),
-    )
+    both = measured.is_known & prior.is_known
+    if np.count_nonzero(both) < TUNING.min_fit_share * both.size:
+        return measured
+    ratios = np.where(both, np.log(measured.depth) - np.log(prior.depth), 0).astype(np.float32)
+    weights = both.astype(np.float32)
+    total = _around(weights)
+    mean = _around(weights * ratios) / np.maximum(total, 1e-6)
+    spread = SIGMA_OVER_MEDIAN * 0.85 * _around(weights * np.abs(ratios - mean)) / np.maximum(total, 1e-6)
+    sigma = np.maximum(np.maximum(spread, prior.sigma), TUNING.sigma_floor)
+    fills = ~measured.is_known & prior.is_known & (total > TUNING.min_fit_weight) & (sigma <= TUNING.max_sigma)
+    depth = np.where(fills, prior.depth * np.exp(mean), measured.depth)
+    return DepthMap(depth.astype(np.float32), np.where(fills, sigma, measured.sigma).astype(np.float32))
+
+
+def _around(values: Image) -> Image:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), TUNING.fit_reach * values.shape[1]), np.float32)

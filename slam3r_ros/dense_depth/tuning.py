@@ -27,6 +27,42 @@ class DenseDepthTuning:
     """Two partners whose distance is a smaller share of the way from the keyframe repeat each other, so the second one
     counts less."""
 
+    # ---- the stream of keyframes ---------------------------------------------------------------------------------
+
+    image_side: int = 320
+    """Longer side in pixels of the depth image of a keyframe."""
+    reach: int = 12
+    """Number of keyframes before and after a keyframe among which its partners are chosen."""
+    later_keyframes: int = 2
+    """Number of keyframes after a keyframe that are waited for before it is measured."""
+    later_neighbours: int = 2
+    """Number of later keyframes that must have been measured before one is compared with its neighbours."""
+    neighbours: int = 6
+    """Number of keyframes whose depth images one is compared with."""
+    remembered_keyframes: int = 24
+    """Number of keyframes that are kept, under 2 MB each; one that was not measured until it leaves never is."""
+    min_consistent_share: float = 0.15
+    """Share of a keyframe's pixels that must be known and consistent; with fewer its poses are taken to be wrong."""
+
+    # ---- the check of poses --------------------------------------------------------------------------------------
+
+    check_corners: int = 200
+    """Number of corners that are tracked to every partner."""
+    check_corner_quality: float = 0.002
+    """Weakest corner as a share of the strongest."""
+    check_corner_distance: float = 0.03
+    """Smallest distance between corners as a share of the image's width."""
+    check_window_px: int = 13
+    """Side of the window that is tracked."""
+    check_levels: int = 2
+    """Halvings of the image at which tracking begins."""
+    check_max_return_px: float = 0.7
+    """Largest distance from a corner to where tracking forth and back takes it, for the corner to count."""
+    min_checked_corners: int = 20
+    """Fewest corners that must count for a partner to be used."""
+    max_epipolar_share: float = 0.004
+    """Largest median distance from the epipolar lines, as a share of the image's width, of a partner that is used."""
+
     # ---- planes of inverse depth ---------------------------------------------------------------------------------
 
     nearest_share: float = 0.5
@@ -136,8 +172,24 @@ class DenseDepthTuning:
     min_conflict_sigmas: float = 3.0
     """Difference of log depth, in sigmas of both together, from which a neighbour that sees farther than a pixel's
     point has looked through it."""
-    shared_error: float = 0.5
+    shared_error: float = 0.8
     """Share of its sigma that a pixel's depth keeps however many neighbours agree, since neighbours share images."""
+
+    # ---- depth edges -----------------------------------------------------------------------------------------------
+
+    edge_jump: float = 0.1
+    """Share by which depth must change among a pixel and its eight neighbours for the pixel to lie on a depth edge."""
+    min_island_share: float = 0.0007
+    """Smallest connected part of a depth image that stays, as a share of its pixels."""
+
+    # ---- networks' depths ------------------------------------------------------------------------------------------
+
+    min_fit_share: float = 0.02
+    """Share of pixels that must have a measured depth and one by the networks for the latter to be fitted."""
+    fit_reach: float = 0.06
+    """Standard deviation of the distance over which they are fitted, as a share of the image's width."""
+    min_fit_weight: float = 0.05
+    """Share of measured pixels around a pixel, weighted by distance, below which it is not filled in."""
 
 
 TUNING = DenseDepthTuning()

@@ -23,9 +23,11 @@ In the order in which a frame meets the files:
 - `keyframe_buffer`: the keyframes that retrieval chooses from (SLAM3R section 3.3, supplement A).
 - `map_state`: the trajectory, the records of all keyframes, and the map's points.
 - `trajectory`: the poses of all tracked frames.
-- `point_map`: the most confident point of every voxel.
+- `point_map`: the fused point of every voxel.
+- `free_space`: what a keyframe looks through, where no point can be.
 - `voxel_hash_map`: the hash table from voxels to points.
 - `keyframe_view`: a keyframe's image, depth and pose, as it is shown, saved and exported.
+- `dense_depth_stage`: in the background, keyframes get the depth of their whole image.
 - `reconstruction`: everything that was mapped, as exports, films and the viewer take it.
 - `events`: what leaves the engine.
 - `failures`: what the engine may raise while it runs, in words.
@@ -36,5 +38,6 @@ Beside the way of a frame:
 - `warm_up`: the extra work of the first frames, done on noise before there are any.
 - `tuning`: the constants that were tuned by hand.
 
-Visual odometry is in `slam3r_ros.odometry`, loop closure in `slam3r_ros.loop_closure`; `slam` owns both.
+Visual odometry is in `slam3r_ros.odometry`, loop closure in `slam3r_ros.loop_closure`, multi-view stereo in
+`slam3r_ros.dense_depth`; `slam` owns all three.
 """

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from slam3r_ros.dense_depth.tuning import TUNING
 from slam3r_ros.geometry.camera import Camera
-from slam3r_ros.geometry.crop import crop_camera
+from slam3r_ros.geometry.crop import CropRegion, crop_camera, is_inside
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import ImageHeader, MapPoints, RegisteredFrame, State
@@ -35,6 +36,9 @@ class KeyframeView:
     `image`, which may be finer."""
     confidence: NDArray[np.float32]
     """(h, w) confidences of the depths, as those of the map's points."""
+    added: MapPoints | None = None
+    """Points that this view added to the map, in voxels that were empty or held only points of the networks; None
+    where it added none, as a view by the networks, or where they are no longer kept."""
 
     @property
     def depth_camera(self) -> Camera:
@@ -74,27 +78,82 @@ class KeyframeViews:
         self._least_confidence, self._uses_camera = least_confidence, uses_camera
         self._count, self._last_source_index = 0, 0
 
-    def choose(self, frame: RegisteredFrame, stride: int) -> list[KeyframeView]:
-        """The view of a registered frame, by its pointmap; none where it has no pose, its points are kept out of the
-        map, or the last view is less than ``stride`` images of the camera before it."""
-        encoded, on_host = frame.local.frame, frame.on_host
+    def choose(self, frame: RegisteredFrame, stride: int) -> KeyframeView | None:
+        """The view of a registered frame, by its pointmap; None where it has no pose, its points are kept out of the
+        map, or the last view is less than ``stride`` images of the camera before it.
+
+        Its image is the whole image where the frame carries it, else the networks' crop.
+        """
+        encoded = frame.local.frame
         if frame.pose is None or frame.is_excluded or frame.state is not State.TRACKING:
-            return []
+            return None
         if self._count and encoded.source_index < self._last_source_index + stride:
-            return []
-        T, known = frame.pose.T_world_camera, encoded.header.camera if self._uses_camera else None
+            return None
+        depth = pointmap_depths(frame, self._least_confidence)
         view = KeyframeView(
             id=self._count,
             index=frame.index,
             header=encoded.header,
-            T_world_camera=T,
-            camera=pointmap_camera(encoded.crop_size, frame.pose.focal_px, known),
-            image=encoded.image,
-            depth=depth_image(on_host.points_world, on_host.confidence, T, self._least_confidence),
-            confidence=on_host.confidence,
+            T_world_camera=frame.pose.T_world_camera,
+            camera=self.camera(frame),
+            image=encoded.image if encoded.working is None else encoded.working.image,
+            depth=depth.depth,
+            confidence=depth.confidence,
         )
         self._count, self._last_source_index = self._count + 1, encoded.source_index
-        return [view]
+        return view
+
+    def camera(self, frame: RegisteredFrame) -> Camera:
+        """The pinhole camera of a view's image, with which the frame's pose was computed."""
+        assert frame.pose is not None
+        encoded = frame.local.frame
+        known = encoded.header.camera if self._uses_camera else None
+        if encoded.working is None:
+            return pointmap_camera(encoded.crop_size, frame.pose.focal_px, known)
+        height, width = encoded.working.grey.shape
+        if known is not None and encoded.working.camera is not None:
+            return encoded.working.camera.without_distortion()
+        share = CropRegion.of(encoded.header.size, encoded.crop_size).width
+        focal_px = frame.pose.focal_px / encoded.crop_size[1] * share * width
+        return Camera(width, height, focal_px, focal_px, (width - 1) / 2, (height - 1) / 2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointmapDepths:
+    """A pointmap as a depth image."""
+
+    depth: NDArray[np.float32]
+    """(h, w) distances along the optical axis, scene units; NaN where there is none."""
+    confidence: NDArray[np.float32]
+    """(h, w) their confidences; 0 outside the pointmap."""
+
+
+def pointmap_depths(frame: RegisteredFrame, least_confidence: float) -> PointmapDepths:
+    """The depths of a frame's world points at least as confident as that.
+
+    Where the frame carries its whole image, (h, w) is that of its dense depth image: each pixel there has the depth of
+    the pointmap's pixel at its centre, and none outside the networks' crop.
+    """
+    assert frame.pose is not None
+    encoded, on_host = frame.local.frame, frame.on_host
+    depth = depth_image(on_host.points_world, on_host.confidence, frame.pose.T_world_camera, least_confidence)
+    if encoded.working is None:
+        return PointmapDepths(depth, on_host.confidence)
+    shape = depth_size(*encoded.working.grey.shape)
+    columns, rows = np.meshgrid(np.arange(shape[1]), np.arange(shape[0]))
+    places = CropRegion.of(encoded.header.size, encoded.crop_size).positions(np.stack([columns, rows], axis=2), shape)
+    inside, cells = is_inside(places), np.array(depth.shape[::-1])
+    column, row = (places * cells).astype(np.intp).clip(0, cells - 1).transpose(2, 0, 1)
+    return PointmapDepths(
+        np.where(inside, depth[row, column], np.float32(np.nan)),
+        np.where(inside, on_host.confidence[row, column], np.float32(0)),
+    )
+
+
+def depth_size(height: int, width: int) -> tuple[int, int]:
+    """(h, w) of the dense depth image of a whole image of that size."""
+    scale = min(1.0, TUNING.image_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def depth_image(

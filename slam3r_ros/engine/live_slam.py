@@ -103,7 +103,8 @@ class LiveSlam(Slam):
         if self._schedule is None and len(self._ring):
             updates += self._emit(self._make_initial_map(ended=True))
         self._live.finish(None)
-        return updates + self.finish_pending()
+        updates += self.finish_pending()
+        return updates + self._emit(self._mapping.flush_dense_depth())
 
     # ---- implementation ------------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class LiveSlam(Slam):
         super()._start_anew()
         self._maps += 1
         self._encoded_frames.clear()
-        self._mapping.waits_for_loops = False
+        self._mapping.waits_for_loops = self._mapping.waits_for_dense_depth = False
         self._live = LiveTracking(self.settings, self._map_state, self._status, self._timer, self._maps)
 
     def _map_initially(self, request: MappingRequest) -> Iterator[Update]:

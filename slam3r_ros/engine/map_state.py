@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from slam3r_ros.engine.dense_depth_stage import DenseView
+from slam3r_ros.engine.free_space import FreeSpace
+from slam3r_ros.engine.keyframe_view import depth_image
 from slam3r_ros.engine.point_map import PointMap
 from slam3r_ros.engine.trajectory import Trajectory
+from slam3r_ros.engine.tuning import TUNING
+from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.settings import MapSettings
+from slam3r_ros.settings import VOXEL_BY_SCENE, MapSettings
 from slam3r_ros.types import KeyframeRecord, MapPoints, PoseEstimate, RegisteredFrame, StampedPose
 
 
@@ -22,7 +28,7 @@ class MapState:
     """
 
     def __init__(self, settings: MapSettings) -> None:
-        self._point_confidence = settings.point_confidence
+        self._point_confidence, self._voxel_size = settings.point_confidence, settings.voxel_size
         self.map = PointMap(settings)
         self.trajectory = Trajectory()
         self.lock = threading.RLock()
@@ -58,14 +64,42 @@ class MapState:
         with self.lock:
             return self.trajectory.poses()
 
-    def add(self, frame: RegisteredFrame) -> MapPoints:
-        """Add a registered frame's confident points, unless it is excluded; returns what is new in the map."""
+    def choose_voxel_size(self, frames: Sequence[RegisteredFrame]) -> None:
+        """Make the voxels as large as the setting says; where that is 0, by the median depth of the first frames."""
+        depths = [
+            depth_image(on_host.points_world, on_host.confidence, frame.pose.T_world_camera, self._point_confidence)
+            for frame in frames
+            if frame.pose is not None and (on_host := frame.on_host) is not None
+        ]
+        known = np.concatenate([depth[np.isfinite(depth)] for depth in depths]) if depths else np.empty(0)
+        if self._voxel_size == VOXEL_BY_SCENE and len(known):
+            self.map.begin(TUNING.voxel_share * float(np.median(known)))
+
+    def add_dense(self, answer: DenseView) -> MapPoints:
+        """Add a keyframe's dense points instead of the networks' points of the frames since the view before, and remove
+        what it sees through; where it has none, the networks' points stay. Returns what is new in the map."""
+        view = answer.view
+        if answer.sigma is None:
+            self.map.settle(answer.first_frame, view.index, keep=True)
+            return MapPoints.none()
+        self.map.settle(answer.first_frame, view.index, keep=False)
+        points = view.points(self._point_confidence)
+        added = self.map.add(points.points_world, points.colours, points.confidence, view.index)
+        camera, T_camera_world = view.depth_camera, invert_rigid(view.T_world_camera)
+        self.map.carve(FreeSpace.of(camera, T_camera_world, view.depth, answer.sigma))
+        return added
+
+    def add(self, frame: RegisteredFrame, *, is_provisional: bool = False) -> MapPoints:
+        """Add a registered frame's confident points, unless it is excluded; returns what is new in the map.
+        ``is_provisional``: until its dense depth, or that of a view after it, is known."""
         on_host = frame.on_host
         kept = on_host.confidence >= self._point_confidence
         if frame.is_excluded:
             kept = np.zeros_like(kept)
         colours = frame.local.frame.image[kept]
-        return self.map.add(on_host.points_world[kept], colours, on_host.confidence[kept], frame.index)
+        return self.map.add(
+            on_host.points_world[kept], colours, on_host.confidence[kept], frame.index, is_provisional=is_provisional
+        )
 
     def correct(self, correction: MapCorrection) -> None:
         """Move everything as a closed loop says."""

@@ -6,10 +6,11 @@ visual odometry -> keyframe buffer -> point map. Loops are closed between two ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from slam3r_ros.device.memory_guard import MemoryGuard
+from slam3r_ros.engine.dense_depth_stage import DenseDepthStage, DenseView
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.initial_map import InitialMap, with_scaled_confidence
@@ -49,6 +50,8 @@ class MappingParts:
     refinement: KeyframeRefinement
     map_state: MapState
     keyframe_views: KeyframeViews
+    dense_depth: DenseDepthStage | None
+    """None where there is no dense depth."""
 
 
 class Mapping:
@@ -71,6 +74,7 @@ class Mapping:
         self._image_to_points, self._scene_frames = parts.image_to_points, parts.scene_frames
         self._local_to_world, self._localization = parts.local_to_world, parts.localization
         self._refinement, self._map_state, self._views = parts.refinement, parts.map_state, parts.keyframe_views
+        self._dense_depth = parts.dense_depth
         self._refines_in_background = settings.only_keyframes and parts.refinement.is_on
         self._keyframe_settings = keyframes
         self._guard, self._timer, self._status = guard, timer, status
@@ -83,6 +87,9 @@ class Mapping:
         self.waits_for_loops = True
         """Whether a keyframe waits for the search for loops that the one before has begun. Without it, places that come
         during a search are passed over, and results depend on how fast the search is."""
+        self.waits_for_dense_depth = True
+        """Whether a keyframe waits for the dense depth that the one before has brought, so that results depend on the
+        frames alone; else dense depth is left out where the machine does not keep up."""
 
     # ---- the loop ----------------------------------------------------------------------------------------------
 
@@ -168,8 +175,7 @@ class Mapping:
                 self._scene_frames.invalidate()  # positions in the buffer have changed
         records = [self._map_state.record(keyframe) for keyframe in entered]
         for frame in finished:
-            yield self._added(frame, records if frame is finished[-1] else [])
-            yield from self._views.choose(frame, self._stride)
+            yield from self._taken_in(frame, records if frame is finished[-1] else [])
 
     def close_loop(self, *, wait: bool = True) -> Iterator[MapCorrection]:
         """Correct the map if the camera has come back to where it had been. With ``wait`` this waits for the search;
@@ -189,6 +195,8 @@ class Mapping:
         with self._timer.stage("loops"):
             self._map_state.correct(correction)
             self._known_buffer.correct(correction)
+            if self._dense_depth is not None:
+                self._dense_depth.correct(correction)
         self._status.map_points = len(self._map_state.map)
         yield correction
 
@@ -217,10 +225,36 @@ class Mapping:
             initial = [with_scaled_confidence(keyframe, factor) for keyframe in initial]
         for keyframe in initial:  # only the reference has points of its own; the others need the focal length it gives
             self._localization.learn_focal(keyframe)
-        for keyframe in sorted([*initial, *bootstrap], key=lambda k: k.index):
-            frame = self._refinement.finish(self._localize(keyframe))
-            yield self._added(frame, [] if frame.registration else [self._map_state.record(frame)])
-            yield from self._views.choose(frame, self._stride)
+        in_order = sorted([*initial, *bootstrap], key=lambda k: k.index)
+        frames = [self._refinement.finish(self._localize(keyframe)) for keyframe in in_order]
+        self._map_state.choose_voxel_size(frames)
+        for frame in frames:
+            yield from self._taken_in(frame, [] if frame.registration else [self._map_state.record(frame)])
+
+    # ---- dense depth -------------------------------------------------------------------------------------------
+
+    def take_dense_depth(self, *, wait: bool) -> Iterator[Update]:
+        """The events of dense depth that is found; without ``wait`` none while it is being computed."""
+        if self._dense_depth is not None:
+            with self._timer.stage("dense"):
+                answers = list(self._dense_depth.take(wait=wait))
+            yield from self._with_dense_points(answers)
+
+    def flush_dense_depth(self) -> Iterator[Update]:
+        """The events of the keyframes that have waited for later ones; these never come."""
+        if self._dense_depth is not None:
+            with self._timer.stage("dense"):
+                answers = list(self._dense_depth.flush())
+            yield from self._with_dense_points(answers)
+
+    def _with_dense_points(self, answers: Iterable[DenseView]) -> Iterator[Update]:
+        """The map takes the points of dense depth instead of those of the networks."""
+        for answer in answers:
+            with self._timer.stage("map"):
+                added = self._map_state.add_dense(answer)
+            self._note_map()
+            if answer.sigma is not None:
+                yield replace(answer.view, added=added)
 
     # ---- what others ask ---------------------------------------------------------------------------------------
 
@@ -268,12 +302,29 @@ class Mapping:
         self._status.reason = f"visual odometry gives the pose where L2W does not: {reason}" if reason else fits
         self._map_state.add_pose(frame.index, frame.local.frame.stamp_ns, frame.pose)
 
+    def _taken_in(self, frame: RegisteredFrame, records: Sequence[KeyframeRecord]) -> Iterator[Update]:
+        """The events of a frame whose confident points are in the map from now on; its view, and the dense depth of
+        earlier ones, which its own motion may have told."""
+        yield self._added(frame, records)
+        view = self._views.choose(frame, self._stride)
+        if view is not None:
+            yield view
+        if self._dense_depth is None or frame.pose is None or frame.is_excluded or frame.state is State.LOST:
+            return
+        with self._timer.stage("dense"):
+            camera = self._views.camera(frame)
+            answers = list(self._dense_depth.add(frame, camera, view, wait=self.waits_for_dense_depth))
+        yield from self._with_dense_points(answers)
+
+    def _note_map(self) -> None:
+        self._status.map_points = len(self._map_state.map)
+        self._status.voxel_size = self._map_state.map.voxel_size
+
     def _added(self, frame: RegisteredFrame, records: Sequence[KeyframeRecord]) -> MapUpdate:
         """The event of a frame whose confident points are in the map from now on."""
         with self._timer.stage("map"):
-            added = self._map_state.add(frame)
-        self._status.map_points = len(self._map_state.map)
-        self._status.voxel_size = self._map_state.map.voxel_size
+            added = self._map_state.add(frame, is_provisional=self._dense_depth is not None)
+        self._note_map()
         self._status.keyframes = len(self._known_buffer)
         encoded = frame.local.frame
         return MapUpdate(
@@ -287,4 +338,5 @@ class Mapping:
             new_keyframes=tuple(records),
             registration=frame.registration,
             is_excluded=frame.is_excluded,
+            is_provisional=self._dense_depth is not None,
         )

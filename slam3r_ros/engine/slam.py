@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from slam3r_ros.device.memory_guard import MemoryGuard
+from slam3r_ros.engine.dense_depth_stage import DenseDepthStage
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.events import OnUpdate, Update
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
@@ -119,13 +120,15 @@ class Slam:
         closure that the last keyframe may have led to."""
         updates = self._emit(self._run_loops(ended=True)) if len(self._ring) else []
         updates += self._emit(self._mapping.finish_pending())
-        return updates + self._emit(self._mapping.close_loop())
+        updates += self._emit(self._mapping.close_loop())
+        return updates + self._emit(self._mapping.flush_dense_depth())
 
     @torch.inference_mode()
     def finish_pending(self, *, wait: bool = True) -> list[Update]:
         """The `MapUpdate`s of the frames registered last. With ``wait`` this waits until their points are refined;
         without it there are none until then."""
-        return self._emit(self._mapping.finish_pending(wait=wait))
+        updates = self._emit(self._mapping.finish_pending(wait=wait))
+        return updates + self._emit(self._mapping.take_dense_depth(wait=wait))
 
     def request_correction(self, correction: MapCorrection) -> None:
         """Correct the map by knowledge from outside, such as the direction of gravity. It is done before the next
@@ -170,8 +173,8 @@ class Slam:
         self._initializer.reset()
         self._scene_frames.invalidate()
         self._schedule: RegistrationSchedule | None = None
-        self._status = SlamStatus(voxel_size=settings.map.voxel_size)
         self._map_state = MapState(settings.map)
+        self._status = SlamStatus(voxel_size=self._map_state.map.voxel_size)
         odometry = OdometryStage(settings.pose) if settings.pose.tracks == "on" else None
         closes_loops = odometry is not None and settings.loops.close
         loop_closer = LoopCloser(settings.loops.most_places) if closes_loops else None
@@ -185,6 +188,7 @@ class Slam:
             keyframe_views=KeyframeViews(
                 least_confidence=settings.map.point_confidence, uses_camera=settings.pose.use_camera_info
             ),
+            dense_depth=DenseDepthStage() if odometry is not None and settings.map.dense else None,
         )
         self._mapping = Mapping(parts, settings.register, settings.keyframes, self._guard, self._timer, self._status)
         self._tracking: TrackingStrategy = RegisterEveryFrame()
@@ -195,6 +199,7 @@ class Slam:
 
     def _run_loops(self, *, ended: bool) -> Iterator[Update]:
         """Make an initial map if there is none, then track and register all frames whose windows are complete."""
+        self._mapping.waits_for_dense_depth = self.on_update is None
         if self._schedule is None:
             self._initialize(ended=ended)
             if self._schedule is None:

@@ -72,6 +72,18 @@ class EngineTuning:
     max_share_after_coarsening: float = 0.75
     """Share of the largest number of points that may remain after the voxels' side has doubled; if more remain, it
     doubles once more."""
+    voxel_share: float = 0.005
+    """Side of the map's voxels as a share of the median depth of the first frames, where the setting leaves it to the
+    scene: a little more than a pixel of a dense depth image covers there."""
+    voxel_size_before_scene: float = 0.02
+    """The same in scene units, where no depth of the first frames is known."""
+    views_that_carve: int = 3
+    """Number of keyframes that must look through a voxel, without one that adds a point to it in between, for it to be
+    emptied."""
+    free_space_sigmas: float = 3.0
+    """Number of standard deviations before a depth up to which the space counts as free."""
+    carved_at_once: int = 1 << 17
+    """Number of points that are compared with free space at once, which bounds the memory that it takes."""
     first_trajectory_poses: int = 1024
     """Number of poses that memory is set aside for at the start; it doubles when they are full."""
 

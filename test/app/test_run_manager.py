@@ -67,7 +67,10 @@ def test_two_images_alone_give_a_map(manager: RunManager, new_run: NewRun, tmp_p
     assert report.outcome.problems == () and "points from 2 images in" in report.sentence
     assert (said[-1].frames, said[-1].total) == (2, 2) and said[-1].status.map_points > 3000
     events = [event for message in said for event in message.events]
-    assert [type(event) for event in events] == [PoseUpdate, KeyframeView, PoseUpdate, KeyframeView]
+    kinds = [type(event) for event in events]  # each has a view by the networks, and then one with dense depth
+    assert kinds == [PoseUpdate, KeyframeView, PoseUpdate, KeyframeView, KeyframeView, KeyframeView]
+    views = [event for event in events if isinstance(event, KeyframeView)]
+    assert [view.id for view in views] == [0, 1, 0, 1] and all(view.added is None for view in views)
     with MapFile(run.request.folder / MAP_FILE_NAME) as file:
         assert report.sentence.startswith(f"{len(file.points()):,} points")
         assert (len(file.keyframe_ids()), len(file.trajectory())) == (2, 2)

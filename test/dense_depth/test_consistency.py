@@ -5,7 +5,6 @@ from layer_scene import depth, pose, view
 
 from slam3r_ros.dense_depth.consistency import DepthView, consistent_depth
 from slam3r_ros.dense_depth.posed_view import DepthMap
-from slam3r_ros.dense_depth.prior import with_prior
 from slam3r_ros.geometry.se3 import Array
 
 SIGMA = 0.02
@@ -53,21 +52,3 @@ def test_a_hidden_point_is_not_contradicted() -> None:
 def test_without_neighbours_nothing_changes() -> None:
     own = told(OWN)
     assert consistent_depth(own, []) is own.depth_map
-
-
-def test_prior_fills_what_is_unknown_at_the_scale_of_what_is_known() -> None:
-    true = depth(OWN)
-    half = np.where(np.arange(true.shape[1]) < 160, true, np.nan).astype(np.float32)
-    measured = DepthMap(half, np.where(np.isfinite(half), SIGMA, np.inf).astype(np.float32))
-    fused = with_prior(measured, DepthMap(1.7 * true, np.full(true.shape, 0.1, np.float32)))
-    np.testing.assert_allclose(fused.depth, true, rtol=1e-4)
-    assert (fused.sigma[:, :160] < SIGMA).all() and (fused.sigma[:, 160:] > 0.09).all()
-
-
-def test_the_surer_one_stays_where_prior_and_parallax_differ() -> None:
-    true = depth(OWN)
-    measured = DepthMap(true, np.full(true.shape, SIGMA, np.float32))
-    wrong = true.copy()
-    wrong[:50] *= 2
-    fused = with_prior(measured, DepthMap(wrong, np.full(true.shape, 0.1, np.float32)))
-    np.testing.assert_allclose(fused.depth, true, rtol=1e-4)

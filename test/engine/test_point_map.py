@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from slam3r_ros.engine import point_map as world_map
 from slam3r_ros.engine import voxel_hash_map as voxel_table
+from slam3r_ros.engine.free_space import FreeSpace
 from slam3r_ros.engine.point_map import PointMap
 from slam3r_ros.engine.voxel_hash_map import CHUNK, VoxelHashMap, voxel_keys
+from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.settings import MapSettings
@@ -27,20 +29,22 @@ class NaiveMap:
 
     def __init__(self, settings: MapSettings) -> None:
         self.voxel_size, self.maximum = settings.voxel_size, settings.maximum_points
-        self.cells: dict[Cell, tuple[np.ndarray, np.ndarray, float]] = {}
+        self.cells: dict[Cell, tuple[np.ndarray, np.ndarray, float, float]] = {}  # with confidence and weight
 
-    def put(self, point: np.ndarray, colour: np.ndarray, confidence: float) -> Cell | None:
-        """Returns the cell if it was empty."""
-        cell = tuple(int(c) for c in np.floor(point.astype(float) * (1 / self.voxel_size)))
-        is_new = cell not in self.cells
-        if is_new or confidence > self.cells[cell][2]:
-            self.cells[cell] = (point, colour, confidence)
-        return cell if is_new else None
+    def put(self, point: np.ndarray, colour: np.ndarray, confidence: float, weight: float) -> None:
+        cell = tuple(int(c) for c in np.floor(point.astype(np.float32).astype(float) * (1 / self.voxel_size)))
+        if cell in self.cells:
+            mean, shade, highest, total = self.cells[cell]
+            point, colour = (
+                (total * old + weight * new) / (total + weight) for old, new in ((mean, point), (shade, colour))
+            )
+            confidence, weight = max(confidence, highest), total + weight
+        self.cells[cell] = (point, colour, confidence, weight)
 
     def add(self, points: np.ndarray, colours: np.ndarray, confidence: np.ndarray) -> None:
         for point, colour, value in zip(points, colours, confidence, strict=True):
             if np.isfinite(point).all() and np.isfinite(value):
-                self.put(point, colour, value)
+                self.put(point.astype(float), colour.astype(float), float(value), float(value) ** 2)
         full = len(self.cells) > self.maximum
         while full and len(self.cells) > 0.75 * self.maximum:
             stored = list(self.cells.values())
@@ -51,10 +55,10 @@ class NaiveMap:
 
 def assert_same(got: MapPoints, expected: NaiveMap) -> None:
     assert len(got) == len(expected.cells)
-    points, colours, confidence = (np.array(column) for column in zip(*expected.cells.values(), strict=True))
-    assert np.array_equal(got.points_world, points)
-    assert np.array_equal(got.colours, colours)
-    assert np.array_equal(got.confidence, confidence)
+    points, colours, confidence, _ = (np.array(column) for column in zip(*expected.cells.values(), strict=True))
+    np.testing.assert_allclose(got.points_world, points, rtol=1e-5, atol=1e-7)
+    assert np.abs(got.colours - colours).max() <= 1.5, "colours are rounded each time"
+    assert np.array_equal(got.confidence, confidence.astype(np.float32))
 
 
 def random_points(seed: int, count: int, spread: float = 0.1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -105,16 +109,82 @@ def test_added_are_the_voxels_that_were_empty():
     assert len(fast) == len(seen)
 
 
-def test_a_better_point_replaces_in_place_and_is_not_reported():
+def put(fast: PointMap, x: float, confidence: float, frame: int = 0, *, is_provisional: bool = False) -> int:
+    """Add a point on the x axis, as grey as 50 x; how many points that added."""
+    point, colour = np.float32([[x, 0.5, 0.5]]), np.full((1, 3), round(50 * x), np.uint8)
+    return len(fast.add(point, colour, np.float32([confidence]), frame, is_provisional=is_provisional))
+
+
+def test_points_of_a_voxel_become_their_mean_by_squared_confidence_and_are_reported_once():
     fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0))
-    first = fast.add(np.float32([[0.2, 0.2, 0.2]]), np.uint8([[1, 2, 3]]), np.float32([5]))
+    first = fast.add(np.float32([[0.2, 0.5, 0.5]]), np.uint8([[10, 10, 10]]), np.float32([2]))
     assert len(first) == 1
-    for confidence, expected in ((4, 0.2), (5, 0.2), (6, 0.7)):
-        point = np.float32([[0.7, 0.7, 0.7]])
-        assert len(fast.add(point, np.uint8([[9, 9, 9]]), np.float32([confidence]))) == 0
-        assert fast.points().points_world[0, 0] == np.float32(expected)
-    assert fast.points().colours.tolist() == [[9, 9, 9]] and fast.points().confidence.tolist() == [6]
+    assert put(fast, 0.7, 1) == 0  # (4 x 0.2 + 1 x 0.7) / 5
+    assert fast.points().points_world[0, 0] == pytest.approx(0.3)
+    assert put(fast, 0.9, 5) == 0  # (5 x 0.3 + 25 x 0.9) / 30
+    assert fast.points().points_world[0, 0] == pytest.approx(0.8)
+    assert fast.points().colours.tolist() == [[40, 40, 40]] and fast.points().confidence.tolist() == [5]
     assert first.points_world[0, 0] == np.float32(0.2), "what was handed out does not change"
+
+
+def test_provisional_points_go_when_others_come_and_change_nothing_after_that():
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0))
+    assert put(fast, 0.2, 9, is_provisional=True) == 1
+    assert put(fast, 0.6, 1) == 1, "the first point of its kind is reported"
+    assert put(fast, 0.1, 9, is_provisional=True) == 0
+    assert fast.points().points_world[0, 0] == np.float32(0.6) and fast.points().confidence.tolist() == [1]
+    assert len(fast) == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_provisional_points_of_some_frames_stay_or_go(keep: bool):
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0))
+    for frame in range(5):
+        put(fast, frame + 0.5, 1, frame, is_provisional=True)
+    put(fast, 2.5, 1, 2)
+    fast.settle(1, 3, keep=keep)
+    kept = [0.5, 1.5, 2.5, 3.5, 4.5] if keep else [0.5, 2.5, 4.5]
+    assert fast.points().points_world[:, 0].tolist() == kept and len(fast) == len(kept)
+    assert put(fast, 1.5, 1, 6) == (not keep), "a voxel that was emptied is new again"
+    fast.settle(0, 9, keep=False)
+    assert (0.5 in fast.points().points_world[:, 0]) is False
+    assert (3.5 in fast.points().points_world[:, 0]) is keep
+
+
+def looking_along_x(depth: float) -> FreeSpace:
+    """A camera at the origin that looks along x, and sees a wall at that depth."""
+    T_camera_world = np.eye(4)
+    T_camera_world[:3, :3] = [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    depths = np.full((8, 8), depth, np.float32)
+    return FreeSpace.of(Camera(8, 8, 8.0, 8.0, 3.5, 3.5), T_camera_world, depths, np.full((8, 8), 0.01, np.float32))
+
+
+def test_what_several_views_look_through_in_succession_goes():
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=0.1))
+    for x in (1.02, 4.02, 8.02):
+        fast.add(np.float32([[x, 0.02, 0.02]]), np.uint8([[1, 1, 1]]), np.float32([3]))
+    times = world_map.TUNING.views_that_carve
+    for _ in range(times - 1):
+        fast.carve(looking_along_x(4.1))
+    fast.add(np.float32([[1.02, 0.02, 0.02]]), np.uint8([[1, 1, 1]]), np.float32([3]))  # somebody sees it again
+    for _ in range(times - 1):
+        fast.carve(looking_along_x(4.1))
+    assert len(fast) == 3
+    fast.carve(looking_along_x(4.1))
+    assert fast.points().points_world[:, 0].tolist() == np.float32([4.02, 8.02]).tolist() and len(fast) == 2
+    assert len(fast.add(np.float32([[1.02, 0.02, 0.02]]), np.uint8([[1, 1, 1]]), np.float32([3]))) == 1
+
+
+def test_emptied_voxels_leave_room_before_the_others_are_doubled():
+    fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0, maximum_points=1000))
+    line = np.zeros((1400, 3), np.float32)
+    line[:, 0] = np.arange(1400) + 0.5
+    colours, confidence = np.zeros((1400, 3), np.uint8), np.ones(1400, np.float32)
+    fast.add(line[:700], colours[:700], confidence[:700], 1, is_provisional=True)
+    fast.settle(1, 1, keep=False)
+    assert len(fast) == 0
+    assert len(fast.add(line[700:], colours[700:], confidence[700:], 2)) == 700
+    assert fast.voxel_size == 1.0 and len(fast) == 700
 
 
 def test_negative_coordinates_have_voxels_of_the_same_size():
@@ -161,13 +231,16 @@ def test_added_after_a_doubling_are_new_at_the_new_size():
     fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0, maximum_points=1000))
     line = np.zeros((1600, 3), np.float32)
     line[:, 0] = np.arange(1600) + 0.25
-    colours, confidence = np.zeros((1600, 3), np.uint8), np.arange(1600, dtype=np.float32)
+    colours, confidence = np.zeros((1600, 3), np.uint8), np.arange(1600, dtype=np.float32) + 1
     assert len(fast.add(line[:901], colours[:901], confidence[:901])) == 901
     added = fast.add(line[901:], colours[901:], confidence[901:])
     assert fast.voxel_size == 4.0 and len(fast) == 400, "800 voxels of side 2 would leave too little room"
-    # The voxel 900..904 was there already: its best point 903.25 came in place; from 904 on they are new.
-    assert added.points_world[:, 0].tolist() == [x + 3.25 for x in range(904, 1600, 4)]
-    assert 903.25 in fast.points().points_world[:, 0]
+    # The voxel 900..904 was there already; from 904 on they are new.
+    cells = (added.points_world[:, 0] // 4).astype(int)
+    assert cells.tolist() == list(range(226, 400))
+    confidence_of_cell = np.arange(904, 1600).reshape(-1, 4) + 1.0
+    mean = (confidence_of_cell**2 * line[904:, 0].reshape(-1, 4)).sum(axis=1) / (confidence_of_cell**2).sum(axis=1)
+    np.testing.assert_allclose(added.points_world[:, 0], mean, rtol=1e-6)
 
 
 def test_one_frame_larger_than_the_maximum():
@@ -206,7 +279,7 @@ def test_memory_is_bounded():
     for frame in range(30):
         fast.add(*random_points(frame, 2000, 1.0))
     assert fast.memory_bytes < 2_000_000
-    assert len(fast._confidence) <= 5000 + CHUNK
+    assert len(fast._columns["confidence"]) <= 5000 + CHUNK
 
 
 def test_wrong_shapes_are_refused():
@@ -280,17 +353,19 @@ def test_a_correction_of_nothing_changes_nothing():
     assert len(empty) == 0
 
 
-def test_points_that_meet_become_the_more_confident_one_and_move_on_with_its_frame():
+def test_points_that_meet_become_their_mean_and_move_on_with_the_frame_of_the_more_confident_one():
     fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1.0))
     fast.add(np.float32([[0.5, 0.5, 0.5], [9.5, 0.5, 0.5]]), np.uint8([[1, 1, 1], [2, 2, 2]]), np.float32([3, 4]), 1)
     fast.add(np.float32([[5.6, 0.5, 0.5], [14.5, 0.5, 0.5]]), np.uint8([[3, 3, 3], [4, 4, 4]]), np.float32([5, 2]), 7)
     fast.correct(correction([0, 7], [[0, 0, 0], [-5.0, 0, 0]]))
     got = fast.points()
-    assert got.colours.tolist() == [[3, 3, 3], [2, 2, 2]] and got.confidence.tolist() == [5, 4]
-    np.testing.assert_allclose(got.points_world[:, 0], [0.6, 9.5], rtol=1e-6)
+    # (9 x 1 + 25 x 3) / 34 is 2.5, (16 x 2 + 4 x 4) / 20 is 2.4.
+    assert got.colours.tolist() == [[2, 2, 2], [2, 2, 2]] and got.confidence.tolist() == [5, 4]
+    np.testing.assert_allclose(got.points_world[:, 0], [(9 * 0.5 + 25 * 0.6) / 34, 9.5], rtol=1e-6)
     assert len(fast.add(np.float32([[0.7, 0.2, 0.2]]), np.uint8([[9, 9, 9]]), np.float32([1]), 8)) == 0
     fast.correct(correction([0, 7], [[0, 0, 0], [0, 2.0, 0]]))  # each with the frame that told it
-    np.testing.assert_allclose(fast.points().points_world[:, 1], [2.5, 0.5])
+    # The point that came last, at 0.2, has a weight of 1 beside 34.
+    np.testing.assert_allclose(fast.points().points_world[:, 1], [(34 * 0.5 + 0.2) / 35 + 2, 0.5], rtol=1e-6)
 
 
 def test_after_many_corrections_the_map_is_bounded_and_still_the_best_of_every_voxel(monkeypatch):

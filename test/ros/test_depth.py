@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from outputs_harness import Scene, image_header, pose_update, update
 from ros_harness import FIRST_NS, FRAME, wait_until
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from slam3r_ros.engine.keyframe_view import depth_image, pointmap_camera
+from slam3r_ros.engine.keyframe_view import KeyframeView, depth_image, pointmap_camera
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw, transform_points
 from slam3r_ros.ros.output import depth as depth_output
 from slam3r_ros.ros.output.outputs import Outputs
-from slam3r_ros.types import MapUpdate, PoseEstimate, State
+from slam3r_ros.types import MapPoints, MapUpdate, PoseEstimate, State
 
 POSE = rigid(rotation_from_quat_xyzw([0.1, -0.3, 0.2, 0.9]), [1.0, -2.0, 0.5])
 HEIGHT, WIDTH, FOCAL = 6, 8, 9.0
@@ -141,3 +143,52 @@ def test_nothing_is_made_for_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(depth_output, "pointmap_camera", lambda *_: pytest.fail("made for nobody"))
     scene.outputs().publish(seen())
     wait_until(lambda: len(scene.poses) == 1, "a pose")
+
+
+# ---- dense depth -------------------------------------------------------------------------------------------------
+
+
+def dense_view(added: int = 3) -> KeyframeView:
+    """A keyframe of 16 x 12 pixels with 8 x 6 depths, of which one is unknown."""
+    depth = DEPTHS.astype(np.float32)
+    depth[2, 3] = np.nan
+    camera = Camera(2 * WIDTH, 2 * HEIGHT, 2 * FOCAL, 2 * FOCAL, WIDTH - 0.5, HEIGHT - 0.5)
+    points = MapPoints(
+        np.arange(3 * added, dtype=np.float32).reshape(-1, 3),
+        np.zeros((added, 3), np.uint8),
+        np.ones(added, np.float32),
+    )
+    header, image = image_header(size=(2 * HEIGHT, 2 * WIDTH)), np.zeros((2 * HEIGHT, 2 * WIDTH, 3), np.uint8)
+    return KeyframeView(0, 0, header, POSE, camera, image, depth, np.ones_like(depth), points)
+
+
+def test_dense_depth_is_that_of_the_whole_image_at_its_size(scene: Scene) -> None:
+    heard = Heard(scene, scale=0.5)
+    heard.outputs.publish(replace(dense_view(), added=None))  # the view by the networks, which comes first
+    heard.outputs.publish(dense_view())
+    wait_until(lambda: len(heard.images) == len(heard.infos) == 1, "a depth image and its camera_info")
+    image, info = heard.images[0], heard.infos[0]
+    assert (image.height, image.width) == (info.height, info.width) == (2 * HEIGHT, 2 * WIDTH)
+    assert list(info.k) == [2 * FOCAL, 0.0, WIDTH - 0.5, 0.0, 2 * FOCAL, HEIGHT - 0.5, 0.0, 0.0, 1.0]
+    expected = np.repeat(np.repeat(0.5 * dense_view().depth, 2, axis=0), 2, axis=1)
+    np.testing.assert_allclose(values(image), expected, rtol=1e-6)
+    assert np.isnan(values(image)).sum() == 4
+
+
+def test_a_frame_whose_dense_depth_follows_has_no_depth_of_its_pointmap(scene: Scene) -> None:
+    heard = Heard(scene)
+    heard.outputs.publish(replace(seen(), is_provisional=True))
+    heard.of(seen(stamp_ns=FIRST_NS + 5))
+    assert [image.header.stamp.nanosec for image in heard.images] == [5]
+
+
+def test_clouds_have_the_dense_points_and_at_most_as_many_as_the_setting(scene: Scene) -> None:
+    clouds: list[PointCloud2] = scene.camera.listen(PointCloud2, "/slam3r/cloud")
+    outputs = scene.outputs(cloud_max_points=100)
+    wait_until(lambda: outputs._cloud.get_subscription_count() >= 2, "listeners")
+    outputs.publish(dense_view(3))
+    outputs.publish(dense_view(1000))
+    wait_until(lambda: len(clouds) == 2, "two clouds")
+    assert [cloud.width for cloud in clouds] == [3, 100]
+    x_of_map = np.frombuffer(clouds[1].data, "<f4").reshape(-1, 5)[:, 0]  # z of the engine's world, which is 3 n + 2
+    assert x_of_map.min() == 2 and x_of_map.max() == 2999 and np.diff(x_of_map).max() <= 33

@@ -79,6 +79,14 @@ def camera_info_message(head: Header, camera: Camera, rectification: Rectificati
     )
 
 
+def thinned(points: MapPoints, most: int) -> MapPoints:
+    """At most so many of the points, evenly over their order, and so about evenly over the map."""
+    if len(points) <= most:
+        return points
+    chosen = np.linspace(0, len(points) - 1, most).astype(np.intp)
+    return MapPoints(points.points_world[chosen], points.colours[chosen], points.confidence[chosen])
+
+
 def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints, unit: float = 1.0) -> PointCloud2:
     """Return points of the engine's world as a cloud in the map's axes; ``unit`` is the length of a scene unit."""
     if not len(points):  # sensor_msgs_py fails on an empty array

@@ -32,6 +32,7 @@ from slam3r_ros.ros.output.messages import (
     header,
     pose_message,
     stamped_pose,
+    thinned,
     time_message,
 )
 from slam3r_ros.ros.output.occupancy import GridOutput
@@ -43,7 +44,7 @@ from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 from slam3r_ros.ros.throttled_log import ThrottledLog
-from slam3r_ros.types import ImageHeader, KeyframeRecord, MapUpdate, PoseEstimate, PoseUpdate
+from slam3r_ros.types import ImageHeader, KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, PoseUpdate
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Quality of service of latched topics: who subscribes late gets the newest message."""
@@ -118,6 +119,7 @@ class Outputs:
                 self._grid.observe(update, self.scale.unit, is_metric=self.scale.metres_per_unit > 0)
             if self._views is not None:
                 self._views.publish(update, self.scale.unit)
+            self._publish_dense(update)
             return False
         self._newest_ns = max(update.header.stamp_ns, self._newest_ns)
         is_first = update.index > self._newest_index  # the first events of the frames come in the order of the frames
@@ -164,20 +166,30 @@ class Outputs:
 
     def _publish_points(self, update: MapUpdate) -> None:
         """Publish depth, cloud and keyframes."""
-        if update.is_tracked and self._depth.is_wanted:
+        if update.is_tracked and not update.is_provisional and self._depth.is_wanted:
             self._depth.publish(update, self.scale.unit)
-        if len(update.added):
-            if _has_subscribers(self._cloud):
-                self._publish_cloud(update)
-            self._map_schedule.mark_changed()
+        self._publish_cloud(update.index, update.header.stamp_ns, update.added)
         for record in update.new_keyframes:
             self._publish_keyframe(record)
 
-    def _publish_cloud(self, update: MapUpdate) -> None:
-        stamp_ns, added = update.header.stamp_ns, update.added  # not the update, which holds much more
+    def _publish_dense(self, view: KeyframeView) -> None:
+        """Publish the depth of a keyframe's whole image, and the points that it has added to the map."""
+        if view.added is None:
+            return
+        if self._depth.is_wanted:
+            self._depth.publish_view(view, self.scale.unit)
+        self._publish_cloud(view.index, view.header.stamp_ns, view.added)
+
+    def _publish_cloud(self, index: int, stamp_ns: int, added: MapPoints) -> None:
+        if not len(added):
+            return
+        self._map_schedule.mark_changed()
+        if not _has_subscribers(self._cloud):
+            return
+        added = thinned(added, self._settings.cloud_max_points)
         unit = self.scale.unit  # of the pose with this stamp, whatever it is when the cloud is made
         self._cloud_queue.put(lambda: cloud_message(stamp_ns, self._map_frame, added, unit))
-        self._published_clouds.append((update.index, len(added)))
+        self._published_clouds.append((index, len(added)))
         if self._cloud_queue.dropped > self._reported_drops:
             self._reported_drops = self._cloud_queue.dropped
             self._log.warn(
@@ -319,7 +331,8 @@ class Outputs:
         self._keyframes_queue.put(lambda: PoseArray(header=head, poses=poses))
 
     def _publish_map(self, slam: Slam) -> None:
-        points, unit, stamp_ns = slam.map_points(), self.scale.unit, self._newest_ns
+        points = thinned(slam.map_points(), self._settings.map_cloud_max_points)
+        unit, stamp_ns = self.scale.unit, self._newest_ns
         self._map_queue.put(lambda: cloud_message(stamp_ns, self._map_frame, points, unit))
 
     # ---- how -----------------------------------------------------------------------------------------------------

@@ -203,6 +203,20 @@ class NodeSettings:
         1.0, "Shortest time between two messages of the grid.", unit="s", minimum=0.05, maximum=3600
     )
 
+    cloud_max_points: int = setting(
+        30_000,
+        "Largest number of points of a message on ~/cloud, 20 bytes each. A larger one is thinned evenly.",
+        unit="points",
+        minimum=100,
+        maximum=100_000_000,
+    )
+    map_cloud_max_points: int = setting(
+        200_000,
+        "The same of ~/map_cloud. Saved maps have all points.",
+        unit="points",
+        minimum=100,
+        maximum=100_000_000,
+    )
     map_period: float = setting(
         1.0, "Shortest time between two messages of the whole map.", unit="s", minimum=0.05, maximum=3600
     )

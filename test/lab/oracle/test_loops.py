@@ -72,7 +72,7 @@ def moment(slam: Slam) -> Moment:
         [record.index for record in records],
         np.array([record.pose.T_world_camera for record in records if record.pose is not None]),
         points,
-        slam._map_state.map._frames[: len(points)].copy(),
+        slam._map_state.map._column("frames")[slam._map_state.map._column("weight") > 0],
         [buffer[position].points_world.numpy().copy() for position in range(len(buffer))],
         buffer.indices,
     )
@@ -99,7 +99,9 @@ def loops_are_short() -> Iterator[None]:
 
 
 def started(sequence: ImageSequence) -> Slam:
-    settings = SlamSettings().with_values({"window.stride": 1, "pose.tracks": "on"})
+    settings = SlamSettings().with_values(
+        {"window.stride": 1, "pose.tracks": "on", "map.dense": False, "map.voxel_size": 1e-4}
+    )
     return Slam(oracle_networks(sequence, "noise=0.05", image_size=(64, 64)), settings)
 
 
