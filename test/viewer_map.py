@@ -35,7 +35,7 @@ def view(number: int, *, depth: float = DEPTH) -> KeyframeView:
     image = np.broadcast_to(np.array(WALL, np.uint8), (48, 64, 3)).copy()
     image[::8, ::8] //= 2
     confidence = np.ones((48, 64), np.float32)
-    confidence[:, 32:] = 9.0
+    confidence[:, :32] = 9.0
     header = ImageHeader(1_000_000 * number, (48, 64))
     depths = np.full((48, 64), depth, np.float32)
     return KeyframeView(number, FRAMES_BETWEEN * number, header, pose(number), CAMERA, image, depths, confidence)

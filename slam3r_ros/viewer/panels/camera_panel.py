@@ -11,7 +11,7 @@ from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.viewer.colouring import confidence_picture, depth_picture
 from slam3r_ros.viewer.map_model import MapSnapshot
 
-_HEIGHT = 150
+_HEIGHT = 104
 """Height of the pictures, pixels."""
 _NOTHING = np.full((9, 16, 3), 30, np.uint8)
 

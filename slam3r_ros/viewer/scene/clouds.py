@@ -87,6 +87,10 @@ class Clouds:
             chunk, count = chunks[position], int(counts[position])
             shown = self._shown.get(chunk.id)
             is_visible = settings.shows_points and settings.is_shown(position)
+            if not count:  # browsers take no cloud of nothing
+                if shown is not None:
+                    shown.handle.visible, shown.count = False, 0
+                continue
             if shown is None or self._has_changed(shown, chunk, count, wanted, settings):
                 if sent > self._tuning.points_sent_per_update or (shown is None and not is_visible):
                     is_complete &= not is_visible
