@@ -205,7 +205,7 @@ class PoseSettings:
         1.5, "Mean L2W confidence of a frame's points below which the frame is lost.", public=-1.0, minimum=-1
     )
     tracks: str = recommended_setting(
-        "off",
+        "on",
         "Whether visual odometry gives the poses: it tracks corners from image to image and estimates the motion that "
         "explains them, anchored in the networks' points.",
         public="auto",

@@ -39,6 +39,7 @@ TINY_SETTINGS = SlamSettings.of_published_weights().with_values(
         "keyframes.buffer_size": 12,
         "keyframes.interval": 3,
         "pose.minimum_confidence": 0.0,
+        "pose.tracks": "off",
         "map.point_confidence": 0.0,
     }
 )

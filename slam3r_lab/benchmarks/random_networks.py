@@ -11,17 +11,21 @@ from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.weights import Networks, choose_device
 from slam3r_ros.settings import SlamSettings
 
-NO_THRESHOLDS = dict.fromkeys(
-    (
-        "register.point_confidence",
-        "initialize.shrink_below",
-        "initialize.minimum_confidence",
-        "pose.minimum_confidence",
-        "map.point_confidence",
+NO_THRESHOLDS = {
+    "pose.tracks": "off",
+    **dict.fromkeys(
+        (
+            "register.point_confidence",
+            "initialize.shrink_below",
+            "initialize.minimum_confidence",
+            "pose.minimum_confidence",
+            "map.point_confidence",
+        ),
+        0.0,
     ),
-    0.0,
-)
-"""Settings with which every confidence is high enough: those of random networks mean nothing."""
+}
+"""Settings with which every confidence is high enough, and the networks alone give the poses: the confidences of random
+networks mean nothing, nor do their points."""
 _BIAS = 0.02
 _CHUNK = 1 << 20
 

@@ -48,7 +48,8 @@ def oracle_networks(
 
 
 def recommended_for(settings: OracleSettings) -> SlamSettings:
-    """Thresholds that fit these answers: confidence is 4 where sure and 1 where nothing is known."""
+    """Thresholds that fit these answers: confidence is 4 where sure and 1 where nothing is known. Visual odometry is
+    off, so that the engine's answer is that of the networks."""
     return SlamSettings.of_published_weights().with_values(
         {
             "register.point_confidence": 1.5,
@@ -56,6 +57,7 @@ def recommended_for(settings: OracleSettings) -> SlamSettings:
             "initialize.minimum_confidence": 1.1,
             "pose.minimum_confidence": 1.1,
             "map.point_confidence": 1.5,
+            "pose.tracks": "off",
             "pose.inlier_threshold": max(LEAST_INLIER_THRESHOLD, settings.noise / 2),
         }
     )

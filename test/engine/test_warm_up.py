@@ -16,16 +16,19 @@ from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, PoseEstimate
 
-NO_THRESHOLDS = dict.fromkeys(
-    (
-        "register.point_confidence",
-        "initialize.shrink_below",
-        "initialize.minimum_confidence",
-        "pose.minimum_confidence",
-        "map.point_confidence",
+NO_THRESHOLDS = {
+    "pose.tracks": "off",
+    **dict.fromkeys(
+        (
+            "register.point_confidence",
+            "initialize.shrink_below",
+            "initialize.minimum_confidence",
+            "pose.minimum_confidence",
+            "map.point_confidence",
+        ),
+        0.0,
     ),
-    0.0,
-)
+}
 SETTINGS = SlamSettings().with_values(
     {
         "window.stride": 1,
