@@ -12,5 +12,6 @@ imports it. The folders, where each imports only those before it:
 - `benchmarks`: speed, memory and accuracy of engine and node on this machine, with the dated results. Only these may
   import ROS.
 - `soak`: long runs of the node, and faults on purpose. These may import ROS too.
-- `commands`: the command line: `render`, `train`, `evaluate`, `parity`, `soak` and `bench`.
+- `distributions`: which names of ROS this repository uses, and whether a distribution has them.
+- `commands`: the command line: `render`, `train`, `evaluate`, `parity`, `soak`, `distributions` and `bench`.
 """

@@ -81,7 +81,8 @@ LAB_BELOW = {
     "evaluation": {"sequences", "oracle", "baselines"},
     "benchmarks": _MEASURING,
     "soak": set[str](),
-    "commands": _MEASURING | {"soak"},
+    "distributions": set[str](),
+    "commands": _MEASURING | {"soak", "distributions"},
     "__main__": {"commands"},
 }
 """What each folder of slam3r_lab may import of slam3r_lab, besides itself."""

@@ -6,6 +6,7 @@
 - `evaluate`: weights are measured on sequences with truth.
 - `parity`: networks and engine are compared with golden numbers of the published implementation.
 - `soak`: long runs of the node, and faults on purpose.
+- `distributions`: the names of ROS in use against a distribution's sources.
 
 The subcommand ``bench`` is `slam3r_lab.benchmarks.run`.
 """

@@ -17,6 +17,9 @@ COMMAND_LINE = CommandLine(
         ),
         "parity": Command("slam3r_lab.commands.parity", "compare networks and engine with golden numbers"),
         "soak": Command("slam3r_lab.commands.soak", "long runs of the node, and faults on purpose"),
+        "distributions": Command(
+            "slam3r_lab.commands.distributions", "compare the names of ROS in use with a distribution's sources"
+        ),
         "bench": Command("slam3r_lab.benchmarks.run", "measure speed, memory and accuracy (bench --help lists what)"),
     },
 )

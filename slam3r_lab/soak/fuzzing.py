@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from rclpy.context import Context
+from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -68,6 +69,7 @@ class FuzzedNode:
         values = {"weights": str(weights), **_PARAMETERS}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = SlamNode(context=context, parameter_overrides=overrides)
+        self.node.get_logger().set_level(LoggingSeverity.FATAL)  # thousands of warnings are expected
         self.camera = Node("camera", context=context)
         quality = QoSProfile(depth=100)
         self._publishers = {
