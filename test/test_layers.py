@@ -35,10 +35,10 @@ BELOW = {
     "export": {"geometry", "types", "engine", "io"},
     "ros": {*_WINGS, "io", "metric_scale", "levelling", "occupancy", "viewer", "map_file"},
     "app": {*_WINGS, "io", "export", "map_file", "viewer"},
-    "cli": {*_WINGS, "io", "export", "viewer", "map_file"},
+    "cli": {*_WINGS, "io", "export", "viewer", "map_file", "app"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
-BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros", "viewer", "app"}}
+BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros"}}
 
 ROS_MODULES = {
     "ament_index_python",

@@ -30,5 +30,5 @@ What visitors see:
 - `upload_field`: the field that files are dropped on.
 - `run_panel`: choose a source, set, run, stop.
 - `settings_form`: the settings of a run as fields.
-- `download_panel`: what a visitor takes away.
+- `visitor_actions`: what a visitor can do to the map once it is made.
 """

@@ -19,6 +19,7 @@ from slam3r_ros.app.run_manager import RunManager
 from slam3r_ros.app.scratch import ScratchFolder
 from slam3r_ros.app.upload_field import upload_field
 from slam3r_ros.app.upload_route import UPLOAD_PATH, UploadRoute
+from slam3r_ros.app.visitor_actions import VisitorActions
 from slam3r_ros.app.visitors import BusyError, Visitors
 from slam3r_ros.viewer.page_server import Additions, PageAddress, PageServer
 from slam3r_ros.viewer.tuning import TUNING
@@ -106,7 +107,7 @@ class AppServer:
             client.gui.add_markdown(f"**Busy**: {error}")
             return
         client.local_storage.set_item(_VISITOR_ITEM, visitor.key)
-        page = AppPage(client, visitor, self._exporter, self._webcams)
+        page = AppPage(client, visitor, VisitorActions(visitor, self._exporter), self._webcams)
         with self._pages_lock:
             is_gone = client.client_id in self._gone
             if not is_gone:

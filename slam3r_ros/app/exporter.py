@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -10,10 +9,8 @@ from pathlib import Path
 
 from slam3r_ros.app.child_process import ChildProcess, ProcessEndedError, ignore_interrupts
 from slam3r_ros.app.limits import AppTuning
-from slam3r_ros.export.formats import FORMATS, export
-from slam3r_ros.export.scene import ExportOptions
-from slam3r_ros.io.files import FileFormatError, OutputError
-from slam3r_ros.map_file.reader import MapFile
+from slam3r_ros.viewer.map_actions import ActionError
+from slam3r_ros.viewer.saved_map import export_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +19,9 @@ class ExportRequest:
 
     map_file: Path
     format_name: str
-    """One of `slam3r_ros.export.formats.FORMATS`."""
-    metres_per_unit: float
-    """Metres per scene unit; 0 where it is not known."""
-    target: Path
-    """The file, or the folder of COLMAP; a folder becomes a ZIP archive beside it."""
-
-
-class ExportError(RuntimeError):
-    """A file cannot be made; the message says why."""
+    """One of `slam3r_ros.viewer.saved_map.DOWNLOADS`."""
+    folder: Path
+    """Where the file goes."""
 
 
 class Exporter:
@@ -42,19 +33,19 @@ class Exporter:
         self._lock = threading.Lock()
 
     def export(self, request: ExportRequest) -> Path:
-        """The file that was made. Raises ExportError."""
+        """The file that was made. Raises ActionError."""
         with self._lock:
             try:
                 self._process.send(request)
                 answer = self._process.receive(self._tuning.export_s)
             except ProcessEndedError as error:
                 self._process.kill()
-                raise ExportError(f"the file could not be made: {error}") from error
+                raise ActionError(f"the file could not be made: {error}") from error
             if answer is None:
                 self._process.kill()
         if isinstance(answer, Path):
             return answer
-        raise ExportError(f"it took over {self._tuning.export_s:.0f} s" if answer is None else str(answer))
+        raise ActionError(f"it took over {self._tuning.export_s:.0f} s" if answer is None else str(answer))
 
     def close(self) -> None:
         """End the process."""
@@ -73,19 +64,9 @@ def answer_exports(connection: Connection) -> None:
         assert isinstance(request, ExportRequest)
         answer: Path | str
         try:
-            answer = _made(request)
-        except (OutputError, FileFormatError, OSError, MemoryError) as error:
-            answer = str(error) or type(error).__name__
+            answer = export_map(request.map_file, request.format_name, request.folder)
+        except ActionError as error:
+            answer = str(error)
+        except MemoryError:
+            answer = "the computer has too little memory for this format"
         connection.send(answer)
-
-
-def _made(request: ExportRequest) -> Path:
-    """Make the file. Raises OutputError, FileFormatError and OSError."""
-    options = ExportOptions(metres_per_unit=request.metres_per_unit)
-    with MapFile(request.map_file) as file:
-        export(file.reconstruction(), request.format_name, request.target, options)
-    if FORMATS[request.format_name].suffix:
-        return request.target
-    archive = Path(shutil.make_archive(str(request.target), "zip", request.target))
-    shutil.rmtree(request.target)
-    return archive

@@ -112,7 +112,9 @@ def _inspect_video(path: Path, folder: UploadFolder) -> UploadReport:
             f"{limits.video_frames} in {limits.video_seconds:.0f} s are taken"
         )
     open_source(str(folder.path)).close()
-    length = f"{count:.0f} frames in {seconds:.1f} s" if count > 0 and seconds > 0 else "of unknown length"
+    length = (
+        f"{count:.0f} frames in {seconds:.1f}\N{NO-BREAK SPACE}s" if count > 0 and seconds > 0 else "of unknown length"
+    )
     return UploadReport(UploadKind.VIDEO, f"{path.name}, {width:.0f} x {height:.0f} pixels, {length}")
 
 

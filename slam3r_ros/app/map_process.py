@@ -107,7 +107,7 @@ class MappingRun:
         end = "stopped: " if self._is_stopped else ""
         with MapFile(written.path) as file:
             count = len(file.points())
-        sentence = f"{end}{count:,} points from {self._frames} images in {self._seconds():.1f} s"
+        sentence = f"{end}{count:,} points from {self._frames} images in {self._seconds():.1f}\N{NO-BREAK SPACE}s"
         return RunOutcome(sentence, is_mapped=True, problems=problems)
 
     def _map(self, slam: Slam, source: Source) -> None:

@@ -70,10 +70,16 @@ class RunReport:
 class Run:
     """A run, as whoever asked for it sees it. Safe from any thread."""
 
-    def __init__(self, request: RunRequest, on_progress: Callable[[RunProgress], None]) -> None:
-        """``on_progress`` is called with every message about the run, on a thread of the run manager."""
+    def __init__(
+        self,
+        request: RunRequest,
+        on_progress: Callable[[RunProgress], None],
+        on_end: Callable[[RunOutcome], None] = lambda _: None,
+    ) -> None:
+        """``on_progress`` is called with every message about the run and ``on_end`` once, on a thread of the run
+        manager."""
         self.request = request
-        self.on_progress = on_progress
+        self._on_progress, self._on_end = on_progress, on_end
         self.ended = threading.Event()
         """Set once the run is over."""
         self.stop_asked = threading.Event()
@@ -103,7 +109,7 @@ class Run:
         with self._lock:
             self._progress = progress
             self._state = RunState.STOPPING if self.stop_asked.is_set() else RunState.RUNNING
-        self.on_progress(progress)
+        self._on_progress(progress)
 
     def stop(self) -> None:
         """It is to stop; what is mapped is kept."""
@@ -117,4 +123,5 @@ class Run:
         with self._lock:
             self._outcome, self._place = outcome, 0
             self._state = RunState.DONE if outcome.is_mapped else RunState.FAILED
+        self._on_end(outcome)
         self.ended.set()

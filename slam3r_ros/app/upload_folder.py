@@ -134,4 +134,5 @@ class IncomingFile:
 
 def mebibytes(size: int) -> str:
     """A number of bytes in mebibytes, for people."""
-    return f"{max(size / MEBIBYTE, 0.1):.1f} MiB" if size < 10 * MEBIBYTE else f"{size / MEBIBYTE:.0f} MiB"
+    shown = max(size / MEBIBYTE, 0.1) if size else 0.0
+    return f"{shown:.1f} MiB" if size < 10 * MEBIBYTE else f"{shown:.0f} MiB"

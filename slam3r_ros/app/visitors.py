@@ -6,12 +6,13 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from slam3r_ros.app.inspector import Inspector
 from slam3r_ros.app.limits import AppTuning, UploadError, UploadLimits
-from slam3r_ros.app.messages import MAP_FILE_NAME, NetworkChoice, RunProgress, RunRequest
+from slam3r_ros.app.messages import MAP_FILE_NAME, NetworkChoice, RunOutcome, RunProgress, RunRequest
 from slam3r_ros.app.run_manager import RunManager
 from slam3r_ros.app.run_settings import RunSettings
 from slam3r_ros.app.runs import Run, RunReport
@@ -22,12 +23,14 @@ from slam3r_ros.io.sources.example import EXAMPLE
 from slam3r_ros.setting_spec import SettingValue
 from slam3r_ros.viewer.map_model import MapModel
 from slam3r_ros.viewer.map_status import MapStatus
+from slam3r_ros.viewer.saved_map import STATE, SavedMapActions
 
 EXAMPLE_SOURCE = str(EXAMPLE)
 """The source that is the clip installed with this package."""
 
 
 _READY = MapStatus("READY", "choose what to map, and press Run")
+_COMPLETE = "turn it, look at it in Time, measure and cut it in Tools, take it with you"
 _WAITING = MapStatus("WAITING", "no image yet")
 
 
@@ -49,7 +52,8 @@ class Visitor:
         self._lock = threading.Lock()
         self._run: Run | None = None
         self._run_count = 0
-        self._metres_per_unit = 0.0
+        self._editing = threading.Lock()
+        self._saved: SavedMapActions | None = None
         self._upload: UploadReport | None = None
         self._is_uploading = False
 
@@ -97,15 +101,16 @@ class Visitor:
             return None
         return run.request.folder / MAP_FILE_NAME
 
-    @property
-    def metres_per_unit(self) -> float:
-        """Metres per scene unit of the newest map; 0 where it is not known."""
-        return self._metres_per_unit
-
-    def set_scale(self, metres_per_unit: float) -> None:
-        """Say how many metres a scene unit of the newest map has."""
-        self._metres_per_unit = metres_per_unit
-        self.model.set_scale(metres_per_unit)
+    @contextmanager
+    def saved_map(self) -> Iterator[SavedMapActions | None]:
+        """What can be done to the map file of the newest run, by one page at a time; None where there is none."""
+        with self._editing:
+            path = self.map_file
+            if path is None:
+                self._saved = None
+            elif self._saved is None:
+                self._saved = SavedMapActions(path, self.model)
+            yield self._saved
 
     def begin_run(self, source: str | None, topic: str | None, values: Mapping[str, SettingValue]) -> None:
         """Map a source, or None for what was uploaded, with these settings. Raises SettingError, and BusyError where
@@ -124,10 +129,11 @@ class Visitor:
             self._run_count += 1
             folder = self._folder / f"run_{self._run_count}"
             folder.mkdir(mode=0o700)
-            self._run = Run(RunRequest(text, topic, settings, self._networks, folder), self._show)
+            self._run = Run(RunRequest(text, topic, settings, self._networks, folder), self._show, self._conclude)
         self.model.clear()
         self.model.set_status(_WAITING)
-        self.set_scale(0.0)
+        self.model.set_scale(0.0)
+        self._saved = None
         self._runs.submit(self._run)
 
     def stop_run(self) -> None:
@@ -157,6 +163,16 @@ class Visitor:
                 loops_closed=status.loops_closed,
             )
         )
+
+    def _conclude(self, outcome: RunOutcome) -> None:
+        """Say on the pages that the map is complete."""
+        if outcome.is_mapped:
+            status = self.model.snapshot().status
+            self.model.set_status(
+                MapStatus(STATE, _COMPLETE, map_points=status.map_points, loops_closed=status.loops_closed)
+            )
+        else:
+            self.model.set_status(_READY)
 
 
 class Visitors:

@@ -37,7 +37,8 @@ _NO_WEBGL = (
     "This browser cannot draw the map because WebGL is off or missing; "
     "switch hardware acceleration on, or open the page in another browser."
 )
-_HEAD = """<script>
+_HEAD = """<style>@media (max-width: 480px) { [style*="width: 20em"] { width: 100% !important; } }</style>
+<script>
 (() => {
   document.title = "TITLE";
   const address = new URL(window.location.href);
@@ -57,8 +58,8 @@ _HEAD = """<script>
 })();
 </script>
 """
-"""Put into the page before viser's own script: it sets the title, takes the token out of the address bar, and goes to
-a page of one sentence where the browser cannot draw."""
+"""Put into the page before viser's own script: it gives the panel the whole width of a phone, sets the title, takes the
+token out of the address bar, and goes to a page of one sentence where the browser cannot draw."""
 _start_lock = threading.Lock()
 
 

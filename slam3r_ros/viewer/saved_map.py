@@ -23,6 +23,12 @@ from slam3r_ros.viewer.picking import Selection
 
 STATE = "SAVED"
 """The state of a map that nobody adds to."""
+_MAP_FILE = "slam3r"
+"""What the map file itself is called among the formats."""
+DOWNLOADS: Mapping[str, str] = MappingProxyType(
+    {**{name: each.content for name, each in FORMATS.items()}, _MAP_FILE: "the map file itself, for slam3r_ros view"}
+)
+"""The formats in which a saved map can be downloaded, and what is in each."""
 
 
 def show_map(path: Path, model: MapModel) -> None:
@@ -48,7 +54,7 @@ class SavedMapActions(NoActions):
     """Changes a map file and exports it. Each method may run in any thread, one at a time."""
 
     offered = frozenset({"set_scale", "remove_points", "undo_removal"})
-    downloads: Mapping[str, str] = MappingProxyType({name: each.content for name, each in FORMATS.items()})
+    downloads = DOWNLOADS
 
     def __init__(self, path: Path, model: MapModel) -> None:
         self._path, self._model = path, model
@@ -91,13 +97,24 @@ class SavedMapActions(NoActions):
 
     def export(self, format_name: str, folder: Path) -> Path:
         """Write the map in a format of `slam3r_ros.export`; COLMAP's folder as a ZIP file."""
-        chosen = FORMATS[format_name]
-        target = folder / f"{self._path.stem}{chosen.suffix or '-' + format_name}"
-        try:
-            with MapFile(self._path) as file:
-                export(file.reconstruction(), format_name, target)
-        except (FileFormatError, OutputError, NothingMappedError) as error:
-            raise ActionError(str(error)) from error
-        if target.is_dir():
-            return Path(shutil.make_archive(str(target), "zip", target))
-        return target
+        return export_map(self._path, format_name, folder)
+
+
+def export_map(path: Path, format_name: str, folder: Path) -> Path:
+    """Write a map file in one of `DOWNLOADS` into a folder; COLMAP's folder as a ZIP file. Raises ActionError."""
+    if format_name == _MAP_FILE:
+        return path
+    chosen = FORMATS[format_name]
+    target = folder / f"{path.stem}{chosen.suffix or '-' + format_name}"
+    try:
+        with MapFile(path) as file:
+            export(file.reconstruction(), format_name, target)
+        if not target.is_dir():
+            return target
+        archive = Path(shutil.make_archive(str(target), "zip", target))
+        shutil.rmtree(target)
+    except (FileFormatError, OutputError, NothingMappedError) as error:
+        raise ActionError(str(error)) from error
+    except OSError as error:
+        raise ActionError(f"{target.name} cannot be written: {error.strerror or error}") from error
+    return archive

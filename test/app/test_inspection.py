@@ -36,7 +36,9 @@ def test_images_a_video_and_a_bag_are_told_apart(tmp_path: Path) -> None:
     images = uploaded(tmp_path / "images", {"b.png": png(), "a.png": png(), "intrinsics.txt": b"8 8 3.5 2.5 8 6"})
     assert inspect_upload(images) == UploadReport(UploadKind.IMAGES, "2 images of 8 x 6 pixels")
     clip = uploaded(tmp_path / "video", {"clip.avi": video(tmp_path / "clip.avi")})
-    assert inspect_upload(clip) == UploadReport(UploadKind.VIDEO, "clip.avi, 64 x 48 pixels, 5 frames in 0.5 s")
+    assert inspect_upload(clip) == UploadReport(
+        UploadKind.VIDEO, "clip.avi, 64 x 48 pixels, 5 frames in 0.5\N{NO-BREAK SPACE}s"
+    )
     messages = [("/left/image", n, image_message(n, IMAGE)) for n in (1, 2, 3)]
     messages += [("/right/image", n, compressed_message(n, IMAGE)) for n in (4, 5)]
     for kind in ("mcap", "db3"):

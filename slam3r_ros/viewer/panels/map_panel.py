@@ -67,7 +67,7 @@ class MapPanel:
             path = self._actions.export(format_name, Path(folder))
             content = path.read_bytes()
         if client is not None:
-            client.send_file_download(path.name, content)
+            client.send_file_download(path.name, content, save_immediately=True)
         return f"{path.name}: {len(content) / 2**20:.1f} MB"
 
     def _do(self, client: viser.ClientHandle | None, action: Callable[[], str]) -> None:

@@ -47,18 +47,23 @@ def status_html(snapshot: MapSnapshot, drawn_points: int, grid_cell: float) -> s
 
 def status_rows(snapshot: MapSnapshot, drawn_points: int, grid_cell: float) -> list[tuple[str, str]]:
     """Names and values of what is known."""
-    status = snapshot.status
-    scale = snapshot.metres_per_unit
+    status, scale, has_map = snapshot.status, snapshot.metres_per_unit, bool(snapshot.chunks)
     rows = [
         ("Frames", _frames(status)),
         ("Latency", "" if status.latency_ms is None else f"{status.latency_ms:.0f} ms from image to pose"),
         ("Memory", "" if status.memory_bytes is None else f"{status.memory_bytes / 2**20:.0f} MB"),
-        ("Map", _map(status, len(snapshot.chunks))),
-        ("Shown", f"{drawn_points:,} points"),
-        ("Lengths", f"metres ({scale:.4g} m to a scene unit)" if scale else "scene units (scale unknown: measure it)"),
+        ("Map", _map(status, len(snapshot.chunks)) if has_map or status.keyframes is not None else ""),
+        ("Shown", f"{drawn_points:,} points" if has_map else ""),
+        ("Lengths", _lengths(scale) if has_map else ""),
         ("Grid", f"{grid_cell:g} {snapshot.unit_name} a cell" if grid_cell else ""),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _lengths(metres_per_unit: float) -> str:
+    if not metres_per_unit:
+        return "scene units (scale unknown: measure it)"
+    return f"metres ({metres_per_unit:.4g} m to a scene unit)"
 
 
 def _frames(status: MapStatus) -> str:
