@@ -12,6 +12,7 @@ In the order in which a sequence meets the files:
 - `alignment`: what was estimated is aligned with the truth, by Umeyama's method and by ICP.
 - `trajectory`: absolute and relative pose errors and the drift of the scale are computed.
 - `clouds`: the accuracy and the completeness of a point cloud are computed.
+- `fused_map`: the map, as it is saved, is compared with what the whole images truly see.
 - `calibration`: the confidence of points is compared with their errors.
 - `network_errors`: the two networks are measured alone, without the engine's stream.
 - `overlap`: true depth and poses tell which frames see the same, and how well retrieval finds them.

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from slam3r_lab.baselines import BaselineError, BaselineResult, run_baseline
-from slam3r_lab.evaluation.alignment import iterative_closest_point
-from slam3r_lab.evaluation.clouds import ICP_POINTS, AlignedCloud, Cloud, cloud_metrics, random_choice
+from slam3r_lab.evaluation.clouds import Cloud
 from slam3r_lab.evaluation.evaluate import Evaluation, Options, SequenceResult, true_pixels_of
+from slam3r_lab.evaluation.fused_map import compare_points
 from slam3r_lab.evaluation.machine import PeakMemory
 from slam3r_lab.evaluation.protocols import Protocol
 from slam3r_lab.evaluation.run import Cost, Tracking
-from slam3r_lab.evaluation.samples import PixelChoice, PixelPairs, pair_up
+from slam3r_lab.evaluation.samples import PixelChoice, pair_up
 from slam3r_lab.evaluation.trajectory import compare_trajectories
 from slam3r_lab.sequences.sequence import ImageSequence
-from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.types import MapPoints, State
 
@@ -55,7 +53,8 @@ def evaluate_baseline(
     elif trajectory is None or not len(pairs):
         missing.append("no error of the cloud: no true cloud, or no trajectory to align by")
     else:
-        cloud = _compare(points, trajectory.alignment, pairs, options.seed)
+        true = Cloud(pairs.true.astype(np.float64), pairs.true_normals.astype(np.float64))
+        cloud = compare_points(points, trajectory.alignment, true, options.seed)
     per_second = len(sequence) / outcome.seconds if outcome.seconds > 0 else None
     result = SequenceResult(
         sequence.name,
@@ -90,17 +89,3 @@ def _tracking(frames: int, poses: int, points: int) -> Tracking:
         keyframes=0,
         map_points=points,
     )
-
-
-def _compare(points: MapPoints, by_trajectory: Sim3, pairs: PixelPairs, seed: int) -> AlignedCloud:
-    """Place by the trajectory's alignment, then ICP."""
-    true = Cloud(pairs.true.astype(np.float64), pairs.true_normals.astype(np.float64))
-    tree = cKDTree(true.points)
-    placed = by_trajectory.apply(points.points_world)
-    chosen = np.arange(len(placed))
-    if len(chosen) > ICP_POINTS:
-        chosen = random_choice(chosen, ICP_POINTS, seed)
-    alignment = iterative_closest_point(placed[chosen], tree, true.points) @ by_trajectory
-    estimated = Cloud(alignment.apply(points.points_world), np.zeros((len(points), 3)))
-    metrics = cloud_metrics(estimated, true, seed, tree)
-    return AlignedCloud(alignment, metrics, metrics)

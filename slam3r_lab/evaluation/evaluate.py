@@ -9,6 +9,7 @@ import numpy as np
 
 from slam3r_lab.evaluation.calibration import Calibration, calibrate
 from slam3r_lab.evaluation.clouds import AlignedCloud, CloudMetrics, compare_clouds
+from slam3r_lab.evaluation.fused_map import compare_map
 from slam3r_lab.evaluation.network_errors import NetworkErrors, NetworkProbe
 from slam3r_lab.evaluation.overlap import RetrievalMetrics, measure_retrieval
 from slam3r_lab.evaluation.protocols import Protocol
@@ -52,6 +53,8 @@ class SequenceResult:
     problems: tuple[str, ...]
     """What was wrong with the sequence, and what could not be measured and why."""
     cost: Cost
+    map: CloudMetrics | None = None
+    """Of all points of the map, as it is saved, against the true points of the whole images."""
 
     @property
     def is_empty(self) -> bool:
@@ -109,6 +112,9 @@ def evaluate_sequence(
         retrieval,
         (*sequence.problems, *missing),
         run.cost,
+        None
+        if trajectory is None
+        else compare_map(run.map_points, trajectory.alignment, sequence, run.positions, choice),
     )
     return Evaluation(result, run.trajectory, run.map_points, trajectory, cloud, pairs, run.map_confidence)
 

@@ -140,6 +140,9 @@ COLUMNS = (
     Column("normals", "cloud.normal_consistency", 3),
     Column("all: acc cm", "cloud_of_all.accuracy_mean_cm", 2),
     Column("all: comp cm", "cloud_of_all.completeness_mean_cm", 2),
+    Column("map: acc RMSE m", "map.accuracy_rmse_m", 4),
+    Column("map: comp RMSE m", "map.completeness_rmse_m", 4),
+    Column("map: 5 cm %", "map.completion_ratio_5cm", 1, factor=100),
     Column("AUSE", "calibration.sparsification_error", 3),
     Column("I2P 2 %", "networks.i2p", 1, factor=100, views=2),
     Column("I2P 5 %", "networks.i2p", 1, factor=100, views=5),
@@ -155,7 +158,8 @@ COLUMNS_EXPLAINED = (
     "tracked: frames with a trusted pose; init: stream time to the first pose; ATE: RMSE after Sim(3), as length and "
     "as a share of the path; RPE: from each tracked frame to the next; acc, comp: mean distances of confident points "
     "after Umeyama and ICP (SLAM3R); RMSE, chamfer: with a cap of 0.5 m (MASt3R-SLAM, ViSTA-SLAM); 5 cm: share of the "
-    "true points with an estimated one within 5 cm; all: without the confidence threshold; AUSE: 0 where confidence "
+    "true points with an estimated one within 5 cm; all: without the confidence threshold; map: the saved map, against "
+    "the whole images; AUSE: 0 where confidence "
     "orders the points as their errors do; I2P, L2W: relative point errors of the networks alone by views and by scene "
     "frames; retrieval: share of the chosen keyframes that are among the truly most overlapping; frames/s: in the "
     "engine; MiB: peak resident memory of the process."

@@ -71,13 +71,13 @@ class PixelChoice:
 
     def __init__(self, pixels_per_frame: int, seed: int) -> None:
         self._count = pixels_per_frame
-        self._seed = seed
+        self.seed = seed
 
     def of(self, frame: int, pixel_count: int) -> NDArray[np.intp]:
         """Sorted flat indices for a frame; the same at every call."""
         if pixel_count <= self._count:
             return np.arange(pixel_count)
-        random = np.random.default_rng([self._seed, frame])
+        random = np.random.default_rng([self.seed, frame])
         return np.sort(random.choice(pixel_count, self._count, replace=False))
 
 
