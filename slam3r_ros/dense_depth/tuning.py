@@ -146,21 +146,21 @@ class DenseDepthTuning:
     smoothing_parallax_px: float = 2.0
     """Its deviation in depth, as parallax in the widest partner."""
 
-    # ---- standard deviation: factors fitted to the errors on rendered sequences with the engine's own poses -------
+    # ---- standard deviation: factors fitted to the errors of rendered and recorded sequences -------
 
     spread_window_px: int = 9
     """Window over which the spread of inverse depth around a pixel is taken."""
-    sigma_floor: float = 0.012
+    sigma_floor: float = 0.016
     """Sigma of log depth that no pixel comes below: errors of pose, calibration and interpolation."""
-    sigma_per_ambiguity: float = 0.7
+    sigma_per_ambiguity: float = 0.9
     """Share of the spread of the likely planes of a pixel that counts."""
-    sigma_per_spread: float = 1.1
+    sigma_per_spread: float = 1.4
     """Share of the spread of inverse depth around the pixel that counts: edges, noise."""
-    sigma_per_correction: float = 1.1
+    sigma_per_correction: float = 1.4
     """Share of what the median filter changed that counts."""
-    sigma_per_disagreement: float = 0.8
+    sigma_per_disagreement: float = 1.05
     """Share of the partners' disagreement that counts."""
-    max_sigma: float = 0.1
+    max_sigma: float = 0.08
     """Largest sigma of log depth of an answer; pixels with a larger one have none."""
     min_views: float = 0.5
     """Fewest partners that must see a pixel and agree with it, as the sum of their weights, each at most 1."""

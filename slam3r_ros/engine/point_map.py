@@ -142,8 +142,8 @@ class PointMap:
 
     def settle(self, first_frame: int, last_frame: int, *, keep: bool) -> None:
         """Keep the points of these frames that are provisional still, or remove them."""
-        frames = self._column("frames")
-        chosen = np.flatnonzero(self._column("is_provisional") & (frames >= first_frame) & (frames <= last_frame))
+        frames, is_provisional = self._column("frames"), self._column("is_provisional") & (self._column("weight") > 0)
+        chosen = np.flatnonzero(is_provisional & (frames >= first_frame) & (frames <= last_frame))
         self._column("is_provisional")[chosen] = False
         if not keep:
             self._remove(chosen)

@@ -149,6 +149,8 @@ def test_provisional_points_of_some_frames_stay_or_go(keep: bool):
     fast.settle(0, 9, keep=False)
     assert (0.5 in fast.points().points_world[:, 0]) is False
     assert (3.5 in fast.points().points_world[:, 0]) is keep
+    fast.settle(0, 9, keep=False)  # what is gone is not counted again
+    assert len(fast) == len(fast.points())
 
 
 def looking_along_x(depth: float) -> FreeSpace:
@@ -384,3 +386,20 @@ def test_after_many_corrections_the_map_is_bounded_and_still_the_best_of_every_v
         cells = np.floor(points.astype(float) * (1 / fast.voxel_size))
         assert len(np.unique(cells, axis=0)) == len(points)
     assert fast.memory_bytes < 2_000_000
+
+
+def test_whatever_happens_to_a_map_its_length_is_that_of_its_points(monkeypatch):
+    monkeypatch.setattr(world_map, "TUNING", replace(world_map.TUNING, views_that_carve=1))
+    fast, random = PointMap(MapSettings(voxel_size=0.05, maximum_points=1500)), np.random.default_rng(1)
+    for frame in range(60):
+        points, colours, confidence = random_points(frame, 300, 0.3)
+        points[:, 0] += 2
+        added = fast.add(points, colours, confidence, frame, is_provisional=bool(random.integers(2)))
+        assert len(np.unique(np.floor(added.points_world / fast.voxel_size), axis=0)) == len(added)
+        if random.integers(3) == 0:
+            fast.settle(int(random.integers(frame + 1)), frame, keep=bool(random.integers(2)))
+        if random.integers(3) == 0:
+            fast.carve(looking_along_x(float(random.uniform(1, 2))))
+        got = fast.points()
+        assert len(got) == len(fast) and (got.confidence > 0).all()
+        assert len(np.unique(np.floor(got.points_world / fast.voxel_size), axis=0)) == len(got)
