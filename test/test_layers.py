@@ -30,12 +30,14 @@ BELOW = {
     "occupancy": {"geometry"},
     "levelling": {"geometry", "loop_closure", "engine"},
     "io": _WINGS,
-    "viewer": {*_WINGS, "io", "map_file", "export"},
+    "viewer": {*_WINGS, "io", "map_file", "export", "film", "render"},
     "map_file": {*_WINGS, "io"},
     "export": {"geometry", "types", "engine", "io"},
+    "render": {"geometry", "types", "engine", "io"},
+    "film": {"geometry", "types", "engine", "io", "render"},
     "ros": {*_WINGS, "io", "metric_scale", "levelling", "occupancy", "viewer", "map_file"},
-    "app": {*_WINGS, "io", "export", "map_file", "viewer"},
-    "cli": {*_WINGS, "io", "export", "viewer", "map_file", "app"},
+    "app": {*_WINGS, "io", "export", "film", "map_file", "render", "viewer"},
+    "cli": {*_WINGS, "io", "export", "film", "render", "viewer", "map_file", "app"},
 }
 # The command line also starts what needs ROS, but must load without it: `ros` inside functions only.
 BELOW_INSIDE_FUNCTIONS = {**BELOW, "cli": BELOW["cli"] | {"ros"}}

@@ -26,7 +26,6 @@ from slam3r_lab.benchmarks.report import measured_by
 from slam3r_lab.evaluation.clouds import Cloud, cloud_metrics, one_per_voxel
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
-from slam3r_ros.cli.point_view import seen_from
 from slam3r_ros.dense_depth.consistency import DepthView, consistent_depth
 from slam3r_ros.dense_depth.posed_view import DepthMap
 from slam3r_ros.engine.point_map import PointMap
@@ -34,6 +33,9 @@ from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rigid, transform_points
 from slam3r_ros.io.files import replacing
 from slam3r_ros.networks.weights import load_networks
+from slam3r_ros.render.cloud import SplatCloud
+from slam3r_ros.render.renderer import render
+from slam3r_ros.render.views import PerspectiveView
 from slam3r_ros.settings import MapSettings, SlamSettings, WindowSettings
 from slam3r_ros.types import MapPoints
 
@@ -271,16 +273,8 @@ def write_pictures(stem: Path, recording: Recording, found: Sequence[DepthMap], 
     middle = recording.keyframes[len(found) // 2].view
     back = middle.T_world_camera @ rigid(np.eye(3), [0, 0, -0.3 * float(np.nanmedian(found[len(found) // 2].depth))])
     clouds = [cloud] if recording.map_points is None else [recording.map_points, cloud]
-    shots = [
-        seen_from(
-            each.points_world,
-            each.colours,
-            back,
-            Camera(640, 480, 520.0, 520.0, 319.5, 239.5),
-            2 * VOXEL_M if each is cloud else 0.04,
-        )
-        for each in clouds
-    ]
+    view = PerspectiveView(back, Camera(640, 480, 520.0, 520.0, 319.5, 239.5))
+    shots = [render(SplatCloud.of_map(each), view, (255, 255, 255)).image for each in clouds]
     cv2.imwrite(f"{stem}-map.png", np.hstack(shots)[..., ::-1])
 
 

@@ -11,7 +11,5 @@
 - `demo_report`: the figures of a demo, as text and as a file.
 - `trajectory_error`: the absolute trajectory error (ATE) against a true trajectory.
 - `figure`: a figure of a map and the trajectory through it.
-- `point_view`: a cloud of points as a camera or a plan shows it.
-- `canvas`: a page to draw on, written as a PNG.
 - `progress`: how far a command is, as one line on the terminal.
 """

@@ -30,6 +30,7 @@ from slam3r_ros.io.sources import SourceError, open_source
 from slam3r_ros.io.sources.example import EXAMPLE
 from slam3r_ros.io.stop_signals import stop_on_signals
 from slam3r_ros.io.tum import read_trajectory
+from slam3r_ros.render.cloud import SplatCloud
 
 if TYPE_CHECKING:
     from slam3r_ros.ros.tools.player import PlayReport
@@ -153,7 +154,8 @@ def run_demo(options: DemoOptions) -> DemoReport:
     trajectory = read_trajectory(options.out / TRAJECTORY_NAME)
     truth = None if comparison is None else comparison.truth
     title = f"slam3r_ros: {report.source}, weights '{report.weights}'"
-    draw_map(options.out / _PICTURE_NAME, read_ply(options.out / MAP_NAME), trajectory, title, truth)
+    cloud = SplatCloud.of_map(read_ply(options.out / MAP_NAME))
+    draw_map(options.out / _PICTURE_NAME, cloud, trajectory, title, truth)
     return report
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.cli.canvas import BLACK, GREY, Canvas, Colour, Rectangle
-from slam3r_ros.cli.point_view import plan_pixels, seen_from, seen_from_above
 from slam3r_ros.cli.trajectory_error import TrueTrajectory
 from slam3r_ros.geometry.camera import Camera
-from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
-from slam3r_ros.types import MapPoints, StampedPose
+from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
+from slam3r_ros.render.canvas import BLACK, GREY, Canvas, Colour, Rectangle
+from slam3r_ros.render.cloud import SplatCloud
+from slam3r_ros.render.renderer import render
+from slam3r_ros.render.views import PerspectiveView, PlanView, look_at
+from slam3r_ros.types import StampedPose
 
 _ESTIMATED_COLOUR: Colour = (255, 45, 85)
 _TRUE_COLOUR: Colour = (28, 126, 214)
+_WHITE: Colour = (255, 255, 255)
 _TRAJECTORY_NAMES = ("estimated trajectory", "true trajectory, aligned", "start")
 
 
@@ -41,17 +44,15 @@ class FigureTuning:
     """Horizontal field of view of the view in perspective."""
     view_down_degrees: float = 32.0
     """How far the view in perspective looks down."""
-    voxel_sample: int = 200
-    """Points from whose nearest neighbours the side of the map's voxels is estimated."""
 
 
 TUNING = FigureTuning()
 
 
 def draw_map(
-    path: Path, points: MapPoints, trajectory: list[StampedPose], title: str, truth: TrueTrajectory | None = None
+    path: Path, cloud: SplatCloud, trajectory: list[StampedPose], title: str, truth: TrueTrajectory | None = None
 ) -> None:
-    """Write a PNG. Points and poses are in map axes (x forward, y left, z up); either may be empty.
+    """Write a PNG. Cloud and poses are in map axes (x forward, y left, z up); either may be empty.
 
     With the truth, the scale bar is in metres. Raises OutputError.
     """
@@ -59,12 +60,12 @@ def draw_map(
     lines = [(estimated, _ESTIMATED_COLOUR, 2.2)]
     if truth is not None:
         lines.insert(0, (truth.positions, _TRUE_COLOUR, 6.0))  # below and wider, so that both are seen
-    low, high = _limits(points.points_world, [positions for positions, _, _ in lines])
+    low, high = _limits(cloud.points, [positions for positions, _, _ in lines])
     canvas = Canvas(*TUNING.size)
     canvas.text(TUNING.size[0] / 2, 38, title, 17, align="centre")
     _draw_legend(canvas, has_truth=truth is not None)
-    _draw_plan(canvas, points, lines, (low, high), None if truth is None else truth.metres_per_unit)
-    _draw_view(canvas, points, trajectory, lines, (low, high))
+    _draw_plan(canvas, cloud, lines, (low, high), None if truth is None else truth.metres_per_unit)
+    _draw_view(canvas, cloud, trajectory, lines, (low, high))
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.save(path)
 
@@ -101,7 +102,7 @@ def _draw_legend(canvas: Canvas, *, has_truth: bool) -> None:
 
 
 def _draw_plan(
-    canvas: Canvas, points: MapPoints, lines: Lines, box: tuple[Array, Array], metres_per_unit: float | None
+    canvas: Canvas, cloud: SplatCloud, lines: Lines, box: tuple[Array, Array], metres_per_unit: float | None
 ) -> None:
     """The plan: x to the top, y to the left, with ticks and a scale bar."""
     low, high = box
@@ -114,19 +115,20 @@ def _draw_plan(
     positions = np.concatenate([positions for positions, _, _ in lines])
     if len(positions):
         top[2] = min(high[2], positions[:, 2].max() + TUNING.ceiling * extent[2])
-    shown = ((points.points_world >= low) & (points.points_world <= top)).all(axis=1)
-    cloud, colours, side = points.points_world[shown], points.colours[shown], _voxel_side(points.points_world)
-    canvas.image(area, seen_from_above(cloud, colours, high[:2], scale, (height, width), side))
+    shown = np.flatnonzero(((cloud.points >= low) & (cloud.points <= top)).all(axis=1))
+    above = np.array([high[0], high[1], high[2] + extent.max()])  # so far that depths differ little, as in a photograph
+    view = PlanView(above, scale, (height, width))
+    canvas.image(area, render(cloud[shown], view, _WHITE).image)
     canvas.frame(area)
     for each, colour, thickness in lines:
-        _draw_line(canvas, area, plan_pixels(each, high[:2], scale), colour, thickness)
+        _draw_line(canvas, area, view.project(each).pixels, colour, thickness)
     _draw_ticks(canvas, area, high, scale)
     _draw_scale_bar(canvas, area, scale, metres_per_unit)
     heading = "from above: x (forward) to the top, y (left) to the left, scene units"
     canvas.text(area.left + area.width / 2, TUNING.plan.top - 12, heading, 11, align="centre")
 
 
-def _draw_line(canvas: Canvas, area: Rectangle, pixels: Array, colour: Colour, thickness: float) -> None:
+def _draw_line(canvas: Canvas, area: Rectangle, pixels: NDArray[np.floating], colour: Colour, thickness: float) -> None:
     """A trajectory (N, 2) in pixels of an area, with a dot at its start."""
     on_page = pixels + np.array([area.left, area.top])
     canvas.line(on_page, colour, thickness, inside=area)
@@ -155,7 +157,7 @@ def _draw_scale_bar(canvas: Canvas, area: Rectangle, scale: float, metres_per_un
     right, y = area.right - 16.0, area.bottom - 16.0
     left = right - length * pixels_per_length
     unit = "scene units" if metres_per_unit is None else "m"
-    for colour, width in (((255, 255, 255), 7.0), (BLACK, 3.0)):
+    for colour, width in ((_WHITE, 7.0), (BLACK, 3.0)):
         canvas.line(np.array([[left, y - 5], [left, y], [right, y], [right, y - 5]]), colour, width)
     canvas.text((left + right) / 2, y - 10, f"{length:g} {unit}", 11, align="centre")
 
@@ -167,25 +169,24 @@ def round_length(length: float) -> float:
 
 
 def _draw_view(
-    canvas: Canvas, points: MapPoints, trajectory: list[StampedPose], lines: Lines, box: tuple[Array, Array]
+    canvas: Canvas, cloud: SplatCloud, trajectory: list[StampedPose], lines: Lines, box: tuple[Array, Array]
 ) -> None:
     """Seen from behind and above, in the direction in which the camera looked on average."""
     area, (low, high) = TUNING.view, box
     title = "in perspective, in the direction in which the camera looked"
     canvas.text(area.left + area.width / 2, area.top - 12, title, 11, align="centre")
-    inside = ((points.points_world >= low) & (points.points_world <= high)).all(axis=1)
-    if not trajectory or not inside.any():
+    inside = np.flatnonzero(((cloud.points >= low) & (cloud.points <= high)).all(axis=1))
+    if not trajectory or not len(inside):
         return
-    cloud, colours = points.points_world[inside], points.colours[inside]
+    shown = cloud[inside]
     T = _behind(trajectory, (low + high) / 2, float(np.linalg.norm(high - low)))
-    everything = np.concatenate([cloud.astype(np.float64), *(positions for positions, _, _ in lines)])
+    everything = np.concatenate([shown.points.astype(np.float64), *(positions for positions, _, _ in lines)])
     camera = _fitting_camera(transform_points(invert_rigid(T), everything), area)
-    canvas.image(area, seen_from(cloud, colours, T, camera, _voxel_side(points.points_world)))
+    view = PerspectiveView(T, camera)
+    canvas.image(area, render(shown, view, _WHITE).image)
     for positions, colour, thickness in lines:
-        seen = transform_points(invert_rigid(T), positions)
-        seen = seen[seen[:, 2] > 0]
-        pixels = seen[:, :2] / seen[:, 2:] * camera.fx + np.array([camera.cx, camera.cy])
-        _draw_line(canvas, area, pixels, colour, thickness)
+        seen = view.project(positions)
+        _draw_line(canvas, area, seen.pixels[seen.depths > 0], colour, thickness)
 
 
 def _behind(trajectory: list[StampedPose], middle: Array, extent: float) -> Array:
@@ -196,9 +197,8 @@ def _behind(trajectory: list[StampedPose], middle: Array, extent: float) -> Arra
     up = np.array([0.0, 0, 1])
     looks = forward - np.tan(np.radians(TUNING.view_down_degrees)) * up
     looks = looks / np.linalg.norm(looks)
-    right = np.cross(forward, up)
     distance = 0.5 * extent / np.tan(np.radians(TUNING.view_degrees / 2))
-    return rigid(np.stack([right, np.cross(looks, right), looks], axis=1), middle - distance * looks)
+    return look_at(middle - distance * looks, middle, up)
 
 
 def _fitting_camera(points_camera: Array, area: Rectangle) -> Camera:
@@ -211,12 +211,3 @@ def _fitting_camera(points_camera: Array, area: Rectangle) -> Camera:
     focal = float(min(area.width / extent[0], area.height / extent[1]))
     centre = np.array([area.width - 1, area.height - 1]) / 2 - focal * (low + high) / 2
     return Camera(area.width, area.height, focal, focal, float(centre[0]), float(centre[1]))
-
-
-def _voxel_side(points: NDArray[np.float32]) -> float:
-    """The side of the map's voxels, estimated from the distances of some points to their nearest neighbours."""
-    if len(points) < 2:
-        return 0.0
-    sample = np.random.default_rng(0).choice(len(points), min(len(points), TUNING.voxel_sample), replace=False)
-    nearest = [np.partition(np.abs(points - points[index]).max(axis=1), 1)[1] for index in sample]
-    return float(np.median(nearest))

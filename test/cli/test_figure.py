@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from slam3r_ros.cli.figure import TUNING, draw_map, round_length
-from slam3r_ros.cli.point_view import plan_pixels, seen_from_above
 from slam3r_ros.cli.trajectory_error import TrueTrajectory
 from slam3r_ros.geometry.se3 import rigid
+from slam3r_ros.render.cloud import SplatCloud
 from slam3r_ros.types import MapPoints, StampedPose
 
 ESTIMATED, TRUE = np.array([255, 45, 85]), np.array([28, 126, 214])
@@ -23,7 +23,7 @@ def figure(path: Path, truth: TrueTrajectory | None) -> np.ndarray:
     points = np.stack([x.ravel(), y.ravel(), np.zeros(6400)], axis=1).astype(np.float32)
     cloud = MapPoints(points, np.full((6400, 3), 128, np.uint8), np.ones(6400, np.float32))
     trajectory = [StampedPose(n, rigid(np.eye(3), [-0.8 + n / 10, 0.3, 0.2])) for n in range(16)]
-    draw_map(path, cloud, trajectory, "a floor", truth)
+    draw_map(path, SplatCloud.of_map(cloud), trajectory, "a floor", truth)
     image = cv2.imread(str(path))
     assert image is not None and image.shape == (TUNING.size[1], TUNING.size[0], 3)
     return image[:, :, ::-1].astype(int)
@@ -58,11 +58,11 @@ def test_lengths_of_scale_bars_are_round(length: float, rounded: float) -> None:
     assert round_length(length) == pytest.approx(rounded)
 
 
-def test_the_plan_has_forward_to_the_top_and_left_to_the_left() -> None:
-    points = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 1.0]], np.float32)
-    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
-    corner = np.array([1.5, 2.5])
-    assert plan_pixels(points, corner, 10.0).tolist() == [[5, 5], [25, 15], [25, 15]]
-    image = seen_from_above(points, colours, corner, 10.0, (30, 40), 0.1)
-    assert image[5, 5].tolist() == [255, 0, 0]
-    assert image[15, 25].tolist() == [0, 255, 0], "the higher point hides the lower"
+@pytest.mark.parametrize(("points", "poses"), [(0, 0), (0, 3), (1, 1), (500, 5)])
+def test_a_map_without_points_or_poses_still_gives_a_picture(points: int, poses: int, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    positions = random.uniform(-1, 1, (points, 3)).astype(np.float32)
+    cloud = MapPoints(positions, random.integers(0, 255, (points, 3)).astype(np.uint8), np.ones(points, np.float32))
+    trajectory = [StampedPose(n, rigid(np.eye(3), [n, 0, 0])) for n in range(poses)]
+    draw_map(tmp_path / "map.png", SplatCloud.of_map(cloud), trajectory, "test")
+    assert (tmp_path / "map.png").stat().st_size > 1000

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.io.files import replacing
+from slam3r_ros.render.renderer import Colour
 
-Colour = tuple[int, int, int]
-"""Red, green and blue, 0 to 255."""
 Horizontal = Literal["left", "centre", "right"]
 _OVERSAMPLING = 2
 """The page is drawn so many times larger and shrunk at the end, which smooths every edge."""
