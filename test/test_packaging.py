@@ -34,7 +34,7 @@ PYPI_NAMES = {
 FROM_PIP = "pip"
 ROSDEP_KEYS = {
     "PIL": "python3-pil", "cv2": "python3-opencv", "numpy": "python3-numpy", "scipy": "python3-scipy",
-    "tf2_ros": "tf2_ros_py", "viser": FROM_PIP, "websockets": FROM_PIP, "yaml": "python3-yaml",
+    "tf2_ros": "tf2_ros_py", "av": FROM_PIP, "viser": FROM_PIP, "websockets": FROM_PIP, "yaml": "python3-yaml",
     **dict.fromkeys(("backports", "huggingface_hub", "lz4", "rosbags", "safetensors", "torch", "trimesh"), FROM_PIP),
 }  # fmt: skip
 """Keys of rosdep where they are not the module's name; FROM_PIP where rosdep has none on every distribution."""
@@ -132,7 +132,7 @@ def test_what_is_imported_is_known_to_these_tests() -> None:
 
 
 def test_a_robot_gets_neither_the_lab_nor_what_only_the_lab_needs() -> None:
-    assert imported_by(ROOT / "slam3r_ros") & {"matplotlib", "tqdm", "evo", "pycolmap", "av"} == set()
+    assert imported_by(ROOT / "slam3r_ros") & {"matplotlib", "tqdm", "evo", "pycolmap"} == set()
     assert not any("slam3r_lab" in (ROOT / name).read_text() for name in ("setup.py", "setup.cfg", "CMakeLists.txt"))
 
 

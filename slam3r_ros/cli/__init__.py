@@ -6,6 +6,9 @@
 - `view`: a saved map in the browser.
 - `info`: what is inside a map file.
 - `app`: serves a page in the browser that maps what visitors upload.
+- `export`: a map for other programs.
+- `film`: a film of a map.
+- `map_result`: the map file that a file or a folder names.
 - `demo`: plays a source to the real node.
 - `process_guard`: ends the processes of a command with it.
 - `demo_report`: the figures of a demo, as text and as a file.

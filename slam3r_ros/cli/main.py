@@ -19,6 +19,12 @@ COMMAND_LINE = CommandLine(
             "slam3r_ros.cli.info", "tell what is inside a map file, or save what can be read of a damaged one"
         ),
         "view": Command("slam3r_ros.cli.view", "show a saved map in the browser"),
+        "export": Command(
+            "slam3r_ros.cli.export", "write a map for other programs: glTF, PLY, PCD, COLMAP, TUM or NumPy"
+        ),
+        "film": Command(
+            "slam3r_ros.cli.film", "make a film of a map, as it grows, along the path, from above or around it"
+        ),
         "play": Command(
             "slam3r_ros.ros.tools.player", "publish a video, image directory, bag or webcam as a camera topic"
         ),

@@ -29,7 +29,9 @@ class Progress:
     ) -> None:
         self.count = 0
         """How many are done."""
-        self._description, self._total, self._unit, self._interval_s = description, total, unit, interval_s
+        self._description, self._unit, self._interval_s = description, unit, interval_s
+        self.total = total
+        """How many there will be; None where that is not known."""
         self._out = LastingStderr() if out is None else out
         self._note = ""
         self._started_s = time.monotonic()
@@ -63,10 +65,10 @@ class Progress:
         """The line as it is now."""
         seconds = max(time.monotonic() - self._started_s, 1e-9)
         rate = f"{self.count / seconds:.1f} {self._unit}s/s"
-        if self._total:
-            share = min(self.count / self._total, 1.0)
+        if self.total:
+            share = min(self.count / self.total, 1.0)
             bar = ("#" * round(share * _BAR_WIDTH)).ljust(_BAR_WIDTH, ".")
-            done = f"{share:4.0%} [{bar}] {self.count} of {self._total} {self._unit}s"
+            done = f"{share:4.0%} [{bar}] {self.count} of {self.total} {self._unit}s"
         else:
             done = f"{self.count} {self._unit}s"
         return ", ".join(part for part in (f"{self._description}: {done}", rate, self._note) if part)

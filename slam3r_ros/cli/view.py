@@ -7,6 +7,7 @@ import threading
 import webbrowser
 from pathlib import Path
 
+from slam3r_ros.cli.map_result import map_file_in
 from slam3r_ros.io.files import FileFormatError
 from slam3r_ros.io.stop_signals import stop_on_signals
 from slam3r_ros.io.terminal import say
@@ -55,16 +56,3 @@ def main(arguments: argparse.Namespace) -> int:
         finally:
             page.close()
     return 0
-
-
-def map_file_in(path: Path) -> Path:
-    """The map file that a path names: itself, or the only one in a folder. Raises FileFormatError."""
-    if not path.is_dir():
-        if not path.exists():
-            raise FileFormatError(f"there is no '{path}'")
-        return path
-    found = sorted(path.glob("*.slam3r"))
-    if len(found) != 1:
-        names = ", ".join(each.name for each in found) or "none"
-        raise FileFormatError(f"'{path}': expected one map file NAME.slam3r in the folder, found {names}")
-    return found[0]

@@ -33,13 +33,28 @@ def keyframe_splats(
 def _splats_of(view: KeyframeView, step: int, least_confidence: float) -> SplatCloud:
     """The splats of one keyframe, of every `step`-th pixel."""
     depth = without_flying_pixels(view.depth)
-    sampled = np.full_like(depth, np.nan)
-    sampled[step // 2 :: step, step // 2 :: step] = depth[step // 2 :: step, step // 2 :: step]
-    shown = replace(view, depth=sampled)
-    points = shown.points(least_confidence)
-    z = sampled[np.isfinite(sampled) & (view.confidence >= least_confidence)]
-    camera: Camera = view.depth_camera
-    return SplatCloud(points.points_world, points.colours, z * np.float32(step / camera.fx))
+    points = replace(view, depth=depth).points(least_confidence, step)
+    chosen = (np.isfinite(depth) & (view.confidence >= least_confidence))[::step, ::step]
+    spacing = depth[::step, ::step][chosen] * np.float32(step / view.depth_camera.fx)
+    normals = depth_normals(view.depth, view.depth_camera)[::step, ::step][chosen] @ view.T_world_camera[
+        :3, :3
+    ].T.astype(np.float32)
+    return SplatCloud(points.points_world, points.colours, spacing, normals)
+
+
+def depth_normals(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    """(h, w, 3) unit normals towards the camera, in its axes, of the surface of a depth image (h, w); zero where
+    they are not known."""
+    height, width = depth.shape
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    rays = np.stack([(columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy, np.ones_like(depth)], axis=2)
+    n = TUNING.normal_px
+    framed = np.pad(rays.astype(np.float32) * depth[..., None], ((n, n), (n, n), (0, 0)), mode="edge")
+    across, down = framed[n:-n, 2 * n :] - framed[n:-n, : -2 * n], framed[2 * n :, n:-n] - framed[: -2 * n, n:-n]
+    normals = np.cross(down, across)
+    lengths = np.linalg.norm(normals, axis=2, keepdims=True)
+    unit = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
+    return np.nan_to_num(unit, nan=0.0)
 
 
 def without_flying_pixels(depth: NDArray[np.float32]) -> NDArray[np.float32]:

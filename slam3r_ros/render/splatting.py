@@ -68,6 +68,7 @@ class Splats:
         if inside.any():
             inside &= depths > TUNING.nearest * np.float32(np.median(depths[inside]))
         chosen = np.flatnonzero(inside)
+        chosen = chosen[_are_seen_from_before(cloud.points[chosen], cloud.normals[chosen], view)]
         widths = cloud.spacing[chosen] * projected.pixels_per_unit[chosen] * np.float32(TUNING.splat_overlap)
         levels = np.clip(np.ceil(np.log2(np.maximum(widths, 1e-6) / 3)), 0, TUNING.levels - 1).astype(np.int8)
         return cls(projected.pixels[chosen], depths[chosen], levels, cloud.colours[chosen])
@@ -78,6 +79,13 @@ class Splats:
         part = np.flatnonzero((rows >= begin - 0.5) & (rows < end - 0.5))
         pixels = self.pixels[part] - np.array([0, begin], np.float32)
         return Splats(pixels, self.depths[part], self.levels[part], self.colours[part])
+
+
+def _are_seen_from_before(points: NDArray[np.float32], normals: NDArray[np.float32], view: View) -> NDArray[np.bool_]:
+    """(N,) whether points (N, 3) show the side that their normals (N, 3) point to; True where these are zero."""
+    directions = view.directions(points)
+    along = np.einsum("ni,ni->n", normals, directions)
+    return along <= np.float32(TUNING.back_side) * np.linalg.norm(directions, axis=1)
 
 
 def draw_splats(splats: Splats, size: tuple[int, int]) -> Surface:

@@ -45,6 +45,11 @@ class RenderTuning:
     root of that number: on a surface as many neighbours lie within a disc of that radius."""
     flying_bend: float = 0.1
     """A pixel lies on the edge of a surface where the inverse depth bends by more than this share of itself."""
+    normal_px: int = 2
+    """Normals are those of the plane through the pixels so far away on both sides in the depth image."""
+    back_side: float = 0.08
+    """A surface is seen from behind where the cosine between its normal and the direction of view is above that; since
+    normals are not exact, it is more than 0."""
     line_piece_px: float = 12.0
     """Length of the pieces of a line that are hidden by points or not as a whole, in pixels of the picture."""
     most_line_pieces: int = 400

@@ -34,6 +34,9 @@ class View(Protocol):
     def project(self, points: NDArray[np.float32] | Array) -> Projection:
         """Points (N, 3) on the picture."""
 
+    def directions(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 3) vectors of any length from the viewer to points (N, 3)."""
+
     def enlarged(self, factor: int) -> View:
         """The same view in a picture that is `factor` times as high and wide."""
 
@@ -62,6 +65,10 @@ class PerspectiveView:
         rows = y * inverse * np.float32(camera.fy) + np.float32(camera.cy)
         return Projection(np.stack([columns, rows], axis=1), z, inverse * np.float32(camera.fx))
 
+    def directions(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 3) vectors from the camera to points (N, 3)."""
+        return points - self.T_points_camera[:3, 3].astype(np.float32)
+
     def enlarged(self, factor: int) -> PerspectiveView:
         """The same view in a picture that is `factor` times as high and wide."""
         camera = self.camera.scaled(self.camera.width * factor, self.camera.height * factor)
@@ -85,6 +92,10 @@ class PlanView:
         scale = np.float32(self.pixels_per_unit)
         shift = np.float32(0.5)  # the corner is that of a pixel, not its centre
         return Projection(below[:, [1, 0]] * scale - shift, below[:, 2], np.full(len(below), scale, np.float32))
+
+    def directions(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 3) vectors straight down."""
+        return np.broadcast_to(np.array([0, 0, -1], np.float32), points.shape)
 
     def enlarged(self, factor: int) -> PlanView:
         """The same view in a picture that is `factor` times as high and wide."""

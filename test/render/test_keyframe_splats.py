@@ -19,6 +19,8 @@ def test_splats_lie_on_the_surface_have_its_colours_and_are_as_wide_as_pixels() 
     x, _, z = cloud.points.T
     np.testing.assert_allclose(z, 2 + 0.3 * x, atol=1e-4)
     assert np.median(np.abs(cloud.colours - colours_at(cloud.points))) < 3
+    towards_camera = cloud.normals @ [0.3, 0, -1] / np.hypot(0.3, 1)
+    assert (np.abs(towards_camera - 1) < 1e-3).sum() >= 2 * (pixels - 4), "all but those beside the unknown depth"
     distance = views[1].depth[np.isfinite(views[1].depth)]
     np.testing.assert_allclose(cloud.spacing[pixels:], distance / (CAMERA.fx / 2), rtol=1e-6)
 

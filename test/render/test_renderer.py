@@ -20,9 +20,8 @@ FRONT = PerspectiveView(np.eye(4), CAMERA)
 
 def cloud(points: Array, colour: tuple[int, int, int], spacing: float) -> SplatCloud:
     count = len(points)
-    return SplatCloud(
-        points.astype(np.float32), np.tile(np.uint8([colour]), (count, 1)), np.full(count, spacing, np.float32)
-    )
+    colours, normals = np.tile(np.uint8([colour]), (count, 1)), np.zeros((count, 3), np.float32)
+    return SplatCloud(points.astype(np.float32), colours, np.full(count, spacing, np.float32), normals)
 
 
 def sheet(depth: float, half_width: float, step: float) -> Array:
@@ -93,7 +92,8 @@ def test_the_bands_of_a_picture_cannot_be_seen(monkeypatch: pytest.MonkeyPatch) 
     random = np.random.default_rng(0)
     points = random.uniform([-2, -2, 1], [2, 2, 4], (3000, 3))
     colours = random.integers(0, 255, (3000, 3)).astype(np.uint8)
-    scene = SplatCloud(points.astype(np.float32), colours, random.uniform(0.005, 0.1, 3000).astype(np.float32))
+    spacing, normals = random.uniform(0.005, 0.1, 3000).astype(np.float32), np.zeros((3000, 3), np.float32)
+    scene = SplatCloud(points.astype(np.float32), colours, spacing, normals)
     view = PerspectiveView(np.eye(4), Camera(200, 300, 150.0, 150.0, 99.5, 149.5))
     whole = render(scene, view, BACKGROUND)
     monkeypatch.setattr(renderer, "TUNING", RenderTuning(band_pixels=1))
@@ -133,3 +133,15 @@ def test_spacing_is_that_of_a_surface_and_lonely_points_are_left_out() -> None:
     np.testing.assert_allclose(np.median(of_map.spacing), 0.01, rtol=0.01)  # the fourth neighbour is 0.02 away
     few = MapPoints(points[:3], np.zeros((3, 3), np.uint8), np.ones(3, np.float32))
     assert len(SplatCloud.of_map(few)) == 3
+
+
+def test_a_surface_is_seen_from_the_side_of_its_normals_only() -> None:
+    wall = cloud(sheet(1.0, 0.2, 0.01), RED, 0.01)
+    for z, is_seen in ((-1.0, True), (1.0, False), (0.0, True)):
+        wall.normals[:, 2] = z
+        assert shows(render(wall, FRONT, BACKGROUND), RED).any() == is_seen
+    floor = PlanView(np.array([1.0, 1.0, 2.0]), 20.0, (40, 40))
+    wall.normals[:, 2] = 1.0
+    assert shows(render(wall, floor, BACKGROUND), RED).any()
+    wall.normals[:, 2] = -1.0
+    assert not shows(render(wall, floor, BACKGROUND), RED).any()
