@@ -54,7 +54,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def end_if_failed(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """End all when node or player fails: each would wait for the other. RViz and the live page may go."""
-    if event.returncode == 0 or not event.process_name.startswith(("slam3r_node", "slam3r_player")):
+    if event.returncode == 0 or not event.process_name.startswith(("slam3r_node", "slam3r_ros")):
         return []
     return [Shutdown(reason=f"{event.process_name} failed")]
 

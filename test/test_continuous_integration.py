@@ -26,13 +26,3 @@ def test_the_hooks_are_those_of_make_lint() -> None:
     assert lint is not None
     commands = [re.sub(r"^.*activate\.sh && (.*)'$", r"\1", hook["entry"]) for hook in hooks]
     assert commands == lint[1].split(" && ")
-
-
-def test_make_help_lists_every_target() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
-    described = re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)
-    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
-    assert phony is not None
-    assert targets == described
-    assert sorted(phony[1].split()) == sorted(targets)

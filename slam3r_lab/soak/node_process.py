@@ -28,6 +28,7 @@ from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.ros.start import start_ros
 
 _PATIENCE_S = 60.0
+_SETTLING_S = 3.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -71,6 +72,7 @@ class NodeProcess:
         camera.create_subscription(SlamStatus, "/slam3r/status", self._on_status, LATCHED)
         self._images: Any = None
         self._number = 0
+        self._is_settled = False
         self._state = camera.create_client(ChangeState, "/slam3r/change_state")
 
     def holdings(self) -> Holdings:
@@ -81,6 +83,9 @@ class NodeProcess:
         """Make a lifecycle transition; raises SoakError if it fails."""
         if not self._state.wait_for_service(_PATIENCE_S):
             raise SoakError("the node offers no lifecycle service")
+        if not self._is_settled:  # the way of the answers is found a little later than the service
+            time.sleep(_SETTLING_S)
+            self._is_settled = True
         future = self._state.call_async(ChangeState.Request(transition=Transition(id=transition)))
         self.wait(future.done, f"transition {transition}")
         if not future.result().success:

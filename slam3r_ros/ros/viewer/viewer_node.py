@@ -11,12 +11,12 @@ import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from slam3r_ros.io.stop_signals import stop_on_signals
 from slam3r_ros.ros.input.dds_transport import apply_transport
 from slam3r_ros.ros.node import make_executor
+from slam3r_ros.ros.start import RosStartError, start_ros
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.ros.viewer.node_actions import NodeActions
 from slam3r_ros.ros.viewer.topic_feeder import TopicFeeder
@@ -68,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser().parse_args(remove_ros_args(words)[1:])
     advice = apply_transport(os.environ)
     try:
-        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # how rclpy reports arguments or a parameter file that it cannot read
+        start_ros(words)
+    except RosStartError as error:
         print(f"slam3r_viewer: {error}", file=sys.stderr)
         return 2
     with stop_on_signals() as stop:
