@@ -33,6 +33,8 @@ class State(Enum):
     INITIALIZING = 1
     TRACKING = 2
     LOST = 3
+    LOCALIZING = 5
+    """A map was loaded, and it is not known yet where in it the camera is. (4 is PAUSED, which only the node knows.)"""
 
 
 @dataclass(frozen=True, slots=True)

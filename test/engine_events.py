@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.types import MapUpdate, PoseUpdate
 
 
 def without_views(events: Iterable[Update]) -> list[Update]:
-    """The events but for keyframe views, of which there may be several for a frame's other events."""
-    return [event for event in events if not isinstance(event, KeyframeView)]
+    """The events but for keyframe views, of which there may be several for a frame's other events, and for places."""
+    return [event for event in events if not isinstance(event, KeyframeView | MappedPlace)]
 
 
 def only_map_updates(events: Iterable[Update]) -> list[MapUpdate]:

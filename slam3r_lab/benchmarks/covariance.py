@@ -23,7 +23,7 @@ from slam3r_lab.evaluation.alignment import similarity_of_positions
 from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.cli.trajectory_error import absolute_errors, root_mean_square
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array
@@ -76,7 +76,9 @@ def measure(sequence: ImageSequence, networks: NetworkPair) -> Row:
     estimated, true, published = [], [], list[Array]()
 
     def note(update: Update) -> None:
-        if isinstance(update, MapCorrection | KeyframeView) or (isinstance(update, PoseUpdate) and update.is_keyframe):
+        if isinstance(update, MapCorrection | KeyframeView | MappedPlace) or (
+            isinstance(update, PoseUpdate) and update.is_keyframe
+        ):
             return
         T_true = sequence.frames[update.index].T_world_camera
         if update.pose is None or T_true is None or (isinstance(update, MapUpdate) and not update.is_tracked):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from slam3r_lab.benchmarks.random_networks import random_networks
 from slam3r_lab.benchmarks.scene import random_image
 from slam3r_lab.benchmarks.stages import wall_points
+from slam3r_ros.engine.events import MappedPlace
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
@@ -268,7 +269,7 @@ def measure_live(stream: Stream, rate_hz: float, seconds: float) -> Live:
         camera.arrived.clear()
         frames = [camera.waiting.popleft() for _ in range(len(camera.waiting))]
         for update in slam.push(*frames):
-            if not isinstance(update, MapCorrection | KeyframeView):
+            if not isinstance(update, MapCorrection | KeyframeView | MappedPlace):
                 latencies_ms.append((time.perf_counter_ns() - update.header.stamp_ns) * 1e-6)
     thread.join()
     p50, p95, p99 = (float(np.percentile(latencies_ms, share)) for share in (50, 95, 99))

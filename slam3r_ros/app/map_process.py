@@ -19,7 +19,7 @@ from slam3r_ros.app.messages import (
     ShownEvent,
     StopRequest,
 )
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.failures import engine_failure
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
@@ -143,6 +143,8 @@ class MappingRun:
         file gets all of it."""
         if self._map_file is not None:
             self._map_file.write(event)
+        if isinstance(event, MappedPlace):
+            return
         if isinstance(event, KeyframeView):
             self._events.append(replace(event, added=None))  # the page has them with the view
         elif not isinstance(event, MapUpdate):

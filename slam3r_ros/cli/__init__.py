@@ -4,6 +4,7 @@
 - `command_line`: a command line of subcommands, each imported only when it is asked for.
 - `run`: maps a source without ROS, into files.
 - `view`: a saved map in the browser.
+- `map_session`: the map file that `run` writes, or goes on from.
 - `info`: what is inside a map file.
 - `app`: serves a page in the browser that maps what visitors upload.
 - `export`: a map for other programs.

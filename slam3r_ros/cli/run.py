@@ -8,17 +8,18 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from slam3r_ros.cli.map_session import MapSession
 from slam3r_ros.cli.progress import Progress
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.failures import engine_failure
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import NothingMappedError, map_file_beside, prepare_map_files, save_map
+from slam3r_ros.io.save import NothingMappedError, prepare_map_files, save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
 from slam3r_ros.io.terminal import say
+from slam3r_ros.map_file.errors import MapFileError
 from slam3r_ros.map_file.facts import MapFacts
-from slam3r_ros.map_file.writer import MapFileWriter
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.networks.graph_capture import with_cuda_graphs
@@ -40,6 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("slam3r_map"),
         help="directory for map.ply, trajectory.tum and the map file map.slam3r, or a file NAME.ply, NAME.pcd or "
         "NAME.slam3r (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--map",
+        type=Path,
+        metavar="FILE",
+        help="map file NAME.slam3r of an earlier session to go on from: it is localized in that map and extends it",
+    )
+    parser.add_argument(
+        "--localize", action="store_true", help="only localize the camera in the map of --map, and leave that as it is"
     )
     parser.add_argument(
         "--weights",
@@ -70,23 +80,23 @@ def main(arguments: argparse.Namespace) -> int:
             prepare_map_files(arguments.out)
             networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
             slam = Slam(with_cuda_graphs(networks), settings)
-            facts, path = MapFacts.of(networks, slam.settings), map_file_beside(arguments.out)
-            with (
-                stop_on_signals(process_ends=False, second_interrupts=True) as stop,
-                MapFileWriter(path, facts, _say_trouble) as map_file,
-            ):
-                outcome = map_source(slam, source, stop, map_file.write)
-                saved = save_map(slam, arguments.out)
-                written = map_file.close(replaces=True)
+            session = MapSession.begin(slam, MapFacts.of(networks, slam.settings), arguments)
+            with stop_on_signals(process_ends=False, second_interrupts=True) as stop, session:
+                outcome = map_source(slam, source, stop, session.take)
+                saved = save_map(slam, arguments.out, session.scale.metres_per_unit)
+                written = session.finish()
     except NothingMappedError as error:
         say(f"slam3r_ros run: {error}; {slam.status().reason}", is_trouble=True)
         return outcome or 1
-    except (SettingError, WeightsError, BackendError, SourceError, OutputError) as error:
+    except (SettingError, WeightsError, BackendError, SourceError, OutputError, MapFileError) as error:
         say(f"slam3r_ros run: {error}", is_trouble=True)
         return 2
     say(f"{saved.point_count} points in {saved.map_path}, {saved.pose_count} poses in {saved.trajectory_path}")
     if written is not None:
         say(f"{written.keyframe_count} keyframes in {written.path}")
+    if not slam.is_localized:
+        _say_trouble(f"not localized: nothing in the images was found again in '{arguments.map}'")
+        return outcome or 1
     return outcome
 
 

@@ -21,6 +21,7 @@ In the order in which a frame meets the files:
 - `camera_pose`: the camera pose that explains a world pointmap.
 - `keyframe_refinement`: visual odometry refines a registered frame, and loop closure takes it as a place.
 - `keyframe_buffer`: the keyframes that retrieval chooses from (SLAM3R section 3.3, supplement A).
+- `loaded_map`: a map of an earlier session, with which the engine begins.
 - `map_state`: the trajectory, the records of all keyframes, and the map's points.
 - `trajectory`: the poses of all tracked frames.
 - `point_map`: the fused point of every voxel.

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from slam3r_ros.device.host_transfer import to_host
+from slam3r_ros.engine.loaded_map import LoadedMap
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
-from slam3r_ros.loop_closure.place import PlaceView
+from slam3r_ros.loop_closure.place import Place, PlaceView
 from slam3r_ros.odometry.frame_tracker import FrameTracker
 from slam3r_ros.odometry.odometry_stage import OdometryStage, RefinedFrame, TrackingState
 from slam3r_ros.types import RegisteredFrame, StreamFrame
@@ -83,6 +86,33 @@ class KeyframeRefinement:
         if self._odometry is not None:
             self._odometry.correct(correction.newest)
 
+    def begin_from(self, loaded: LoadedMap) -> None:
+        """Begin with the places of a loaded map. Raises ValueError where loops are not closed, since poses cannot be
+        found in that map then."""
+        if self._loop_closer is None:
+            raise ValueError(
+                "a map can be loaded only where loops are closed: expected pose.tracks: on and loops.close: true"
+            )
+        if not loaded.places:
+            raise ValueError("there are no places in the map to be localized by")
+        keeps = not loaded.extends
+        self._loop_closer.begin_from(loaded.places, loaded.nodes, loaded.next_frame, keeps_places=keeps)
+
+    @property
+    def newest_place(self) -> tuple[Place, Sim3] | None:
+        """The place that the last `close_loop` has brought, with its node (1,); None where it has brought none."""
+        return None if self._loop_closer is None else self._loop_closer.newest
+
+    @property
+    def is_localized(self) -> bool:
+        """Whether poses are in the world of the map that was loaded, if one was."""
+        return self._loop_closer is None or self._loop_closer.is_localized
+
+    @property
+    def place_count(self) -> int:
+        """Number of places that are remembered."""
+        return 0 if self._loop_closer is None else self._loop_closer.place_count
+
     @property
     def is_searching(self) -> bool:
         """Whether `close_loop` would wait for a search."""
@@ -116,7 +146,9 @@ class KeyframeRefinement:
             return None
         on_host = frame.on_host
         own = np.where(on_host.valid[..., None], on_host.points_camera, np.float32(0))
-        view = PlaceView(frame.index, _descriptor(frame), image, own, on_host.confidence_camera, np.eye(4))
+        view = PlaceView(
+            frame.index, mean_token(frame.local.frame.tokens), image, own, on_host.confidence_camera, np.eye(4)
+        )
         found = self._loop_closer.relocalize(view)
         if found is None:
             return None
@@ -124,13 +156,15 @@ class KeyframeRefinement:
         return found.T_world_camera, found.log_scale
 
 
-def _descriptor(frame: RegisteredFrame) -> NDArray[np.float32]:
-    """(encoder width,) the mean token of a frame, by which places are compared first."""
-    return np.asarray(to_host(frame.local.frame.tokens.float().mean(dim=0))[0])
+def mean_token(tokens: Tensor) -> NDArray[np.float32]:
+    """(encoder width,) the mean of a frame's tokens (tokens, encoder width), by which places are compared first."""
+    return np.asarray(to_host(tokens.float().mean(dim=0))[0])
 
 
 def _place_view(frame: RegisteredFrame, image: FeatureImage) -> PlaceView:
     """A keyframe as place recognition sees it."""
     assert frame.pose is not None
     on_host, T = frame.on_host, frame.pose.T_world_camera
-    return PlaceView(frame.index, _descriptor(frame), image, on_host.points_world, on_host.confidence, T)
+    return PlaceView(
+        frame.index, mean_token(frame.local.frame.tokens), image, on_host.points_world, on_host.confidence, T
+    )

@@ -78,6 +78,10 @@ class KeyframeViews:
         self._least_confidence, self._uses_camera = least_confidence, uses_camera
         self._count, self._last_source_index = 0, 0
 
+    def begin_from(self, number: int) -> None:
+        """Number the views from this number on."""
+        self._count = number
+
     def choose(self, frame: RegisteredFrame, stride: int) -> KeyframeView | None:
         """The view of a registered frame, by its pointmap; None where it has no pose, its points are kept out of the
         map, or the last view is less than ``stride`` images of the camera before it.

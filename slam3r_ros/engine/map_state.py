@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slam3r_ros.engine.dense_depth_stage import DenseView
 from slam3r_ros.engine.free_space import FreeSpace
 from slam3r_ros.engine.keyframe_view import depth_image
+from slam3r_ros.engine.loaded_map import LoadedMap
 from slam3r_ros.engine.point_map import PointMap
 from slam3r_ros.engine.trajectory import Trajectory
 from slam3r_ros.engine.tuning import TUNING
@@ -29,7 +31,10 @@ class MapState:
 
     def __init__(self, settings: MapSettings) -> None:
         self._point_confidence, self._voxel_size = settings.point_confidence, settings.voxel_size
+        self._settings = settings
         self.map = PointMap(settings)
+        self._loaded: PointMap | None = None  # the points of a loaded map, as long as `map` is not one with it
+        self._extends_loaded = False
         self.trajectory = Trajectory()
         self.lock = threading.RLock()
         """Held while poses are added, read or corrected. Whoever holds it sees poses and `world_changes` that belong
@@ -38,6 +43,28 @@ class MapState:
         """The similarity by which each closed loop has moved the newest part of the world, in order."""
         self.records: list[KeyframeRecord] = []
         """The record of every keyframe that ever entered the keyframe buffer, in the order of entering."""
+
+    def begin_from(self, loaded: LoadedMap) -> None:
+        """Begin with a map of an earlier session. The points of this session stay apart until `join`, since they are in
+        a world of their own."""
+        self._loaded, self._extends_loaded = PointMap(self._settings), loaded.extends
+        self._loaded.begin(loaded.voxel_size)
+        _add(self._loaded, loaded.points, loaded.point_frames)
+        self.records = list(loaded.records)
+        if loaded.extends:
+            with self.lock:
+                self.trajectory.begin(loaded.frames, loaded.stamps_ns, loaded.poses)
+
+    def join(self) -> None:
+        """This session is in the world of the loaded map from now on: the points of both are one map, unless the loaded
+        one is to stay as it is."""
+        if self._loaded is not None and self._extends_loaded:
+            _add(self._loaded, self.map.points(), self.map.frames())
+            self.map, self._loaded = self._loaded, None
+
+    def points(self) -> MapPoints:
+        """The whole map: of a loaded map that this session is not one with, that alone."""
+        return (self.map if self._loaded is None else self._loaded).points()
 
     def record(self, keyframe: RegisteredFrame) -> KeyframeRecord:
         """Take note of a keyframe that enters the keyframe buffer."""
@@ -108,3 +135,8 @@ class MapState:
             self.world_changes.append(correction.newest)
         self.records = [replace(each, pose=correction.of_pose(each.index, each.pose)) for each in self.records]
         self.map.correct(correction)
+
+
+def _add(point_map: PointMap, points: MapPoints, frames: NDArray[np.integer]) -> None:
+    """Add points (N) that were mapped with frames (N,) to a map."""
+    point_map.add(points.points_world, points.colours, points.confidence, frames)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 from slam3r_ros.device.memory_guard import MemoryGuard
 from slam3r_ros.engine.dense_depth_stage import DenseDepthStage, DenseView
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.initial_map import InitialMap, with_scaled_confidence
 from slam3r_ros.engine.keyframe_buffer import KeyframeBuffer
 from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement
 from slam3r_ros.engine.keyframe_view import KeyframeViews
+from slam3r_ros.engine.loaded_map import LoadedMap
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage, registered_frames
 from slam3r_ros.engine.localization import Localization
 from slam3r_ros.engine.map_state import MapState
@@ -79,6 +80,8 @@ class Mapping:
         self._keyframe_settings = keyframes
         self._guard, self._timer, self._status = guard, timer, status
         self._buffer: KeyframeBuffer | None = None
+        self._accepts_corrections = True
+        self._is_joined = True  # whether this session is in the world of the loaded map, if there is one
         self._initial: list[RegisteredFrame] = []
         self._requested_correction: MapCorrection | None = None
         self._stride = 0  # of the initial map's window, images of the camera
@@ -90,6 +93,13 @@ class Mapping:
         self.waits_for_dense_depth = True
         """Whether a keyframe waits for the dense depth that the one before has brought, so that results depend on the
         frames alone; else dense depth is left out where the machine does not keep up."""
+
+    def begin_from(self, loaded: LoadedMap) -> None:
+        """Begin with a map of an earlier session; raises ValueError where that cannot be."""
+        self._refinement.begin_from(loaded)
+        self._map_state.begin_from(loaded)
+        self._views.begin_from(loaded.next_view)
+        self._is_joined, self._accepts_corrections = False, loaded.extends
 
     # ---- the loop ----------------------------------------------------------------------------------------------
 
@@ -177,9 +187,9 @@ class Mapping:
         for frame in finished:
             yield from self._taken_in(frame, records if frame is finished[-1] else [])
 
-    def close_loop(self, *, wait: bool = True) -> Iterator[MapCorrection]:
-        """Correct the map if the camera has come back to where it had been. With ``wait`` this waits for the search;
-        without it nothing is done until that has ended."""
+    def close_loop(self, *, wait: bool = True) -> Iterator[MapCorrection | MappedPlace]:
+        """Correct the map if the camera has come back to where it had been, and tell of the place that it was compared
+        by. With ``wait`` this waits for the search; without it nothing is done until that has ended."""
         if not wait and self._refinement.is_searching:
             return
         correction = self._refinement.close_loop()
@@ -190,20 +200,26 @@ class Mapping:
         elif self._requested_correction is not None:
             correction, self._requested_correction = self._requested_correction, None
             self._refinement.correct(correction)
-        if correction is None:
-            return
-        with self._timer.stage("loops"):
-            self._map_state.correct(correction)
-            self._known_buffer.correct(correction)
-            if self._dense_depth is not None:
-                self._dense_depth.correct(correction)
-        self._status.map_points = len(self._map_state.map)
-        yield correction
+        if correction is not None:
+            with self._timer.stage("loops"):
+                self._map_state.correct(correction)
+                self._known_buffer.correct(correction)
+                if self._dense_depth is not None:
+                    self._dense_depth.correct(correction)
+                if not self._is_joined and self.is_localized:
+                    self._is_joined = True
+                    self._map_state.join()
+            self._status.map_points = len(self._map_state.map)
+            yield correction
+        if (newest := self._refinement.newest_place) is not None:
+            yield MappedPlace(*newest)
 
     def request_correction(self, correction: MapCorrection) -> None:
         """Correct the map by knowledge from outside when no keyframe is in work. A loop that is closed before has
-        precedence, and the request is dropped: it was about the map as it had been."""
-        self._requested_correction = correction
+        precedence, and the request is dropped: it was about the map as it had been. So is one in the world of a session
+        that has not found its place in the loaded map, and any where that map is to stay as it is."""
+        if self._accepts_corrections and self._is_joined:
+            self._requested_correction = correction
 
     # ---- the initial map ---------------------------------------------------------------------------------------
 
@@ -257,6 +273,16 @@ class Mapping:
                 yield replace(answer.view, added=added)
 
     # ---- what others ask ---------------------------------------------------------------------------------------
+
+    @property
+    def is_localized(self) -> bool:
+        """Whether poses are in the world of the map that was loaded, if one was."""
+        return self._refinement.is_localized
+
+    @property
+    def place_count(self) -> int:
+        """Number of places that are remembered."""
+        return self._refinement.place_count
 
     @property
     def has_pending(self) -> bool:

@@ -101,12 +101,12 @@ class PointMap:
         points_world: NDArray[np.float32],
         colours: NDArray[np.uint8],
         confidence: NDArray[np.float32],
-        frame: int = 0,
+        frame: int | NDArray[np.integer] = 0,
         *,
         is_provisional: bool = False,
     ) -> MapPoints:
         """Take in (N, 3) points in scene units with (N, 3) RGB colours and (N,) confidences, which were
-        mapped with the frame of this index.
+        mapped with the frame of this index, or with those of these indices (N,).
 
         Returns a copy of the map's points in voxels that were empty before, or held provisional points and hold others
         now. Points that are not finite, or whose confidence is not positive and finite, are dropped. Raises ValueError
@@ -118,6 +118,7 @@ class PointMap:
             raise ValueError(f"map: expected (N, 3) points, (N, 3) colours and (N,) confidences, got {shapes}")
         usable = np.isfinite(confidence) & (confidence > 0)
         points_world, colours, confidence = points_world[usable], colours[usable], confidence[usable]
+        frames = np.broadcast_to(np.asarray(frame, np.int32), count)[usable]
         for start in range(0, len(confidence), CHUNK):
             part = slice(start, start + CHUNK)
             of_part = len(confidence[part])
@@ -127,7 +128,7 @@ class PointMap:
                     "colours": colours[part],
                     "confidence": confidence[part],
                     "weight": confidence[part] ** 2,
-                    "frames": np.full(of_part, frame, np.int32),
+                    "frames": frames[part],
                     "is_provisional": np.full(of_part, is_provisional),
                     "is_added": np.ones(of_part, np.bool_),
                     "seen_through": np.zeros(of_part, np.uint8),
@@ -156,6 +157,10 @@ class PointMap:
         counts = self._column("seen_through")
         counts[through] += 1
         self._remove(np.flatnonzero(through & (counts >= TUNING.views_that_carve)))
+
+    def frames(self) -> NDArray[np.int32]:
+        """(N,) the index of the frame that each of the map's `points` was mapped with."""
+        return self._column("frames")[self._column("weight") > 0]
 
     def correct(self, correction: MapCorrection) -> None:
         """Move every point with the frame that it was mapped with, and fuse all again: other points share a voxel."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from slam3r_ros.device.memory_guard import MemoryGuard
 from slam3r_ros.engine.dense_depth_stage import DenseDepthStage
@@ -13,8 +15,9 @@ from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.events import OnUpdate, Update
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.initializer import Initializer
-from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement
+from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement, mean_token
 from slam3r_ros.engine.keyframe_view import KeyframeViews
+from slam3r_ros.engine.loaded_map import LoadedMap
 from slam3r_ros.engine.local_to_world_stage import LocalToWorldStage
 from slam3r_ros.engine.localization import Localization
 from slam3r_ros.engine.map_state import MapState
@@ -147,11 +150,41 @@ class Slam:
         self._start_anew()
         self._status.reason = reason
 
+    def load(self, loaded: LoadedMap) -> None:
+        """Forget map and trajectory, and begin with a map of an earlier session.
+
+        As long as it is not known where in it the camera is, the state is LOCALIZING, and all poses and events are in a
+        world of their own. The `MapCorrection` at the end of that takes them into the world of the loaded map. Raises
+        ValueError where the settings or the map do not allow it.
+        """
+        self._start_anew()
+        self._frame_count = max(self._frame_count, loaded.next_frame)
+        try:
+            self._mapping.begin_from(loaded)
+        except ValueError:
+            self._start_anew()
+            raise
+
+    @torch.inference_mode()
+    def describe(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(encoder width,) the descriptor by which place recognition compares an (H, W, 3) RGB image with others."""
+        return mean_token(self.encoder.encode([Frame(0, image)])[0].tokens)
+
     # ---- what comes out ----------------------------------------------------------------------------------------
 
     def status(self) -> SlamStatus:
         """State and counters now; safe from any thread."""
-        return replace(self._status, stage_ms=self._timer.average_ms(), warnings=self._guard.warnings)
+        status = replace(self._status, stage_ms=self._timer.average_ms(), warnings=self._guard.warnings)
+        if not self.is_localized and status.state is not State.WAITING_FOR_IMAGES:
+            places = self._mapping.place_count
+            reason = f"looking for the place among the {places} places of the loaded map: {status.reason}"
+            return replace(status, state=State.LOCALIZING, reason=reason)
+        return status
+
+    @property
+    def is_localized(self) -> bool:
+        """Whether poses are in the world of the map that was loaded; True where none was. Safe from any thread."""
+        return self._mapping.is_localized
 
     def trajectory(self) -> list[StampedPose]:
         """The pose of every tracked frame, in order."""
@@ -163,7 +196,7 @@ class Slam:
 
     def map_points(self) -> MapPoints:
         """The whole voxel-filtered map."""
-        return self._map_state.map.points()
+        return self._map_state.points()
 
     # ---- implementation ------------------------------------------------------------------------------------------
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slam3r_ros.engine.tuning import TUNING
+from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import PoseEstimate, StampedPose
 
@@ -34,6 +36,14 @@ class Trajectory:
         self._make_room()
         self._frames[self._count], self._poses[self._count] = (index, stamp_ns), pose.T_world_camera
         self._count += 1
+
+    def begin(self, frames: NDArray[np.int64], stamps_ns: NDArray[np.int64], poses: Array) -> None:
+        """Begin with the poses (N, 4, 4) of frames (N,), ascending, and their stamps (N,)."""
+        room = max(TUNING.first_trajectory_poses, 2 * len(frames))
+        self._count = len(frames)
+        self._frames, self._poses = np.empty((room, 2), np.int64), np.empty((room, 4, 4))
+        self._frames[: self._count, 0], self._frames[: self._count, 1] = frames, stamps_ns
+        self._poses[: self._count] = poses
 
     def _make_room(self) -> None:
         """Set more aside where it is full."""

@@ -23,6 +23,8 @@ class MapCorrection:
     """(P,) similarities from the world as it was to the world as it is."""
     loops: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
     """(L, 2) indices of the frames that each of the closed loops joins, the earlier one first."""
+    joins: bool = False
+    """Whether it takes all frames of this session into the world of a loaded map."""
 
     def of_frames(self, indices: NDArray[np.integer]) -> Sim3:
         """(N,) similarities at frames (N,); those before the first keyframe move as it does."""

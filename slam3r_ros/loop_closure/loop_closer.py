@@ -69,6 +69,37 @@ class LoopCloser:
         self._has_news = False
         self._since_correction, self._rest = TUNING.places_between_corrections, 0
         self._known: tuple[Sequence[Place], Sim3] = ((), self._nodes)  # places and their nodes as the world is now
+        # The places of an earlier session are the first ones; how many, and which frame is the first after them.
+        self._earlier_count = self._first_frame = 0
+        self._is_joined = True
+        self.is_localized = True
+        """Whether poses are in the world of the places that `begin_from` was given; True where it was given none."""
+        self.newest: tuple[Place, Sim3] | None = None
+        """The place that the last `collect` has brought, with its node (1,) in the world as it is now; None where it
+        has brought none."""
+        self._keeps_earlier = False
+
+    def begin_from(self, places: Sequence[Place], nodes: Sim3, first_frame: int, *, keeps_places: bool) -> None:
+        """Begin with the places of an earlier session and their nodes (P,); to be called before the first `offer`.
+
+        Frames from ``first_frame`` on are in a world of their own until two loops to these places agree: the correction
+        that `collect` then returns takes them into the earlier session's world. With ``keeps_places`` the earlier
+        places stay where they are, and every later correction moves the new frames alone.
+        """
+        self._places, self._nodes = list(places), nodes
+        self._measured = nodes[:-1].inverse() @ nodes[1:]
+        sigmas = [self._chain_sigmas(self._measured[p : p + 1], places[p].depth) for p in range(len(places) - 1)]
+        self._sigmas = np.array(sigmas).reshape(-1, 7)
+        self._earlier_count, self._first_frame, self._keeps_earlier = len(places), first_frame, keeps_places
+        self._is_joined = self.is_localized = not places
+        if len(self._places) > self._most:
+            self._thin_out()
+        self._known = (tuple(self._places), self._nodes)
+
+    @property
+    def place_count(self) -> int:
+        """Number of places that are remembered, as the last `collect` has left them."""
+        return len(self._known[0])
 
     def lose(self) -> None:
         """Say that tracking was lost: the motion to the place offered next is uncertain."""
@@ -79,15 +110,15 @@ class LoopCloser:
         same as the last place, is passed over."""
         if self._work.is_pending or not self._is_elsewhere(view.T_world_camera):
             return
-        is_compared = self._rest == 0 and len(self._places) > TUNING.min_places_apart
-        earlier = list(self._places[: -TUNING.min_places_apart]) if is_compared else []
+        compared = max(self._earlier_count, len(self._places) - TUNING.min_places_apart)
+        earlier = list(self._places[: max(0, compared)]) if self._rest == 0 else []
         self._rest = max(0, self._rest - 1)
         self._offered_was_lost, self._was_lost = self._was_lost, False
         self._work.start(self._close_loops, view, earlier)
 
     def _is_elsewhere(self, T_world_camera: Array) -> bool:
         """Whether a camera looks elsewhere than at the last place."""
-        if not self._places:
+        if not self._places or (len(self._places) == self._earlier_count and not self._is_joined):
             return True
         between = (self._nodes[-1:].inverse() @ Sim3.from_pose(T_world_camera[None])).as_vector()[0]
         depth = self._places[-1].depth
@@ -103,16 +134,17 @@ class LoopCloser:
 
         A keyframe whose search failed is passed over, and `failure` says why.
         """
+        correction, self.newest = None, None
         if not self._work.is_pending:
             return None
-        correction = None
         if (error := self._work.exception()) is None:
             correction = self._work.result()
+            self.newest = (self._places[-1], self._nodes[-1:])
         else:
             self._work.drop()
             self._note_failure(error)
             self._was_lost |= self._offered_was_lost
-        self._known = (tuple(self._places), self._nodes)
+        self._known, self.is_localized = (tuple(self._places), self._nodes), self._is_joined
         return correction
 
     def correct(self, correction: MapCorrection) -> None:
@@ -129,14 +161,18 @@ class LoopCloser:
 
     def _close_loops(self, view: PlaceView, earlier: list[Place]) -> MapCorrection | None:
         """Add a keyframe and the loops to it to the pose graph, in the background; how the world is to be corrected."""
-        found = _search(view, earlier)
+        found = _search(view, earlier, TUNING.compared_places if self._is_joined else TUNING.compared_to_localize)
         self._append(found.place)
         for loop in found.loops:
             self._add_loop(loop)
         self._since_correction += 1
         is_full = len(self._places) > self._most
         is_due = is_full or self._since_correction >= TUNING.places_between_corrections
-        correction = self._optimize() if self._has_news and is_due else None
+        correction = None
+        if not self._is_joined or self._keeps_earlier:
+            correction = self._join()
+        elif self._has_news and is_due:
+            correction = self._optimize()
         if len(self._loops) > TUNING.max_loops:
             self._freeze_chain()
             self._loops = self._loops[len(self._loops) // 2 :]
@@ -150,7 +186,9 @@ class LoopCloser:
         None where no place shows the same, or where the search failed, and `failure` says why.
         """
         places, nodes = self._known
-        self._relocalization.start(_search, view, places)
+        if not self.is_localized:  # the earlier places are in another world
+            places, nodes = places[self._earlier_count :], nodes[self._earlier_count :]
+        self._relocalization.start(_search, view, places, TUNING.compared_places)
         if (error := self._relocalization.exception()) is not None:
             self._relocalization.drop()
             self._note_failure(error)
@@ -174,21 +212,63 @@ class LoopCloser:
         node = Sim3.from_pose(place.T_world_camera[None])
         if self._places:
             measured = self._nodes[-1:].inverse() @ node
-            rotation, translation = np.linalg.norm(measured.as_vector()[0, :3]), np.linalg.norm(measured.translation[0])
-            sigmas = np.repeat(
-                [
-                    TUNING.chain_rotation_sigma[0] + TUNING.chain_rotation_sigma[1] * rotation,
-                    TUNING.chain_translation_sigma[0] * place.depth + TUNING.chain_translation_sigma[1] * translation,
-                    TUNING.chain_scale_sigma,
-                ],
-                [3, 3, 1],
-            )
+            sigmas = self._chain_sigmas(measured, place.depth)
+            sigmas *= TUNING.lost_sigma_factor if self._offered_was_lost else 1.0
+            if len(self._places) == self._earlier_count:  # the two sessions are not connected
+                sigmas[:] = TUNING.session_gap_sigma
             self._measured = Sim3.concatenate([self._measured, measured])
-            self._sigmas = np.vstack(
-                [self._sigmas, sigmas * (TUNING.lost_sigma_factor if self._offered_was_lost else 1.0)]
-            )
+            self._sigmas = np.vstack([self._sigmas, sigmas])
         self._nodes = Sim3.concatenate([self._nodes, node])
         self._places.append(place)
+
+    @staticmethod
+    def _chain_sigmas(measured: Sim3, depth: float) -> Array:
+        """(7,) standard deviations of a measured step (1,) between places."""
+        vector = measured.as_vector()[0]
+        rotation, translation = float(np.linalg.norm(vector[:3])), float(np.linalg.norm(vector[3:6]))
+        parts = [
+            TUNING.chain_rotation_sigma[0] + TUNING.chain_rotation_sigma[1] * rotation,
+            TUNING.chain_translation_sigma[0] * depth + TUNING.chain_translation_sigma[1] * translation,
+            TUNING.chain_scale_sigma,
+        ]
+        return np.repeat(parts, [3, 3, 1])
+
+    def _join(self) -> MapCorrection | None:
+        """Take the new frames into the world of the earlier places by the loops to these that agree; None where there
+        are none, where none knows the scale, or where they are there already."""
+        positions, count = self._positions(), self._earlier_count
+        newest = len(self._places) - 1 - TUNING.confirmed_within
+        joining = [
+            loop
+            for loop in self._loops
+            if positions.get(loop.before, count) < count <= positions.get(loop.after, -1)
+            and positions[loop.after] >= newest
+            and loop.log_scale_sigma < TUNING.unknown_scale_sigma
+        ]
+        is_confirmed = self._is_joined or len({loop.after for loop in joining}) > 1
+        if not joining or not is_confirmed or not self._has_news:
+            return None
+        self._has_news, self._since_correction = False, 0
+        best = max(joining, key=lambda loop: loop.matches)
+        node = self._nodes[positions[best.after] : positions[best.after] + 1]
+        change = self._corrected_by(best, positions)
+        apart = [node.inverse() @ change.inverse() @ self._corrected_by(loop, positions) @ node for loop in joining]
+        mean = Sim3.exp(np.mean([each.log()[0] for each in apart], axis=0)[None])
+        change = change @ node @ mean @ node.inverse()
+        if self._is_joined and _is_within(change, self._nodes[-1:], self._places[-1].depth, TUNING.min_correction):
+            return None
+        self._nodes = Sim3.concatenate([self._nodes[:count], change @ self._nodes[count:]])
+        self._measured = Sim3.concatenate(
+            [
+                self._measured[: count - 1],
+                self._nodes[count - 1 : count].inverse() @ self._nodes[count : count + 1],
+                self._measured[count:],
+            ]
+        )
+        self._is_joined = True
+        frames = np.array([min(self._places[0].index, self._first_frame - 1), self._first_frame])
+        ends = np.array([(loop.before, loop.after) for loop in joining], np.int64)
+        return MapCorrection(frames, Sim3.concatenate([Sim3.from_pose(np.eye(4)[None]), change]), ends, joins=True)
 
     def _add_loop(self, loop: LoopConstraint) -> None:
         """Believe a loop that agrees with a recent one, be it one to the same place; else keep it until one agrees."""
@@ -252,6 +332,7 @@ class LoopCloser:
         self._places = [self._places[p] for p in kept]
         self._nodes = self._nodes[kept]
         self._freeze_chain()
+        self._earlier_count = int(np.sum(kept < self._earlier_count))
         left = {place.index for place in self._places}
         self._loops = [loop for loop in self._loops if loop.before in left and loop.after in left]
 
@@ -265,12 +346,10 @@ class LoopCloser:
         return {place.index: position for position, place in enumerate(self._places)}
 
 
-def _search(view: PlaceView, earlier: Sequence[Place]) -> _SearchResult:
-    """The place of a keyframe, and loops from earlier ones that look like it."""
+def _search(view: PlaceView, earlier: Sequence[Place], count: int) -> _SearchResult:
+    """The place of a keyframe, and loops from the ``count`` earlier ones that look most like it."""
     place = describe_place(view)
-    loops = [
-        verify_loop(candidate, place) for candidate in most_similar(place.descriptor, earlier, TUNING.compared_places)
-    ]
+    loops = [verify_loop(candidate, place) for candidate in most_similar(place.descriptor, earlier, count)]
     return _SearchResult(place, [loop for loop in loops if loop is not None])
 
 

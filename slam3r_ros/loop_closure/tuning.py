@@ -29,6 +29,9 @@ class LoopClosureTuning:
     until just now."""
     compared_places: int = 4
     """Number of earlier places, those with the highest similarity score, that are compared with a new one."""
+    compared_to_localize: int = 10
+    """Number of places of an earlier session that are compared with a new one as long as it is not known where in that
+    session's world the camera is."""
     min_matches: int = 25
     """Fewest matched features that must agree with the relative pose of two places."""
     min_match_share: float = 0.6
@@ -70,6 +73,9 @@ class LoopClosureTuning:
     """Standard deviation of the logarithm of the ratio of successive places' lengths."""
     lost_sigma_factor: float = 10.0
     """Factor of these sigmas where the camera's tracks had been lost between the two places."""
+    session_gap_sigma: float = 1000.0
+    """Each of these sigmas from the last place of an earlier session to the first of the next one, between which
+    nothing is known."""
     loop_rotation_sigma: float = 0.03
     """Standard deviation of the rotation of a loop, in radians."""
     loop_translation_sigma: float = 0.05

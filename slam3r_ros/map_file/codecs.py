@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,18 +17,20 @@ from numpy.typing import NDArray
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
+from slam3r_ros.loop_closure.place import Place
 from slam3r_ros.types import ImageHeader, MapPoints
+from slam3r_ros.vision.feature_image import Features
 
 
 @dataclass(frozen=True, slots=True)
 class CodecTuning:
     """How much of a keyframe's exactness is given for a small file."""
 
-    image_bytes: int = 48_000
+    image_bytes: int = 36_000
     """Bytes of a JPEG above which a lower quality is tried."""
     jpeg_qualities: tuple[int, ...] = (90, 80, 70, 60, 50, 40)
     """Qualities of JPEG, the best first."""
-    depth_bytes: int = 40_000
+    depth_bytes: int = 30_000
     """Bytes of a depth image above which a coarser step is tried."""
     depth_steps: tuple[float, ...] = (0.0005, 0.001, 0.002, 0.004, 0.008)
     """Ratios of neighbouring depth values less 1, the finest first. The error is half of it."""
@@ -157,6 +162,26 @@ def decode_similarities(rows: list[bytes]) -> Sim3:
         raise CodecError("expected similarities of 104 bytes")
     values = np.frombuffer(b"".join(rows), "<f8").reshape(-1, 13)
     return Sim3(values[:, 0], values[:, 1:10].reshape(-1, 3, 3), values[:, 10:])
+
+
+def encode_place(place: Place) -> bytes:
+    """What a place is recognised by, all but its number, as arrays of NumPy (npz)."""
+    values: dict[str, Any] = {"pixels": place.features.pixels, "descriptors": place.features.descriptors}
+    values |= {each.name: getattr(place, each.name) for each in fields(Place) if each.name not in ("index", "features")}
+    file = io.BytesIO()
+    np.savez_compressed(file, **values)
+    return file.getvalue()
+
+
+def decode_place(data: bytes, index: int) -> Place:
+    """The place with this number; raises CodecError."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            values = {name: file[name] if file[name].ndim else file[name].item() for name in file.files}
+        features = Features(values.pop("pixels"), values.pop("descriptors"))
+        return Place(index=index, features=features, **values)
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise CodecError(f"not a place: {error}") from error
 
 
 def encode_camera(camera: Camera) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.map_file.errors import DamagedMapFileError, MapFileError
+from slam3r_ros.map_file.paths import free_name
 from slam3r_ros.map_file.schema import VERSION, create_tables, migrate, version_of
 
 _WAIT_S = 10.0
@@ -91,15 +92,6 @@ def copy_to(connection: sqlite3.Connection, target: Path) -> None:
     finally:
         with suppress(OSError):  # already renamed, or never made
             partial.unlink()
-
-
-def free_name(path: Path) -> Path:
-    """The path itself, or ``NAME.1.slam3r``, ``NAME.2.slam3r`` ... : the first that is not there."""
-    candidate, number = path, 0
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.stem}.{number}{path.suffix}")
-    return candidate
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:

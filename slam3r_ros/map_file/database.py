@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
@@ -23,12 +24,13 @@ from slam3r_ros.map_file.codecs import (
     encode_depth,
     encode_header,
     encode_image,
+    encode_place,
     encode_points,
     encode_pose,
     encode_similarity,
 )
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
-from slam3r_ros.types import MapUpdate, PoseEstimate, PoseUpdate
+from slam3r_ros.types import MapPoints, MapUpdate, PoseEstimate, PoseUpdate
 
 _IDENTITY = encode_similarity(Sim3.identity())
 
@@ -38,6 +40,7 @@ class MapDatabase:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._views_since_place = 0  # less one for each place
         self._poses: list[tuple[int, int, np.ndarray]] = []  # of the trajectory, still to be written
 
     @contextmanager
@@ -67,6 +70,11 @@ class MapDatabase:
         rows = [(name, json.dumps(value)) for name, value in values.items()]
         self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
+    def read_meta(self, name: str) -> Any:
+        """A value of JSON by its name; None where there is none."""
+        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
     def write(self, event: Update) -> None:
         """Write an event, inside of a transaction; events come in the order in which the engine made them."""
         if isinstance(event, PoseUpdate):
@@ -75,9 +83,11 @@ class MapDatabase:
         elif isinstance(event, MapUpdate):
             if event.is_tracked and event.pose is not None:
                 self._note_pose(event.index, event.header.stamp_ns, event.pose)
-            self._write_points(event)
+            self._write_points(event.index, event.added)
         elif isinstance(event, KeyframeView):
             self._write_view(event)
+        elif isinstance(event, MappedPlace):
+            self._write_place(event)
         else:
             self._correct(event)
 
@@ -90,11 +100,21 @@ class MapDatabase:
             self._connection.execute("INSERT INTO trajectory (poses) VALUES (?)", (data,))
             self._poses = []
 
-    def _write_points(self, update: MapUpdate) -> None:
-        points = update.added
+    def _replace_points(self, view: KeyframeView, points: MapPoints) -> None:
+        """The points that a view adds to the map, instead of those of the frames since the view before."""
+        query = "SELECT MAX(frame) FROM keyframes WHERE id < ?"
+        before = self._connection.execute(query, (view.id,)).fetchone()[0]
+        since = (-1 if before is None else before, view.index)
+        chunks = "SELECT chunk FROM points WHERE frame > ? AND frame <= ?"
+        self._connection.execute(f"DELETE FROM point_data WHERE chunk IN ({chunks})", since)
+        self._connection.execute("DELETE FROM points WHERE frame > ? AND frame <= ?", since)
+        self._write_points(view.index, points)
+
+    def _write_points(self, frame: int, points: MapPoints) -> None:
+        """Points that a frame has added to the map."""
         if len(points):
             row = self._connection.execute(
-                "INSERT INTO points (frame, count, T_world) VALUES (?, ?, ?)", (update.index, len(points), _IDENTITY)
+                "INSERT INTO points (frame, count, T_world) VALUES (?, ?, ?)", (frame, len(points), _IDENTITY)
             )
             self._connection.execute("INSERT INTO point_data VALUES (?, ?)", (row.lastrowid, encode_points(points)))
 
@@ -110,14 +130,30 @@ class MapDatabase:
             "INSERT OR REPLACE INTO keyframe_data VALUES (?, ?, ?, ?, ?)",
             (view.id, encode_image(view.image), depth, step, encode_confidence(view.confidence)),
         )
+        self._views_since_place += 1
+        if view.added is not None:
+            self._replace_points(view, view.added)
+
+    def _write_place(self, mapped: MappedPlace) -> None:
+        """A place, unless there are as many as keyframes: they are about as large, and close to one another then."""
+        if self._views_since_place <= 0:
+            return
+        self._views_since_place -= 1
+        frame, data = mapped.place.index, encode_place(mapped.place)
+        node = encode_similarity(mapped.node[0])
+        self._connection.execute("INSERT OR REPLACE INTO places VALUES (?, ?)", (frame, node))
+        self._connection.execute("INSERT OR REPLACE INTO place_data VALUES (?, ?)", (frame, data))
 
     def _correct(self, correction: MapCorrection) -> None:
         """Move all rows as a closed loop says; no image and no depth is written again."""
         self._write_poses()
         self._correct_keyframes(correction)
-        self._correct_points(correction)
+        self._correct_similarities("points", "chunk", correction)
+        self._correct_similarities("places", "frame", correction)
         self._correct_trajectory(correction)
         self._connection.executemany("INSERT OR IGNORE INTO loops VALUES (?, ?)", correction.loops.tolist())
+        if correction.joins:
+            self.write_meta(unjoined_from=None)
 
     def _correct_keyframes(self, correction: MapCorrection) -> None:
         rows = self._connection.execute("SELECT id, frame, pose, depth_scale FROM keyframes").fetchall()
@@ -131,14 +167,15 @@ class MapDatabase:
             [(encode_pose(T), float(scale), row[0]) for T, scale, row in zip(poses, scales, rows, strict=True)],
         )
 
-    def _correct_points(self, correction: MapCorrection) -> None:
-        rows = self._connection.execute("SELECT chunk, frame, T_world FROM points").fetchall()
+    def _correct_similarities(self, table: str, key: str, correction: MapCorrection) -> None:
+        """Correct the similarities that take points or places to the world."""
+        rows = self._connection.execute(f"SELECT {key}, frame, T_world FROM {table}").fetchall()
         if not rows:
             return
         changes = correction.of_frames(np.array([row[1] for row in rows]))
         moved = changes @ decode_similarities([row[2] for row in rows])
         self._connection.executemany(
-            "UPDATE points SET T_world = ? WHERE chunk = ?",
+            f"UPDATE {table} SET T_world = ? WHERE {key} = ?",
             [(encode_similarity(moved[number]), row[0]) for number, row in enumerate(rows)],
         )
 
@@ -149,3 +186,14 @@ class MapDatabase:
             T = np.concatenate([poses["pose"], bottom], axis=1)
             poses["pose"] = correction.of_poses(poses["frame"], T)[:, :3]
             self._connection.execute("UPDATE trajectory SET poses = ? WHERE chunk = ?", (poses.tobytes(), chunk))
+
+
+def first_free_frame(connection: sqlite3.Connection) -> int:
+    """The lowest number that is higher than that of any frame in the file."""
+    highest = [
+        connection.execute(f"SELECT MAX(frame) FROM {table}").fetchone()[0]
+        for table in ("keyframes", "points", "places")
+    ]
+    last = connection.execute("SELECT poses FROM trajectory ORDER BY chunk DESC LIMIT 2").fetchall()
+    highest += [int(np.frombuffer(data, TRAJECTORY)["frame"].max()) for (data,) in last]
+    return 1 + max((frame for frame in highest if frame is not None), default=-1)

@@ -20,14 +20,15 @@ from slam3r_ros.map_file.codecs import (
     decode_depth,
     decode_header,
     decode_image,
+    decode_place,
     decode_points,
     decode_pose,
     decode_similarities,
 )
 from slam3r_ros.map_file.connection import copy_to
 from slam3r_ros.map_file.errors import MapFileError
+from slam3r_ros.map_file.paths import checked_path
 from slam3r_ros.map_file.schema import create_tables
-from slam3r_ros.map_file.writer import checked_path
 
 Row = tuple[Any, ...]
 
@@ -102,7 +103,7 @@ def _copy_rows(
             places = ", ".join("?" * len(row))
             target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", row)
             result.saved[table] += 1
-        except (CodecError, ValueError, sqlite3.Error) as error:
+        except (CodecError, ValueError, TypeError, sqlite3.Error) as error:
             result.lost.setdefault(table, []).append(f"{row[0]} ({error})")
 
 
@@ -144,6 +145,8 @@ def _keep_whole(target: sqlite3.Connection, result: Salvage) -> None:
         ("keyframe_data", "keyframes", "id"),
         ("points", "point_data", "chunk"),
         ("point_data", "points", "chunk"),
+        ("places", "place_data", "frame"),
+        ("place_data", "places", "frame"),
     ):
         without = f"FROM {table} WHERE {column} NOT IN (SELECT {column} FROM {other})"
         numbers = [row[0] for row in target.execute(f"SELECT {column} {without}")]
@@ -166,7 +169,15 @@ def _check_data(row: Row) -> None:
 
 _LOOK_AHEAD = 1000
 """Numbers above the highest one known that are asked for."""
-_NUMBERED = {"keyframes": "id", "keyframe_data": "id", "trajectory": "chunk", "points": "chunk", "point_data": "chunk"}
+_NUMBERED = {
+    "keyframes": "id",
+    "keyframe_data": "id",
+    "trajectory": "chunk",
+    "points": "chunk",
+    "point_data": "chunk",
+    "places": "frame",
+    "place_data": "frame",
+}
 """The column by which the rows of a table are numbered."""
 _CHECKS: dict[str, Callable[[Row], object]] = {
     "meta": lambda row: None,
@@ -176,5 +187,7 @@ _CHECKS: dict[str, Callable[[Row], object]] = {
     "points": lambda row: decode_similarities([row[3]]),
     "point_data": lambda row: decode_points(row[1], -1),
     "loops": lambda row: None,
+    "places": lambda row: decode_similarities([row[1]]),
+    "place_data": lambda row: decode_place(row[1], row[0]),
 }
 """What refuses a row that is not what it should be, by table."""

@@ -8,10 +8,10 @@ from slam3r_ros.map_file.errors import MapFileError
 
 APPLICATION_ID = 0x534C3352
 """SQLite's application id of a map file: 'SL3R'."""
-VERSION = 1
+VERSION = 2
 """The version of the schema that is written (SQLite's user_version)."""
 
-TABLES = """
+_TABLES_1 = """
 -- What holds for the whole file: a JSON value by its name (see facts.py).
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- A keyframe's small values; a closed loop changes pose and depth_scale only.
@@ -43,9 +43,17 @@ CREATE TABLE point_data (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);
 -- Closed loops: numbers of the two frames that see the same place.
 CREATE TABLE loops (before INTEGER NOT NULL, after INTEGER NOT NULL, PRIMARY KEY (before, after)) WITHOUT ROWID;
 """
+_PLACES = """
+-- Keyframes by which places are recognised, by the numbers of their frames, and the similarities (as in points) from
+-- their cameras, in the lengths of when they were mapped, to the world.
+CREATE TABLE places (frame INTEGER PRIMARY KEY, T_world BLOB NOT NULL);
+-- What they are recognised by: loop_closure.place.Place as arrays of NumPy (npz).
+CREATE TABLE place_data (frame INTEGER PRIMARY KEY, data BLOB NOT NULL);
+"""
+TABLES = _TABLES_1 + _PLACES
 """SQL that makes the tables of version `VERSION`."""
 
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {1: _PLACES}
 """SQL that brings a file of a version to the next one."""
 
 

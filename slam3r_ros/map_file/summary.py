@@ -14,6 +14,7 @@ _PARTS = {
     "depths": "SELECT TOTAL(LENGTH(depth)) FROM keyframe_data",
     "confidences": "SELECT TOTAL(LENGTH(confidence)) FROM keyframe_data",
     "points": "SELECT TOTAL(LENGTH(data)) FROM point_data",
+    "places": "SELECT TOTAL(LENGTH(data)) FROM place_data",
     "trajectory": "SELECT TOTAL(LENGTH(poses)) FROM trajectory",
 }
 """Queries for the bytes of the parts of a file, by their names."""

@@ -17,12 +17,13 @@ import cv2
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.io.files import OutputError, make_writable
-from slam3r_ros.io.save import MAP_FILE_SUFFIX
-from slam3r_ros.map_file.connection import close_writer, copy_to, free_name, open_to_write
-from slam3r_ros.map_file.database import MapDatabase
+from slam3r_ros.map_file.connection import close_writer, copy_to, open_to_write
+from slam3r_ros.map_file.database import MapDatabase, first_free_frame
 from slam3r_ros.map_file.errors import MapFileError
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.map_file.file_lock import FileLock
+from slam3r_ros.map_file.paths import checked_path, free_name
+from slam3r_ros.map_file.sessions import split_unjoined
 from slam3r_ros.types import MapUpdate, PoseUpdate
 
 _FAILURES = (sqlite3.Error, OSError, MapFileError)
@@ -76,10 +77,22 @@ class MapFileWriter:
     `problem` says why. Events come from one thread; the other methods may be called from any.
     """
 
-    def __init__(self, path: Path, facts: MapFacts, on_problem: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        facts: MapFacts,
+        on_problem: Callable[[str], None] | None = None,
+        *,
+        continues: bool = False,
+    ) -> None:
         """Lock the file. ``on_problem`` is called in the writer's thread with a sentence when writing fails or file and
-        folder are not what they were. Raises MapFileInUseError where another process writes it, OutputError where
-        nothing can be written there.
+        folder are not what they were.
+
+        With ``continues`` what is written goes on in the file that is there: it does not count until a `MapCorrection`
+        that joins the two; a session that is never joined becomes a file of its own when the writer closes.
+
+        Raises MapFileInUseError where another process writes it, MapFileError where it cannot be continued, and
+        OutputError where nothing can be written there.
         """
         self.path = checked_path(path)
         self.problem = ""
@@ -89,11 +102,18 @@ class MapFileWriter:
         self.set_aside: Path | None = None
         """Where the file of before was set aside, if there was one."""
         self._facts, self._scale = facts, StoredScale()
+        self._voxel_size = self._given_voxel_size = 0.0
         self._on_problem = on_problem or (lambda _: None)
         make_writable(self.path.parent)
         self._lock = FileLock(self.path)
         self._connection: sqlite3.Connection | None = None
         self._database: MapDatabase | None = None
+        if continues:
+            try:
+                self._continue()
+            except BaseException:
+                self._lock.release()
+                raise
         self._waiting: list[Update | _Request] = []
         self._changed = threading.Condition()
         self._is_urgent = self._is_closing = self._has_ended = False
@@ -129,6 +149,19 @@ class MapFileWriter:
                     self._database.write_scale(scale)
 
         self._submit(change)
+
+    def set_voxel_size(self, voxel_size: float) -> None:
+        """Note the side of the map's voxels, scene units, with which the points are fused when the file is read."""
+
+        def change() -> None:
+            self._voxel_size = voxel_size
+            if self._database is not None:
+                with self._database.transaction():
+                    self._database.write_meta(voxel_size=voxel_size)
+
+        if voxel_size != self._given_voxel_size:
+            self._given_voxel_size = voxel_size
+            self._submit(change)
 
     def start_anew(self) -> None:
         """A new map begins: its first keyframe sets the present file aside and begins a new one."""
@@ -269,10 +302,31 @@ class MapFileWriter:
         database = MapDatabase(connection)
         with database.transaction():
             database.write_facts(self._facts)
-            database.write_scale(self._scale)
+            if (stored := database.read_meta("scale")) is None:
+                database.write_scale(self._scale)
+            else:
+                self._scale = StoredScale(**stored)
             database.write_meta(closed=False)
+            if self._voxel_size:
+                database.write_meta(voxel_size=self._voxel_size)
         self._connection, self._database = connection, database
         return database
+
+    def _continue(self) -> None:
+        """Open the file that is there, to go on in it."""
+        if not self._lock.size:
+            raise MapFileError(f"'{self.path}' is empty: there is nothing to go on from")
+        self._use(open_to_write(self.path))
+        self._split_unjoined()
+        assert self._connection is not None and self._database is not None
+        with self._database.transaction():
+            self._database.write_meta(unjoined_from=first_free_frame(self._connection))
+
+    def _split_unjoined(self) -> None:
+        """Make a file of its own of a session that was not joined with the rest, if there is one."""
+        assert self._connection is not None
+        if (apart := split_unjoined(self._connection, self.path)) is not None:
+            self._on_problem(f"a session that was not localized in '{self.path}' is kept by itself as '{apart}'")
 
     def _lock_anew(self) -> None:
         lock = FileLock(self.path)
@@ -310,14 +364,17 @@ class MapFileWriter:
                 self._database.write_meta(closed=False)
         return WrittenMap(target, self._count())
 
-    def _count(self) -> int:
+    def _count(self, first_frame: int = 0) -> int:
+        """Number of keyframes from this frame on."""
         assert self._connection is not None
-        return int(self._connection.execute("SELECT COUNT(*) FROM keyframes").fetchone()[0])
+        query = "SELECT COUNT(*) FROM keyframes WHERE frame >= ?"
+        return int(self._connection.execute(query, (first_frame,)).fetchone()[0])
 
     def _close_file(self) -> None:
         """Close the database; the file stays, and is locked."""
         if self._connection is None or self._database is None:
             return
+        self._split_unjoined()
         with self._database.transaction():
             self._database.write_meta(closed=True)
         close_writer(self._connection)
@@ -325,6 +382,8 @@ class MapFileWriter:
 
     def _finish(self, replaces: bool) -> WrittenMap | None:
         """Close the database, and remove the file that was set aside if this one replaces it."""
+        if self._connection is not None:
+            self._split_unjoined()
         written = None if self._connection is None else WrittenMap(self.path, self._count())
         self._close_file()
         if written is not None and replaces and self.set_aside is not None:
@@ -344,16 +403,3 @@ class MapFileWriter:
         for each in waiting:
             if isinstance(each, _Request):
                 each.future.set_exception(OutputError(self.problem or f"'{self.path}' is closed"))
-
-
-def checked_path(path: str | Path) -> Path:
-    """The absolute path of a map file; raises OutputError for a name that is none."""
-    try:
-        target = Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        raise OutputError(f"cannot write '{path}': {error}") from error
-    if target.suffix.lower() != MAP_FILE_SUFFIX:
-        raise OutputError(f"cannot write '{path}': the name of a map file ends with {MAP_FILE_SUFFIX}")
-    if target.is_dir():
-        raise OutputError(f"cannot write '{path}': it is a folder")
-    return target

@@ -13,7 +13,7 @@ from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.types import MapUpdate
+from slam3r_ros.types import MapUpdate, PoseUpdate
 from slam3r_ros.viewer.chunk import Chunk, chunk_of
 from slam3r_ros.viewer.map_status import MapStatus
 from slam3r_ros.viewer.path import CameraPath
@@ -99,7 +99,7 @@ class MapModel:
         elif isinstance(event, MapUpdate):
             if event.pose is not None and event.is_tracked:
                 self.put_pose(event.index, event.pose.T_world_camera)
-        else:
+        elif isinstance(event, PoseUpdate):
             self.put_pose(event.index, event.pose.T_world_camera)
 
     def put_view(self, view: KeyframeView) -> None:

@@ -444,3 +444,91 @@ def test_no_more_loops_are_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> No
     astray = Walk(monkeypatch)
     astray.walk(100)
     assert (walk.errors() < 0.25 * astray.errors()).all()
+
+
+ELSEWHERE = Sim3(np.array([1.8]), rotation_from_vector(np.array([[0.4, 2.5, -0.3]])), np.array([[4.0, -2.0, 7.0]]))
+"""Of the world of a second session in that of the first."""
+
+
+def second_session(monkeypatch: pytest.MonkeyPatch, *, keeps_places: bool = False) -> Walk:
+    """A walk of 40 places in one session, after which a second one begins in a world of its own."""
+    walk = Walk(monkeypatch, drift=NO_DRIFT)
+    assert walk.walk(40) == []
+    places, nodes = walk.closing._known
+    walk.closing = LoopCloser(500)
+    walk.closing.begin_from(places, nodes, FRAMES_BETWEEN * 40, keeps_places=keeps_places)
+    walk.tried.clear()
+    assert not walk.closing.is_localized and walk.closing.place_count == 40
+    return walk
+
+
+@pytest.mark.parametrize("keeps_places", [False, True])
+def test_two_places_that_agree_localize_a_second_session(monkeypatch: pytest.MonkeyPatch, keeps_places: bool) -> None:
+    walk = second_session(monkeypatch, keeps_places=keeps_places)
+    walk.add_loop(2, 42)
+    walk.add_loop(3, 43)
+    assert walk.step(jump=ELSEWHERE) is None and walk.errors()[0] > 1
+    assert walk.walk(2) == [] and not walk.closing.is_localized
+    correction = walk.step()
+    assert correction is not None and correction.joins and walk.closing.is_localized
+    np.testing.assert_allclose(walk.errors(), 0, atol=1e-6)
+    identity = correction.of_frames(np.array([0, FRAMES_BETWEEN * 39, FRAMES_BETWEEN * 40 - 1]))
+    np.testing.assert_array_equal(identity.scale, 1)
+    np.testing.assert_array_equal(identity.translation, 0)
+    moved = correction.of_frames(np.array([FRAMES_BETWEEN * 40]))
+    np.testing.assert_allclose((moved @ ELSEWHERE).scale, 1, rtol=1e-6)
+    assert walk.walk(20) == []  # where it should be
+    assert {one for one, other in walk.tried if other == 40} == set(range(40))  # the newest ten of the first too
+
+
+def test_one_place_alone_does_not_localize(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = second_session(monkeypatch)
+    walk.add_loop(2, 42)
+    walk.add_loop(3, 42)  # two loops, but to one place
+    assert walk.step(jump=ELSEWHERE) is None
+    assert walk.walk(30) == [] and not walk.closing.is_localized
+
+
+@pytest.mark.parametrize("off", [turned(0.4), turned(-0.4)])
+def test_places_that_contradict_each_other_do_not_localize(monkeypatch: pytest.MonkeyPatch, off: Sim3) -> None:
+    walk = second_session(monkeypatch)
+    walk.add_loop(2, 42)
+    walk.add_loop(3, 43, off=off)
+    assert walk.step(jump=ELSEWHERE) is None
+    assert walk.walk(30) == [] and not walk.closing.is_localized
+
+
+def test_a_lost_frame_is_not_looked_for_in_another_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = second_session(monkeypatch)
+    walk.step(jump=ELSEWHERE)
+    walk.step()
+    walk.tried.clear()
+    assert walk.closing.relocalize(walk.view(41)) is None
+    assert {one for one, _ in walk.tried} == {40, 41}
+
+
+@pytest.mark.parametrize("keeps_places", [False, True])
+def test_later_loops_correct_the_drift_since_the_sessions_were_joined(
+    monkeypatch: pytest.MonkeyPatch, keeps_places: bool
+) -> None:
+    walk = second_session(monkeypatch, keeps_places=keeps_places)
+    for number in (42, 43, 75, 76):
+        walk.add_loop(number - 40, number)
+    walk.step(jump=ELSEWHERE)
+    assert walk.walk(3) == [43]
+    walk.drift = DRIFT
+    assert walk.walk(32) == []
+    before = walk.errors()
+    assert walk.walk(1) == [76]
+    # Else the first session, which is no better, takes half of the correction.
+    assert (walk.errors() < (0.1 if keeps_places else 0.6) * before).all()
+    old = walk.corrections[76].of_frames(FRAMES_BETWEEN * np.arange(40))
+    assert (old.scale == 1).all() == walk.corrections[76].joins == keeps_places
+
+
+def test_more_places_than_are_remembered_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = Walk(monkeypatch, drift=NO_DRIFT)
+    walk.walk(60)
+    closing = LoopCloser(40)
+    closing.begin_from(*walk.closing._known, 1000, keeps_places=False)
+    assert closing.place_count == 35 and not closing.is_localized

@@ -14,7 +14,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
 
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.map_axes import pose_in_map
@@ -120,6 +120,8 @@ class Outputs:
             if self._views is not None:
                 self._views.publish(update, self.scale.unit)
             self._publish_dense(update)
+            return False
+        if isinstance(update, MappedPlace):
             return False
         self._newest_ns = max(update.header.stamp_ns, self._newest_ns)
         is_first = update.index > self._newest_index  # the first events of the frames come in the order of the frames

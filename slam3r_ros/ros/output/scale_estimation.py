@@ -9,7 +9,7 @@ import numpy as np
 from rclpy.node import Node
 from tf2_ros import TransformException
 
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.loop_closure.correction import MapCorrection
@@ -66,6 +66,8 @@ class ScaleEstimation:
             self.estimate = self._estimator.estimate
         elif isinstance(update, KeyframeView):
             self._observe_view(update)
+        elif isinstance(update, MappedPlace):
+            pass
         elif self._motion is not None and update.index > self._last_index:
             self._last_index = update.index
             self._observe_motion(self._motion, update)

@@ -14,12 +14,11 @@ from slam3r_ros.ros.output.messages import header, time_message
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import LogEntry
 from slam3r_ros.types import SlamStatus as EngineStatus
+from slam3r_ros.types import State
 
 _STATM = Path("/proc/self/statm")
 """Where Linux tells a process how much memory it uses, in pages; the second number is the resident part."""
-_STATES = {
-    getattr(SlamStatus, name): name for name in ("WAITING_FOR_IMAGES", "INITIALIZING", "TRACKING", "LOST", "PAUSED")
-}
+_STATES = {**{state.value: state.name for state in State}, SlamStatus.PAUSED: "PAUSED"}
 """Name of each state, by its number in the message."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.stage_timer import StageTimer
@@ -109,7 +109,7 @@ class SlamRunner:
                 is_first_pose = self._outputs.publish(update)
         except _FAILURES as error:  # not the engine's
             raise PublishingError(f"{type(error).__name__}: {error}") from error
-        if is_first_pose and not isinstance(update, MapCorrection | KeyframeView):
+        if is_first_pose and not isinstance(update, MapCorrection | KeyframeView | MappedPlace):
             self._counters.record_latency((self._callbacks.now_ns() - update.header.stamp_ns) * 1e-6)
 
     @property

@@ -13,7 +13,7 @@ from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_lab.oracle import oracle_networks
 from slam3r_lab.sequences.sequence import DepthFormat, ImageSequence, SequenceFrame
-from slam3r_ros.engine.events import Update
+from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array
@@ -125,13 +125,14 @@ def run(there_and_back: ImageSequence) -> Run:
     slam = started(there_and_back)
     result, close = Run(slam), slam._mapping.close_loop
 
-    def spy(*, wait: bool = True) -> Iterator[MapCorrection]:
+    def spy(*, wait: bool = True) -> Iterator[MapCorrection | MappedPlace]:
         before = moment(slam)
-        for correction in close(wait=wait):
-            assert slam._mapping._buffer is not None
-            slam._mapping._buffer.apply_corrections()
-            result.corrections.append((correction, before, moment(slam)))
-            yield correction
+        for event in close(wait=wait):
+            if isinstance(event, MapCorrection):
+                assert slam._mapping._buffer is not None
+                slam._mapping._buffer.apply_corrections()
+                result.corrections.append((event, before, moment(slam)))
+            yield event
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slam._mapping, "close_loop", spy)
@@ -162,7 +163,7 @@ def test_the_pose_of_a_keyframe_is_told_first_and_then_the_keyframe(run: Run) ->
     assert len(early) > 5 and {event.index for event in early} <= registered.keys()
     for event in early:
         assert run.events.index(registered[event.index]) > run.events.index(event)
-    first_told = dict.fromkeys(event.index for event in run.events if not isinstance(event, MapCorrection))
+    first_told = dict.fromkeys(event.index for event in run.events if isinstance(event, PoseUpdate | MapUpdate))
     assert list(first_told) == list(range(len(NUMBERS)))
 
 
@@ -208,8 +209,9 @@ def test_a_loop_that_the_last_frame_has_found_is_closed_at_the_end(run: Run, the
     pushed(slam, there_and_back, 0, end)
     assert slam.status().loops_closed == 0
     np.testing.assert_allclose(moment(slam).poses, before.poses)
-    (event,) = slam.flush()
+    event, place = slam.flush()
     assert isinstance(event, MapCorrection)
+    assert isinstance(place, MappedPlace) and place.place.index == event.indices[-1]
     np.testing.assert_array_equal(event.indices, correction.indices)
     np.testing.assert_allclose(event.world_changes.scale, correction.world_changes.scale)
     assert slam.status().loops_closed == 1 and slam.status().map_points == len(slam.map_points())

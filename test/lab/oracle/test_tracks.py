@@ -14,7 +14,6 @@ from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_lab.sequences.truth import true_pointmap
 from slam3r_ros.engine.events import OnUpdate, Update, map_updates
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.odometry import odometry_stage as stage
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, MapUpdate, PoseUpdate, State
@@ -105,7 +104,7 @@ def test_poses_are_told_before_the_networks_are_asked(rendered: ImageSequence) -
     assert len(early) > 0.6 * len(registered) and {update.index for update in early} <= registered.keys()
     for update in early:
         assert heard.index(registered[update.index]) > heard.index(update)
-    of_frames = [event for event in heard if not isinstance(event, MapCorrection)]
+    of_frames = [event for event in heard if isinstance(event, PoseUpdate | MapUpdate)]
     first_heard = list({update.index: update for update in reversed(of_frames)}.values())
     assert position_error(rendered, first_heard) < 1.2 * position_error(rendered, returned) + 0.001
     assert list(dict.fromkeys(update.index for update in of_frames)) == list(range(len(rendered)))
@@ -120,7 +119,7 @@ def test_a_frame_has_one_pose_of_its_tracks_and_one_of_the_map(rendered: ImageSe
         assert of_tracks == sorted(set(of_tracks)) and of_map == sorted(set(of_map))
         assert {event.index for event in events if is_keyframe_pose(event)} == set(of_tracks) & set(of_map)
         for event in events:
-            if not isinstance(event, MapCorrection):
+            if isinstance(event, PoseUpdate | MapUpdate):
                 assert event.header.stamp_ns == rendered.frames[event.index].stamp_ns
 
 
