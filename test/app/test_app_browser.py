@@ -24,6 +24,8 @@ from slam3r_ros.viewer.page_server import PageAddress
 
 LIMIT_MS = 120_000
 GRACE_S = 3.0
+SMALL = (760, 560)
+"""A viewport that costs little to draw."""
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def test_two_visitors_wait_for_each_other_and_see_their_own_maps(
     tmp_path: Path,
 ) -> None:
     images = example_images(tmp_path, (100, 112))
-    with opened(chromium, app.server.url) as first, opened(chromium, app.server.url) as second:
+    with opened(chromium, app.server.url, SMALL) as first, opened(chromium, app.server.url, SMALL) as second:
         choose_example(first)
         press(first, "Run")
         wait_for_run(first, "RUNNING")
@@ -144,13 +146,13 @@ def test_a_visitor_who_leaves_in_the_middle_stops_his_run_after_a_while(
 ) -> None:
     scratch = app.scratch
     before = {path.name for path in scratch.iterdir()}
-    with opened(chromium, app.server.url) as page:
+    with opened(chromium, app.server.url, SMALL) as page:
         choose_example(page)
         press(page, "Run")
         wait_for_run(page, "RUNNING")
         own = {path.name for path in scratch.iterdir()} - before
         assert len(own) == 1
-    with opened(chromium, app.server.url) as page:  # the next one need not wait until the example is over
+    with opened(chromium, app.server.url, SMALL) as page:  # the next one need not wait until the example is over
         left_s = time.monotonic()
         wait_until(lambda: not own & {path.name for path in scratch.iterdir()})
         assert GRACE_S - 0.5 < time.monotonic() - left_s < GRACE_S + 10
