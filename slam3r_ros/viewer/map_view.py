@@ -118,7 +118,7 @@ class MapView:
         self._pictures = gui.add_panel(visible=False)
         with self._pictures.add_tab("Camera", viser.Icon.CAMERA):
             self._camera_panel = CameraPanel(gui)
-        self._pictures.float(x=12, y=-12, width=175)
+        self._pictures.float(x=12, y=-12, width=215)
 
     def _update_scene(self, snapshot: MapSnapshot, settings: DisplaySettings) -> None:
         with self._visitors_lock:

@@ -29,7 +29,11 @@ class ViewerTuning:
     most_loops: int = 1000
     """Largest number of closed loops that are drawn."""
     most_frustums: int = 80
-    """Largest number of keyframes that are drawn as cameras, those at equal steps among all."""
+    """Largest number of keyframes that are drawn as cameras, those at equal steps among all that can be
+    told apart."""
+    frustum_distance: float = 0.035
+    """Distance between neighbouring keyframes that are drawn as cameras, as a fraction of the map's size, unless they
+    look elsewhere."""
     thumbnail_height: int = 64
     """Height, in pixels, of the image inside a keyframe's camera."""
     points_sent_per_update: int = 120_000
@@ -50,6 +54,10 @@ class ViewerTuning:
     """Depth of the live camera as a fraction of the map's size."""
     outlier_percent: float = 2.0
     """Share of the points at either end of each axis, percent, that the map's size and its floor leave out."""
+    first_person_near: float = 0.07
+    """Distance, as a fraction of the map's size, below which first person draws nothing: it is larger than a camera."""
+    usual_near: float = 0.001
+    """The same in all other views."""
     follow_time_s: float = 0.35
     """Time constant with which a visitor's view follows the camera."""
     pick_angles_rad: tuple[float, ...] = (0.004, 0.008, 0.016, 0.032)

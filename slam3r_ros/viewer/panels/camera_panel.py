@@ -41,7 +41,7 @@ class CameraPanel:
         if len(known):
             nearest, farthest = np.percentile(known, [2, 98])
             unit = snapshot.unit
-            self._depth.label = f"Depth: {nearest * unit:.2g} to {farthest * unit:.2g} {snapshot.unit_name}"
+            self._depth.label = f"Depth {nearest * unit:.2g} to {farthest * unit:.2g} {snapshot.unit_name}"
 
 
 def _fitted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

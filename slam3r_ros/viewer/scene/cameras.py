@@ -17,6 +17,8 @@ from slam3r_ros.viewer.tuning import ViewerTuning
 
 KEYFRAME_COLOUR = (120, 170, 255)
 """Colour of the keyframes' cameras."""
+_ELSEWHERE_COSINE = 0.85
+"""Cosine of the angle between two cameras' axes below which they look elsewhere."""
 LIVE_COLOUR = (255, 140, 40)
 """Colour of the live camera, and of the keyframe at which the timeline stands."""
 
@@ -53,12 +55,14 @@ class Cameras:
     def update(self, snapshot: MapSnapshot, settings: DisplaySettings, map_size: float) -> None:
         """Draw the cameras of the keyframes that the timeline shows, at most so many that they can be told apart."""
         chunks = snapshot.chunks
-        step = -(-len(chunks) // self._tuning.most_frustums) or 1
         marked = settings.timeline_position if settings.timeline_mode is not TimelineMode.ALL else -1
+        apart = self._tuning.frustum_distance * map_size
+        told_apart = _told_apart(chunks, apart, self._tuning.most_frustums) if settings.shows_cameras else set()
         wanted = {
             chunk.id: chunk
             for position, chunk in enumerate(chunks)
-            if settings.shows_cameras and settings.is_shown(position) and (position % step == 0 or position == marked)
+            if settings.is_shown(position)
+            and (position in told_apart or (position == marked and settings.shows_cameras))
         }
         for id in self._shown.keys() - wanted.keys():
             self._shown.pop(id).handle.remove()
@@ -114,6 +118,22 @@ class Cameras:
         if self._live_pose is not T and not np.array_equal(self._live_pose, T):
             move_node(self._live, T)
             self._live_pose = T
+
+
+def _told_apart(chunks: tuple[Chunk, ...], apart: float, most: int) -> set[int]:
+    """Positions of keyframes that are at least so far apart, or look elsewhere, and at most so many."""
+    found: list[int] = []
+    last: NDArray[np.float64] | None = None
+    for position, chunk in enumerate(chunks):
+        T = chunk.T_map_camera
+        if (
+            last is None
+            or np.linalg.norm(T[:3, 3] - last[:3, 3]) >= apart
+            or T[:3, 2] @ last[:3, 2] < _ELSEWHERE_COSINE
+        ):
+            found.append(position)
+            last = T
+    return set(found[:: -(-len(found) // most) or 1])
 
 
 def _angles(chunks: tuple[Chunk, ...]) -> tuple[float, float]:

@@ -51,6 +51,7 @@ class Visitor:
         self._followed: NDArray[np.float64] | None = None
         self._fitted: MapExtent | None = None
         self._put: NDArray[np.float64] | None = None  # where the view was put last
+        self._near = 0.0
         self._last_s = time.monotonic()
         with around.view_folder:
             self._choice = client.gui.add_dropdown(
@@ -77,6 +78,7 @@ class Visitor:
         if extent is None or not snapshot.chunks:
             self._has_begun = False
             return
+        self._set_near(extent)
         if self._mode in (ViewMode.FREE, ViewMode.ABOVE) or T_map_camera is None:
             self._stand(extent)
             return
@@ -90,6 +92,13 @@ class Visitor:
         else:
             self._carry_along(followed[:3, 3], extent.size)
         self._has_begun = True
+
+    def _set_near(self, extent: MapExtent) -> None:
+        """Draw nothing that is nearer than the mode wants."""
+        is_first_person = self._mode is ViewMode.FIRST_PERSON
+        near = extent.size * (TUNING.first_person_near if is_first_person else TUNING.usual_near)
+        if near != self._near:
+            self._client.camera.near = self._near = near
 
     def _carry_along(self, position: NDArray[np.float64], size: float) -> None:
         """Keep looking at the camera from where the visitor has turned the view to."""
