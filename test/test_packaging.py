@@ -26,6 +26,7 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 PYPI_NAMES = {
     "PIL": "pillow", "av": "av", "backports": "backports-zstd", "cv2": "opencv-python-headless", "evo": "evo",
     "huggingface_hub": "huggingface_hub", "lz4": "lz4", "matplotlib": "matplotlib", "numpy": "numpy",
+    "playwright": "playwright",
     "pycolmap": "pycolmap", "rosbags": "rosbags", "safetensors": "safetensors", "scipy": "scipy", "torch": "torch",
     "tqdm": "tqdm", "trimesh": "trimesh", "viser": "viser", "websockets": "websockets", "yaml": "pyyaml",
     "hypothesis": "hypothesis",

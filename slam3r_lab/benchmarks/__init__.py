@@ -22,6 +22,7 @@ Each of these is a benchmark with options of its own, called by its name as in `
 - `loops`: sequences that come back to where they were are mapped with and without loop closure.
 - `covariance`: the covariances of the node's odometry are compared with the true errors.
 - `dense_depth`: the dense depth of keyframes is compared with the true depth (``slam3r_lab bench dense-depth``).
+- `viewer`: the live page: what it costs the node, how fast it is drawn, how soon, and in how much memory.
 - `oracle`: networks that are wrong in a known way show how much of their error reaches trajectory and map.
 - `sizes`: time and error are measured against the size of the networks.
 - `learning_curves`: the learning curves of the training runs are drawn anew (``slam3r_lab bench curves``).
