@@ -47,15 +47,16 @@ class DenseDepthStage:
         self._ready: list[DenseView] = []  # answers that are there, not taken yet
 
     def add(
-        self, frame: RegisteredFrame, camera: Camera, view: KeyframeView | None, *, wait: bool
+        self, frame: RegisteredFrame, camera: Camera, view: KeyframeView | None, *, wait: bool, may_start: bool = True
     ) -> Iterator[DenseView]:
         """The next keyframe, with a pose, the camera of its whole image, and its view where it has one; without one it
         serves as a partner of others. Answers of earlier keyframes follow.
 
         With ``wait`` this waits for the work that the keyframe before has brought, so that answers depend on the frames
         alone. Without it keyframes whose turn has not come when others need their room have no dense depth.
+        ``may_start``: whether work that is due is begun now.
         """
-        yield from self.take(wait=wait)
+        yield from self.take(wait=wait, may_start=False)
         encoded = frame.local.frame
         if encoded.working is None or frame.pose is None:
             return
@@ -70,21 +71,23 @@ class DenseDepthStage:
         dropped = self._depths.add(DepthKeyframe(frame.index, posed, prior))
         if dropped is not None:
             self._ready.append(self._answer(dropped, None))
-        self._start(ended=False)
+        if may_start:
+            self._start(ended=False)
 
-    def take(self, *, wait: bool) -> Iterator[DenseView]:
-        """The answers that the work in progress gives; without ``wait`` none until it is done."""
+    def take(self, *, wait: bool, may_start: bool) -> Iterator[DenseView]:
+        """The answers that the work in progress gives; without ``wait`` none until it is done. With ``may_start`` and
+        without ``wait`` the next work that is due begins."""
         self._finish(wait=wait)
-        if not wait:
+        if may_start and not wait:
             self._start(ended=False)
         ready, self._ready = self._ready, []
         yield from ready
 
     def flush(self) -> Iterator[DenseView]:
         """The answers of all keyframes that wait for later ones; these never come."""
-        yield from self.take(wait=True)
+        yield from self.take(wait=True, may_start=False)
         while self._start(ended=True):
-            yield from self.take(wait=True)
+            yield from self.take(wait=True, may_start=False)
 
     def correct(self, correction: MapCorrection) -> None:
         """Move everything as a closed loop says; this waits for the work in progress."""

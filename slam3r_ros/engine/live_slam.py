@@ -113,6 +113,7 @@ class LiveSlam(Slam):
         self._maps += 1
         self._encoded_frames.clear()
         self._mapping.waits_for_loops = self._mapping.waits_for_dense_depth = False
+        self._mapping.is_behind = lambda: self.is_behind
         self._live = LiveTracking(self.settings, self._map_state, self._status, self._timer, self._maps)
 
     def _map_initially(self, request: MappingRequest) -> Iterator[Update]:

@@ -6,7 +6,7 @@ visual odometry -> keyframe buffer -> point map. Loops are closed between two ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from slam3r_ros.device.memory_guard import MemoryGuard
@@ -93,6 +93,8 @@ class Mapping:
         self.waits_for_dense_depth = True
         """Whether a keyframe waits for the dense depth that the one before has brought, so that results depend on the
         frames alone; else dense depth is left out where the machine does not keep up."""
+        self.is_behind: Callable[[], bool] = lambda: False
+        """Whether keyframes come faster than they are mapped: then no dense depth is begun, unless it is waited for."""
 
     def begin_from(self, loaded: LoadedMap) -> None:
         """Begin with a map of an earlier session; raises ValueError where that cannot be."""
@@ -253,7 +255,7 @@ class Mapping:
         """The events of dense depth that is found; without ``wait`` none while it is being computed."""
         if self._dense_depth is not None:
             with self._timer.stage("dense"):
-                answers = list(self._dense_depth.take(wait=wait))
+                answers = list(self._dense_depth.take(wait=wait, may_start=not self.is_behind()))
             yield from self._with_dense_points(answers)
 
     def flush_dense_depth(self) -> Iterator[Update]:
@@ -339,7 +341,9 @@ class Mapping:
             return
         with self._timer.stage("dense"):
             camera = self._views.camera(frame)
-            answers = list(self._dense_depth.add(frame, camera, view, wait=self.waits_for_dense_depth))
+            wait = self.waits_for_dense_depth
+            may_start = wait or not self.is_behind()
+            answers = list(self._dense_depth.add(frame, camera, view, wait=wait, may_start=may_start))
         yield from self._with_dense_points(answers)
 
     def _note_map(self) -> None:

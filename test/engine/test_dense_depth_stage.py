@@ -87,7 +87,7 @@ def test_the_trajectory_is_that_without_dense_depth(run: Run, sparse: Run) -> No
 
 def test_the_map_is_of_the_dense_points(run: Run, sparse: Run) -> None:
     points = run.slam.map_points()
-    assert len(points) == run.slam.status().map_points > 5 * len(sparse.slam.map_points())
+    assert len(points) == run.slam.status().map_points > 1.5 * len(sparse.slam.map_points())
     assert run.slam.status().voxel_size == sparse.slam.status().voxel_size < 0.02
     added = sum(len(view.added) for view in run.dense_views if view.added is not None)
     assert 0.8 * len(points) < added <= 1.5 * len(points)
@@ -121,12 +121,16 @@ def test_what_waits_moves_with_a_closed_loop(run: Run, networks: NetworkPair, fr
         np.testing.assert_allclose(np.median(view.depth[both] / before.depth[both]), 2.0, rtol=1e-3)
 
 
-def test_live_nothing_waits_and_every_view_is_answered_in_the_end(networks: NetworkPair, frames: list[Frame]) -> None:
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_live_every_view_is_answered_in_the_end(networks: NetworkPair, frames: list[Frame], is_behind: bool) -> None:
     told: list[Update] = []
     slam = Slam(networks, SlamSettings(), told.append)
+    slam._mapping.is_behind = lambda: is_behind
     for frame in frames:
         slam.push(frame)
         slam.finish_pending(wait=False)
+    if is_behind:  # tracking needs the machine
+        assert all(event.added is None for event in told if isinstance(event, KeyframeView))
     slam.flush()
     views = [event for event in told if isinstance(event, KeyframeView)]
     dense = {view.id for view in views if view.added is not None}
