@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from slam3r_ros.dense_depth.consistency import DepthView, consistent_depth
 from slam3r_ros.dense_depth.edges import without_flying_pixels
@@ -152,7 +154,13 @@ def finish(keyframes: Sequence[DepthKeyframe], number: int) -> DepthMap | None:
     sharp = without_flying_pixels(consistent)
     if np.mean(sharp.is_known) < TUNING.min_consistent_share:
         return None
-    return filled(sharp, own.prior)
+    return without_flying_pixels(filled(sharp, own.prior.only(~_around(own.measured.is_known & ~sharp.is_known))))
+
+
+def _around(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(H, W) these pixels and their neighbours. What was measured there was refused, mostly at depth edges, which the
+    networks blur: their depths would float between foreground and background."""
+    return np.asarray(cv2.dilate(pixels.astype(np.uint8), np.ones((3, 3), np.uint8))) > 0
 
 
 def partners_of(keyframes: Sequence[DepthKeyframe], number: int, count: int = TUNING.partners) -> list[int]:
