@@ -28,8 +28,8 @@ _LOG = logging.getLogger(__name__)
 _TITLE = "slam3r"
 _VISITOR_ITEM = "slam3r_visitor"
 """Name under which a browser keeps its visitor's key."""
-_STORAGE_S = 5.0
-"""Seconds in which a browser has to say what it keeps."""
+_STORAGE_S = 30.0
+"""Seconds in which a browser has to say what it keeps; a busy one that draws without a GPU may take several."""
 
 
 @dataclass(frozen=True, slots=True)
