@@ -153,8 +153,10 @@ class MappingRun:
             self._events.append(PoseUpdate(event.index, event.header, event.pose, is_keyframe=True))
 
     def _send(self, slam: Slam) -> None:
-        rate = self._frames / max(self._seconds(), 1e-9)
-        self._connection.send(RunProgress(self._frames, self._total, rate, slam.status(), tuple(self._events)))
+        rate, status = self._frames / max(self._seconds(), 1e-9), slam.status()
+        if self._map_file is not None:
+            self._map_file.set_voxel_size(status.voxel_size)
+        self._connection.send(RunProgress(self._frames, self._total, rate, status, tuple(self._events)))
         self._events.clear()
         self._sent_s = time.monotonic()
 

@@ -66,6 +66,8 @@ def test_two_images_alone_give_a_map(manager: RunManager, new_run: NewRun, tmp_p
     assert report.state is RunState.DONE and report.share == 1.0 and report.outcome is not None
     assert report.outcome.problems == () and "points from 2 images in" in report.sentence
     assert (said[-1].frames, said[-1].total) == (2, 2) and said[-1].status.map_points > 3000
+    with MapFile(run.request.folder / MAP_FILE_NAME) as file:
+        assert len(file.points()) == pytest.approx(said[-1].status.map_points, rel=0.02)
     events = [event for message in said for event in message.events]
     kinds = [type(event) for event in events]  # each has a view by the networks, and then one with dense depth
     assert kinds == [PoseUpdate, KeyframeView, PoseUpdate, KeyframeView, KeyframeView, KeyframeView]
