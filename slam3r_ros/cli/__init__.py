@@ -12,6 +12,7 @@
 - `map_result`: the map file that a file or a folder names.
 - `demo`: plays a source to the real node.
 - `process_guard`: ends the processes of a command with it.
+- `demo_results`: picture, glTF and film of a demo's map.
 - `demo_report`: the figures of a demo, as text and as a file.
 - `trajectory_error`: the absolute trajectory error (ATE) against a true trajectory.
 - `figure`: a figure of a map and the trajectory through it.

@@ -18,26 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.cli.demo_report import DemoReport
-from slam3r_ros.cli.figure import draw_map
+from slam3r_ros.cli.demo_results import FILM_NAME, GLB_NAME, MAP_FILE_NAME, PICTURE_NAME, make_results
 from slam3r_ros.cli.process_guard import guarding
 from slam3r_ros.cli.progress import Progress
 from slam3r_ros.cli.trajectory_error import Comparison, compare_with_truth
 from slam3r_ros.io.arguments import positive
 from slam3r_ros.io.files import FileFormatError, OutputError, make_writable
-from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
 from slam3r_ros.io.sources import SourceError, open_source
 from slam3r_ros.io.sources.example import EXAMPLE
 from slam3r_ros.io.stop_signals import stop_on_signals
 from slam3r_ros.io.tum import read_trajectory
-from slam3r_ros.render.cloud import SplatCloud
 
 if TYPE_CHECKING:
     from slam3r_ros.ros.tools.player import PlayReport
     from slam3r_ros.ros.tools.recorder import ReceivedMessage, Recorder
 
-_PICTURE_NAME, _REPORT_NAME = "map.png", "report.json"
-_RESULTS = (MAP_NAME, TRAJECTORY_NAME, _PICTURE_NAME, _REPORT_NAME)
+_REPORT_NAME = "report.json"
+_RESULTS = (MAP_NAME, TRAJECTORY_NAME, MAP_FILE_NAME, PICTURE_NAME, GLB_NAME, FILM_NAME, _REPORT_NAME)
 _TOPIC = "/camera/image_raw"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """How a log changes its colour."""
@@ -47,6 +45,8 @@ _START_LIMIT_S = 120.0
 _DRAIN_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
 _STATUS_PERIOD_S = 0.2
+_PAGE_PORT = 8080
+"""TCP port of the page that --view shows."""
 
 
 class DemoError(RuntimeError):
@@ -66,6 +66,8 @@ class DemoOptions:
     """NAME:=VALUE of the node."""
     bag_topic: str | None = None
     """Which images of a bag that has several topics of them."""
+    view: bool = False
+    """Whether the map is shown in the browser at the end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", type=positive, metavar="HZ", help="images a second (default: as recorded)")
     parser.add_argument("--bag-topic", help="image topic inside a bag that has several")
+    parser.add_argument("--view", action="store_true", help="show the map in the browser at the end, until Ctrl-C")
     parser.add_argument(
         "-p", dest="parameters", action="append", default=[], metavar="NAME:=VALUE", help="parameter of the node"
     )
@@ -102,6 +105,7 @@ def main(arguments: argparse.Namespace) -> int:
         rate_hz=arguments.rate,
         parameters=tuple(arguments.parameters),
         bag_topic=arguments.bag_topic,
+        view=arguments.view,
     )
     former = results_in(options.out)
     with stop_on_signals(process_ends=False, second_interrupts=True) as stop:
@@ -136,8 +140,13 @@ def show_demo(options: DemoOptions, former: dict[str, int]) -> int:
             print(f"slam3r_ros demo: from before, not of this demo: {', '.join(old)} in {options.out}", file=sys.stderr)
         return 1
     print(report.text())
-    print(f"{', '.join(_RESULTS)} are in {options.out}")
-    return 0
+    print(f"{', '.join(sorted(results_in(options.out)))} are in {options.out}")
+    if not options.view:
+        print(f"the map in a browser: slam3r_ros view {options.out} (or make demo ARGS=--view)")
+        return 0
+    from slam3r_ros.cli.view import main as view
+
+    return view(argparse.Namespace(map=options.out, host="127.0.0.1", port=_PAGE_PORT, token="", open=False))
 
 
 def results_in(out: Path) -> dict[str, int]:
@@ -151,11 +160,12 @@ def run_demo(options: DemoOptions) -> DemoReport:
         length, description = opened.length, opened.description
     report, comparison = play_and_map(options, length, description)
     report.write(options.out / _REPORT_NAME)
-    trajectory = read_trajectory(options.out / TRAJECTORY_NAME)
     truth = None if comparison is None else comparison.truth
     title = f"slam3r_ros: {report.source}, weights '{report.weights}'"
-    cloud = SplatCloud.of_map(read_ply(options.out / MAP_NAME))
-    draw_map(options.out / _PICTURE_NAME, cloud, trajectory, title, truth)
+    results = make_results(options.out, title, truth)
+    for problem in results.problems:
+        print(f"slam3r_ros demo: {problem}", file=sys.stderr)
+    print(f"made of the map: {results.text()}")
     return report
 
 
@@ -175,7 +185,7 @@ def play_and_map(options: DemoOptions, length: int | None, description: str) -> 
             saved = recorder.save_map(str(options.out), _STOP_LIMIT_S)
             if not saved.success:
                 raise DemoError(saved.message)
-            for name in (_PICTURE_NAME, _REPORT_NAME):  # those of an earlier map
+            for name in (PICTURE_NAME, GLB_NAME, FILM_NAME, _REPORT_NAME):  # those of an earlier map
                 (options.out / name).unlink(missing_ok=True)
             stop(node, log)
         report = PlayReport.read(played)
@@ -209,6 +219,7 @@ def prepare_environment() -> None:
 def node_command(options: DemoOptions) -> list[str]:
     """The node as its launcher starts it."""
     parameters = [f"weights:={options.weights}", f"status_period:={_STATUS_PERIOD_S}"]
+    parameters += [f"map_file:={options.out / MAP_FILE_NAME}"]
     parameters += [f"save_on_exit:={options.out}", *options.parameters]  # whatever ends the demo
     remappings = [f"image:={_TOPIC}", "camera_info:=/camera/camera_info"]
     given = [word for text in parameters for word in ("-p", text)] + [

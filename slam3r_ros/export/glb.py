@@ -17,6 +17,7 @@ from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.export.scene import ExportScene
 from slam3r_ros.geometry.frustum import FRUSTUM_EDGES, frustum_corners
 from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.io.files import OutputError
 
 T_gltf_map: Array = np.array([[0, -1, 0, 0], [0, 0, 1, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
 """(4, 4) takes map axes (x forward, y left, z up) to glTF's (x right, y up, z backward); a rotation."""
@@ -31,9 +32,14 @@ _FRUSTUM_SHARE = 0.02
 
 
 def dump_glb(file: BinaryIO, scene: ExportScene) -> None:
-    """Write points (POINTS), the cameras' frustums and the path (LINES), and a glTF camera for each drawn keyframe."""
-    import trimesh  # the robot needs it for this alone, and it comes with an extra
+    """Write points (POINTS), the cameras' frustums and the path (LINES), and a glTF camera for each drawn keyframe.
 
+    Raises OutputError where trimesh is not installed.
+    """
+    try:
+        import trimesh
+    except ModuleNotFoundError as error:
+        raise OutputError("glTF needs trimesh: pip install slam3r_ros[export]") from error
     shown = _thinned(scene.keyframes, _MOST_CAMERAS)
     points = _in_gltf(scene.points.points_world)
     colours = np.full((len(points), 4), 255, np.uint8)

@@ -45,7 +45,7 @@ class Stage:
         level = np.cos(azimuth) * self.forward + np.sin(azimuth) * left
         looks = np.cos(down) * level - np.sin(down) * self.up
         half = min(camera.width / camera.fx, camera.height / camera.fy) / 2
-        eye = self.middle - looks * self.radius / np.sin(np.arctan(half)) * 0.8  # the map fills less than its sphere
+        eye = self.middle - looks * self.radius / np.sin(np.arctan(half)) * TUNING.distance_share
         return PerspectiveView(look_at(eye, self.middle, self.up if down < 1.5 else self.forward), camera)
 
 

@@ -23,6 +23,9 @@ class FilmTuning:
     """Width of the panel with the input as a share of the film's."""
     field_degrees: float = 50.0
     """Horizontal field of view of the views from outside."""
+    distance_share: float = 0.65
+    """Distance of the views from outside as a share of that from which a sphere around the map fills the picture: maps
+    are flatter than spheres."""
     down_degrees: float = 35.0
     """How far the views from outside look down."""
     sweep_degrees: float = 30.0

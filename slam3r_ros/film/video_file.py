@@ -23,7 +23,7 @@ class VideoFile:
         try:
             import av
         except ModuleNotFoundError as error:
-            raise OutputError("a film needs PyAV: pip install av") from error
+            raise OutputError("a film needs PyAV: pip install slam3r_ros[film]") from error
         self._av, self._errors = av, (av.error.FFmpegError, OSError)
         self._path, self._partial = path, path.with_name(f".{path.name}.partial.mp4")
         make_writable(path.absolute().parent)

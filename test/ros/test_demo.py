@@ -25,6 +25,7 @@ from slam3r_ros.cli import main as cli
 from slam3r_ros.cli.demo import DemoError, DemoOptions, latency_percentiles, player_command
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
+from slam3r_ros.render.cloud import SplatCloud
 from slam3r_ros.ros.tools import recorder
 from slam3r_ros.ros.tools.recorder import ReceivedMessage
 
@@ -81,6 +82,10 @@ def test_demo_leaves_map_trajectory_picture_and_report(sequence: Path, weights: 
     assert len(read_ply(out / "map.ply")) == report["map_points"] > 0
     image = cv2.imread(str(out / "map.png"))
     assert image is not None and image.std() > 5
+    assert (out / "map.slam3r").is_file()
+    for name, package in (("map.glb", "trimesh"), ("map.mp4", "av")):
+        assert (out / name).is_file() or f"needs {package}" in result.stderr.replace("PyAV", "av")
+    assert f"slam3r_ros view {out}" in result.stdout
     assert f"{report['frames_lost_in_transport']} lost in transport" in result.stdout
 
 
@@ -126,7 +131,7 @@ def test_demo_that_fails_leaves_earlier_results_and_says_whose_they_are(
 def test_report_and_picture_of_an_earlier_map_go_when_the_new_one_is_saved(
     sequence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("map.ply", "map.png", "report.json"):
+    for name in ("map.ply", "map.png", "map.glb", "map.mp4", "report.json"):
         (tmp_path / name).write_text("of yesterday")
     node = SimpleNamespace(save_map=lambda *_: SimpleNamespace(success=True))
     monkeypatch.setattr(recorder, "Recorder", lambda: nullcontext(node))
@@ -169,7 +174,7 @@ def test_picture_of_nothing_is_drawn_too(tmp_path: Path) -> None:
     from slam3r_ros.types import MapPoints
 
     empty = MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
-    picture.draw_map(tmp_path / "map.png", empty, [], "nothing")
+    picture.draw_map(tmp_path / "map.png", SplatCloud.of_map(empty), [], "nothing")
     assert (tmp_path / "map.png").stat().st_size > 1000
 
 
