@@ -15,6 +15,8 @@ _UP = np.array([0.0, 0.0, 1.0])
 _BEHIND, _OVER, _AHEAD = 0.30, 0.14, 0.20
 """Fractions of the map's size: how far behind and over the camera a view begins to follow it, and how far ahead of the
 camera the point lies around which the mouse turns in first person."""
+_PORTRAIT = 0.7
+"""Width divided by height of a picture below which it is that of a phone held upright."""
 _MARGIN = 1.15
 """Room around the map when the whole of it is looked at."""
 
@@ -41,10 +43,11 @@ class View:
 
 
 def overview(extent: MapExtent, fov_rad: float, aspect: float) -> View:
-    """The whole map, obliquely from above and behind."""
+    """The whole map, obliquely from above and behind; on a phone in the upper half, as panels cover the lower one."""
     distance = _distance(extent, fov_rad, aspect)
     direction = np.array([-0.72, 0.42, 0.55])
-    return View(extent.centre + distance * direction / np.linalg.norm(direction), extent.centre, _UP)
+    centre = extent.centre - (_UP * 0.5 * distance * math.tan(fov_rad / 2) if aspect < _PORTRAIT else 0.0)
+    return View(centre + distance * direction / np.linalg.norm(direction), centre, _UP)
 
 
 def from_above(extent: MapExtent, fov_rad: float, aspect: float) -> View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -113,6 +114,8 @@ class PageServer:
     def __init__(self, address: PageAddress, title: str, additions: Additions | None = None) -> None:
         """Raises PageError where the port is in use or the host is not this machine's."""
         _check_free(address)
+        # A connection that ends before it has asked for anything, as of a port scanner, is nobody's error.
+        logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
         self._title, self._additions = title, additions or Additions()
         wrap = partial(self._wrap, address)
         with _start_lock, _guarded(wrap, self._additions.routes) as wrapped, _without_viser_output():
