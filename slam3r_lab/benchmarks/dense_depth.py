@@ -10,7 +10,7 @@ import argparse
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -41,7 +41,8 @@ from slam3r_ros.types import MapPoints
 
 BEST = "sweep, poses corrected"
 CONSISTENT = "consistent with neighbours"
-TODAY = "today: networks and flow, centre"
+NETWORKS = "networks and flow, centre"
+ENGINE = "the engine's views"
 VOXEL_M = 0.01
 """Side of the voxels of the fused map."""
 
@@ -166,7 +167,10 @@ def _measured(poses: str, recording: Recording, rows: list[Row]) -> list[DepthMa
     count = len(recording.keyframes)
     if recording.map_points is not None:
         today = [DepthMap(each.guess, np.full_like(each.guess, 0.1)) for each in recording.keyframes]
-        rows.append(Row.of(poses, recording, TODAY, today, float("nan")))
+        rows.append(Row.of(poses, recording, NETWORKS, today, float("nan")))
+    if recording.engine_depths:
+        with_view = replace(recording, keyframes=[recording.keyframes[number] for number in recording.engine_depths])
+        rows.append(Row.of(poses, with_view, ENGINE, list(recording.engine_depths.values()), float("nan")))
     started = time.process_time()
     partners = [chosen_partners(recording, number) for number in range(count)]
     choosing = time.process_time() - started
@@ -201,7 +205,7 @@ def _map_rows(poses: str, recording: Recording, cloud: MapPoints) -> Iterator[Ma
     true = np.concatenate([_true_points(keyframe) for keyframe in recording.keyframes])
     clouds = {"dense": cloud}
     if recording.map_points is not None:
-        clouds["today"] = recording.map_points
+        clouds["engine"] = recording.map_points
     for name, each in clouds.items():
         points = each.points_world.astype(np.float64)
         metrics = cloud_metrics(Cloud(points, np.zeros_like(points)), Cloud(true, np.zeros_like(true)))
@@ -227,15 +231,15 @@ def document(rows: Sequence[Row], maps: Sequence[MapRow]) -> str:
         "Median and shape: median absolute difference of log depth, without and with each keyframe's own median",
         "taken out; known: pixels with an answer; within: of those, within 5 %; 1 and 2 sigma: of those, error at most",
         "so many standard deviations (normal: 68, 95); ms: processor time of one thread a keyframe, choice of partners",
-        "included. The guess is 300 true depths of the centre square with true poses, today's depth image with the",
-        "engine's.",
+        "included. The guess is 300 true depths of the centre square with true poses, the networks' depth image with",
+        "those of the engine.",
         "",
         "| poses | sequence | way | keyframes | median % | shape % | known % | within 5 % | 1 sigma | 2 sigma | ms |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(_line(row) for row in rows),
         "",
         "Maps of these keyframes, without any alignment but that of the trajectory: root mean square distance to the",
-        "true cloud and back, 50 cm at most; true points with one of the map within 5 cm. `today` is the engine's map",
+        "true cloud and back, 50 cm at most; true points with one of the map within 5 cm. `engine` is the engine's map",
         "of all frames, the true cloud that of these keyframes.",
         "",
         "| poses | sequence | map | points | accuracy cm | completeness cm | within 5 cm % |",
@@ -251,7 +255,7 @@ def document(rows: Sequence[Row], maps: Sequence[MapRow]) -> str:
 
 def _line(row: Row) -> str:
     time_ms = "" if np.isnan(row.milliseconds) else f"{row.milliseconds:.0f}"
-    sigmas = ["", ""] if row.way == TODAY else [f"{row.sigma_1_percent:.0f}", f"{row.sigma_2_percent:.0f}"]
+    sigmas = ["", ""] if row.way == NETWORKS else [f"{row.sigma_1_percent:.0f}", f"{row.sigma_2_percent:.0f}"]
     return (
         f"| {row.poses} | {row.sequence} | {row.way} | {row.keyframes} | {row.median_percent:.1f} | "
         f"{row.shape_percent:.1f} | {row.known_percent:.0f} | {row.within_percent:.0f} | {' | '.join(sigmas)} | "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from slam3r_lab.sequences.sequence import ImageSequence, SequenceFrame
 from slam3r_ros.dense_depth.partners import choose_partners
-from slam3r_ros.dense_depth.posed_view import PosedView
+from slam3r_ros.dense_depth.posed_view import DepthMap, PosedView
+from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.geometry.umeyama import umeyama
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, MapPoints, MapUpdate
+from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 WIDTH = 320
 """Pixels of the images that depth is computed for."""
@@ -54,7 +56,9 @@ class Recording:
     name: str
     keyframes: list[Keyframe]
     map_points: MapPoints | None
-    """The engine's map of today; None with true poses."""
+    """The engine's map; None with true poses."""
+    engine_depths: dict[int, DepthMap] = field(default_factory=dict)
+    """The dense depth images of the engine's views, by the position of their keyframe."""
 
     def partners(self, number: int) -> list[int]:
         """Positions of a keyframe's partners."""
@@ -100,6 +104,10 @@ def by_engine(sequence: ImageSequence, networks: NetworkPair, settings: SlamSett
     if to_truth is None:
         raise ValueError(f"{sequence.name}: the engine's poses do not fit the true ones")
     keyframes: list[Keyframe] = []
+    views = {
+        view.header.stamp_ns: view for view in updates if isinstance(view, KeyframeView) and view.added is not None
+    }
+    engine_depths: dict[int, DepthMap] = {}
     for update in updates:
         if not isinstance(update, MapUpdate) or update.pose is None or not update.is_tracked:
             continue
@@ -113,10 +121,23 @@ def by_engine(sequence: ImageSequence, networks: NetworkPair, settings: SlamSett
         points = transform_points(invert_rigid(update.pose.T_world_camera), update.pointmaps.points_world)
         own = np.where(update.pointmaps.points_world.any(axis=2), points[..., 2], np.nan) * to_truth.scale
         keyframe = _keyframe(sequence, frames[stamp_ns], T_truth, own.astype(np.float32))
+        if stamp_ns in views:
+            engine_depths[len(keyframes)] = _of_view(views[stamp_ns], keyframe, float(to_truth.scale))
         keyframes.append(keyframe)
     cloud = slam.map_points()
     moved = MapPoints(to_truth.apply(cloud.points_world).astype(np.float32), cloud.colours, cloud.confidence)
-    return Recording(sequence.name, keyframes, moved)
+    return Recording(sequence.name, keyframes, moved, engine_depths)
+
+
+def _of_view(view: KeyframeView, keyframe: Keyframe, metres_per_unit: float) -> DepthMap:
+    """The depth image of one of the engine's views, in metres, at the size of the keyframe's image."""
+    size = keyframe.view.size
+    depth, confidence = (
+        np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
+        for each in (view.depth, view.confidence)
+    )
+    sigma = np.where(np.isfinite(depth), VISION_TUNING.confidence_times_error / np.maximum(confidence, 1e-6), np.inf)
+    return DepthMap(depth * np.float32(metres_per_unit), sigma.astype(np.float32))
 
 
 def _pose(frame: SequenceFrame) -> Array:
