@@ -28,8 +28,11 @@ from slam3r_ros.ros.parameters.launch_options import (
     flag,
     node_arguments,
     node_options,
+    viewer_arguments,
 )
+from slam3r_ros.ros.viewer.viewer_node import parser
 from slam3r_ros.setting_spec import SettingError
+from slam3r_ros.viewer.page_arguments import page_address
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {"image": "/camera/image_raw", "use_sim_time": "false"}
@@ -50,6 +53,17 @@ def test_arguments_become_parameters_of_their_type_and_empty_ones_are_left_to_th
         "invert_tf": True,
         "use_sim_time": True,
     }
+
+
+def test_the_live_page_is_served_where_the_arguments_say() -> None:
+    usual = {name: default for name, (default, _) in node_arguments(Path("config")).items()}
+    assert viewer_arguments(usual) == ["--host", "127.0.0.1", "--port", "8080"]
+    given = {**usual, "viewer_host": "0.0.0.0", "viewer_port": "9000", "viewer_token": "auto"}
+    words = viewer_arguments(given)
+    assert words == ["--host", "0.0.0.0", "--port", "9000", "--token=auto"]
+    address = page_address(parser().parse_args(words))
+    assert (address.host, address.port, len(address.token) > 16, address.is_local) == ("0.0.0.0", 9000, True, False)
+    assert "everybody who can reach this machine's port 9000" in address.advice
 
 
 def test_camera_info_is_beside_the_image_unless_given() -> None:

@@ -203,41 +203,6 @@ def test_sliders_colours_and_timeline_change_what_is_drawn(shown: Shown) -> None
     wait_for(lambda: page_view.settings.timeline_position == KEYFRAMES - 1, visitor, "it plays to the end")
 
 
-def click_on_wall(visitor: Page, across: float) -> None:
-    """Click on the wall, at this share of the part of the picture that shows it."""
-    rows, columns = np.nonzero(is_wall(visitor))
-    column = np.quantile(columns, across)
-    near = np.abs(columns - column) < 3
-    visitor.mouse.click(LEFT + float(columns[near].mean()), float(np.median(rows[near])))
-
-
-def test_measuring_two_points_sets_the_scale(shown: Shown) -> None:
-    visitor = shown.visitor
-    shown.page.view.change_settings(lambda old: replace(old, shows_cameras=False, shows_path=False))
-    open_tab(visitor, "Tools")
-    visitor.get_by_role("button", name="Measure").click()
-    visitor.get_by_text("Click the first point.").wait_for(timeout=PATIENCE_MS)
-    click_on_wall(visitor, 0.3)
-    visitor.get_by_text("Click the second point.").wait_for(timeout=PATIENCE_MS)
-    click_on_wall(visitor, 0.8)
-    result = visitor.get_by_text("Distance:")
-    result.wait_for(timeout=PATIENCE_MS)
-    text = result.inner_text()
-    assert text.endswith("scene units")
-    distance = float(text.split()[1])
-    assert 0.3 < distance < 4.0  # on a wall of about 5 scene units
-
-    visitor.get_by_label("True length (m)").fill("3")
-    visitor.get_by_label("True length (m)").press("Enter")
-    visitor.get_by_role("button", name="Set the scale").click()
-    visitor.get_by_text("Distance: 3 m").wait_for(timeout=PATIENCE_MS)
-    ((name, scale),) = shown.actions.calls
-    assert name == "set_scale" and isinstance(scale, float)
-    assert abs(scale * distance - 3.0) < 0.02
-    visitor.get_by_text("m a cell").wait_for(timeout=PATIENCE_MS)
-    assert shown.model.snapshot().unit_name == "m"
-
-
 def test_a_rectangle_deletes_points(shown: Shown) -> None:
     visitor = shown.visitor
     before = sum(len(chunk.points) for chunk in shown.model.snapshot().chunks)

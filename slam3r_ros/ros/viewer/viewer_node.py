@@ -41,7 +41,7 @@ class ViewerNode(Node):
         log = ThrottledLog(self.get_logger(), lambda: self.get_clock().now().nanoseconds)
         name = self.resolve_service_name(source)
         try:
-            self.page = MapPage(model, address, NodeActions(self, name), title="slam3r: live map")
+            self.page = MapPage(model, address, NodeActions(self, name, model), title="slam3r: live map")
             """The page."""
         except PageError:
             self.destroy_node()

@@ -12,9 +12,10 @@ from browser import launched, opened
 from rclpy.context import Context
 from ros_harness import Bench, running_node, spinning, wait_until
 from slam3r_ros.msg import SlamStatus
-from viewer_map import pose, view
+from viewer_map import DEPTH, pose, view
 
 from slam3r_ros.io.image_compression import decode_jpeg
+from slam3r_ros.io.ply import read_ply
 from slam3r_ros.ros.viewer.viewer_node import ViewerNode
 from slam3r_ros.viewer.display_settings import DisplaySettings
 from slam3r_ros.viewer.map_actions import ActionError
@@ -38,7 +39,7 @@ def node_and_viewer(context: Context, weights: Path) -> Iterator[tuple[Bench, Vi
             viewer.destroy_node()
 
 
-def test_buttons_call_the_nodes_services(context: Context, golden: Path) -> None:
+def test_buttons_call_the_nodes_services(context: Context, golden: Path, tmp_path: Path) -> None:
     with node_and_viewer(context, golden / "networks") as (bench, viewer):
         actions, model = viewer.page.actions, viewer.page.model
         assert actions.pause(True) == "images are ignored"
@@ -49,6 +50,11 @@ def test_buttons_call_the_nodes_services(context: Context, golden: Path) -> None
         wait_until(lambda: model.snapshot().metres_per_unit == 2.5, "the page knows the scale")
         with pytest.raises(ActionError, match="metres_per_unit"):
             actions.set_scale(-1.0)
+        with pytest.raises(ActionError, match="no points yet"):
+            actions.export("ply", tmp_path)
+        model.apply(view(0))
+        points = read_ply(actions.export("ply", tmp_path)).points_world
+        np.testing.assert_allclose(points[:, 0], 2.5 * DEPTH, rtol=1e-3)  # metres, x forward
         with pytest.raises(ActionError, match="not saved"):
             actions.save("/proc/no/room.ply")
         assert "the map is empty" in actions.reset()
