@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -56,8 +56,9 @@ class FilmOptions:
 class FilmScene:
     """What all pictures of a film show parts of."""
 
-    keyframes: list[KeyframeView]
-    """The keyframes; their depths are not needed any more but for the panel."""
+    keyframes: Sequence[KeyframeView]
+    """The keyframes; those that a picture shows are read from the file again, since all of them may be too many to be
+    kept in memory."""
     cloud: SplatCloud
     """All points in map axes, in the order of the keyframes."""
     begins: NDArray[np.intp]
@@ -72,23 +73,25 @@ class FilmScene:
     @classmethod
     def of(cls, reconstruction: Reconstruction, options: FilmOptions) -> FilmScene:
         """Raises NothingMappedError where there is nothing to show."""
-        keyframes = list(reconstruction.keyframes)
-        if keyframes:
+        keyframes = reconstruction.keyframes
+        if len(keyframes):
             cloud, begins = keyframe_splats(
                 keyframes, most_points=TUNING.most_points, least_confidence=options.confidence
             )
             cloud = cloud.rotated(T_map_world[:3, :3])
         else:
             cloud, begins = SplatCloud.of_map(points_in_map(reconstruction.points)), np.zeros(1, np.intp)
-        if not len(cloud) or not (keyframes or len(reconstruction.trajectory)):
+        poses = [_without_images(view) for view in keyframes]
+        if not len(cloud) or not (poses or len(reconstruction.trajectory)):
             raise NothingMappedError("there is no map to make a film of: no points, or no poses")
         seconds = TUNING.orbit_s if options.view == "orbit" and options.seconds is None else options.seconds
-        timeline = Timeline.of(keyframes, reconstruction.trajectory, seconds, options.fps)
+        timeline = Timeline.of(poses, reconstruction.trajectory, seconds, options.fps)
         stage = Stage.of(cloud, timeline)
         size = 2 * TUNING.frustum_share * stage.radius
-        corners = [frustum_corners(view.camera, pose_in_map(view.T_world_camera), size) for view in keyframes]
-        known = [view.depth[np.isfinite(view.depth)] for view in keyframes[:: max(1, len(keyframes) // 20)]]
-        near, far = np.percentile(np.concatenate([*known, np.ones(1)]), [2, 95]) if keyframes else (1.0, 2.0)
+        corners = [frustum_corners(view.camera, pose_in_map(view.T_world_camera), size) for view in poses]
+        sample = (keyframes[number] for number in range(0, len(keyframes), max(1, len(keyframes) // 20)))
+        known = [view.depth[np.isfinite(view.depth)] for view in sample]
+        near, far = np.percentile(np.concatenate([*known, np.ones(1)]), [2, 95])
         return cls(
             keyframes, cloud, begins, timeline, stage, CameraMarks(corners, size), (float(near), float(far)), options
         )
@@ -97,8 +100,8 @@ class FilmScene:
         """(height, width, 3) the picture of a moment of the timeline."""
         options, line = self.options, self.timeline
         count = int(line.keyframe_counts[moment])
-        grows = options.view in ("growing", "above") and bool(self.keyframes)
-        with_panel = options.view != "orbit" and bool(self.keyframes)
+        grows = options.view in ("growing", "above") and len(self.keyframes) > 0
+        with_panel = options.view != "orbit" and len(self.keyframes) > 0
         beside = panel_width(options.width) if with_panel else 0
         size = (options.height, options.width - beside)
         cloud = self.cloud[: int(self.begins[count])] if grows else self.cloud
@@ -106,14 +109,14 @@ class FilmScene:
         shown = self.marks.corners[:count] if grows else self.marks.corners
         every = max(1, -(-len(shown) // TUNING.most_frustums))
         marks = CameraMarks([] if options.view == "path" else shown[::every], self.marks.size)
-        newest = self.keyframes[count - 1] if grows else None
+        shown_view = self.keyframes[count - 1] if with_panel else None
         if options.view == "path":
             path = path[:0]
-        image = map_picture(cloud, self._view(moment, size), marks, path, newest)
-        if not with_panel:
+        image = map_picture(cloud, self._view(moment, size), marks, path, shown_view if grows else None)
+        if shown_view is None:
             return image
         words = [f"{line.recorded_s[moment]:.1f} s", f"{count} keyframes", f"{len(cloud):,} points shown"]
-        left = panel((options.height, beside), self.keyframes[count - 1], words, self.depths)
+        left = panel((options.height, beside), shown_view, words, self.depths)
         return np.concatenate([left, image], axis=1)
 
     def _view(self, moment: int, size: tuple[int, int]) -> PerspectiveView:
@@ -121,13 +124,19 @@ class FilmScene:
         share = moment / max(len(self.timeline) - 1, 1)
         camera, down = outside_camera(size), np.radians(TUNING.down_degrees)
         if self.options.view == "path":
-            recorded = self.keyframes[0].camera if self.keyframes else camera
+            recorded = self.keyframes[0].camera if len(self.keyframes) else camera
             return PerspectiveView(self.timeline.poses[moment], path_camera(size, recorded))
         if self.options.view == "above":
             return self.stage.from_outside(0.0, np.pi / 2, camera)
         if self.options.view == "orbit":
             return self.stage.from_outside(2 * np.pi * share, down, camera)
         return self.stage.from_outside(np.radians(TUNING.sweep_degrees) * np.cos(np.pi * share), down, camera)
+
+
+def _without_images(view: KeyframeView) -> KeyframeView:
+    """A keyframe of which pose, camera and stamp are kept."""
+    nothing = np.empty((0, 0), np.float32)
+    return replace(view, image=np.empty((0, 0, 3), np.uint8), depth=nothing, confidence=nothing, added=None)
 
 
 def make_film(

@@ -21,9 +21,9 @@ def keyframe_splats(
     k lie from the k-th to the next.
 
     Where there are more than about ``most_points``, every keyframe gives only every n-th pixel of each n-th row. Each
-    keyframe is read twice.
+    keyframe is read once.
     """
-    pixels = sum(view.depth.size for view in keyframes)
+    pixels = len(keyframes) * keyframes[0].depth.size if len(keyframes) else 0  # their sizes hardly differ
     step = max(1, int(np.ceil(np.sqrt(pixels / most_points))))
     clouds = [_splats_of(view, step, least_confidence) for view in keyframes]
     begins = np.concatenate([[0], np.cumsum([len(cloud) for cloud in clouds])]).astype(np.intp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from slanted_wall import reconstruction
 
+from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.reconstruction import Reconstruction
 from slam3r_ros.film.film import VIEWS, FilmOptions, FilmScene, FilmView, in_parallel, make_film
 from slam3r_ros.film.picture import BACKGROUND, coloured_depth, panel_width
@@ -18,7 +20,6 @@ from slam3r_ros.io.save import NothingMappedError
 from slam3r_ros.types import StampedPose
 
 av = pytest.importorskip("av")
-SIZE = {"width": 320, "height": 200, "fps": 10.0, "seconds": 1.0}
 
 
 def options(view: FilmView = "growing") -> FilmOptions:
@@ -135,3 +136,30 @@ def test_parallel_results_come_in_order() -> None:
     assert list(in_parallel(lambda n: n * n, range(50))) == [n * n for n in range(50)]
     with pytest.raises(ZeroDivisionError):
         list(in_parallel(lambda n: 1 // n, [1, 0, 2]))
+
+
+class CountingKeyframes(Sequence[KeyframeView]):
+    """Keyframes that count how often each is read, as from a file."""
+
+    def __init__(self, keyframes: Sequence[KeyframeView]) -> None:
+        self._keyframes, self.reads = keyframes, 0
+
+    def __len__(self) -> int:
+        return len(self._keyframes)
+
+    def __getitem__(self, position: int) -> KeyframeView:  # type: ignore[override]
+        self.reads += 1
+        return self._keyframes[position]
+
+
+def test_keyframes_are_read_when_they_are_shown_and_not_kept() -> None:
+    source = reconstruction()
+    keyframes = CountingKeyframes(source.keyframes)
+    scene = FilmScene.of(replace(source, keyframes=keyframes), options())
+    assert (
+        keyframes.reads <= 3 * len(keyframes) + 3
+    )  # splats, poses, a sample of depths; an iteration reads one too many
+    before = keyframes.reads
+    expected = FilmScene.of(source, options()).picture(5)
+    np.testing.assert_array_equal(scene.picture(5), expected)
+    assert keyframes.reads == before + 1
