@@ -7,6 +7,7 @@ camera, quaternions begin with w, and the centre of the upper left pixel is (0.5
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -40,7 +41,7 @@ def write_colmap(folder: Path, scene: ExportScene) -> int:
         sparse.mkdir(parents=True)
         images.mkdir()
         cameras: dict[Camera, int] = {}
-        tracks: list[list[tuple[int, int]]] = [[] for _ in range(len(scene.points))]
+        tracks = Tracks()
         with open(sparse / "images.txt", "w", encoding="ascii") as file:
             file.write("# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME; then its points: X Y POINT3D_ID ...\n")
             for image_id, seen in enumerate(observations(points_world, scene.keyframes), start=1):
@@ -48,15 +49,41 @@ def write_colmap(folder: Path, scene: ExportScene) -> int:
                 _write_image(images / name, seen.view.image)
                 camera_id = cameras.setdefault(seen.view.camera.without_distortion(), len(cameras) + 1)
                 file.write(_image_lines(image_id, camera_id, name, seen, scene))
-                for place, point in enumerate(seen.points.tolist()):
-                    tracks[point].append((image_id, place))
+                tracks.add(image_id, seen.points)
         (sparse / "cameras.txt").write_text(_cameras_text(cameras), encoding="ascii")
-        count = sum(map(bool, tracks))
-        if not count:
+        if not len(tracks):
             raise OutputError(f"nothing to write to '{folder}': no point is seen by a keyframe")
         with open(sparse / "points3D.txt", "w", encoding="ascii") as file:
-            _write_points(file, scene.points, tracks)
-    return count
+            return _write_points(file, scene.points, tracks)
+
+
+class Tracks:
+    """Which images see which points, and at which place of an image's list of points: some ten million observations
+    fit into memory."""
+
+    def __init__(self) -> None:
+        self._points: list[NDArray[np.int32]] = []
+        self._images: list[NDArray[np.int32]] = []
+        self._places: list[NDArray[np.int32]] = []
+
+    def add(self, image_id: int, points: NDArray[np.intp]) -> None:
+        """An image sees points (K,) in this order."""
+        self._points.append(points.astype(np.int32))
+        self._images.append(np.full(len(points), image_id, np.int32))
+        self._places.append(np.arange(len(points), dtype=np.int32))
+
+    def __len__(self) -> int:
+        """Number of observations."""
+        return sum(map(len, self._points))
+
+    def by_point(self) -> Iterator[tuple[int, str]]:
+        """Yield the index of every point that is seen, ascending, and its track as COLMAP writes it."""
+        points = np.concatenate(self._points)
+        order = np.argsort(points, kind="stable")
+        pairs = np.stack([np.concatenate(self._images), np.concatenate(self._places)], axis=1)[order]
+        seen, begins = np.unique(points[order], return_index=True)
+        for point, begin, end in zip(seen.tolist(), begins.tolist(), [*begins[1:].tolist(), len(pairs)], strict=True):
+            yield point, " ".join(map(str, pairs[begin:end].ravel().tolist()))
 
 
 def _is_model(folder: Path) -> bool:
@@ -91,11 +118,14 @@ def _image_lines(image_id: int, camera_id: int, name: str, seen: Observations, s
     return f"{image_id} {pose} {camera_id} {name}\n{points}\n"
 
 
-def _write_points(file: TextIO, points: MapPoints, tracks: list[list[tuple[int, int]]]) -> None:
-    """Write the points that are seen; their reprojection error is 0, since their pixels are their projections."""
+def _write_points(file: TextIO, points: MapPoints, tracks: Tracks) -> int:
+    """Write the points that are seen; their reprojection error is 0, since their pixels are their projections. Returns
+    their number."""
     file.write("# POINT3D_ID X Y Z R G B ERROR; then where it is seen: IMAGE_ID POINT2D_IDX ...\n")
-    rows = zip(points.points_world.tolist(), points.colours.tolist(), tracks, strict=True)
-    for number, ((x, y, z), (red, green, blue), track) in enumerate(rows, start=1):
-        if track:
-            places = " ".join(f"{image} {place}" for image, place in track)
-            file.write(f"{number} {x:.9g} {y:.9g} {z:.9g} {red} {green} {blue} 0 {places}\n")
+    count = 0
+    for point, track in tracks.by_point():
+        x, y, z = points.points_world[point].tolist()
+        red, green, blue = points.colours[point].tolist()
+        file.write(f"{point + 1} {x:.9g} {y:.9g} {z:.9g} {red} {green} {blue} 0 {track}\n")
+        count += 1
+    return count
