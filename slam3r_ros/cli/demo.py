@@ -10,14 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.cli.demo_report import DemoReport
+from slam3r_ros.cli.demo_report import DemoReport, StepTimes
 from slam3r_ros.cli.demo_results import FILM_NAME, GLB_NAME, MAP_FILE_NAME, PICTURE_NAME, make_results
 from slam3r_ros.cli.process_guard import guarding
 from slam3r_ros.cli.progress import Progress
@@ -157,20 +157,28 @@ def results_in(out: Path) -> dict[str, int]:
 def run_demo(options: DemoOptions) -> DemoReport:
     """Play and map, save, measure, draw. Raises DemoError, SourceError, OutputError."""
     with open_source(options.source, rate_hz=options.rate_hz, topic=options.bag_topic) as opened:
-        length, description = opened.length, opened.description
-    report, comparison = play_and_map(options, length, description)
+        length, description, rate_hz = opened.length, opened.description, opened.rate_hz
+    steps = StepTimes()
+    expected = "" if length is None else f"about {length / rate_hz:.0f} s, as recorded"
+    report, comparison = play_and_map(options, length, description, steps, expected)
     report.write(options.out / _REPORT_NAME)
     truth = None if comparison is None else comparison.truth
     title = f"slam3r_ros: {report.source}, weights '{report.weights}'"
-    results = make_results(options.out, title, truth)
+    with steps.step("picture, model and film", "about as long as the playing"):
+        results = make_results(options.out, title, truth)
     for problem in results.problems:
         print(f"slam3r_ros demo: {problem}", file=sys.stderr)
     print(f"made of the map: {results.text()}")
     return report
 
 
-def play_and_map(options: DemoOptions, length: int | None, description: str) -> tuple[DemoReport, Comparison | None]:
-    """Player and node in processes of their own, over DDS in a domain of their own; leaves map and trajectory."""
+def play_and_map(
+    options: DemoOptions, length: int | None, description: str, steps: StepTimes, expected: str
+) -> tuple[DemoReport, Comparison | None]:
+    """Player and node in processes of their own, over DDS in a domain of their own; leaves map and trajectory.
+
+    `expected` says how long the playing will take, where that is known.
+    """
     from slam3r_ros.ros.tools.player import PlayReport
     from slam3r_ros.ros.tools.recorder import Recorder
 
@@ -178,20 +186,24 @@ def play_and_map(options: DemoOptions, length: int | None, description: str) -> 
     played, log = options.out / "played.json", options.out / "node.log"
     try:
         with guarding() as guard, Recorder() as recorder, guard.running(node_command(options), log) as node:
-            wait_until_active(recorder, node, log)
-            with guard.running(player_command(options, played), options.out / "player.log") as player:
+            with steps.step("start of the node", "about 10 s, most of it for loading torch and the networks"):
+                wait_until_active(recorder, node, log)
+            playing = guard.running(player_command(options, played), options.out / "player.log")
+            with steps.step("playing", expected), playing as player:
                 follow(recorder, node, player, length, options.out)
-            wait_until_drained(recorder)
-            saved = recorder.save_map(str(options.out), _STOP_LIMIT_S)
-            if not saved.success:
-                raise DemoError(saved.message)
-            for name in (PICTURE_NAME, GLB_NAME, FILM_NAME, _REPORT_NAME):  # those of an earlier map
-                (options.out / name).unlink(missing_ok=True)
-            stop(node, log)
+            with steps.step("saving", "a few seconds, until the node has answered every image and ended"):
+                wait_until_drained(recorder)
+                saved = recorder.save_map(str(options.out), _STOP_LIMIT_S)
+                if not saved.success:
+                    raise DemoError(saved.message)
+                for name in (PICTURE_NAME, GLB_NAME, FILM_NAME, _REPORT_NAME):  # those of an earlier map
+                    (options.out / name).unlink(missing_ok=True)
+                stop(node, log)
         report = PlayReport.read(played)
         comparison = compare_with_source(options, report)
         errors = transport_errors(log, options.out / "player.log")
-        return measure(options, description, report, recorder, comparison, errors), comparison
+        measured = measure(options, description, report, recorder, comparison, errors)
+        return replace(measured, step_seconds=steps.seconds), comparison
     except TimeoutError as error:
         raise DemoError(f"{error}; see {log}") from error
 

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from slam3r_ros.cli.trajectory_error import TrajectoryError
 from slam3r_ros.io.files import replacing
+from slam3r_ros.io.terminal import say
+
+
+class StepTimes:
+    """Says before each step of the demo how long it should take, and measures it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        """How long each step took, in their order."""
+
+    @contextmanager
+    def step(self, name: str, expected: str) -> Iterator[None]:
+        """A block that is a step; `expected` says how long it should take, where that is known."""
+        say(f"{name}: {expected}" if expected else name, is_trouble=True)
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - began_s, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +76,9 @@ class DemoReport:
     transport_errors: tuple[str, ...] = ()
     """What Fast DDS has reported as errors, such as that a segment of shared memory could not be made."""
 
+    step_seconds: dict[str, float] = field(default_factory=dict)
+    """How long each step of the demo took, in their order."""
+
     def write(self, path: Path) -> None:
         """As JSON; raises OutputError."""
         with replacing(path) as file:
@@ -73,6 +98,7 @@ class DemoReport:
             ("map", f"{self.map_points} points, {self.keyframes} keyframes, {self.memory_mib} MiB"),
             ("trajectory error", self._error_text()),
         ]
+        rows.append(("time taken", ", ".join(f"{name} {took:.0f} s" for name, took in self.step_seconds.items())))
         rows += [("error of Fast DDS", text) for text in self.transport_errors]
         return "\n".join(f"{name:<17} {value}" for name, value in rows)
 

@@ -108,5 +108,7 @@ def _open(path: Path) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         capture.release()
-        raise SourceError(f"source '{path}' is no video that OpenCV can read")
+        raise SourceError(
+            f"source '{path}' is no video that OpenCV can read; a recording that was broken off may lack its index"
+        )
     return capture
