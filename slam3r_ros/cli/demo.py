@@ -184,6 +184,7 @@ def play_and_map(
 
     prepare_environment()
     played, log = options.out / "played.json", options.out / "node.log"
+    set_former_map_aside(options.out)
     try:
         with guarding() as guard, Recorder() as recorder, guard.running(node_command(options), log) as node:
             with steps.step("start of the node", "about 10 s, most of it for loading torch and the networks"):
@@ -206,6 +207,13 @@ def play_and_map(
         return replace(measured, step_seconds=steps.seconds), comparison
     except TimeoutError as error:
         raise DemoError(f"{error}; see {log}") from error
+
+
+def set_former_map_aside(out: Path) -> None:
+    """Rename the map file of an earlier demo, since the node would go on from it; the one before that goes."""
+    former = out / MAP_FILE_NAME
+    if former.is_file():
+        former.replace(former.with_stem("former_map"))
 
 
 def prepare_environment() -> None:

@@ -34,7 +34,8 @@ class MapState:
         self._settings = settings
         self.map = PointMap(settings)
         self._loaded: PointMap | None = None  # the points of a loaded map, as long as `map` is not one with it
-        self._extends_loaded = False
+        self._extends_loaded, self._is_joined = False, True
+        self._first_frame = self._earlier_records = 0  # of this session; keyframes that were loaded
         self.trajectory = Trajectory()
         self.lock = threading.RLock()
         """Held while poses are added, read or corrected. Whoever holds it sees poses and `world_changes` that belong
@@ -51,6 +52,7 @@ class MapState:
         self._loaded.begin(loaded.voxel_size)
         _add(self._loaded, loaded.points, loaded.point_frames)
         self.records = list(loaded.records)
+        self._first_frame, self._earlier_records, self._is_joined = loaded.next_frame, len(loaded.records), False
         if loaded.extends:
             with self.lock:
                 self.trajectory.begin(loaded.frames, loaded.stamps_ns, loaded.poses)
@@ -58,6 +60,7 @@ class MapState:
     def join(self) -> None:
         """This session is in the world of the loaded map from now on: the points of both are one map, unless the loaded
         one is to stay as it is."""
+        self._is_joined = True
         if self._loaded is not None and self._extends_loaded:
             _add(self._loaded, self.map.points(), self.map.frames())
             self.map, self._loaded = self._loaded, None
@@ -87,9 +90,13 @@ class MapState:
             self.trajectory.put(index, stamp_ns, pose)
 
     def poses(self) -> list[StampedPose]:
-        """The pose of every tracked frame, in order."""
+        """The pose of every tracked frame, in order; none of a session that is not joined with the loaded map."""
         with self.lock:
-            return self.trajectory.poses()
+            return self.trajectory.poses(None if self._is_joined else self._first_frame)
+
+    def known_records(self) -> list[KeyframeRecord]:
+        """The records of all keyframes; none of a session that is not joined with the loaded map."""
+        return self.records[: None if self._is_joined else self._earlier_records]
 
     def choose_voxel_size(self, frames: Sequence[RegisteredFrame]) -> None:
         """Make the voxels as large as the setting says; where that is 0, by the median depth of the first frames."""

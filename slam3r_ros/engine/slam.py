@@ -192,7 +192,7 @@ class Slam:
 
     def keyframes(self) -> list[KeyframeRecord]:
         """Every keyframe that ever entered the keyframe buffer, in order of entering."""
-        return list(self._map_state.records)
+        return list(self._map_state.known_records())
 
     def map_points(self) -> MapPoints:
         """The whole voxel-filtered map."""

@@ -51,9 +51,10 @@ class Trajectory:
             self._frames = np.concatenate([self._frames, np.empty_like(self._frames)])
             self._poses = np.concatenate([self._poses, np.empty_like(self._poses)])
 
-    def poses(self) -> list[StampedPose]:
-        """All of them, in order."""
-        stamps, poses = self._frames[: self._count, 1].tolist(), self._poses[: self._count].copy()
+    def poses(self, end: int | None = None) -> list[StampedPose]:
+        """All of them, or those of frames before ``end``, in order."""
+        count = self._count if end is None else int(np.searchsorted(self._frames[: self._count, 0], end))
+        stamps, poses = self._frames[:count, 1].tolist(), self._poses[:count].copy()
         return [StampedPose(stamp, pose) for stamp, pose in zip(stamps, poses, strict=True)]
 
     def correct(self, correction: MapCorrection) -> None:

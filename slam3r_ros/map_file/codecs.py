@@ -44,7 +44,7 @@ TUNING = CodecTuning()
 """The values in use."""
 TRAJECTORY = np.dtype([("frame", "<i8"), ("stamp_ns", "<i8"), ("pose", "<f8", (3, 4))])
 """A record of the trajectory: number of the frame, stamp, and the upper three rows of T_world_camera."""
-_CONFIDENCE_STEPS = 20
+_CONFIDENCE_STEPS = 10
 """Steps of the 8-bit confidence in which 1 + confidence grows by the factor e."""
 
 
@@ -94,7 +94,7 @@ def decode_depth(data: bytes, scale: float, step: float) -> NDArray[np.float32]:
 
 
 def encode_confidence(confidence: NDArray[np.float32]) -> bytes:
-    """(H, W) confidences as a PNG of 8 bits; 1 + confidence is exact to 2.5 %."""
+    """(H, W) confidences as a PNG of 8 bits; 1 + confidence is exact to 5 %."""
     return _encoded(".png", _confidence_values(confidence), [])
 
 

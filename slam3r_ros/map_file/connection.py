@@ -15,6 +15,8 @@ from slam3r_ros.map_file.schema import VERSION, create_tables, migrate, version_
 
 _WAIT_S = 10.0
 """Seconds to wait for a reader that holds the database."""
+_MAX_FREE_SHARE = 0.2
+"""Share of a file that may be free pages when it is closed; of more it is written anew."""
 _CACHE_KIB = 4096
 """SQLite's page cache, KiB."""
 _MAX_LEFT_LOG_BYTES = 16 << 20
@@ -68,6 +70,9 @@ def close_writer(connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error):  # a reader is at work, or the disk is full: the log stays beside the file
         connection.execute("PRAGMA busy_timeout = 500")
         connection.execute("PRAGMA journal_mode = DELETE")
+        free, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+        if free > _MAX_FREE_SHARE * pages:  # views that were replaced
+            connection.execute("VACUUM")
     connection.close()
 
 

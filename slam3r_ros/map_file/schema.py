@@ -30,7 +30,7 @@ CREATE TABLE keyframe_data (
     image BLOB NOT NULL,        -- JPEG
     depth BLOB NOT NULL,        -- PNG of 16 bits: 0 unknown, else depth = depth_scale * exp(depth_step * (value - 1))
     depth_step REAL NOT NULL,
-    confidence BLOB NOT NULL    -- PNG of 8 bits: confidence = exp(value / 20) - 1
+    confidence BLOB NOT NULL    -- PNG of 8 bits: confidence = exp(value / 10) - 1
 );
 -- Poses of tracked frames, some frames a row: records of codecs.TRAJECTORY.
 CREATE TABLE trajectory (chunk INTEGER PRIMARY KEY, poses BLOB NOT NULL);

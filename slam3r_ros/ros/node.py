@@ -27,6 +27,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
+from slam3r_ros.map_file.errors import MapFileError
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
@@ -132,7 +133,7 @@ class SlamNode(LifecycleNode):
         try:
             settings = self._declared.read()
             self._session = Session(self, settings, self.log, self._publish_status)
-        except (SettingError, WeightsError, BackendError, OutputError) as error:
+        except (SettingError, WeightsError, BackendError, OutputError, MapFileError) as error:
             self.problem = f"not configured: {error}"
             self.get_logger().error(self.problem)
             return TransitionCallbackReturn.FAILURE

@@ -182,3 +182,12 @@ def test_latencies_in_percentiles() -> None:
     poses = [ReceivedMessage(stamp_ns=0, arrival_ns=number * 1_000_000, parent="map") for number in range(101)]
     assert latency_percentiles(poses) == (pytest.approx(50.0), pytest.approx(95.0))
     assert latency_percentiles([]) == (None, None)
+
+
+def test_the_map_file_of_an_earlier_demo_is_set_aside(tmp_path: Path) -> None:
+    demo.set_former_map_aside(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    for text in ("older", "newer"):
+        (tmp_path / "map.slam3r").write_text(text)
+        demo.set_former_map_aside(tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("former_map.slam3r", "newer")]

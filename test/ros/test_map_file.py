@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from map_file_events import view_of
 from rclpy.context import Context
 from ros_harness import Bench, running_node, wait_until
 from slam3r_ros.srv import SaveMap, SetScale
@@ -73,6 +74,28 @@ def test_a_file_that_another_one_writes_keeps_the_node_from_being_configured(
     path = tmp_path / "room.slam3r"
     with MapFileWriter(path, MapFacts()), running_node(context, weights, map_file=str(path)) as bench:
         assert bench.node.problem.startswith(f"not configured: '{path}' is being written by another process")
+
+
+def test_what_cannot_be_gone_on_from_is_kept(context: Context, weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "room.slam3r"  # weights without visual odometry find no place again
+    with MapFileWriter(path, MapFacts()) as map_file:
+        map_file.write(view_of(0))
+    with running_node(context, weights, image_queue=20, map_file=str(path)) as bench:
+        map_images(bench, 12, 12)
+        wait_until(lambda: (tmp_path / "room.1.slam3r").exists(), "the file of before")
+    assert keyframes(tmp_path / "room.1.slam3r") == 1 < keyframes(path)
+
+
+def test_localization_needs_a_file_that_it_can_be_localized_in(context: Context, weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "room.slam3r"
+    with running_node(context, weights, map_file=str(path), mode="localization") as bench:
+        assert bench.node.problem == f"not configured: there is no file '{path}'"
+    with MapFileWriter(path, MapFacts()) as map_file:
+        map_file.write(view_of(0))
+    before = path.read_bytes()
+    with running_node(context, weights, map_file=str(path), mode="localization") as bench:
+        assert bench.node.problem.endswith("there are no places in the map to be localized by")
+    assert path.read_bytes() == before
 
 
 def test_a_map_file_cannot_be_saved_where_none_is_written(context: Context, weights: Path, tmp_path: Path) -> None:

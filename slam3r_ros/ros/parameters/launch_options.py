@@ -29,6 +29,7 @@ PARAMETER_ARGUMENTS = (
     "publish_grid",
     "grid_base_height",
     "save_on_exit",
+    "mode",
     "autostart",
 )
 """Launch arguments that are parameters of the node; an empty one keeps the value of the parameter file."""

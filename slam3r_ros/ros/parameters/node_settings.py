@@ -251,7 +251,14 @@ class NodeSettings:
     map_file: str = setting(
         "",
         "Map file NAME.slam3r that is written while the node maps, a keyframe at a time, so that nothing is lost "
-        "however the node ends. An earlier file of that name is kept as NAME.1.slam3r. Empty writes none.",
+        "however the node ends. Where there is a file of that name the node goes on from it: it is localized in that "
+        "map and extends it. What cannot be gone on from is kept as NAME.1.slam3r, as at ~/reset. Empty writes none.",
+    )
+    mode: str = setting(
+        "mapping",
+        "What is done with the map of map_file: mapping extends it, localization only finds the camera in it and "
+        "leaves it as it is.",
+        choices=("mapping", "localization"),
     )
 
     slam: SlamSettings = field(default_factory=SlamSettings)
@@ -267,6 +274,8 @@ class NodeSettings:
                 raise SettingError(f"{name}: tf2 frames have no leading slash, got '{getattr(self, name)}'")
         check_scale(self.scale)
         self._check_scale_source()
+        if self.mode == "localization" and not self.map_file:
+            raise SettingError("map_file: expected the map file that mode: localization needs, got an empty name")
         if self.map_up == "base" and not self.base_frame:
             raise SettingError("base_frame: expected a name, which map_up: base needs")
         if self.grid_min_height >= self.grid_max_height:

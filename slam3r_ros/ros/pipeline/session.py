@@ -16,6 +16,7 @@ from rclpy.node import Node
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.save import SavedMap
+from slam3r_ros.map_file.errors import MapFileError
 from slam3r_ros.map_file.facts import MapFacts
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.graph_capture import with_cuda_graphs
@@ -55,7 +56,7 @@ class Session:
         self, node: Node, settings: NodeSettings, log: ThrottledLog, on_state_change: Callable[[], None]
     ) -> None:
         """Load the networks, warm them up and create the publishers. Raises WeightsError and BackendError, and
-        OutputError where the map file cannot be written.
+        OutputError or MapFileError where the map file cannot be written or read.
 
         ``on_state_change`` is called in the mapping thread when the engine's state has changed.
         """
@@ -81,8 +82,12 @@ class Session:
         self._camera_info = CameraInfoCache(log, rectified=settings.rectified)
         self._timestamps = TimestampFilter(settings.time_jump)
         slam = Slam(networks, settings.slam)
-        self._recording = MapRecording(settings.map_file, MapFacts.of(networks, slam.settings), log)
+        facts, only_localizes = MapFacts.of(networks, slam.settings), settings.mode == "localization"
+        self._recording = MapRecording(settings.map_file, facts, log, only_localizes=only_localizes)
+        scale = self._begin_map(slam)
         self._outputs = Outputs(node, replace(settings, slam=slam.settings), log)
+        if scale and not settings.scale:
+            self._outputs.scale.apply_estimate(scale)
         self._builder = FrameBuilder(self._camera_info, self._timestamps, slam.encoder, log)
         self._back_pressure = BackPressure()
         self._decoding = DecodingThread(self._images, self._ready, self._builder, self._counters, self._back_pressure)
@@ -96,6 +101,14 @@ class Session:
         self._paused = False
         self._active_since_s = time.monotonic()
         self._reported_drops = self._reported_rejections = self._reported_missing = 0
+
+    def _begin_map(self, slam: Slam) -> float:
+        """Begin with the map of the map file, if there is one; its metres per scene unit, 0 where unknown."""
+        try:
+            return self._recording.begin(slam).metres_per_unit
+        except MapFileError:
+            self._recording.close()
+            raise
 
     # ---- lifecycle ---------------------------------------------------------------------------------------------
 

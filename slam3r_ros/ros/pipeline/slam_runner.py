@@ -104,6 +104,8 @@ class SlamRunner:
     def _on_update(self, update: Update) -> None:
         """Publish an event of the engine, and write it into the map file, as soon as the engine emits it."""
         self._recording.write(update)
+        if not self._slam.is_localized:
+            return  # its poses are in a world that nobody knows
         try:
             with self._timer.stage("publish"):
                 is_first_pose = self._outputs.publish(update)
@@ -145,8 +147,8 @@ class SlamRunner:
     def reset(self, reason: str) -> None:
         """Forget the map and start a new one with the next image."""
         self._slam.reset(reason)
+        self._recording.start_anew(self._slam)
         self._outputs.reset(self._slam)
-        self._recording.start_anew()
         self._is_flushed = True
         self._report_state()
 
@@ -205,6 +207,8 @@ class SlamRunner:
         with self._timer.stage("publish"):
             self._outputs.publish_due(self._slam)
         self._note_scale()
+        if self._slam.is_localized:
+            self._recording.note_voxel_size(self._slam.status().voxel_size)
         self._report_state()
 
     def _report_state(self) -> None:

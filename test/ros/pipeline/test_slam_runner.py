@@ -25,6 +25,7 @@ class Engine:
 
     def __init__(self, does: Callable[[], object]) -> None:
         self._does = does
+        self.is_localized = True
         self.has_pending = False
 
     def finish_pending(self, *, wait: bool) -> None:
