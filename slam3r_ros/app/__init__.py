@@ -30,5 +30,6 @@ What visitors see:
 - `upload_field`: the field that files are dropped on.
 - `run_panel`: choose a source, set, run, stop.
 - `settings_form`: the settings of a run as fields.
+- `film_panel`: films to take away.
 - `visitor_actions`: what a visitor can do to the map once it is made.
 """
