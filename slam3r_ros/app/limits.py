@@ -40,7 +40,7 @@ class AppTuning:
     """Seconds without a byte after which a half upload is given up."""
     free_bytes: int = 512 * MEBIBYTE
     """Bytes that must stay free on the disk of the scratch folder."""
-    inspection_s: float = 60.0
+    inspection_s: float = 120.0
     """Seconds that the inspection of an upload may take."""
     inspection_bytes: int = 4096 * MEBIBYTE
     """Address space of the process that inspects an upload; a file that needs more is refused."""

@@ -1,4 +1,4 @@
-"""The app in a real browser: upload, run, watch, measure, download; visitors, wrong files, and a phone."""
+"""The app in a real browser: upload, run, watch, download; visitors, wrong files, and a phone."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_upload_run_watch_measure_and_download(app: AppServer, chromium: Browser, tmp_path: Path) -> None:
+def test_upload_run_watch_and_download(app: AppServer, chromium: Browser, tmp_path: Path) -> None:
     images = example_images(tmp_path, tuple(range(100, 136, 3)))
     with opened(chromium, app.server.url) as page:
         assert upload(page, *images) == "Ready: press Run: 12 images of 640 x 480 pixels"
