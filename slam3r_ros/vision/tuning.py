@@ -14,6 +14,9 @@ from dataclasses import dataclass
 class VisionTuning:
     """Values that depend on the cameras, scenes and networks of today, and not on a user's taste."""
 
+    min_working_side_px: int = 224
+    """Shorter side in pixels up to which small images are enlarged for tracking."""
+
     # ---- corners and optical flow --------------------------------------------------------------------------------
 
     corner_cell_px: int = 12

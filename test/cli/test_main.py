@@ -44,7 +44,8 @@ def run_without_ros(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fly"]) == 2
-    assert "unknown command 'fly'; known: run, info, play, app, demo" in capsys.readouterr().err
+    known = "run, info, view, export, film, play, app, demo"
+    assert f"unknown command 'fly'; known: {known}" in capsys.readouterr().err
 
 
 def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

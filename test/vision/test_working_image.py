@@ -11,11 +11,15 @@ from slam3r_ros.vision.working_image import WorkingImage
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((480, 640), (480, 640)), ((720, 1280), (360, 640)), ((1280, 720), (640, 360)), ((60, 80), (60, 80))],
+    [
+        ((480, 640), (480, 640)),
+        ((720, 1280), (360, 640)),
+        ((1280, 720), (640, 360)),
+        ((60, 80), (224, 299)),
+        ((30, 600), (32, 640)),
+    ],
 )
-def test_larger_images_are_made_smaller_and_no_image_is_enlarged(
-    size: tuple[int, int], expected: tuple[int, int]
-) -> None:
+def test_large_images_are_made_smaller_and_small_ones_larger(size: tuple[int, int], expected: tuple[int, int]) -> None:
     image = np.full((*size, 3), (10, 200, 30), np.uint8)
     working = WorkingImage.of(image, None, 640)
     assert working.image.shape == (*expected, 3) and working.grey.shape == expected
