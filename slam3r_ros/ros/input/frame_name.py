@@ -22,13 +22,13 @@ class FrameName:
         """Return the name for an image with this frame_id: its own, else camera_info's, else 'camera'."""
         given = image or camera_info
         if given != self._given:
-            former, self._given = self._given, given
+            is_first, former, self._given = self._given is None, self._name, given
             self._name = self._checked(given)
-            if former:
+            if not is_first and self._name != former:
                 self._log.warn(
                     "frame_id change",
-                    f"the images' frame_id changed from '{former}' to '{given}': poses and TF are each image's own "
-                    "frame's; let one camera publish on the topic, or set base_frame",
+                    f"the images' frame_id changed from '{former}' to '{self._name}': poses and TF are each image's "
+                    "own frame's; let one camera publish on the topic, or set base_frame",
                 )
         return self._name
 

@@ -73,6 +73,7 @@ class ImageSubscription:
         self._log = log
         self._now_ns = now_ns
         self._loss = LossCounter()
+        self._newest_bytes = 0  # of the newest image; those that are missing were like it or like the next one
         self.paused = False
         """Whether images are ignored."""
         self.topic = image_topic(node, settings.image_transport)
@@ -112,11 +113,12 @@ class ImageSubscription:
     def _on_image(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:
         stamp = message.header.stamp
         missing = self._loss.missing_before(stamp.sec * 10**9 + stamp.nanosec, info)
+        largest_bytes, self._newest_bytes = max(len(message.data), self._newest_bytes), len(message.data)
         if self.paused:
             return
         if missing:
             self._counters.add_missing(missing)
-            self._log.warn("missing images", self._missing_images(len(message.data)))
+            self._log.warn("missing images", self._missing_images(largest_bytes))
         number = self._counters.received.tick()
         self._counters.add_dropped(self._images.put(ReceivedImage(message, self._now_ns(), number)))
 

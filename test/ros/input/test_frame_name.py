@@ -39,6 +39,12 @@ def test_a_warning_comes_once_and_hides_no_later_one(log: ThrottledLog) -> None:
     assert log.newest.text == "something else"
 
 
+def test_the_same_name_with_and_without_a_slash_is_no_change(log: ThrottledLog) -> None:
+    frame = FrameName(log)
+    assert [frame.of("cam", ""), frame.of("/cam", ""), frame.of("cam", "")] == ["cam"] * 3
+    assert "begins with a slash" in log.newest.text
+
+
 def test_a_name_that_changes_is_told(log: ThrottledLog) -> None:
     frame = FrameName(log)
     assert [frame.of("left", ""), frame.of("right", "")] == ["left", "right"]
