@@ -88,19 +88,28 @@ class Clouds:
             shown = self._shown.get(chunk.id)
             is_visible = settings.shows_points and settings.is_shown(position)
             if not count:  # browsers take no cloud of nothing
-                if shown is not None:
-                    shown.handle.visible, shown.count = False, 0
+                self._hide(shown)
                 continue
             if shown is None or self._has_changed(shown, chunk, count, wanted, settings):
                 if sent > self._tuning.points_sent_per_update or (shown is None and not is_visible):
                     is_complete &= not is_visible
                     continue
-                shown = self._send(chunk, count, wanted, settings, extent, point_size)
+                points = _first_passing(chunk, count, wanted, settings.cuts_height)
+                if not len(points):  # a rectangle has just removed them
+                    self._hide(shown)
+                    continue
+                shown = self._send(chunk, points, count, wanted, settings, extent, point_size)
                 sent += count
             _move(shown, chunk)
             shown.handle.point_size = point_size / chunk.scale
             shown.handle.visible = is_visible
         return is_complete
+
+    @staticmethod
+    def _hide(shown: _ShownCloud | None) -> None:
+        """Hide a cloud that has no points now."""
+        if shown is not None:
+            shown.handle.visible, shown.count = False, 0
 
     def _remove_others(self, chunks: tuple[Chunk, ...]) -> None:
         """Remove the clouds whose chunks are gone."""
@@ -122,13 +131,13 @@ class Clouds:
     def _send(
         self,
         chunk: Chunk,
+        points: ChunkPoints,
         count: int,
         wanted: _Filter,
         settings: DisplaySettings,
         extent: MapExtent,
         point_size: float,
     ) -> _ShownCloud:
-        points = _first_passing(chunk, count, wanted, settings.cuts_height)
         heights = _heights(chunk, points)
         T = chunk.T_map_camera
         handle = self._scene.add_point_cloud(
