@@ -359,6 +359,9 @@ class PoseUpdate:
     is_keyframe: bool
     """Whether the frame is to become a keyframe: then a `MapUpdate` with its refined pose follows, unless the device's
     memory is full and the frame is left out."""
+    world_changes: int = 0
+    """How many closed loops have moved the pose before it was emitted. Where tracking and mapping are two threads, it
+    may be emitted before the `MapCorrection` of the last of them; else it is 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,12 +46,12 @@ class LiveSlam(Slam):
         """Track the next frame; its pose goes to `on_update`. What mapping is to do next, None where it has another
         request or nothing is to be mapped. A newer request before there is an initial map replaces an older one."""
         with self._timer.stage("total"):
-            number = frame.number if isinstance(frame, Frame) else frame.header.number
-            index, source_index = self._frame_count, self._count_image(number)
+            prepared = self.encoder.prepare(frame) if isinstance(frame, Frame) else frame
+            index, source_index = self._frame_count, self._count_image(prepared.header.number)
             self._frame_count += 1
             live = self._live  # not before the frame is counted: what an old map still says is known by its number
             self._status.processed += 1
-            update, request = live.track(self.encoder.unencoded(frame, index, source_index))
+            update, request = live.track(self.encoder.unencoded(prepared, index, source_index))
             if update is not None:
                 self._emit([update])
         return request

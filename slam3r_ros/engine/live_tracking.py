@@ -123,9 +123,10 @@ class LiveTracking:
                 T = moved.apply_to_pose(pose.T_world_camera)
                 pose = replace(pose, T_world_camera=T, scale=pose.scale * float(moved.scale))
             self._map_state.add_pose(frame.index, frame.header.stamp_ns, pose)
+            changes = len(self._map_state.world_changes)
         fits = f"{pose.inlier_fraction:.0%} of the image tracks fit the pose"
         self._status.state, self._status.reason = State.TRACKING, f"between keyframes: {fits}"
-        return PoseUpdate(frame.index, frame.header, pose, is_keyframe)
+        return PoseUpdate(frame.index, frame.header, pose, is_keyframe, changes)
 
     def _initial_request(self) -> MappingRequest:
         """All frames that may become part of an initial map."""

@@ -170,6 +170,11 @@ class Slam:
         """(encoder width,) the descriptor by which place recognition compares an (H, W, 3) RGB image with others."""
         return mean_token(self.encoder.encode([Frame(0, image)])[0].tokens)
 
+    @property
+    def next_index(self) -> int:
+        """Index that the next frame gets."""
+        return self._frame_count
+
     # ---- what comes out ----------------------------------------------------------------------------------------
 
     def status(self) -> SlamStatus:

@@ -22,8 +22,8 @@ from slam3r_ros.ros.input.timestamp_filter import TimestampFilter
 from slam3r_ros.ros.output.diagnostics import OK, WARN, InputStatistics, mapping_health
 from slam3r_ros.ros.threads.back_pressure import BackPressure
 from slam3r_ros.ros.threads.counters import Counters
-from slam3r_ros.ros.threads.decoding_thread import DecodingThread
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
+from slam3r_ros.ros.threads.tracking_thread import TrackingThread
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import EncodedAhead, Frame, ImageHeader, LocalPointmap, PreparedFrame, Window
 
@@ -126,14 +126,14 @@ class NoEncoder:
 
 def make_decoding_thread(
     capacity: int, back_pressure: BackPressure | None = None
-) -> tuple[DecodingThread, DropOldestQueue[ReceivedImage], DropOldestQueue[ReadyFrame], Counters]:
+) -> tuple[TrackingThread, DropOldestQueue[ReceivedImage], DropOldestQueue[ReadyFrame], Counters]:
     log = ThrottledLog(get_logger("test"), lambda: 0)
     frames = FrameBuilder(CameraInfoCache(log, rectified=False), TimestampFilter(1.0), NoEncoder(), log)
     images: DropOldestQueue[ReceivedImage] = DropOldestQueue(capacity)
     ready: DropOldestQueue[ReadyFrame] = DropOldestQueue(capacity)
     counters = Counters()
     return (
-        DecodingThread(images, ready, frames, counters, back_pressure or BackPressure()),
+        TrackingThread(images, frames, ready.put, ready.clear, counters, back_pressure or BackPressure()),
         images,
         ready,
         counters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 
 import numpy as np
@@ -53,7 +54,7 @@ _RELIABLE = QoSProfile(depth=TUNING.queue_depth)
 
 
 class Outputs:
-    """The topics of the map. Used by the mapping thread while there is one."""
+    """The topics of the map. Used by the mapping thread while there is one; the tracking thread may publish poses."""
 
     def __init__(self, node: Node, settings: NodeSettings, log: ThrottledLog) -> None:
         self._node = node
@@ -85,6 +86,11 @@ class Outputs:
         self._map_queue = self._publisher.topic_queue(self._map_cloud)
         if settings.publish_grid:
             self._grid = GridOutput(node, settings, log, self._publisher, self._extrinsics)
+        self._pose_lock = threading.Lock()  # for poses, TF and odometry, which two threads may publish
+        self._world_changes: int
+        """How many closed loops have moved the poses published last."""
+        self._corrections: int
+        """Number of the events of closed loops that have come; a pose may come before that of its last one."""
         self._newest_ns: int
         """Stamp of the newest frame that was published, integer nanoseconds; 0 before the first."""
         self._newest_index: int
@@ -100,13 +106,21 @@ class Outputs:
 
     # ---- events of the engine ------------------------------------------------------------------------------------
 
-    def publish(self, update: Update) -> bool:
-        """Publish one event of the engine; True if it gave a frame's pose for the first time."""
+    def observe(self, update: Update) -> None:
+        """Let an event of the engine count for what is estimated of the whole map."""
         self.scale_estimation.observe(update)
         self._levelling.observe(update)
+
+    def publish(self, update: Update) -> bool:
+        """Publish one event of the engine; True if it gave a frame's pose for the first time."""
+        self.observe(update)
+        if isinstance(update, PoseUpdate):
+            return self.publish_pose(update)
         if isinstance(update, MapCorrection):
             self._is_moved = True
-            self._odometry.reset_velocity()  # no motion from one world into another
+            with self._pose_lock:
+                self._corrections += 1
+                self._see_world(max(self._corrections, self._world_changes))
             self._markers.correct(update)
             if self._grid is not None:
                 self._grid.correct(update, self.scale.unit)
@@ -123,20 +137,39 @@ class Outputs:
             return False
         if isinstance(update, MappedPlace):
             return False
-        self._newest_ns = max(update.header.stamp_ns, self._newest_ns)
-        is_first = update.index > self._newest_index  # the first events of the frames come in the order of the frames
-        self._newest_index = max(update.index, self._newest_index)
-        if isinstance(update, PoseUpdate):
-            self._publish_pose(update.header, update.pose)
-            return is_first
-        if update.pose is not None and update.is_tracked:
-            self._odometry.observe(update)
-            if is_first:
-                self._publish_pose(update.header, update.pose)
-        elif is_first:
-            self._odometry.reset_velocity()
+        with self._pose_lock:
+            is_first = self._is_newest(update)
+            if update.pose is not None and update.is_tracked:
+                self._odometry.observe(update)
+                if is_first:
+                    self._publish_pose(update.header, update.pose)
+            elif is_first:
+                self._odometry.reset_velocity()
         self._publish_points(update)
         return is_first
+
+    def publish_pose(self, update: PoseUpdate) -> bool:
+        """Publish pose, TF and odometry of a frame, unless there was an event of a later one; whether it did. The
+        thread that tracks may do that at any time; `observe` and everything else is for the mapping thread."""
+        with self._pose_lock:
+            is_first = self._is_newest(update)
+            if is_first:
+                self._see_world(max(update.world_changes, self._world_changes))
+                self._publish_pose(update.header, update.pose)
+        return is_first
+
+    def _is_newest(self, update: PoseUpdate | MapUpdate) -> bool:
+        """Whether this is the first event of the newest frame so far; it is noted."""
+        is_first = update.index > self._newest_index  # poses are published in the order of the frames
+        if is_first:
+            self._newest_index, self._newest_ns = update.index, update.header.stamp_ns
+        return is_first
+
+    def _see_world(self, changes: int) -> None:
+        """Take note of how many closed loops have moved the world."""
+        if changes != self._world_changes:
+            self._odometry.reset_velocity()  # no motion from one world into another
+        self._world_changes = changes
 
     def _publish_pose(self, image: ImageHeader, pose: PoseEstimate) -> None:
         T_map_camera = pose_in_map(pose.T_world_camera, self.scale.unit)
@@ -252,8 +285,12 @@ class Outputs:
 
     def reset(self, slam: Slam) -> None:
         """Publish the new, empty map, since the old one was forgotten."""
-        self._start_new_map()
-        self._extrinsics.clear()
+        with self._pose_lock:
+            self._start_new_map()
+            self._newest_index = slam.next_index - 1  # a pose of the old map may still be on its way
+            self._extrinsics.clear()
+            if self._tf is not None:
+                self._tf.clear()
         self.scale_estimation.reset()
         self._levelling.reset()
         self._markers.clear()
@@ -261,8 +298,6 @@ class Outputs:
         if self._grid is not None:
             self._grid.clear()
             self._grid.publish(0)
-        if self._tf is not None:
-            self._tf.clear()
         self._cloud_queue.clear()
         self._depth.clear()
         if self.scale.reset():
@@ -276,8 +311,10 @@ class Outputs:
 
         Raises SettingError naming a value that cannot be a scale.
         """
-        before = self.scale.unit
-        self.scale.set(metres_per_unit)
+        with self._pose_lock:
+            before = self.scale.unit
+            self.scale.set(metres_per_unit)
+            self._odometry.reset_velocity()
         self._change_lengths(before, slam)
 
     def _apply_estimated_scale(self, slam: Slam) -> None:
@@ -285,13 +322,14 @@ class Outputs:
         if self.scale.is_set_by_user or (estimated := self.scale_estimation.due(self.scale.metres_per_unit)) is None:
             return
         self._log.info_throttled("scale estimate", f"metric scale: {estimated:.4g} m to a scene unit")
-        before = self.scale.unit
-        self.scale.apply_estimate(estimated)
+        with self._pose_lock:
+            before = self.scale.unit
+            self.scale.apply_estimate(estimated)
+            self._odometry.reset_velocity()
         self._change_lengths(before, slam)
 
     def _change_lengths(self, unit_before: float, slam: Slam) -> None:
         """Publish the whole map once more, since the published length of a scene unit has changed."""
-        self._odometry.reset_velocity()
         self._markers.mark_changed()
         if self._grid is not None:
             self._grid.rescale(self.scale.unit / unit_before)
@@ -300,19 +338,22 @@ class Outputs:
     def republish(self, slam: Slam) -> None:
         """Publish the whole map once more, since all of it has changed."""
         self._is_moved = False
-        unit, trajectory = self.scale.unit, slam.trajectory()
+        unit = self.scale.unit
         records = [record for record in slam.keyframes() if record.pose is not None]
-
-        def pose(number: int) -> PoseStamped:
-            each = trajectory[number]
-            return stamped_pose(each.stamp_ns, self._map_frame, pose_in_map(each.T_world_camera, unit))
 
         def keyframe(number: int) -> Pose:
             found = records[number].pose
             assert found is not None
             return pose_message(pose_in_map(found.T_world_camera, unit))
 
-        self._poses.rebuild(len(trajectory), pose)
+        with self._pose_lock:
+            trajectory = [pose for pose in slam.trajectory() if pose.stamp_ns <= self._newest_ns]
+
+            def pose(number: int) -> PoseStamped:
+                each = trajectory[number]
+                return stamped_pose(each.stamp_ns, self._map_frame, pose_in_map(each.T_world_camera, unit))
+
+            self._poses.rebuild(len(trajectory), pose)
         self._keyframe_poses.rebuild(len(records), keyframe)
         self._publish_whole_map(slam)
         if self._views is not None:
@@ -325,7 +366,8 @@ class Outputs:
         self._publish_map(slam)
 
     def _publish_path(self) -> None:
-        head, poses = header(self._newest_ns, self._map_frame), self._poses.items()
+        with self._pose_lock:
+            head, poses = header(self._newest_ns, self._map_frame), self._poses.items()
         self._path_queue.put(lambda: Path(header=head, poses=poses))
 
     def _publish_keyframes(self) -> None:
@@ -362,6 +404,7 @@ class Outputs:
         self._newest_ns = 0
         self._newest_index = -1
         self._is_moved = False  # whether a correction has moved what was published
+        self._corrections = self._world_changes = 0
         self._odometry.reset_velocity()
         self._reported_drops = self._cloud_queue.dropped
         self._poses: DecimatedList[PoseStamped] = DecimatedList(settings.path_length)

@@ -42,6 +42,8 @@ class StatusValues:
     """Name of the map's frame."""
     weights: str
     """Name of the networks in use."""
+    mapping_load: str
+    """Whether mapping keeps up with the keyframes, in one sentence; empty where tracking waits for mapping."""
     scale: float
     """Metres per scene unit; 0 where unknown."""
     scale_source: str
@@ -70,6 +72,7 @@ def status_message(values: StatusValues) -> SlamStatus:
         frames_lost=engine.lost_frames,
         keyframes=engine.keyframes,
         loops_closed=engine.loops_closed,
+        keyframes_thinned=engine.keyframes_thinned,
         map_points=engine.map_points,
         stride=engine.stride,
         effective_stride=max(1.0, engine.stride / engine.images_per_frame) if engine.stride else 0.0,
@@ -85,6 +88,8 @@ def status_message(values: StatusValues) -> SlamStatus:
         latency_stamp_to_pose_ms=counters.stamp_to_pose_ms,
         frame_rate_received=counters.received.per_second(),
         frame_rate=counters.processed.per_second(),
+        keyframe_rate=counters.registered.per_second(),
+        mapping_load=values.mapping_load,
         memory_resident_bytes=resident_bytes(),
         memory_gpu_bytes=torch.cuda.memory_allocated() if torch.cuda.is_available() else 0,
         scale=values.scale,

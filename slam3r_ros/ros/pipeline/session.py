@@ -13,7 +13,6 @@ import cv2
 import torch
 from rclpy.node import Node
 
-from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.save import SavedMap
 from slam3r_ros.map_file.errors import MapFileError
@@ -31,22 +30,24 @@ from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.output.status import StatusValues, status_message
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.pipeline.automatic_saving import AutomaticSaving
+from slam3r_ros.ros.pipeline.live_runner import Work
+from slam3r_ros.ros.pipeline.loops import LoopParts, make_engine, make_loops
 from slam3r_ros.ros.pipeline.map_recording import MapRecording
-from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
+from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks
 from slam3r_ros.ros.pipeline.weights_choice import log_weights_choice
-from slam3r_ros.ros.threads.back_pressure import BackPressure
 from slam3r_ros.ros.threads.counters import Counters
-from slam3r_ros.ros.threads.decoding_thread import DecodingThread
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
 from slam3r_ros.ros.threads.mapping_thread import MappingThread, Request
+from slam3r_ros.ros.threads.tracking_thread import TrackingThread
 from slam3r_ros.ros.threads.tuning import TUNING
 from slam3r_ros.ros.throttled_log import ThrottledLog
 
 Result = TypeVar("Result")
+_MappingThread = MappingThread[ReadyFrame] | MappingThread[Work]
 
 
 class ThreadStuckError(RuntimeError):
-    """The decoding or the mapping thread did not end in time."""
+    """The tracking or the mapping thread did not end in time."""
 
 
 class Session:
@@ -78,10 +79,9 @@ class Session:
         self._log = log
         self._counters = Counters()
         self._images: DropOldestQueue[ReceivedImage] = DropOldestQueue(settings.image_queue)
-        self._ready: DropOldestQueue[ReadyFrame] = DropOldestQueue(settings.image_queue)
         self._camera_info = CameraInfoCache(log, rectified=settings.rectified)
         self._timestamps = TimestampFilter(settings.time_jump)
-        slam = Slam(networks, settings.slam)
+        slam = make_engine(networks, settings.slam)
         facts, only_localizes = MapFacts.of(networks, slam.settings), settings.mode == "localization"
         self._recording = MapRecording(settings.map_file, facts, log, only_localizes=only_localizes)
         scale = self._begin_map(slam)
@@ -89,14 +89,24 @@ class Session:
         if scale and not settings.scale:
             self._outputs.scale.apply_estimate(scale)
         self._builder = FrameBuilder(self._camera_info, self._timestamps, slam.encoder, log)
-        self._back_pressure = BackPressure()
-        self._decoding = DecodingThread(self._images, self._ready, self._builder, self._counters, self._back_pressure)
         self._saving = AutomaticSaving(settings.save_on_exit, log)
         callbacks = NodeCallbacks(self._now_ns, on_state_change, self._saving.before_jump)
-        self._runner = SlamRunner(slam, self._outputs, log, callbacks, self._counters, self._recording)
+        parts = LoopParts(
+            images=self._images,
+            builder=self._builder,
+            outputs=self._outputs,
+            log=log,
+            callbacks=callbacks,
+            counters=self._counters,
+            recording=self._recording,
+            image_queue=settings.image_queue,
+            flush_after_s=settings.flush_after,
+        )
+        self._loops = make_loops(slam, parts)
+        self._runner, self._tracking = self._loops.runner, self._loops.tracking
         self._subscription: ImageSubscription | None = None  # while the node is active
-        self._mapping: MappingThread[ReadyFrame] | None = None  # while the node is active
-        self._stuck: list[DecodingThread[ReceivedImage, ReadyFrame] | MappingThread[ReadyFrame]] = []
+        self._mapping: _MappingThread | None = None  # while the node is active
+        self._stuck: list[TrackingThread[ReceivedImage, ReadyFrame] | _MappingThread] = []
         """Threads that were stopped and have not ended."""
         self._paused = False
         self._active_since_s = time.monotonic()
@@ -117,10 +127,8 @@ class Session:
         if not self._stop_stuck_threads(0.0):
             raise ThreadStuckError("a thread still has an image from before the node was deactivated")
         self._images.clear()
-        self._ready.clear()
-        self._mapping = MappingThread(
-            self._ready, self._runner, self._back_pressure, flush_after_s=self._settings.flush_after
-        )
+        self._loops.discard()
+        self._mapping = self._loops.new_mapping_thread()
         self._subscription = ImageSubscription(
             self._node,
             self._settings,
@@ -133,7 +141,7 @@ class Session:
         self._subscription.paused = self._paused
         self._active_since_s = time.monotonic()
         self._mapping.start()
-        self._decoding.start()
+        self._tracking.start()
 
     def deactivate(self) -> None:
         """Unsubscribe and map the images in work; the map stays. Raises ThreadStuckError, and what the engine or a
@@ -145,7 +153,7 @@ class Session:
         mapping, self._mapping = self._mapping, None
         if mapping is None:
             return
-        self._stuck += [thread for thread in (self._decoding, mapping) if not thread.stop(TUNING.stop_limit_s)]
+        self._stuck += [thread for thread in (self._tracking, mapping) if not thread.stop(TUNING.stop_limit_s)]
         if self._stuck:
             raise ThreadStuckError(f"a thread did not finish its image within {TUNING.stop_limit_s:.0f} s")
         self._runner.flush()
@@ -160,7 +168,7 @@ class Session:
         self._saving.at_exit(self._runner.save if have_ended else self._runner.save_without_flush)
         self._recording.close()
         self._outputs.destroy()
-        del self._runner, self._decoding, self._builder
+        del self._runner, self._tracking, self._builder, self._loops
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -200,7 +208,7 @@ class Session:
         def check() -> None:
             if self._timestamps.clock_jumped_back(now_ns):
                 self._log.warn("clock jump", "the clock jumped back: starting a new map")
-                self._decoding.discard_pending()
+                self._tracking.discard_pending()
                 self._runner.end_map("the clock jumped back")
 
         self._with_engine(check)
@@ -220,6 +228,7 @@ class Session:
                 newest_problem=self._log.newest,
                 map_frame=self._settings.map_frame,
                 weights=self.weights,
+                mapping_load=runner.mapping_load,
                 scale=self._outputs.scale.metres_per_unit,
                 scale_source=self._scale_source(),
                 scale_estimate=self._outputs.scale_estimation.estimate,
@@ -247,7 +256,7 @@ class Session:
     @property
     def failure(self) -> Exception | None:
         """The exception that ended one of the threads, if one did."""
-        threads = (self._mapping, self._decoding, self._outputs)
+        threads = (self._mapping, self._tracking, self._outputs)
         return next((t.failure for t in threads if t is not None and t.failure is not None), None)
 
     @property
@@ -274,7 +283,7 @@ class Session:
         return request.future
 
     def _reset(self, reason: str) -> None:
-        self._decoding.discard_pending()
+        self._tracking.discard_pending()
         self._runner.reset(reason)
 
     def _scale_source(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,9 +20,9 @@ from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.pipeline.map_recording import MapRecording
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import ThrottledLog
-from slam3r_ros.types import SlamStatus, State
+from slam3r_ros.types import ImageHeader, MapUpdate, SlamStatus, State
 
-_FAILURES = (RuntimeError, ValueError, cv2.error)
+FAILURES = (RuntimeError, ValueError, cv2.error)
 """Exceptions by which torch, NumPy, OpenCV, rclpy and the engine itself say that a frame cannot be processed."""
 
 
@@ -41,8 +42,8 @@ class PublishingError(Exception):
     """A message could not be published."""
 
 
-class SlamRunner:
-    """Pushes frames into the engine and publishes its events. Used by one thread at a time."""
+class EngineRunner:
+    """Publishes the engine's events and its state, and does what services ask of it. Used by one thread at a time."""
 
     def __init__(
         self,
@@ -69,50 +70,32 @@ class SlamRunner:
         self._reported_state = State.WAITING_FOR_IMAGES
         self._reported_failures = self._reported_warnings = 0
 
-    # ---- frames --------------------------------------------------------------------------------------------------
-
-    def process(self, frames: Sequence[ReadyFrame]) -> None:
-        """Map frames, oldest first, and publish what they changed.
-
-        Those that wait together are one batch, which takes less time for each. A new epoch starts a new map.
-        """
-        batch: list[ReadyFrame] = []
-        for frame in frames:
-            if frame.epoch != self._epoch:
-                self._epoch = frame.epoch
-                self._push(batch)
-                batch = []
-                self.end_map("time jumped back")
-            batch.append(frame)
-        self._push(batch)
-
-    def _push(self, batch: Sequence[ReadyFrame]) -> None:
-        if not batch:
-            return
-        try:
-            self._slam.push(*(each.frame for each in batch))
-        except _FAILURES as error:
-            self._counters.add_rejected(len(batch))
-            self._log.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")
-            return
-        for _ in batch:
-            self._counters.processed.tick()
-        self._newest_stamp_ns = batch[-1].stamp_ns
-        self._is_flushed = False
-        self._publish_map_and_state()
+    # ---- events --------------------------------------------------------------------------------------------------
 
     def _on_update(self, update: Update) -> None:
         """Publish an event of the engine, and write it into the map file, as soon as the engine emits it."""
         self._recording.write(update)
         if not self._slam.is_localized:
             return  # its poses are in a world that nobody knows
+        if isinstance(update, MapUpdate):
+            self._counters.registered.tick()
+        with self._publishing():
+            is_first_pose = self._outputs.publish(update)
+        if is_first_pose and not isinstance(update, MapCorrection | KeyframeView | MappedPlace):
+            self._record_latency(update.header)
+
+    @contextmanager
+    def _publishing(self) -> Iterator[None]:
+        """Measure the body, which publishes. Raises PublishingError where it fails, since that is no failure of the
+        engine, in which it is called."""
         try:
             with self._timer.stage("publish"):
-                is_first_pose = self._outputs.publish(update)
-        except _FAILURES as error:  # not the engine's
+                yield
+        except FAILURES as error:
             raise PublishingError(f"{type(error).__name__}: {error}") from error
-        if is_first_pose and not isinstance(update, MapCorrection | KeyframeView | MappedPlace):
-            self._counters.record_latency((self._callbacks.now_ns() - update.header.stamp_ns) * 1e-6)
+
+    def _record_latency(self, image: ImageHeader) -> None:
+        self._counters.record_latency((self._callbacks.now_ns() - image.stamp_ns) * 1e-6)
 
     @property
     def has_pending(self) -> bool:
@@ -123,7 +106,7 @@ class SlamRunner:
         """Publish the refined points of the last keyframe, if they are ready; it does not wait for them."""
         try:
             self._slam.finish_pending(wait=False)
-        except _FAILURES as error:
+        except FAILURES as error:
             self._log.error("engine", f"a keyframe's points are lost: {type(error).__name__}: {error}")
 
     def flush(self) -> None:
@@ -133,7 +116,7 @@ class SlamRunner:
         self._is_flushed = True
         try:
             self._slam.flush()
-        except _FAILURES as error:
+        except FAILURES as error:
             self._log.error("engine", f"the last frames are lost: {type(error).__name__}: {error}")
         self._publish_map_and_state()
 
@@ -198,6 +181,11 @@ class SlamRunner:
         """Return mean milliseconds of every stage, the engine's and `publish`; safe from any thread."""
         return self._slam.status().stage_ms | self._timer.average_ms()
 
+    @property
+    def mapping_load(self) -> str:
+        """Whether mapping keeps up with the keyframes, in one sentence; empty where tracking waits for mapping."""
+        return ""
+
     def publish_due(self) -> None:
         """Publish path, keyframes and map where they are due."""
         self._outputs.publish_due(self._slam)
@@ -228,3 +216,37 @@ class SlamRunner:
             self._log.info_throttled("tracking", f"tracking: {status.reason}")
         self._reported_state = status.state
         self._callbacks.on_state_change()
+
+
+class SlamRunner(EngineRunner):
+    """Pushes every frame into the engine, on the mapping thread: for engines that give no pose without networks."""
+
+    def process(self, frames: Sequence[ReadyFrame]) -> None:
+        """Map frames, oldest first, and publish what they changed.
+
+        Those that wait together are one batch, which takes less time for each. A new epoch starts a new map.
+        """
+        batch: list[ReadyFrame] = []
+        for frame in frames:
+            if frame.epoch != self._epoch:
+                self._epoch = frame.epoch
+                self._push(batch)
+                batch = []
+                self.end_map("time jumped back")
+            batch.append(frame)
+        self._push(batch)
+
+    def _push(self, batch: Sequence[ReadyFrame]) -> None:
+        if not batch:
+            return
+        try:
+            self._slam.push(*(each.frame for each in batch))
+        except FAILURES as error:
+            self._counters.add_rejected(len(batch))
+            self._log.error("engine", f"image refused by the engine: {type(error).__name__}: {error}")
+            return
+        for _ in batch:
+            self._counters.processed.tick()
+        self._newest_stamp_ns = batch[-1].stamp_ns
+        self._is_flushed = False
+        self._publish_map_and_state()

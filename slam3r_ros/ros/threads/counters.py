@@ -61,6 +61,8 @@ class Counters:
         """Images that the subscription received."""
         self.processed = Rate()
         """Images that the engine processed."""
+        self.registered = Rate()
+        """Frames that the networks registered in the map."""
         self.dropped = 0
         """Number of images that a queue dropped for a newer one before a thread was free for them."""
         self.missing = 0
@@ -86,6 +88,6 @@ class Counters:
             self.rejected += count
 
     def record_latency(self, milliseconds: float) -> None:
-        """Add one latency to the moving average; called by the mapping thread alone."""
+        """Add one latency to the moving average; called by the thread that publishes the poses."""
         previous = self.stamp_to_pose_ms or milliseconds
         self.stamp_to_pose_ms = previous + TUNING.latency_weight * (milliseconds - previous)

@@ -113,11 +113,11 @@ class Thread:
         return self.ends
 
 
-def session_of(decoding: Thread, mapping: Thread, runner: object, save_on_exit: str = "") -> Any:
+def session_of(tracking: Thread, mapping: Thread, runner: object, save_on_exit: str = "") -> Any:
     """A session after activation, with these parts."""
     session: Any = object.__new__(Session)
-    session._subscription, session._decoding, session._mapping, session._runner = None, decoding, mapping, runner
-    session._builder, session._stuck = None, []
+    session._subscription, session._tracking, session._mapping, session._runner = None, tracking, mapping, runner
+    session._builder, session._loops, session._stuck = None, None, []
     session._settings = SimpleNamespace()
     session._outputs = SimpleNamespace(destroy=lambda: None)
     session._log = ThrottledLog(get_logger("test"), lambda: 0)
@@ -134,8 +134,8 @@ def test_while_a_thread_is_stuck_nothing_else_uses_the_engine(tmp_path: Any) -> 
         save_without_flush=lambda _: calls.append("save as it is") or saved,
         status=lambda: SimpleNamespace(map_points=1),
     )
-    decoding, mapping = Thread(ends=False), Thread(ends=True)
-    session = session_of(decoding, mapping, runner, str(tmp_path / "map.ply"))
+    tracking, mapping = Thread(ends=False), Thread(ends=True)
+    session = session_of(tracking, mapping, runner, str(tmp_path / "map.ply"))
     with pytest.raises(ThreadStuckError):
         session.deactivate()
     assert mapping.told == 1  # too, though the other one is stuck
@@ -149,10 +149,10 @@ def test_while_a_thread_is_stuck_nothing_else_uses_the_engine(tmp_path: Any) -> 
 def test_a_thread_that_ends_late_leaves_the_engine_to_others() -> None:
     calls: list[str] = []
     runner = SimpleNamespace(flush=lambda: calls.append("flush"), save=lambda path: calls.append(path) or path)
-    decoding = Thread(ends=False)
-    session = session_of(decoding, Thread(ends=True), runner)
+    tracking = Thread(ends=False)
+    session = session_of(tracking, Thread(ends=True), runner)
     with pytest.raises(ThreadStuckError):
         session.deactivate()
-    decoding.ends = True
+    tracking.ends = True
     assert session.save("map.ply").result(0.0) == "map.ply"
     assert calls == ["map.ply"]

@@ -1,10 +1,10 @@
-"""The thread between camera and engine: decodes, crops and encodes images while the engine processes earlier ones."""
+"""The thread that every image goes through: it decodes and prepares them, and tracks them where anything tracks."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from slam3r_ros.ros.threads.back_pressure import BackPressure
@@ -32,20 +32,26 @@ class Builder(Protocol[_Received, _Ready]):
         """Accept an image with any stamp next."""
 
 
-class DecodingThread(Generic[Received, Ready]):
-    """Received images in, frames ready for the engine out; where the engine has no time, the newest images win."""
+class TrackingThread(Generic[Received, Ready]):
+    """Received images in, frames out: to tracking, or to the queue of an engine that does all on the mapping thread.
+
+    Where that engine has no time, the newest images win.
+    """
 
     def __init__(
         self,
         images: DropOldestQueue[Received],
-        ready: DropOldestQueue[Ready],
         builder: Builder[Received, Ready],
+        deliver: Callable[[Ready], int],
+        discard: Callable[[], None],
         counters: Counters,
-        back_pressure: BackPressure,
+        back_pressure: BackPressure | None = None,
     ) -> None:
+        """``deliver`` takes a frame on this thread and returns how many were dropped for it, ``discard`` discards those
+        that wait. ``back_pressure`` is that of the engine that the frames wait for; None where none do."""
         self._images = images
-        self._ready = ready
         self._builder = builder
+        self._deliver, self._discard = deliver, discard
         self._counters = counters
         self._back_pressure = back_pressure
         self._mean_build_s = 0.0  # a moving average
@@ -59,7 +65,7 @@ class DecodingThread(Generic[Received, Ready]):
 
     def start(self) -> None:
         """Start the thread; one that was stopped before must have ended."""
-        self._thread = LoopThread("slam3r_decoding", self.step, self._images.wake)
+        self._thread = LoopThread("slam3r_tracking", self.step, self._images.wake)
         self._thread.start()
 
     def stop(self, time_limit_s: float) -> bool:
@@ -70,13 +76,14 @@ class DecodingThread(Generic[Received, Ready]):
         return True
 
     def step(self) -> None:
-        """Make frames of the images that have come, once the engine is about to want one.
+        """Make frames of the images that have come and deliver them, once the engine is about to want one.
 
         An image that cannot be used is counted as rejected; once the thread is to stop, the rest count as dropped.
         """
         if not self._images.wait(TUNING.idle_wait_s):
             return
-        if not self._back_pressure.wait_until_wanted(TUNING.preparation_lead * self._mean_build_s, TUNING.idle_wait_s):
+        lead_s, pressure = TUNING.preparation_lead * self._mean_build_s, self._back_pressure
+        if pressure is not None and not pressure.wait_until_wanted(lead_s, TUNING.idle_wait_s):
             return
         for received in self._images.take(0.0):
             if self._thread is not None and self._thread.is_stopping:
@@ -90,11 +97,11 @@ class DecodingThread(Generic[Received, Ready]):
                 if frames:
                     took_s = time.monotonic() - began_s
                     self._mean_build_s += TUNING.duration_weight * (took_s - self._mean_build_s)
-                self._counters.add_dropped(sum(self._ready.put(frame) for frame in frames))
+                self._counters.add_dropped(sum(self._deliver(frame) for frame in frames))
 
     def discard_pending(self) -> None:
         """Discard every image that has not been mapped, and accept an image with any stamp next."""
         with self._building:
             self._images.clear()
-            self._ready.clear()
+            self._discard()
             self._builder.reset()
