@@ -157,7 +157,7 @@ def calls_of(outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 class Corrected(Engine):
     """Closes a loop with every third frame, and at the end."""
 
-    flushes = 0
+    flushes = next_index = 0
     on_update: OnUpdate = staticmethod(lambda _: None)
 
     def push(self, *frames: object) -> None:

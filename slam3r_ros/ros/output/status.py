@@ -42,14 +42,14 @@ class StatusValues:
     """Name of the map's frame."""
     weights: str
     """Name of the networks in use."""
-    mapping_load: str
-    """Whether mapping keeps up with the keyframes, in one sentence; empty where tracking waits for mapping."""
     scale: float
     """Metres per scene unit; 0 where unknown."""
     scale_source: str
     """Where the scale comes from: none, known, or the name of the source that estimates it."""
     scale_estimate: ScaleEstimate | None
     """The scale as far as it is estimated; None where it is not."""
+    mapping_load: str = ""
+    """Whether mapping keeps up with the keyframes, in one sentence; empty where tracking waits for mapping."""
 
 
 def status_message(values: StatusValues) -> SlamStatus:

@@ -223,7 +223,8 @@ def test_a_closed_loop_moves_the_poses_that_follow(live: Live, mapped_first: boo
     for number in (after + 1, after + 2):
         pose = live.poses[number].pose
         assert np.linalg.norm(pose.T_world_camera[:3, 3] - expected) < 2 * unit * step * 1.5 + 0.02
-        assert pose.scale == pytest.approx(2 * before.scale, rel=0.1)
+        if number == after + 1 and not mapped_first:  # else by the points of another keyframe
+            assert pose.scale == pytest.approx(2 * before.scale)
     trajectory = {pose.stamp_ns: pose.T_world_camera for pose in live.slam.trajectory()}
     np.testing.assert_allclose(trajectory[live.frame(after).stamp_ns][:3, 3], expected, atol=1e-9)
 

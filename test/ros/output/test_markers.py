@@ -24,6 +24,8 @@ CAMERA = Camera(64, 48, 32.0, 32.0, 31.5, 23.5)
 class EmptyMap:
     """Stands for the engine where only its map is asked for."""
 
+    next_index = 0
+
     def trajectory(self) -> list[Any]:
         return []
 

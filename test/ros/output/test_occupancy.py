@@ -35,6 +35,8 @@ SETTINGS: dict[str, Any] = {
 class EmptyMap:
     """Stands for the engine where only its map is asked for."""
 
+    next_index = 0
+
     def trajectory(self) -> list[Any]:
         return []
 

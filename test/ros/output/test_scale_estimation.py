@@ -36,6 +36,8 @@ STEP_NS = 100_000_000
 class EmptyMap:
     """Stands for the engine where only its map is asked for."""
 
+    next_index = 0
+
     def trajectory(self) -> list[Any]:
         return []
 

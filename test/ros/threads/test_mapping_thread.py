@@ -13,7 +13,9 @@ from rclpy.logging import get_logger
 from ros_harness import wait_until
 
 from slam3r_ros.io.files import OutputError
+from slam3r_ros.map_file.facts import MapFacts
 from slam3r_ros.ros.pipeline.automatic_saving import AutomaticSaving
+from slam3r_ros.ros.pipeline.map_recording import MapRecording
 from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
 from slam3r_ros.ros.threads.back_pressure import BackPressure
@@ -122,6 +124,7 @@ def session_of(tracking: Thread, mapping: Thread, runner: object, save_on_exit: 
     session._outputs = SimpleNamespace(destroy=lambda: None)
     session._log = ThrottledLog(get_logger("test"), lambda: 0)
     session._saving = AutomaticSaving(save_on_exit, session._log)
+    session._recording = MapRecording("", MapFacts(), session._log)
     return session
 
 
