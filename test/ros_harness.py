@@ -176,6 +176,7 @@ def own_domain() -> Iterator[Context]:
 
 SMALL_WORK: dict[str, Any] = {
     "threads": 1,
+    "pose.tracks": "off",  # random networks say nothing that tracks could agree with
     "window.stride": 1,
     "window.radius": 2,
     "register.scene_frames": 4,

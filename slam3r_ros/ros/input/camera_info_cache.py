@@ -10,7 +10,7 @@ from slam3r_ros.ros.throttled_log import ThrottledLog
 
 
 class CameraInfoCache:
-    """The newest camera_info. The executor thread calls `update`, the decoding thread everything else."""
+    """The newest camera_info. The executor thread calls `update`, the tracking thread everything else."""
 
     def __init__(self, log: ThrottledLog, *, rectified: bool) -> None:
         """``rectified``: the images are rectified, so that the intrinsics are those of the message's P."""

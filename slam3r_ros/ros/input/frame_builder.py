@@ -44,7 +44,7 @@ class FrameEncoder(Protocol):
 
 
 class FrameBuilder:
-    """Decodes images, checks their stamps, adds the camera and prepares them. Used by the decoding thread."""
+    """Decodes images, checks their stamps, adds the camera and prepares them. Used by the tracking thread."""
 
     def __init__(
         self, camera_info: CameraInfoCache, timestamps: TimestampFilter, encoder: FrameEncoder, log: ThrottledLog

@@ -4,9 +4,9 @@
         |  executor thread                 `rclpy`'s; runs every callback and computes nothing
         v
     images: DropOldestQueue                at most `image_queue` messages; the oldest is dropped and counted
-        |  slam3r_decoding                 DecodingThread
+        |  slam3r_tracking                 TrackingThread; publishes poses, TF and odometry
         v
-    ready: DropOldestQueue                 at most `image_queue` frames; the oldest is dropped and counted
+    work: DropOldestQueue                  1 request; where nothing tracks, at most `image_queue` frames instead
         |  slam3r_mapping                  MappingThread
         v
     one TopicQueue for each large topic    100 clouds, 10 depth images, 1 path, 1 list of keyframes, 1 map
@@ -19,12 +19,15 @@ newest message is kept. Services hand an action to the mapping thread and await 
 has no bound, since each caller waits for its answer. Status and diagnostics are made here, from counters and from the
 engine's published status.
 
-**slam3r_decoding** waits for the back-pressure of the mapping thread: it begins with the newest images when the engine
-is about to be free. It decodes them, filters timestamps, adds intrinsics, crops and encodes.
+**slam3r_tracking** takes every image as soon as it has come. It decodes it, filters timestamps, adds intrinsics, tracks
+it and publishes its pose. When the image is to be a keyframe and the mapping thread has none, it puts a request into
+the queue. Where the engine cannot track without networks, it prepares and encodes frames for the mapping thread
+instead: then it waits for that thread's back-pressure and begins with the newest images when the engine is about to be
+free.
 
-**slam3r_mapping** is the only thread that maps. It takes all frames that wait as one batch, publishes poses, TF and
-odometry itself as soon as the engine emits them, and runs requests between two batches. While the node is not active
-the executor thread runs the requests itself.
+**slam3r_mapping** is the only thread that maps. It does one request after the other, and what services ask in between.
+Where nothing tracks it takes all frames that wait as one batch, and publishes poses, TF and odometry itself. While the
+node is not active the executor thread runs the requests of services.
 
 **slam3r_publishing** makes and publishes large messages, in the order clouds, depth, path, keyframes, map. A queue that
 is full drops its oldest message, so the mapping thread never waits for a subscriber.
@@ -33,7 +36,7 @@ The engine has background tasks of its own; only the mapping thread takes their 
 
 - ``loop_thread``: the loop that each of these threads runs: one step after the other, until it is stopped.
 - ``drop_oldest_queue``: the bounded queue between two threads.
-- ``decoding_thread``: images to frames.
+- ``tracking_thread``: images to frames, and frames to tracking.
 - ``mapping_thread``: frames to the map, and requests between frames.
 - ``async_publisher``: large messages to topics.
 - ``back_pressure``: when the engine will want its next frame.

@@ -1,4 +1,4 @@
-"""When the engine will want its next frame: back-pressure from the mapping thread on the decoding thread."""
+"""When the engine will want its next frame: back-pressure from the mapping thread on the tracking thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slam3r_ros.ros.threads.tuning import TUNING
 
 
 class BackPressure:
-    """The mapping thread says when the engine is busy; the decoding thread waits until it soon will not be.
+    """The mapping thread says when the engine is busy; the tracking thread waits until it soon will not be.
 
     So the image that is prepared is the newest there is when the engine becomes free, and no time goes into images that
     a newer one would replace: on a busy machine that time is the engine's.

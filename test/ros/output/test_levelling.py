@@ -35,6 +35,8 @@ R_BASE_OPTICAL = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 class Recorder:
     """Stands for the engine: it has an empty map and keeps what is requested."""
 
+    next_index = 0
+
     def __init__(self) -> None:
         self.requested: list[MapCorrection] = []
 
