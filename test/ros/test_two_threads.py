@@ -1,0 +1,165 @@
+"""The node tracks on one thread and maps on another: over DDS, with the embedded networks and the clip of the demo.
+
+How long a network takes is decided by the tests: it waits for an event.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
+from rclpy.context import Context
+from ros_harness import FIRST_NS, PERIOD_NS, Bench, image_message, running_node, wait_until
+from slam3r_ros.msg import SlamStatus
+from std_srvs.srv import Trigger
+
+from slam3r_ros.engine.live_slam import LiveSlam
+from slam3r_ros.io.sources import open_source
+from slam3r_ros.io.sources.example import EXAMPLE
+
+PARAMETERS = {"pose__tracks": "on", "window__stride": 2, "window__radius": 1, "keyframes__interval": 1}
+INITIAL = 9
+"""Images of the initial window."""
+
+
+@pytest.fixture(scope="module")
+def images() -> list[NDArray[np.uint8]]:
+    with open_source(str(EXAMPLE)) as source:
+        return [np.ascontiguousarray(frame.image[::2, ::2]) for frame in itertools.islice(source, 60)]
+
+
+class Drive:
+    """A camera that shows the clip to a node image by image, and what the node says of it."""
+
+    def __init__(self, bench: Bench, images: list[NDArray[np.uint8]]) -> None:
+        self.bench, self.images, self.shown = bench, images, 0
+        bench.wait_for_connection()
+        self._poses = bench.camera.listen(PoseStamped, "/slam3r/pose")
+        assert bench.node._session is not None
+        engine = bench.node._session._runner._slam
+        assert isinstance(engine, LiveSlam)
+        self.slam = engine
+
+    def show(self, count: int = 1) -> None:
+        """Show the next images; each is tracked before the next one comes."""
+        for _ in range(count):
+            self.bench.camera.images.publish(image_message(self.images[self.shown], FIRST_NS + PERIOD_NS * self.shown))
+            self.shown += 1
+            self.bench.wait_for_handled(self.shown)
+
+    def show_until(self, condition: Callable[[], bool], what: str) -> None:
+        while not condition():
+            assert self.shown < len(self.images), f"did not happen: {what}"
+            self.show()
+
+    def make_map(self) -> None:
+        self.show(INITIAL)
+        wait_until(lambda: self.bench.status.frames_registered >= INITIAL, "an initial map")
+        self.show_until(lambda: self.shown - 1 in self.poses, "a tracked image")
+
+    @property
+    def poses(self) -> list[int]:
+        """The numbers of the images of which there is a pose, in the order in which they came."""
+        stamps = [pose.header.stamp.sec * 10**9 + pose.header.stamp.nanosec for pose in list(self._poses)]
+        return [round((stamp - FIRST_NS) / PERIOD_NS) for stamp in stamps]
+
+
+@pytest.fixture
+def drive(context: Context, images: list[NDArray[np.uint8]]) -> Iterator[Drive]:
+    with running_node(context, "embedded", **PARAMETERS) as bench:
+        drive = Drive(bench, images)
+        drive.make_map()
+        yield drive
+
+
+class Block:
+    """L2W begins, and goes on when it may."""
+
+    def __init__(self, slam: LiveSlam, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.began, self.may_go_on = threading.Event(), threading.Event()
+        self.error: Exception | None = None
+        self._register = slam._local_to_world.register
+        monkeypatch.setattr(slam._local_to_world, "register", self._wait)
+
+    def _wait(self, *arguments: object) -> object:
+        self.began.set()
+        assert self.may_go_on.wait(30.0)
+        if self.error is not None:
+            raise self.error
+        return self._register(*arguments)  # type: ignore[arg-type]
+
+
+def test_a_pose_waits_for_no_network(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    block, bench = Block(drive.slam, monkeypatch), drive.bench
+    drive.show_until(block.began.is_set, "a keyframe")
+    registered, first = bench.status.frames_registered, drive.shown
+    drive.show(10)
+    wait_until(lambda: drive.poses[-10:] == list(range(first, first + 10)), "a pose of every image, in order")
+    status = bench.status
+    assert status.frames_registered == registered and status.frames_dropped == 0
+    assert status.state == SlamStatus.TRACKING
+    assert status.keyframes_thinned > 0 and "keyframes are thinned" in status.mapping_load
+    block.may_go_on.set()
+    wait_until(lambda: bench.status.frames_registered > registered, "the keyframe in the map")
+    drive.show_until(lambda: bench.status.frames_registered > registered + 1, "the next keyframe")
+    assert "mapping keeps up" in bench.status.mapping_load or bench.status.keyframes_thinned > 0
+    assert sorted(drive.poses) == drive.poses
+
+
+def test_a_keyframe_that_cannot_be_mapped_is_told_and_tracking_goes_on(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = Block(drive.slam, monkeypatch)
+    block.error = RuntimeError("the device is gone")
+    drive.show_until(block.began.is_set, "a keyframe")
+    first = drive.shown
+    block.may_go_on.set()
+    wait_until(lambda: "the device is gone" in drive.bench.status.last_message, "the reason in the status")
+    assert "a keyframe could not be mapped" in drive.bench.notice
+    block.error = None
+    registered = drive.bench.status.frames_registered
+    drive.show(3)
+    wait_until(lambda: drive.poses[-3:] == list(range(first, first + 3)), "poses")
+    drive.show_until(lambda: drive.bench.status.frames_registered > registered, "the next keyframe in the map")
+
+
+def test_a_reset_while_mapping_has_a_keyframe(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service waits for the keyframe; images that come meanwhile are those of the old map."""
+    block, bench = Block(drive.slam, monkeypatch), drive.bench
+    drive.show_until(block.began.is_set, "a keyframe")
+    answer: list[Trigger.Response] = []
+    caller = threading.Thread(
+        target=lambda: answer.append(bench.camera.call(Trigger, "/slam3r/reset", Trigger.Request()))
+    )
+    caller.start()
+    drive.show(2)
+    block.may_go_on.set()
+    caller.join(20.0)
+    assert answer and answer[0].success
+    assert bench.status.map_points == 0 and bench.status.frames_registered == 0
+    begun = drive.shown
+    drive.show(INITIAL)
+    wait_until(lambda: bench.status.frames_registered >= INITIAL, "a new map")
+    drive.show_until(lambda: drive.shown - 1 in drive.poses, "a tracked image of the new map")
+    assert sorted(drive.poses) == drive.poses and drive.shown - begun < 40
+
+
+def test_the_node_ends_while_mapping_has_a_keyframe(
+    context: Context, images: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    """The keyframe is finished first, and the map is saved with it."""
+    path = f"{tmp_path}/room.ply"
+    with running_node(context, "embedded", save_on_exit=path, **PARAMETERS) as bench:
+        drive = Drive(bench, images)
+        drive.make_map()
+        block = Block(drive.slam, monkeypatch)
+        drive.show_until(block.began.is_set, "a keyframe")
+        drive.show(2)
+        threading.Timer(0.3, block.may_go_on.set).start()
+    with open(path, "rb") as file:
+        assert file.read(3) == b"ply"
