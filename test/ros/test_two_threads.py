@@ -98,16 +98,16 @@ def test_a_pose_waits_for_no_network(drive: Drive, monkeypatch: pytest.MonkeyPat
     block, bench = Block(drive.slam, monkeypatch), drive.bench
     drive.show_until(block.began.is_set, "a keyframe")
     registered, first = bench.status.frames_registered, drive.shown
-    drive.show(10)
-    wait_until(lambda: drive.poses[-10:] == list(range(first, first + 10)), "a pose of every image, in order")
+    drive.show(5)
+    wait_until(lambda: drive.poses[-5:] == list(range(first, first + 5)), "a pose of every image, in order")
+    drive.show_until(lambda: bench.status.keyframes_thinned > 0, "a frame that is to be a keyframe, too")
     status = bench.status
     assert status.frames_registered == registered and status.frames_dropped == 0
     assert status.state == SlamStatus.TRACKING
-    assert status.keyframes_thinned > 0 and "keyframes are thinned" in status.mapping_load
+    assert "keyframes are thinned" in status.mapping_load
     block.may_go_on.set()
     wait_until(lambda: bench.status.frames_registered > registered, "the keyframe in the map")
     drive.show_until(lambda: bench.status.frames_registered > registered + 1, "the next keyframe")
-    assert "mapping keeps up" in bench.status.mapping_load or bench.status.keyframes_thinned > 0
     assert sorted(drive.poses) == drive.poses
 
 
