@@ -48,6 +48,7 @@ class LiveRunner(EngineRunner):
         self._poses: queue.SimpleQueue[PoseUpdate] = queue.SimpleQueue()  # published, for the mapping thread
         self._next_pose: PoseUpdate | None = None  # the first of them
         self._corrections = 0  # emitted in the present map
+        self._was_elsewhere = False  # whether the present map was a loaded one, in which the camera was not found yet
 
     # ---- the tracking thread -------------------------------------------------------------------------------------
 
@@ -91,7 +92,7 @@ class LiveRunner(EngineRunner):
     def reset(self, reason: str) -> None:
         """Forget the map and start a new one with the next image."""
         self._take_poses(all_of_them=True)
-        self._corrections = 0
+        self._corrections, self._was_elsewhere = 0, False
         super().reset(reason)
 
     def publish_due(self) -> None:
@@ -113,15 +114,22 @@ class LiveRunner(EngineRunner):
 
     def _on_update(self, update: Update) -> None:
         if isinstance(update, PoseUpdate):
-            with self._publishing():
-                is_published = self._outputs.publish_pose(update)
-            if is_published:
-                self._record_latency(update.header)
+            if self._is_in_known_world(update):
+                with self._publishing():
+                    is_published = self._outputs.publish_pose(update)
+                if is_published:
+                    self._record_latency(update.header)
             self._poses.put(update)
             return
         self._take_poses()
         super()._on_update(update)
         self._corrections += isinstance(update, MapCorrection)
+
+    def _is_in_known_world(self, pose: PoseUpdate) -> bool:
+        """Whether a pose is in the world of the map: in a loaded map the camera has been found, and the pose has been
+        moved there."""
+        self._was_elsewhere |= not self._live.is_localized
+        return self._live.is_localized and not (self._was_elsewhere and pose.world_changes == 0)
 
     def _publish_map_and_state(self) -> None:
         self._take_poses()
@@ -140,4 +148,5 @@ class LiveRunner(EngineRunner):
                 return
             pose, self._next_pose = self._next_pose, None
             self._recording.write(pose)
-            self._outputs.observe(pose)
+            if self._is_in_known_world(pose):
+                self._outputs.observe(pose)

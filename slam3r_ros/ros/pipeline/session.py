@@ -13,6 +13,7 @@ import cv2
 import torch
 from rclpy.node import Node
 
+from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.save import SavedMap
 from slam3r_ros.map_file.errors import MapFileError
