@@ -93,7 +93,7 @@ def test_localization_needs_a_file_that_it_can_be_localized_in(context: Context,
     with MapFileWriter(path, MapFacts()) as map_file:
         map_file.write(view_of(0))
     before = path.read_bytes()
-    with running_node(context, weights, map_file=str(path), mode="localization") as bench:
+    with running_node(context, weights, map_file=str(path), mode="localization", pose__tracks="on") as bench:
         assert bench.node.problem.endswith("there are no places in the map to be localized by")
     assert path.read_bytes() == before
 
