@@ -11,6 +11,7 @@ from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.frame_builder import FrameBuilder
 from slam3r_ros.ros.input.image_subscription import ReceivedImage
 from slam3r_ros.ros.input.timestamp_filter import TUNING, TimestampCheck, TimestampDecision, TimestampFilter
+from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import ThrottledLog
@@ -167,6 +168,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.maps: list[list[int | None]] = [[]]
+        self.scale, self.scale_estimation, self.is_localized = MapScale(0.0), None, True
 
     def push(self, *frames: PreparedFrame) -> None:
         self.maps[-1] += [frame.header.number for frame in frames]

@@ -123,6 +123,7 @@ def session_of(tracking: Thread, mapping: Thread, runner: object, save_on_exit: 
     session._settings = SimpleNamespace()
     session._outputs = SimpleNamespace(destroy=lambda: None)
     session._log = ThrottledLog(get_logger("test"), lambda: 0)
+    session._recording = SimpleNamespace(close=lambda: None, failure="")
     session._saving = AutomaticSaving(save_on_exit, session._log)
     session._recording = MapRecording("", MapFacts(), session._log)
     return session
