@@ -6,7 +6,7 @@ ARGS ?=
 ACTIVATE := source environment/activate.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo clip bench bench-gpu soak accuracy train lock clean
+.PHONY: help setup test test-browser lint demo clip bench bench-gpu soak accuracy train lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s  %s\n", $$1, $$2}'
@@ -16,6 +16,10 @@ setup: ## virtual environment, ROS 2, torch, slam3r_ros with its messages, slam3
 
 test: setup ## all tests, the fast ones first, and at the end the slowest by name (ARGS="-k pose" chooses)
 	@$(ACTIVATE) && python -m pytest --durations=15 $(ARGS)
+
+test-browser: setup ## tests of the live page and the app in Chromium, some minutes (CHROMIUM names another program)
+	@$(ACTIVATE) && CHROMIUM="$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser)}" \
+		python -m pytest test/viewer test/app test/ros/viewer $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(ACTIVATE) && ruff check . && ruff format --check . && mypy

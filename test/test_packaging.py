@@ -293,14 +293,11 @@ def test_make_help_lists_every_target() -> None:
     assert {line.split()[1] for line in shown.splitlines() if line.startswith("  make ")} == targets
 
 
-def test_ci_runs_make_test_after_installing_the_browser_that_tests_need() -> None:
+def test_ci_runs_make_test_and_nothing_else() -> None:
     path = ROOT / ".ci" / "run"
     commands = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     assert os.access(path, os.X_OK)
-    assert commands[:2] == ["set -euo pipefail", 'cd "$(dirname "$0")/.."'] and commands[-1] == "make test"
-    assert [line for line in commands if re.search(r"\b(make|pytest|python|pip)\b", line)] == ["make test"]
-    installed = re.findall(r"apt-get install(?: -\S+)* (.+?);", path.read_text())
-    assert installed == ["chromium"]
+    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
 
 
 NEWER_THAN_OLDEST_PYTHON = {"Never", "LiteralString", "NotRequired", "Required", "Self", "TypeVarTuple", "Unpack"}
