@@ -26,9 +26,10 @@ print("began", flush=True)
 time.sleep(60)
 """
 COMMAND = f"""
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from slam3r_ros.cli.process_guard import guarding
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run in the background, where it is ignored
 with guarding() as guard, guard.running([sys.executable, "-c", {CHILD!r}], Path(sys.argv[1])) as child:
     print(child.pid, flush=True)
     time.sleep(60)
