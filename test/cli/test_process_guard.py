@@ -29,7 +29,10 @@ COMMAND = f"""
 import signal, sys, time
 from pathlib import Path
 from slam3r_ros.cli.process_guard import guarding
-signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run in the background, where it is ignored
+# The tests may run in the background, where these are ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 with guarding() as guard, guard.running([sys.executable, "-c", {CHILD!r}], Path(sys.argv[1])) as child:
     print(child.pid, flush=True)
     time.sleep(60)
