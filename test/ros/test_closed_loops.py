@@ -157,6 +157,8 @@ def calls_of(outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 class Corrected(Engine):
     """Closes a loop with every third frame, and at the end."""
 
+    is_localized = True
+
     flushes = next_index = 0
     on_update: OnUpdate = staticmethod(lambda _: None)
 

@@ -236,8 +236,8 @@ def test_two_images_are_enough_and_one_says_so(context: Context, weights: Path) 
         assert bench.status.state_name == "INITIALIZING"
         bench.camera.send_images(1, FIRST_NS + PERIOD_NS, first_number=1)
         wait_until(lambda: bench.status.frames_registered == 2, "two registered images")
+        wait_until(lambda: bench.status.map_points > 0, "their points")
         assert bench.status.state_name == "TRACKING"
-        assert bench.status.map_points > 0
 
 
 def test_images_come_compressed_if_asked_for(context: Context, weights: Path) -> None:

