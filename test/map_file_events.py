@@ -80,10 +80,15 @@ def correction_at(keyframes: int) -> MapCorrection:
     return MapCorrection(frames, changes, np.array([(0, STRIDE * (keyframes - 1))], np.int64))
 
 
+def say(text: object) -> None:
+    """Write a line at once, also where Python does not buffer: a process that is killed must not leave half of one."""
+    os.write(sys.stdout.fileno(), f"{text}\n".encode())
+
+
 def write_keyframes(path: Path) -> None:
     """Write keyframes, with a closed loop after every tenth, until the process is killed or the disk refuses. Every
     keyframe that is committed is a line of the output."""
-    writer = MapFileWriter(path, MapFacts("test"), lambda text: print(text, flush=True))
+    writer = MapFileWriter(path, MapFacts("test"), say)
     for number in range(sys.maxsize):
         for event in events_of(number):
             writer.write(event)
@@ -92,9 +97,9 @@ def write_keyframes(path: Path) -> None:
         try:
             writer.checkpoint().result()
         except OutputError as error:
-            print(error, flush=True)
+            say(error)
             break
-        print(number, flush=True)
+        say(number)
 
 
 def main() -> None:
@@ -107,8 +112,8 @@ def main() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
             write_keyframes(Path(path))
             os._exit(0)
-        print("process", process, flush=True)
-        print("ended", os.waitpid(process, 0)[1], flush=True)
+        say(f"process {process}")
+        say(f"ended {os.waitpid(process, 0)[1]}")
 
 
 if __name__ == "__main__":

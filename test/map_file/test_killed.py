@@ -43,7 +43,9 @@ class Writers:
     def line(self) -> str:
         """The next line of its output."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        line = self.process.stdout.readline()
+        assert line, "the process that starts the writers has ended"
+        return line.strip()
 
     def rest(self) -> list[str]:
         """The lines to the end of the process that writes."""
