@@ -15,6 +15,7 @@ from sensor_msgs.msg import PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
@@ -28,8 +29,30 @@ from slam3r_ros.types import (
     PoseEstimate,
     PoseUpdate,
     PreparedFrame,
+    StampedPose,
     State,
 )
+
+
+class EmptyMap:
+    """Stands for the engine where only its map is asked for; it keeps the corrections that are requested."""
+
+    next_index = 0
+
+    def __init__(self) -> None:
+        self.requested: list[MapCorrection] = []
+
+    def request_correction(self, correction: MapCorrection) -> None:
+        self.requested.append(correction)
+
+    def trajectory(self) -> list[StampedPose]:
+        return []
+
+    def keyframes(self) -> list[KeyframeRecord]:
+        return []
+
+    def map_points(self) -> MapPoints:
+        return MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
 
 
 def image_header(stamp_ns: int = FIRST_NS, **others: Any) -> ImageHeader:

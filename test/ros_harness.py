@@ -28,7 +28,7 @@ from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.ros.node import SlamNode, make_executor
 from slam3r_ros.ros.output.messages import time_message
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.quality_of_service import LATCHED
 
 FRAME = "camera_optical_frame"
 PERIOD_NS = 33_333_333

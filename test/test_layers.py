@@ -68,8 +68,8 @@ GENERATED = {"msg", "srv", "action"}
 
 # The rooms of ros/ in their order: each may import itself and those before it.
 ROOMS_OF_ROS = (
-    "throttled_log", "start", "parameters", "threads", "input", "output", "pipeline", "node", "viewer", "tools",
-    "__main__",
+    "throttled_log", "quality_of_service", "start", "parameters", "threads", "input", "output", "pipeline", "node",
+    "viewer", "tools", "__main__",
 )  # fmt: skip
 
 LAB = PACKAGE.parent / "slam3r_lab"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from slam3r_ros.msg import SlamStatus
 
 from slam3r_lab.benchmarks.machine import ROOT
 from slam3r_lab.benchmarks.topic_camera import INFO_TOPIC, TOPIC, Sent
+from slam3r_ros.cli.process_guard import end_process
 from slam3r_ros.cli.trajectory_error import TrajectoryError, compare_with_truth
 from slam3r_ros.io.tum import read_trajectory
 from slam3r_ros.ros.input.dds_transport import choose_transport, installed_profiles, socket_limit
@@ -269,13 +269,7 @@ def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_process(process, STOP_LIMIT_S)
 
 
 def _wait_for_pose(recorder: Recorder, *processes: subprocess.Popen[bytes]) -> None:

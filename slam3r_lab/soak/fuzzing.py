@@ -23,7 +23,7 @@ from slam3r_ros.networks.image_to_points import ImageToPoints
 from slam3r_ros.networks.local_to_world import LocalToWorld
 from slam3r_ros.networks.weights import save_network
 from slam3r_ros.ros.node import SlamNode, make_executor
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.start import start_ros
 
 MOST_TOGETHER = 20

@@ -24,7 +24,7 @@ from slam3r_ros.msg import SlamStatus
 from slam3r_lab.soak.messages import good_image
 from slam3r_ros.cli.process_guard import ProcessGuard
 from slam3r_ros.ros.node import make_executor
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.start import start_ros
 
 _PATIENCE_S = 60.0

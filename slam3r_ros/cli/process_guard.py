@@ -52,13 +52,18 @@ class ProcessGuard:
         try:
             yield process
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(_END_LIMIT_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            end_process(process, _END_LIMIT_S)
+
+
+def end_process(process: subprocess.Popen[bytes], limit_s: float) -> None:
+    """Ask a process to end, as Ctrl-C does, if it still runs; kill it where it does not within so many seconds."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 ones:
 
 - ``throttled_log``: the node's log, in which a message that repeats itself is suppressed for some seconds.
+- ``quality_of_service``: what several topics share of it.
 - ``start``: starting ROS in a process.
 - ``parameters``: every parameter of the node, its declaration and its documents.
 - ``threads``: the threads, what passes between them, and the queues between them.

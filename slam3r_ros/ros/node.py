@@ -33,10 +33,10 @@ from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.ros.input.dds_transport import apply_transport
 from slam3r_ros.ros.output import diagnostics
-from slam3r_ros.ros.output.outputs import LATCHED
 from slam3r_ros.ros.parameters.declaration import declare_parameters, names_for_every_node
 from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.start import RosStartError, start_ros
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.setting_spec import SettingError

@@ -6,6 +6,7 @@ import pytest
 import torch
 from synthetic import textured_image
 
+from slam3r_lab.benchmarks.random_networks import NO_THRESHOLDS
 from slam3r_ros.engine import warm_up as module
 from slam3r_ros.engine.camera_pose import CameraPoseEstimator
 from slam3r_ros.engine.slam import Slam
@@ -16,19 +17,6 @@ from slam3r_ros.networks.weights import Networks
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, PoseEstimate
 
-NO_THRESHOLDS = {
-    "pose.tracks": "off",
-    **dict.fromkeys(
-        (
-            "register.point_confidence",
-            "initialize.shrink_below",
-            "initialize.minimum_confidence",
-            "pose.minimum_confidence",
-            "map.point_confidence",
-        ),
-        0.0,
-    ),
-}
 SETTINGS = SlamSettings().with_values(
     {
         "window.stride": 1,

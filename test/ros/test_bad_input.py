@@ -28,7 +28,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from synthetic import textured_image
 
 from slam3r_ros.ros.output.messages import time_message
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.quality_of_service import LATCHED
 
 GOOD = 6
 

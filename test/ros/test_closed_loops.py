@@ -16,10 +16,11 @@ from sensor_msgs.msg import PointCloud2
 from slam3r_ros.engine.events import OnUpdate, Update
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.ros.output.outputs import LATCHED, Outputs
+from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.output.status import StatusValues, status_message
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import LogEntry
 from slam3r_ros.types import KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, SlamStatus, StampedPose, State

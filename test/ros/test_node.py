@@ -35,7 +35,7 @@ from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.quality_of_service import LATCHED
 
 COUNT = 14
 

@@ -25,7 +25,7 @@ from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
 from slam3r_ros.ros.output.decimated_list import DecimatedList
 from slam3r_ros.ros.output.map_scale import MapScale
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.types import MapPoints
 

@@ -12,11 +12,18 @@ from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 
 
 class FrameTransforms:
-    """Looks transforms up. Any thread may use it; TF comes in with the executor's."""
+    """Looks transforms up, for all parts of the node that need them: TF is subscribed to once. Any thread may use it;
+    TF comes in with the executor's."""
 
     def __init__(self, node: Node) -> None:
-        self._buffer = Buffer()
-        self._listener = TransformListener(self._buffer, node)
+        """Nothing is known before `listen`."""
+        self._node, self._buffer = node, Buffer()
+        self._listener: TransformListener | None = None
+
+    def listen(self) -> None:
+        """Subscribe to TF, if nobody has asked for that before."""
+        if self._listener is None:
+            self._listener = TransformListener(self._buffer, self._node)
 
     def at(self, target: str, source: str, stamp_ns: int) -> NDArray[np.float64]:
         """Return T_target_source (4, 4) at a time, interpolated by tf2; raises TransformException, which says why there
@@ -42,4 +49,5 @@ class FrameTransforms:
 
     def destroy(self) -> None:
         """Destroy the subscriptions."""
-        self._listener.unregister()
+        if self._listener is not None:
+            self._listener.unregister()

@@ -15,6 +15,7 @@ from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.dds_transport import SOCKET_BYTES, TRANSPORT_VARIABLE, udp_with_sockets
 from slam3r_ros.ros.input.loss_counter import LossCounter, WithMessageInfo
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
 from slam3r_ros.ros.throttled_log import ThrottledLog
@@ -30,12 +31,9 @@ node's own queue, which the executor fills at once, bounds the delay."""
 _BEST_EFFORT = QoSProfile(depth=_LEAST_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Quality of service that takes camera_info from every publisher."""
 
-_LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""Quality of service that takes what a latched publisher has published before. One of another kind does not fit it."""
-
 _IMAGES_OF_A_BURST = 4
 """Number of images that sockets must have room for, since the executor may be held up."""
-_LATCHED_PERIOD_S = 0.5
+LATCHED_PERIOD_S = 0.5
 """Seconds between two looks for a latched publisher of camera_info, until there is one."""
 
 
@@ -91,7 +89,7 @@ class ImageSubscription:
         self._camera_info = camera_info
         # Asked for at once, latched messages would cost a warning in every driver that does not latch.
         self._look_for_latched = node.create_timer(
-            _LATCHED_PERIOD_S, self._subscribe_to_latched, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            LATCHED_PERIOD_S, self._subscribe_to_latched, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
     def destroy(self) -> None:
@@ -107,7 +105,7 @@ class ImageSubscription:
         if any(each.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL for each in publishers):
             self._look_for_latched.cancel()
             self._subscriptions.append(
-                self._node.create_subscription(CameraInfo, topic, self._camera_info.update, _LATCHED)
+                self._node.create_subscription(CameraInfo, topic, self._camera_info.update, LATCHED)
             )
 
     def _on_image(self, message: Image | CompressedImage, info: Mapping[str, Any]) -> None:

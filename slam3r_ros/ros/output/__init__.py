@@ -12,6 +12,7 @@
 - ``pose_covariance``: the covariance of a pose, from the reprojection error of the points it was computed from.
 - ``depth``: the depth image of a frame and its camera.
 - ``markers``: keyframes as frustums, the way between them and closed loops, for RViz.
+- ``map_layer``: what is published of all keyframes beside the cloud, and where the keyframes are.
 - ``occupancy``: the occupancy grid for navigation.
 - ``publication_schedule``: when a topic that holds the whole map is due.
 - ``keyframe_views``: keyframes with image, depth and confidence, and where closed loops have moved them.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.node import Node
 from tf2_ros import TransformException
 
 from slam3r_ros.ros.input.frame_transforms import FrameTransforms
@@ -28,11 +27,13 @@ class BasePose:
 class CameraExtrinsics:
     """Looks the transform from the base to the camera up in TF."""
 
-    def __init__(self, node: Node, base_frame: str, log: ThrottledLog) -> None:
+    def __init__(self, base_frame: str, transforms: FrameTransforms, log: ThrottledLog) -> None:
         """``base_frame`` may be empty: the base is then the camera, and nothing is looked up."""
         self._base_frame = base_frame
         self._log = log
-        self._transforms = FrameTransforms(node) if base_frame else None
+        self._transforms = transforms
+        if base_frame:
+            transforms.listen()
 
     def base_pose(self, stamp_ns: int, camera_frame: str, T_map_camera: NDArray[np.float64]) -> BasePose | None:
         """Return the base's pose at the time when the camera was at ``T_map_camera`` (4, 4).
@@ -41,7 +42,6 @@ class CameraExtrinsics:
         """
         if self._base_frame in ("", camera_frame):
             return BasePose(camera_frame, T_map_camera, np.eye(4))
-        assert self._transforms is not None
         try:
             T_camera_base = self._transforms.at_or_newest(camera_frame, self._base_frame, stamp_ns)
         except TransformException as error:
@@ -52,13 +52,3 @@ class CameraExtrinsics:
             )
             return None
         return BasePose(self._base_frame, T_map_camera @ T_camera_base, T_camera_base)
-
-    def clear(self) -> None:
-        """Forget the transforms that are not static, since time may have jumped back."""
-        if self._transforms is not None:
-            self._transforms.clear()
-
-    def destroy(self) -> None:
-        """Destroy the subscriptions."""
-        if self._transforms is not None:
-            self._transforms.destroy()

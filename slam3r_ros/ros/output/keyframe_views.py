@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import time
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,63 +18,57 @@ from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.msg import KeyframeGraph
 from slam3r_ros.msg import KeyframeView as KeyframeViewMessage
+from slam3r_ros.ros.output.map_layer import KeyframePlacement, KeyframePlacements
+from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.messages import header, pose_message
 from slam3r_ros.ros.output.tuning import TUNING
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 
 _KEPT = QoSProfile(depth=TUNING.kept_views, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Quality of service of the views: a subscriber that comes late gets those of the whole map."""
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Placement:
-    """Where a view is now."""
-
-    index: int
-    T_world_camera: NDArray[np.float64]
-    depth_factor: float
 
 
 class KeyframeViewOutput:
-    """The topics ~/keyframe_view and ~/keyframe_graph. Used by the mapping thread."""
+    """The topics ~/keyframe_view and ~/keyframe_graph."""
 
-    def __init__(self, node: Node, map_frame: str, publisher: AsyncPublisher) -> None:
-        self._node, self._map_frame = node, map_frame
+    def __init__(self, node: Node, map_frame: str, publisher: AsyncPublisher, placements: KeyframePlacements) -> None:
+        """``placements`` are moved by their owner before this is told of it."""
+        self._node, self._map_frame, self._placements = node, map_frame, placements
         self._views = node.create_publisher(KeyframeViewMessage, "~/keyframe_view", _KEPT)
-        self._graph = node.create_publisher(KeyframeGraph, "~/keyframe_graph", _LATCHED)
+        self._graph = node.create_publisher(KeyframeGraph, "~/keyframe_graph", LATCHED)
         self._view_queue = publisher.topic_queue(self._views, TUNING.waiting_views)
         self._graph_queue = publisher.topic_queue(self._graph)
         self._map_id = 0
-        self._placements: dict[int, _Placement]
-        self._loops: NDArray[np.int64]
         self._start_new_map()
         self.publish_graph(0, 1.0)
 
-    def publish(self, view: KeyframeView, unit: float) -> None:
-        """Publish a view; ``unit`` is the published length of a scene unit."""
-        self._placements[view.id] = _Placement(view.index, view.T_world_camera, 1.0)
-        map_id, number, map_frame = self._map_id, self._graph_number, self._map_frame
+    def observe(self, view: KeyframeView, scale: MapScale) -> None:
+        """Publish a view."""
+        map_id, number, map_frame, unit = self._map_id, self._graph_number, self._map_frame, scale.unit
         self._view_queue.put(lambda: view_message(view, map_id, number, map_frame, unit))
 
-    def correct(self, correction: MapCorrection) -> None:
-        """Note that a closed loop has moved the views; `publish_graph` says so."""
-        for id, placed in self._placements.items():
-            change = correction.of_frames(np.array([placed.index]))
-            self._placements[id] = replace(
-                placed,
-                T_world_camera=change.apply_to_pose(placed.T_world_camera[None])[0],
-                depth_factor=placed.depth_factor * float(change.scale[0]),
-            )
-        self._loops = np.unique(np.concatenate([self._loops, correction.loops]), axis=0)[-TUNING.kept_views :]
+    def correct(self, correction: MapCorrection, unit: float) -> None:
+        """Note that the graph has changed."""
+        self._is_graph_old = True
+
+    def rescale(self, factor: float) -> None:
+        """Note that lengths have changed."""
+        self._is_graph_old = True
+
+    def publish_due(self, stamp_ns: int, unit: float) -> None:
+        """Publish the graph where it has changed."""
+        if self._is_graph_old:
+            self.publish_graph(stamp_ns, unit)
 
     def publish_graph(self, stamp_ns: int, unit: float) -> None:
         """Publish where all views are; ``unit`` is the published length of a scene unit."""
+        self._is_graph_old = False
         self._graph_number += 1
         graph = KeyframeGraph(
             header=header(stamp_ns, self._map_frame), map_id=self._map_id, number=self._graph_number, unit=unit
         )
-        placements, loops = dict(self._placements), self._loops
+        placements, loops = dict(self._placements.placed), self._placements.loops()
         self._graph_queue.put(lambda: _fill(graph, placements, loops))
 
     def reset(self, stamp_ns: int, unit: float) -> None:
@@ -92,8 +85,6 @@ class KeyframeViewOutput:
     def _start_new_map(self) -> None:
         self._map_id = max(self._map_id + 1, time.time_ns())
         self._graph_number = -1
-        self._placements = {}
-        self._loops = np.empty((0, 2), np.int64)
 
 
 def view_message(
@@ -133,14 +124,11 @@ def _compressed(head: Header, format: str, data: bytes) -> CompressedImage:
     return CompressedImage(header=head, format=format, data=array.array("B", data))
 
 
-def _fill(message: KeyframeGraph, placements: dict[int, _Placement], loops: NDArray[np.int64]) -> KeyframeGraph:
+def _fill(message: KeyframeGraph, placements: dict[int, KeyframePlacement], loops: NDArray[np.int64]) -> KeyframeGraph:
     """Put placements and loops into a message."""
     unit = message.unit
     message.ids = array.array("I", placements)
     message.poses = [pose_message(pose_in_map(each.T_world_camera, unit)) for each in placements.values()]
     message.depth_factors = array.array("d", [each.depth_factor for each in placements.values()])
-    if len(loops) and placements:
-        ids, indices = np.array(list(placements)), np.array([each.index for each in placements.values()])
-        nearest = ids[np.abs(loops[:, :, None] - indices).argmin(axis=2)]
-        message.loops_earlier, message.loops_later = (array.array("I", column.tolist()) for column in nearest.T)
+    message.loops_earlier, message.loops_later = (array.array("I", column.tolist()) for column in loops.T)
     return message

@@ -22,11 +22,13 @@ from slam3r_ros.ros.throttled_log import ThrottledLog
 class Levelling:
     """Observes the vertical at every keyframe and says once how the map is to be turned. Used by the mapping thread."""
 
-    def __init__(self, node: Node, settings: NodeSettings, log: ThrottledLog) -> None:
+    def __init__(self, node: Node, settings: NodeSettings, transforms: FrameTransforms, log: ThrottledLog) -> None:
         self._source, self._base_frame, self._log = settings.map_up, settings.base_frame, log
         self._estimate = UpEstimate()
         self._gravity = GravityInput(node) if self._source == "imu" else None
-        self._transforms = FrameTransforms(node) if self._source in ("imu", "base") else None
+        self._transforms = transforms
+        if self._source in ("imu", "base"):
+            transforms.listen()
         self._is_asked = self._is_done = False
 
     def observe(self, update: Update) -> None:
@@ -53,15 +55,13 @@ class Levelling:
         """Begin anew with another map."""
         self._estimate.clear()
         self._is_asked = self._is_done = False
-        for part in (self._gravity, self._transforms):
-            if part is not None:
-                part.clear()
+        if self._gravity is not None:
+            self._gravity.clear()
 
     def destroy(self) -> None:
-        """Destroy the subscriptions."""
-        for part in (self._gravity, self._transforms):
-            if part is not None:
-                part.destroy()
+        """Destroy the subscription."""
+        if self._gravity is not None:
+            self._gravity.destroy()
 
     @property
     def _is_level(self) -> bool:
@@ -78,7 +78,6 @@ class Levelling:
                 self._log.warn("no gravity", f"map_up: imu: no usable message on '{self._gravity.topic}' near an image")
                 return None
             frame, up = measured
-        assert self._transforms is not None
         camera_frame = view.header.frame_id
         try:
             T = self._transforms.at_or_newest(camera_frame, frame, view.header.stamp_ns)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from geometry_msgs.msg import Point, Quaternion
-from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -18,14 +15,15 @@ from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array, transform_points
 from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.ros.output.map_layer import KeyframePlacement, KeyframePlacements
+from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.messages import header
 from slam3r_ros.ros.output.publication_schedule import PublicationSchedule
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""Quality of service of the topic: who subscribes late gets the newest markers."""
 _FRUSTUM_EDGES = ((0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1))
 """The lines of a frustum, by the numbers of the camera's centre (0) and the picture's corners (1 to 4)."""
 _KEYFRAMES, _GRAPH, _LOOPS = "keyframes", "graph", "loops"
@@ -34,94 +32,67 @@ _COLOURS = {_KEYFRAMES: (0.2, 0.6, 1.0, 0.8), _GRAPH: (0.6, 0.6, 0.6, 0.9), _LOO
 """Red, green, blue and opacity of each namespace's lines."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _MarkedKeyframe:
-    """What is drawn of a keyframe."""
-
-    index: int
-    """Number of its frame."""
-    T_world_camera: Array
-    """(4, 4) pose, scene units."""
-    corners: Array
-    """(5, 3) the camera's centre and the picture's corners in its own axes, scene units."""
-
-
 class MarkerOutput:
-    """The topic ~/markers, once a change and at most once in `path_period`. Used by the mapping thread."""
+    """The topic ~/markers, once a change and at most once in `path_period`."""
 
-    def __init__(self, node: Node, settings: NodeSettings, publisher: AsyncPublisher) -> None:
-        self._node, self._map_frame = node, settings.map_frame
+    def __init__(
+        self, node: Node, settings: NodeSettings, publisher: AsyncPublisher, placements: KeyframePlacements
+    ) -> None:
+        """``placements`` are moved by their owner before this is told of it."""
+        self._node, self._map_frame, self._placements = node, settings.map_frame, placements
         self._limit = settings.path_length
-        self._topic = node.create_publisher(MarkerArray, "~/markers", _LATCHED)
+        self._topic = node.create_publisher(MarkerArray, "~/markers", LATCHED)
         self._queue = publisher.topic_queue(self._topic)
         self._schedule = PublicationSchedule(settings.path_period)
-        self._keyframes: dict[int, _MarkedKeyframe] = {}
-        self._loops: NDArray[np.int64] = np.empty((0, 2), np.int64)
 
-    def observe(self, view: KeyframeView) -> None:
-        """Take a keyframe in; it replaces an earlier one of the same number. When there are too many, every second one
-        is left out."""
-        known = view.depth[np.isfinite(view.depth)]
-        size = TUNING.frustum_depth * float(np.median(known)) if len(known) else 0.0
-        corners = size * np.concatenate([np.zeros((1, 3)), _corner_rays(view.camera)])
-        self._keyframes[view.id] = _MarkedKeyframe(view.index, view.T_world_camera, corners)
-        if len(self._keyframes) > self._limit:
-            for each in list(self._keyframes)[1::2]:
-                del self._keyframes[each]
+    def observe(self, view: KeyframeView, scale: MapScale) -> None:
+        """Note that there is a new keyframe."""
         self._schedule.mark_changed()
 
-    def correct(self, correction: MapCorrection) -> None:
-        """Move the keyframes as a closed loop says, and draw the loop."""
-        for number, each in self._keyframes.items():
-            change = correction.of_frames(np.array([each.index]))
-            T = change.apply_to_pose(each.T_world_camera[None])[0]
-            self._keyframes[number] = replace(each, T_world_camera=T, corners=each.corners * float(change.scale[0]))
-        self._loops = np.unique(np.concatenate([self._loops, correction.loops]), axis=0)[-self._limit :]
+    def correct(self, correction: MapCorrection, unit: float) -> None:
+        """Note that keyframes have moved."""
         self._schedule.mark_changed()
 
-    def mark_changed(self) -> None:
+    def rescale(self, factor: float) -> None:
         """Note that lengths have changed."""
         self._schedule.mark_changed()
 
     def publish_due(self, stamp_ns: int, unit: float) -> None:
-        """Publish the markers where they have changed, somebody subscribes and their period has passed; ``unit`` is the
-        published length of a scene unit."""
+        """Publish the markers where they have changed, somebody subscribes and their period has passed."""
         if self._schedule.start_if_due(self._queue):
-            self.publish(stamp_ns, unit)
+            self._publish(stamp_ns, unit)
 
-    def publish(self, stamp_ns: int, unit: float) -> None:
-        """Publish the markers with the stamp of the newest image."""
-        keyframes, loops = list(self._keyframes.values()), self._loops
-        self._queue.put(lambda: marker_array(keyframes, loops, unit, self._map_frame, stamp_ns))
-
-    def clear(self) -> None:
-        """Begin anew with another map."""
-        self._keyframes.clear()
-        self._loops = self._loops[:0]
+    def reset(self, stamp_ns: int, unit: float) -> None:
+        """Publish that there is no keyframe."""
+        self._publish(stamp_ns, unit)
 
     def destroy(self) -> None:
         """Destroy the publisher."""
         self._node.destroy_publisher(self._topic)
 
+    def _publish(self, stamp_ns: int, unit: float) -> None:
+        """Publish the markers; of too many keyframes as many as there may be, evenly chosen."""
+        placed, loops = dict(self._placements.placed), self._placements.loops()
+        chosen = np.linspace(0, len(placed) - 1, min(len(placed), self._limit)).round().astype(int)
+        shown = [list(placed.values())[number] for number in chosen]
+        joined = [placed[id] for ends in loops[-self._limit :].tolist() for id in ends]
+        self._queue.put(lambda: marker_array(shown, joined, unit, self._map_frame, stamp_ns))
+
 
 def marker_array(
-    keyframes: list[_MarkedKeyframe], loops: NDArray[np.int64], unit: float, map_frame: str, stamp_ns: int
+    keyframes: list[KeyframePlacement], joined: list[KeyframePlacement], unit: float, map_frame: str, stamp_ns: int
 ) -> MarkerArray:
-    """Return the markers: three lists of lines, empty ones as deletions."""
+    """Return the markers: three lists of lines, empty ones as deletions. ``joined`` are the ends of loops, in pairs."""
     frustums: list[Array] = []
     for each in keyframes:
-        corners = transform_points(pose_in_map(each.T_world_camera, unit), each.corners * unit)
+        rays = np.concatenate([np.zeros((1, 3)), _corner_rays(each.camera)])
+        corners = transform_points(pose_in_map(each.T_world_camera, unit), _frustum_size(each, unit) * rays)
         frustums += [corners[number] for edge in _FRUSTUM_EDGES for number in edge]
-    places = [pose_in_map(each.T_world_camera, unit)[:3, 3] for each in keyframes]
-    graph = [place for pair in pairwise(places) for place in pair]
-    by_index = np.array([each.index for each in keyframes])
-    joined: list[Array] = []
-    for ends in loops if len(keyframes) else ():
-        joined += [places[int(np.argmin(np.abs(by_index - index)))] for index in ends]
-    depths = [float(np.abs(each.corners).max()) for each in keyframes]
-    width = TUNING.marker_line_width * unit * (float(np.median(depths)) if depths else 0.0)
+    graph = [place for pair in pairwise(_places(keyframes, unit)) for place in pair]
+    sizes = [_frustum_size(each, unit) for each in keyframes]
+    width = TUNING.marker_line_width * (float(np.median(sizes)) if sizes else 0.0)
     head = header(stamp_ns, map_frame)
-    lines = {_KEYFRAMES: (frustums, width), _GRAPH: (graph, width), _LOOPS: (joined, 2 * width)}
+    lines = {_KEYFRAMES: (frustums, width), _GRAPH: (graph, width), _LOOPS: (_places(joined, unit), 2 * width)}
     markers = []
     for name, (points, line_width) in lines.items():
         red, green, blue, opacity = _COLOURS[name]
@@ -132,6 +103,16 @@ def marker_array(
         marker.points = [Point(x=float(x), y=float(y), z=float(z)) for x, y, z in points]
         markers.append(marker)
     return MarkerArray(markers=markers)
+
+
+def _places(keyframes: list[KeyframePlacement], unit: float) -> list[Array]:
+    """Where the cameras stood, on the map."""
+    return [pose_in_map(each.T_world_camera, unit)[:3, 3] for each in keyframes]
+
+
+def _frustum_size(keyframe: KeyframePlacement, unit: float) -> float:
+    """Depth of a keyframe's frustum, published lengths."""
+    return TUNING.frustum_depth * keyframe.median_depth * keyframe.depth_factor * unit
 
 
 def _corner_rays(camera: Camera) -> Array:

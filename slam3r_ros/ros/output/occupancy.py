@@ -9,7 +9,6 @@ from geometry_msgs.msg import Point, Pose, Quaternion
 from nav_msgs.msg import MapMetaData
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMessage
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.geometry.sim3 import Sim3
@@ -18,14 +17,14 @@ from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.occupancy.grid import GridImage, OccupancyGrid
 from slam3r_ros.occupancy.scan import HeightBand, virtual_scan
 from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
+from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.messages import header, time_message
 from slam3r_ros.ros.output.publication_schedule import PublicationSchedule
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 from slam3r_ros.ros.throttled_log import ThrottledLog
 
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""Quality of service of the topic: who subscribes late gets the newest grid."""
 _PIXEL_STEP = 2
 """Distance, in pixels of a keyframe's depth, from one used pixel to the next, along rows and columns."""
 
@@ -44,13 +43,14 @@ class GridOutput:
         self._node, self._settings, self._log, self._extrinsics = node, settings, log, extrinsics
         self._band = HeightBand(settings.grid_min_height, settings.grid_max_height)
         self._grid = OccupancyGrid(settings.grid_resolution)
-        self._topic = node.create_publisher(OccupancyGridMessage, "~/grid", _LATCHED)
+        self._topic = node.create_publisher(OccupancyGridMessage, "~/grid", LATCHED)
         self._queue = publisher.topic_queue(self._topic)
         self._schedule = PublicationSchedule(settings.grid_period)
 
-    def observe(self, view: KeyframeView, unit: float, *, is_metric: bool) -> None:
-        """Take a keyframe in; ``unit`` is the published length of a scene unit. Without metres there is no grid."""
-        if not is_metric:
+    def observe(self, view: KeyframeView, scale: MapScale) -> None:
+        """Take a keyframe in. Without metres there is no grid."""
+        unit = scale.unit
+        if not scale.metres_per_unit:
             self._log.warn(
                 "grid scale",
                 "no ~/grid: the scale of the map is not known; set scale, call ~/set_scale or choose a scale_source",
@@ -82,20 +82,20 @@ class GridOutput:
             self._grid.correct(Sim3(np.full(count, factor), np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3))))
             self._schedule.mark_changed()
 
-    def publish_due(self, stamp_ns: int) -> None:
+    def publish_due(self, stamp_ns: int, unit: float) -> None:
         """Publish the grid where it has changed, somebody subscribes and its period has passed."""
         if self._schedule.start_if_due(self._queue):
-            self.publish(stamp_ns)
+            self._publish(stamp_ns)
 
-    def publish(self, stamp_ns: int) -> None:
+    def _publish(self, stamp_ns: int) -> None:
         """Publish the grid with the stamp of the newest image."""
         image, frame = self._grid.image(), self._settings.map_frame
         self._queue.put(lambda: grid_message(image, stamp_ns, frame))
 
-    def clear(self) -> None:
-        """Begin anew with another map."""
+    def reset(self, stamp_ns: int, unit: float) -> None:
+        """Begin anew with another map, and publish that it is empty."""
         self._grid.clear()
-        self._schedule.mark_changed()
+        self._publish(stamp_ns)
 
     def destroy(self) -> None:
         """Destroy the publisher."""

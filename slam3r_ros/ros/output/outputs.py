@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 from geometry_msgs.msg import Pose, PoseArray, PoseStamped
@@ -12,7 +13,7 @@ from nav_msgs.msg import Path
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from slam3r_ros.engine.events import MappedPlace, Update
@@ -21,11 +22,13 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.map_axes import pose_in_map
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.msg import Keyframe
+from slam3r_ros.ros.input.frame_transforms import FrameTransforms
 from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
 from slam3r_ros.ros.output.decimated_list import DecimatedList
 from slam3r_ros.ros.output.depth import DepthOutput
 from slam3r_ros.ros.output.keyframe_views import KeyframeViewOutput
 from slam3r_ros.ros.output.levelling import Levelling
+from slam3r_ros.ros.output.map_layer import KeyframePlacements, MapLayer
 from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.markers import MarkerOutput
 from slam3r_ros.ros.output.messages import (
@@ -43,14 +46,13 @@ from slam3r_ros.ros.output.scale_estimation import ScaleEstimation
 from slam3r_ros.ros.output.tf import transform_output
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import ImageHeader, KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, PoseUpdate
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""Quality of service of latched topics: who subscribes late gets the newest message."""
 _RELIABLE = QoSProfile(depth=TUNING.queue_depth)
-"""Quality of service of all other topics."""
+"""Quality of service of topics that are not latched."""
 
 
 class Outputs:
@@ -69,23 +71,21 @@ class Outputs:
         self._cloud = node.create_publisher(PointCloud2, "~/cloud", _RELIABLE)
         self._map_cloud = node.create_publisher(PointCloud2, "~/map_cloud", LATCHED)
         self._odometry = OdometryOutput(node, settings.map_frame)
-        self._extrinsics = CameraExtrinsics(node, settings.base_frame, log)
-        self._tf = transform_output(node, settings, log)
-        self.scale_estimation = ScaleEstimation(node, settings, log)
+        self._transforms = FrameTransforms(node)
+        self._extrinsics = CameraExtrinsics(settings.base_frame, self._transforms, log)
+        self._tf = transform_output(node, settings, self._transforms, log)
+        self.scale_estimation = ScaleEstimation(node, settings, self._transforms, log)
         """What estimates the scale, if the parameter scale_source names a source."""
-        self._levelling = Levelling(node, settings, log)
+        self._levelling = Levelling(node, settings, self._transforms, log)
         self._log = log
         self._publisher = AsyncPublisher()
         self._cloud_queue = self._publisher.topic_queue(self._cloud, TUNING.waiting_clouds)
         self._depth = DepthOutput(node, settings, self._publisher)
-        self._grid: GridOutput | None = None
-        self._markers = MarkerOutput(node, settings, self._publisher)
-        self._views = KeyframeViewOutput(node, settings.map_frame, self._publisher) if settings.publish_views else None
         self._path_queue = self._publisher.topic_queue(self._path)
         self._keyframes_queue = self._publisher.topic_queue(self._keyframes)
         self._map_queue = self._publisher.topic_queue(self._map_cloud)
-        if settings.publish_grid:
-            self._grid = GridOutput(node, settings, log, self._publisher, self._extrinsics)
+        self._placements = KeyframePlacements()
+        self._layers = tuple(self._make_layers())
         self._pose_lock = threading.Lock()  # for poses, TF and odometry, which two threads may publish
         self._world_changes: int
         """How many closed loops have moved the poses published last."""
@@ -121,18 +121,14 @@ class Outputs:
             with self._pose_lock:
                 self._corrections += 1
                 self._see_world(max(self._corrections, self._world_changes))
-            self._markers.correct(update)
-            if self._grid is not None:
-                self._grid.correct(update, self.scale.unit)
-            if self._views is not None:
-                self._views.correct(update)
+            self._placements.correct(update)
+            for layer in self._layers:
+                layer.correct(update, self.scale.unit)
             return False
         if isinstance(update, KeyframeView):
-            self._markers.observe(update)
-            if self._grid is not None:
-                self._grid.observe(update, self.scale.unit, is_metric=self.scale.metres_per_unit > 0)
-            if self._views is not None:
-                self._views.publish(update, self.scale.unit)
+            self._placements.observe(update)
+            for layer in self._layers:
+                layer.observe(update, self.scale)
             self._publish_dense(update)
             return False
         if isinstance(update, MappedPlace):
@@ -273,9 +269,8 @@ class Outputs:
         if (correction := self._levelling.due()) is not None:
             self._log.info("the map is turned upright")
             slam.request_correction(correction)
-        self._markers.publish_due(self._newest_ns, self.scale.unit)
-        if self._grid is not None:
-            self._grid.publish_due(self._newest_ns)
+        for layer in self._layers:
+            layer.publish_due(self._newest_ns, self.scale.unit)
         if self._path_schedule.start_if_due(self._path_queue):
             self._publish_path()
         if self._keyframes_schedule.start_if_due(self._keyframes_queue):
@@ -288,23 +283,19 @@ class Outputs:
         with self._pose_lock:
             self._start_new_map()
             self._newest_index = slam.next_index - 1  # a pose of the old map may still be on its way
-            self._extrinsics.clear()
+            self._transforms.clear()
             if self._tf is not None:
                 self._tf.clear()
         self.scale_estimation.reset()
         self._levelling.reset()
-        self._markers.clear()
-        self._markers.publish(0, self.scale.unit)
-        if self._grid is not None:
-            self._grid.clear()
-            self._grid.publish(0)
+        self._placements.clear()
         self._cloud_queue.clear()
         self._depth.clear()
         if self.scale.reset():
             self._log.info_throttled("scale", f"the scale that ~/set_scale set is forgotten: {self.scale.description}")
         self._publish_whole_map(slam)
-        if self._views is not None:
-            self._views.reset(self._newest_ns, self.scale.unit)
+        for layer in self._layers:
+            layer.reset(self._newest_ns, self.scale.unit)
 
     def set_scale(self, metres_per_unit: float, slam: Slam) -> None:
         """Publish in other lengths from now on, and the whole map once more in these lengths.
@@ -330,9 +321,8 @@ class Outputs:
 
     def _change_lengths(self, unit_before: float, slam: Slam) -> None:
         """Publish the whole map once more, since the published length of a scene unit has changed."""
-        self._markers.mark_changed()
-        if self._grid is not None:
-            self._grid.rescale(self.scale.unit / unit_before)
+        for layer in self._layers:
+            layer.rescale(self.scale.unit / unit_before)
         self.republish(slam)
 
     def republish(self, slam: Slam) -> None:
@@ -356,8 +346,8 @@ class Outputs:
             self._poses.rebuild(len(trajectory), pose)
         self._keyframe_poses.rebuild(len(records), keyframe)
         self._publish_whole_map(slam)
-        if self._views is not None:
-            self._views.publish_graph(self._newest_ns, unit)
+        for layer in self._layers:
+            layer.publish_due(self._newest_ns, unit)
 
     def _publish_whole_map(self, slam: Slam) -> None:
         """Publish path, keyframes and map at once: no latched topic may hold an older map than another."""
@@ -390,14 +380,20 @@ class Outputs:
             self._tf.destroy()
         self._odometry.destroy()
         self._depth.destroy()
-        if self._views is not None:
-            self._views.destroy()
-        self._extrinsics.destroy()
+        self._transforms.destroy()
         self.scale_estimation.destroy()
         self._levelling.destroy()
-        self._markers.destroy()
-        if self._grid is not None:
-            self._grid.destroy()
+        for layer in self._layers:
+            layer.destroy()
+
+    def _make_layers(self) -> Iterator[MapLayer]:
+        """The layers that the parameters ask for."""
+        node, settings, publisher = self._node, self._settings, self._publisher
+        yield MarkerOutput(node, settings, publisher, self._placements)
+        if settings.publish_views:
+            yield KeyframeViewOutput(node, settings.map_frame, publisher, self._placements)
+        if settings.publish_grid:
+            yield GridOutput(node, settings, self._log, publisher, self._extrinsics)
 
     def _start_new_map(self) -> None:
         settings = self._settings

@@ -28,7 +28,7 @@ from slam3r_ros.types import MapUpdate, PoseEstimate, PoseUpdate
 class ScaleEstimation:
     """Estimates the scale by the source that the parameter `scale_source` names. Used by the mapping thread."""
 
-    def __init__(self, node: Node, settings: NodeSettings, log: ThrottledLog) -> None:
+    def __init__(self, node: Node, settings: NodeSettings, transforms: FrameTransforms, log: ThrottledLog) -> None:
         source = settings.scale_source
         self._settings, self._log = settings, log
         self._estimator = ScaleEstimator()
@@ -36,7 +36,9 @@ class ScaleEstimation:
         self._tag = TagSource(settings.tag_id, settings.tag_size) if source == "tag" else None
         self._odometry = OdometryInput(node, log) if source == "odometry" else None
         self._depth = DepthInput(node, log) if source == "depth" else None
-        self._transforms = FrameTransforms(node) if source in ("odometry", "tf", "depth") else None
+        self._transforms = transforms
+        if source in ("odometry", "tf", "depth"):
+            transforms.listen()
         self._base_frame = settings.base_frame
         self._last_index = -1
         self.estimate: ScaleEstimate | None = None
@@ -74,14 +76,14 @@ class ScaleEstimation:
 
     def reset(self) -> None:
         """Begin anew, since another map has another unit."""
-        for part in (self._estimator, self._motion, self._tag, self._transforms):
+        for part in (self._estimator, self._motion, self._tag):
             if part is not None:
                 part.clear()
         self._last_index, self.estimate = -1, None
 
     def destroy(self) -> None:
         """Destroy the subscriptions."""
-        for part in (self._odometry, self._depth, self._transforms):
+        for part in (self._odometry, self._depth):
             if part is not None:
                 part.destroy()
 
@@ -106,7 +108,6 @@ class ScaleEstimation:
 
     def _add_pose_by_tf(self, motion: MotionSource, stamp_ns: int) -> None:
         """Take the pose of the base on odom_frame at the time of an image, as far as TF tells it."""
-        assert self._transforms is not None
         odom, base = self._settings.odom_frame, self._settings.base_frame
         try:
             motion.add_metric_pose(stamp_ns, self._transforms.at(odom, base, stamp_ns))
@@ -135,7 +136,6 @@ class ScaleEstimation:
         """T_target_source (4, 4) of two frames of the robot; the identity, with a warning, where TF does not tell."""
         if target == source or not target or not source:
             return np.eye(4)
-        assert self._transforms is not None
         try:
             return self._transforms.at_or_newest(target, source, stamp_ns)
         except TransformException as error:

@@ -32,12 +32,15 @@ class PoseOnTF(Protocol):
         """Destroy publisher and subscriptions."""
 
 
-def transform_output(node: Node, settings: NodeSettings, log: ThrottledLog) -> PoseOnTF | None:
+def transform_output(
+    node: Node, settings: NodeSettings, transforms: FrameTransforms, log: ThrottledLog
+) -> PoseOnTF | None:
     """What the parameter tf_mode names; None where nothing is published."""
     if settings.tf_mode == "none":
         return None
-    kind = MapToOdomOutput if settings.tf_mode == "map_to_odom" else MapToBaseOutput
-    return kind(node, settings, log)
+    if settings.tf_mode == "map_to_odom":
+        return MapToOdomOutput(node, settings, transforms, log)
+    return MapToBaseOutput(node, settings, log)
 
 
 class MapToBaseOutput:
@@ -73,10 +76,11 @@ class MapToOdomOutput:
     transform is published again at a steady rate, dated a tolerance ahead, so that it can be used until the next one.
     """
 
-    def __init__(self, node: Node, settings: NodeSettings, log: ThrottledLog) -> None:
+    def __init__(self, node: Node, settings: NodeSettings, transforms: FrameTransforms, log: ThrottledLog) -> None:
         self._node, self._settings, self._log = node, settings, log
         self._broadcaster = ExclusiveBroadcaster(node, log)
-        self._transforms = FrameTransforms(node)
+        self._transforms = transforms
+        transforms.listen()
         self._waiting: deque[tuple[int, BasePose]] = deque(maxlen=TUNING.waiting_map_to_odom)
         self._newest: NDArray[float64] | None = None
         period_s = 1 / settings.tf_rate if settings.tf_rate else None
@@ -119,13 +123,11 @@ class MapToOdomOutput:
         """Stop publishing the transform of the map of before."""
         self._waiting.clear()
         self._newest = None
-        self._transforms.clear()
 
     def destroy(self) -> None:
         """Destroy timer, publisher and subscriptions."""
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
-        self._transforms.destroy()
         self._broadcaster.destroy()
 
     def _publish_again(self) -> None:

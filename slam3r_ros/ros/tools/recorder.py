@@ -20,7 +20,7 @@ from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 from slam3r_ros.msg import SlamStatus
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.start import start_ros
 from slam3r_ros.srv import SaveMap
 

@@ -11,12 +11,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from slam3r_ros.io.image_compression import CompressionError
 from slam3r_ros.msg import KeyframeGraph, KeyframeView, SlamStatus
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.ros.viewer.messages import keyframe_view, loops, map_status, placements, pose_in_world
 from slam3r_ros.viewer.map_model import MapModel
 from slam3r_ros.viewer.map_status import MapStatus
 
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _VIEWS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """All views of a map that is there already come at once."""
 _NEWEST = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -40,11 +40,11 @@ class TopicFeeder:
         self._path: Path | None
         self._start_new_map()
         subscribe = node.create_subscription
-        subscribe(KeyframeGraph, f"{source}/keyframe_graph", self._on_graph, _LATCHED)
+        subscribe(KeyframeGraph, f"{source}/keyframe_graph", self._on_graph, LATCHED)
         subscribe(KeyframeView, f"{source}/keyframe_view", self._on_view, _VIEWS)
         subscribe(PoseStamped, f"{source}/pose", self._on_pose, _NEWEST)
-        subscribe(Path, f"{source}/path", self._on_path, _LATCHED)
-        subscribe(SlamStatus, f"{source}/status", self._on_status, _LATCHED)
+        subscribe(Path, f"{source}/path", self._on_path, LATCHED)
+        subscribe(SlamStatus, f"{source}/status", self._on_status, LATCHED)
         model.set_status(MapStatus(state="WAITING", reason=f"no word from the node {source} yet"))
 
     def check_silence(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped, Vector3
-from outputs_harness import Scene, image_header
+from outputs_harness import EmptyMap, Scene, image_header
 from ros_harness import FIRST_NS, FRAME, wait_until
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Header
@@ -21,7 +21,6 @@ from slam3r_ros.geometry.se3 import Array, quat_xyzw_from_rotation, rigid, rotat
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.output.messages import time_message
 from slam3r_ros.ros.output.outputs import Outputs
-from slam3r_ros.types import MapPoints
 
 STEP_NS = 100_000_000
 CAMERA = Camera(96, 72, 60.0, 60.0, 47.5, 35.5)
@@ -30,27 +29,6 @@ TILT = np.array([-0.4, 0.0, 0.1])
 R_LEVEL_CAMERA = rotation_from_vector(TILT)
 R_BASE_OPTICAL = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 """Takes a level camera's axes (x right, y down, z forward) to those of a robot's base (x forward, y left, z up)."""
-
-
-class Recorder:
-    """Stands for the engine: it has an empty map and keeps what is requested."""
-
-    next_index = 0
-
-    def __init__(self) -> None:
-        self.requested: list[MapCorrection] = []
-
-    def request_correction(self, correction: MapCorrection) -> None:
-        self.requested.append(correction)
-
-    def trajectory(self) -> list[Any]:
-        return []
-
-    def keyframes(self) -> list[Any]:
-        return []
-
-    def map_points(self) -> MapPoints:
-        return MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
 
 
 def view(number: int) -> KeyframeView:
@@ -67,7 +45,7 @@ def view(number: int) -> KeyframeView:
 
 def requested(outputs: Outputs, count: int = 6) -> list[MapCorrection]:
     """What is requested after so many keyframes."""
-    engine = Recorder()
+    engine = EmptyMap()
     for number in range(count):
         outputs.publish(view(number))
         outputs.publish_due(cast("Slam", engine))
@@ -138,7 +116,7 @@ def test_it_is_turned_once_and_again_after_a_reset(scene: Scene) -> None:
     (first,) = requested(outputs)
     outputs.publish(first)
     assert not requested(outputs)
-    outputs.reset(cast("Slam", Recorder()))
+    outputs.reset(cast("Slam", EmptyMap()))
     assert len(requested(outputs)) == 1
     outputs.destroy()
 
@@ -150,7 +128,7 @@ def test_a_loop_that_is_closed_in_between_has_it_asked_again(scene: Scene) -> No
     outputs.publish(
         MapCorrection(np.zeros(1, np.int64), type(first.newest)(np.ones(1), turned[None], np.zeros((1, 3))))
     )
-    engine = Recorder()
+    engine = EmptyMap()
     outputs.publish_due(cast("Slam", engine))
     (second,) = engine.requested
     up_in_world = turned @ R_LEVEL_CAMERA.T @ np.array([0.0, -1.0, 0.0])

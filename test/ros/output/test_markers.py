@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-from outputs_harness import Scene, image_header, moved
+from outputs_harness import EmptyMap, Scene, image_header, moved
 from ros_harness import FIRST_NS, wait_until
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -15,25 +15,10 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.ros.output.outputs import LATCHED, Outputs
-from slam3r_ros.types import MapPoints
+from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.ros.quality_of_service import LATCHED
 
 CAMERA = Camera(64, 48, 32.0, 32.0, 31.5, 23.5)
-
-
-class EmptyMap:
-    """Stands for the engine where only its map is asked for."""
-
-    next_index = 0
-
-    def trajectory(self) -> list[Any]:
-        return []
-
-    def keyframes(self) -> list[Any]:
-        return []
-
-    def map_points(self) -> MapPoints:
-        return MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
 
 
 SLAM = cast("Slam", EmptyMap())

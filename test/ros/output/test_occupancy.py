@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
-from outputs_harness import Scene, image_header, moved
+from outputs_harness import EmptyMap, Scene, image_header, moved
 from ros_harness import FIRST_NS, wait_until
 
 from slam3r_ros.engine.keyframe_view import KeyframeView
@@ -17,8 +17,9 @@ from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rotation_from_vector
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.ros.output.outputs import LATCHED, Outputs
-from slam3r_ros.types import MapPoints
+from slam3r_ros.ros.output.occupancy import GridOutput
+from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.ros.quality_of_service import LATCHED
 
 SCALE, WALL_M, HEIGHT_M = 2.0, 4.0, 1.2
 CAMERA = Camera(160, 120, 100.0, 100.0, 79.5, 59.5)
@@ -30,21 +31,6 @@ SETTINGS: dict[str, Any] = {
     "grid_period": 0.05,
     "tf_mode": "none",
 }
-
-
-class EmptyMap:
-    """Stands for the engine where only its map is asked for."""
-
-    next_index = 0
-
-    def trajectory(self) -> list[Any]:
-        return []
-
-    def keyframes(self) -> list[Any]:
-        return []
-
-    def map_points(self) -> MapPoints:
-        return MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
 
 
 SLAM = cast("Slam", EmptyMap())
@@ -117,5 +103,6 @@ def test_without_metres_there_is_no_grid(scene: Scene) -> None:
     outputs = scene.outputs(**SETTINGS | {"scale": 0.0})
     outputs.publish(view_of_the_wall())
     assert "no ~/grid: the scale of the map is not known" in scene.log.newest.text
-    assert outputs._grid is not None and len(outputs._grid._grid) == 0
+    (grid,) = (layer for layer in outputs._layers if isinstance(layer, GridOutput))
+    assert len(grid._grid) == 0
     outputs.destroy()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import Point, Pose, Quaternion, TransformStamped
 from nav_msgs.msg import Odometry
-from outputs_harness import Scene, image_header, matrix, moved, pose_update, update
+from outputs_harness import EmptyMap, Scene, image_header, matrix, moved, pose_update, update
 from ros_harness import FIRST_NS, FRAME, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -27,25 +27,10 @@ from slam3r_ros.ros.input.metric_sensors import depth_from_message, pose_matrix
 from slam3r_ros.ros.output.messages import time_message
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.output.tf import MapToOdomOutput
-from slam3r_ros.types import MapPoints, State
+from slam3r_ros.types import State
 
 METRES_PER_UNIT = 2.0
 STEP_NS = 100_000_000
-
-
-class EmptyMap:
-    """Stands for the engine where only its map is asked for."""
-
-    next_index = 0
-
-    def trajectory(self) -> list[Any]:
-        return []
-
-    def keyframes(self) -> list[Any]:
-        return []
-
-    def map_points(self) -> MapPoints:
-        return MapPoints(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32))
 
 
 def publish_due(outputs: Outputs) -> None:

@@ -14,7 +14,7 @@ from ros_harness import FIRST_NS, PERIOD_NS, running_node, wait_until
 from sensor_msgs.msg import PointCloud2
 
 from slam3r_ros.ros.output import outputs
-from slam3r_ros.ros.output.outputs import LATCHED
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 
 

@@ -16,8 +16,9 @@ from viewer_map import DEPTH, FRAMES_BETWEEN, pose, view
 
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.ros.output.keyframe_views import view_message
-from slam3r_ros.ros.output.outputs import LATCHED, Outputs
+from slam3r_ros.ros.output.keyframe_views import KeyframeViewOutput, view_message
+from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.viewer.messages import keyframe_view, pose_in_world
 from slam3r_ros.ros.viewer.viewer_node import ViewerNode
 from slam3r_ros.viewer.map_model import MapModel
@@ -42,10 +43,13 @@ def viewer(context: Context) -> Iterator[MapModel]:
         node.destroy_node()
 
 
+def views_of(outputs: Outputs) -> KeyframeViewOutput:
+    return next(layer for layer in outputs._layers if isinstance(layer, KeyframeViewOutput))
+
+
 def graph_only(outputs: Outputs) -> None:
     """Publish the graph as `Outputs.republish` does, without an engine's path and points."""
-    assert outputs._views is not None
-    outputs._views.publish_graph(FIRST_NS, outputs.scale.unit)
+    views_of(outputs).publish_graph(FIRST_NS, outputs.scale.unit)
 
 
 def ids(model: MapModel) -> list[int]:
@@ -115,8 +119,8 @@ def test_a_reset_and_a_node_that_starts_anew_empty_the_page(context: Context) ->
         outputs = scene.outputs()
         outputs.publish(view(0))
         wait_until(lambda: ids(model) == [0], "the first keyframe has come")
-        assert outputs._views is not None
-        outputs._views.reset(0, 1.0)
+        outputs._placements.clear()
+        views_of(outputs).reset(0, 1.0)
         wait_until(lambda: ids(model) == [], "the reset has emptied the page")
         outputs.publish(view(1))
         wait_until(lambda: ids(model) == [1], "the new map's keyframe has come")
@@ -153,10 +157,10 @@ def test_a_broken_keyframe_is_left_out(context: Context) -> None:
     scene = Scene(context)
     with spinning(context, scene.node, scene.camera.node), viewer(context) as model:
         outputs = scene.outputs()
-        assert outputs._views is not None
-        broken = view_message(view(0), outputs._views._map_id, 0, "map", 1.0)
+        views = views_of(outputs)
+        broken = view_message(view(0), views._map_id, 0, "map", 1.0)
         broken.depth.data = broken.depth.data[:30]
-        outputs._views._views.publish(broken)
+        views._views.publish(broken)
         outputs.publish(view(1))
         wait_until(lambda: ids(model) == [1], "the whole keyframe has come")
         outputs.destroy()
