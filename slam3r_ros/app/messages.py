@@ -7,8 +7,9 @@ from pathlib import Path
 
 from slam3r_ros.app.run_settings import RunSettings
 from slam3r_ros.engine.keyframe_view import KeyframeView
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.types import PoseUpdate, SlamStatus
+from slam3r_ros.types import PoseUpdate
 
 MAP_FILE_NAME = "map.slam3r"
 """The name of the map file in a run's folder."""

@@ -35,6 +35,7 @@ In the order in which a frame meets the files:
 
 Beside the way of a frame:
 
+- `slam_status`: counters and state, as whoever runs the engine may look at them.
 - `stage_timer`: the time that each stage takes.
 - `warm_up`: the extra work of the first frames, done on noise before there are any.
 - `tuning`: the constants that were tuned by hand.

@@ -8,11 +8,12 @@ from slam3r_ros.device.memory_guard import MemoryGuard
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.initial_map import InitialMap, InitialMapBuilder, NotInitialized, waiting_reason
 from slam3r_ros.engine.ring_buffer import RingBuffer
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.stride import choose_stride
 from slam3r_ros.engine.window import neighbours
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import SlamStatus, State
+from slam3r_ros.types import State
 
 _MEMORY_FULL = "the device's memory is full"
 

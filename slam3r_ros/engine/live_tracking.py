@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 from slam3r_ros.engine.map_state import MapState
 from slam3r_ros.engine.ring_buffer import RingBuffer
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.window import oldest_needed, window_sources
 from slam3r_ros.odometry.live_tracker import LiveTracker
 from slam3r_ros.odometry.odometry_stage import OdometryPose, TrackingState
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import PoseUpdate, SlamStatus, State, StreamFrame
+from slam3r_ros.types import PoseUpdate, State, StreamFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

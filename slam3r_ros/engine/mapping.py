@@ -23,6 +23,7 @@ from slam3r_ros.engine.localization import Localization
 from slam3r_ros.engine.map_state import MapState
 from slam3r_ros.engine.retrieval import RetrievalResult
 from slam3r_ros.engine.scene_frame_selector import SceneFrameSelector
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.tracking import KeyframeRequest
 from slam3r_ros.loop_closure.correction import MapCorrection
@@ -35,7 +36,6 @@ from slam3r_ros.types import (
     MapUpdate,
     RegisteredFrame,
     Registration,
-    SlamStatus,
     State,
 )
 

@@ -24,6 +24,7 @@ from slam3r_ros.engine.map_state import MapState
 from slam3r_ros.engine.mapping import Mapping, MappingParts
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.scene_frame_selector import SceneFrameSelector
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.tracking import KeyframeRequest, RegisterEveryFrame, TrackingStrategy, TrackThenRegister
 from slam3r_ros.engine.window import (
@@ -48,7 +49,6 @@ from slam3r_ros.types import (
     MapPoints,
     PoseUpdate,
     PreparedFrame,
-    SlamStatus,
     StampedPose,
     State,
     StreamFrame,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slam3r_ros.types import SlamStatus
+from slam3r_ros.engine.slam_status import SlamStatus
 
 
 @dataclass(frozen=True, slots=True)

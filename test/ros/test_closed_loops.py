@@ -14,6 +14,7 @@ from ros_harness import FIRST_NS, wait_until
 from sensor_msgs.msg import PointCloud2
 
 from slam3r_ros.engine.events import OnUpdate, Update
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.output.outputs import Outputs
@@ -23,7 +24,7 @@ from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
 from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import LogEntry
-from slam3r_ros.types import KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, SlamStatus, StampedPose, State
+from slam3r_ros.types import KeyframeRecord, MapPoints, MapUpdate, PoseEstimate, StampedPose, State
 
 STEP_NS = 100_000_000
 PERIODS = {"path_period": 0.05, "map_period": 0.05}

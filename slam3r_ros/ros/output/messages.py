@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Vector3
@@ -14,7 +16,8 @@ from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import quat_xyzw_from_rotation
 from slam3r_ros.io.camera_info import Rectification
 from slam3r_ros.io.map_axes import put_in_map
-from slam3r_ros.types import MapPoints
+from slam3r_ros.msg import Keyframe
+from slam3r_ros.types import KeyframeRecord, MapPoints
 
 _NANOSECONDS = 10**9
 """Nanoseconds in a second."""
@@ -101,3 +104,26 @@ def cloud_message(stamp_ns: int, frame_id: str, points: MapPoints, unit: float =
     cloud = create_cloud(header(stamp_ns, frame_id), CLOUD_FIELDS, rows.view(_POINT)[:, 0])
     cloud.is_dense = True  # every point is finite; sensor_msgs_py does not say so
     return cloud
+
+
+def keyframe_message(record: KeyframeRecord, pose: Pose, map_frame: str, *, uses_camera: bool) -> Keyframe:
+    """Return the message of a keyframe, without its points. ``uses_camera``: whether poses are computed with known
+    intrinsics. Raises ValueError for a keyframe without a pose."""
+    if record.pose is None:
+        raise ValueError(f"keyframe {record.id} has no pose")
+    (crop_height, crop_width), (height, width) = record.crop_size, record.header.size
+    pixels_per_crop_pixel = 1.0 / max(crop_width / width, crop_height / height)
+    camera = record.header.camera if uses_camera else None
+    focal_px = record.pose.focal_px * pixels_per_crop_pixel
+    return Keyframe(
+        header=header(record.header.stamp_ns, map_frame),
+        id=record.id,
+        frame_index=record.index,
+        pose=pose,
+        camera_frame=record.header.frame_id,
+        confidence=record.mean_confidence,
+        focal_length=focal_px if camera is None else math.sqrt(camera.fx * camera.fy),
+        focal_length_estimated=camera is None,
+        inlier_fraction=record.pose.inlier_fraction,
+        reprojection_error=record.pose.reprojection_error_px * pixels_per_crop_pixel,
+    )

@@ -12,7 +12,6 @@ from geometry_msgs.msg import Pose, PoseArray, PoseStamped
 from nav_msgs.msg import Path
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
@@ -34,6 +33,7 @@ from slam3r_ros.ros.output.markers import MarkerOutput
 from slam3r_ros.ros.output.messages import (
     cloud_message,
     header,
+    keyframe_message,
     pose_message,
     stamped_pose,
     thinned,
@@ -215,7 +215,7 @@ class Outputs:
         if not len(added):
             return
         self._map_schedule.mark_changed()
-        if not _has_subscribers(self._cloud):
+        if not self._cloud.get_subscription_count():
             return
         added = thinned(added, self._settings.cloud_max_points)
         unit = self.scale.unit  # of the pose with this stamp, whatever it is when the cloud is made
@@ -234,24 +234,10 @@ class Outputs:
         pose = pose_message(pose_in_map(record.pose.T_world_camera, self.scale.unit))
         self._keyframe_poses.add(pose)
         self._keyframes_schedule.mark_changed()
-        if not _has_subscribers(self._keyframe):
+        if not self._keyframe.get_subscription_count():
             return
-        (crop_height, crop_width), (height, width) = record.crop_size, record.header.size
-        pixels_per_crop_pixel = 1.0 / max(crop_width / width, crop_height / height)
-        camera = record.header.camera if self._settings.slam.pose.use_camera_info else None
-        focal_px = record.pose.focal_px * pixels_per_crop_pixel
-        message = Keyframe(
-            header=header(record.header.stamp_ns, self._map_frame),
-            id=record.id,
-            frame_index=record.index,
-            pose=pose,
-            camera_frame=record.header.frame_id,
-            confidence=record.mean_confidence,
-            focal_length=focal_px if camera is None else math.sqrt(camera.fx * camera.fy),
-            focal_length_estimated=camera is None,
-            inlier_fraction=record.pose.inlier_fraction,
-            reprojection_error=record.pose.reprojection_error_px * pixels_per_crop_pixel,
-        )
+        uses_camera = self._settings.slam.pose.use_camera_info
+        message = keyframe_message(record, pose, self._map_frame, uses_camera=uses_camera)
         if (point_count := dict(self._published_clouds).get(record.index)) is not None:
             message.cloud_topic = self._cloud.topic_name
             message.cloud_stamp = time_message(record.header.stamp_ns)
@@ -409,7 +395,3 @@ class Outputs:
         self._path_schedule = PublicationSchedule(settings.path_period)
         self._keyframes_schedule = PublicationSchedule(settings.path_period)
         self._map_schedule = PublicationSchedule(settings.map_period)
-
-
-def _has_subscribers(publisher: Publisher) -> bool:
-    return publisher.get_subscription_count() > 0

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from slam3r_ros.engine.slam_status import SlamStatus as EngineStatus
 from slam3r_ros.metric_scale.estimator import ScaleEstimate
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.ros.output.messages import header, time_message
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import LogEntry
-from slam3r_ros.types import SlamStatus as EngineStatus
 from slam3r_ros.types import State
 
 _STATM = Path("/proc/self/statm")

@@ -11,6 +11,7 @@ import cv2
 from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.io.save import SavedMap, save_map
 from slam3r_ros.loop_closure.correction import MapCorrection
@@ -20,7 +21,7 @@ from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.pipeline.map_recording import MapRecording
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import ThrottledLog
-from slam3r_ros.types import ImageHeader, MapUpdate, SlamStatus, State
+from slam3r_ros.types import ImageHeader, MapUpdate, State
 
 FAILURES = (RuntimeError, ValueError, cv2.error)
 """Exceptions by which torch, NumPy, OpenCV, rclpy and the engine itself say that a frame cannot be processed."""

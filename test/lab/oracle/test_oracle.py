@@ -21,10 +21,11 @@ from slam3r_ros.engine.encoder import Encoder, resize_and_crop
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.slam import Slam
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.umeyama import umeyama
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import EncodedFrame, Frame, MapUpdate, SlamStatus, Window
+from slam3r_ros.types import EncodedFrame, Frame, MapUpdate, Window
 
 SIZE = (64, 64)
 SETTINGS = {"window.stride": 3, "window.radius": 2}

@@ -7,6 +7,7 @@ from rclpy.logging import get_logger
 from ros_harness import FIRST_NS, PERIOD_NS, image_message
 from synthetic import textured_image
 
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.ros.input.camera_info_cache import CameraInfoCache
 from slam3r_ros.ros.input.frame_builder import FrameBuilder
 from slam3r_ros.ros.input.image_subscription import ReceivedImage
@@ -15,7 +16,7 @@ from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, SlamRunner
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import ThrottledLog
-from slam3r_ros.types import Frame, ImageHeader, PreparedFrame, SlamStatus
+from slam3r_ros.types import Frame, ImageHeader, PreparedFrame
 
 SECOND_NS = 10**9
 HOUR_NS = 3600 * SECOND_NS

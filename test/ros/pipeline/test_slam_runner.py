@@ -12,10 +12,10 @@ from outputs_harness import Scene, moved, ready_frame, update
 from ros_harness import FIRST_NS
 
 from slam3r_ros.engine.events import OnUpdate
+from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.ros.pipeline import slam_runner as mapping_module
 from slam3r_ros.ros.pipeline.slam_runner import NodeCallbacks, PublishingError, SlamRunner
 from slam3r_ros.ros.threads.counters import Counters
-from slam3r_ros.types import SlamStatus
 
 
 class Engine:
