@@ -48,11 +48,13 @@ class TagSource:
 
     def add(self, view: KeyframeView) -> ScaleObservation | None:
         """Look for the tag in a keyframe's image; the observation, when enough keyframes have seen it from directions
-        that differ enough. The keyframes of one observation are not used for the next."""
+        that differ enough. The keyframes of one observation are not used for the next, and a later view of a keyframe
+        replaces the earlier one."""
         seen = self.find(view)
         if seen is None:
             return None
-        self._views.append(seen)
+        others = [each for each in self._views if each.index != seen.index]
+        self._views = deque([*others, seen], maxlen=TUNING.tag_views)
         if len(self._views) < TUNING.tag_views:
             return None
         observation = triangulated_scale(list(self._views), self._size_m)

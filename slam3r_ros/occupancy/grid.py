@@ -29,11 +29,16 @@ class GridImage:
 
 
 class OccupancyGrid:
-    """Scans in, cells out. The grid grows with what it has to hold and is made again when a closed loop moves scans."""
+    """Scans in, cells out. The grid grows with what it has to hold and is made again when a closed loop moves scans.
+
+    The newest scans are drawn only into what `image` returns: one that replaces another then costs no more than a new
+    one.
+    """
 
     def __init__(self, resolution: float) -> None:
         self._resolution = resolution
         self._scans: dict[int, VirtualScan] = {}
+        self._log_odds: NDArray[np.float32]
         self._clear_cells()
 
     def __len__(self) -> int:
@@ -46,16 +51,16 @@ class OccupancyGrid:
 
     def put(self, key: int, scan: VirtualScan) -> None:
         """Take a scan in; it replaces an earlier one of the same key."""
-        replaced = key in self._scans
         self._scans[key] = scan
-        if len(self._scans) > TUNING.most_scans:
+        is_too_many = len(self._scans) > TUNING.most_scans
+        if is_too_many:
             for each in list(self._scans)[::2]:
                 del self._scans[each]
-            replaced = True
-        if replaced:
-            self._draw_all()
-        else:
-            self._draw(scan)
+        if is_too_many or key in self._drawn:
+            self._begin_anew()
+        elif not self._reserve(self._extent(scan)):
+            self._left_out += 1
+        self._draw_settled()
 
     def correct(self, changes: Sim3) -> None:
         """Move all scans, each by the similarity (one a scan, in their order) that moves the map where it was made."""
@@ -63,7 +68,8 @@ class OccupancyGrid:
             change = changes[number]
             origin, ends = change.apply(scan.origin[None])[0], change.apply(scan.ends)
             self._scans[key] = replace(scan, origin=origin, ends=ends)
-        self._draw_all()
+        self._begin_anew()
+        self._draw_settled()
 
     @property
     def indices(self) -> NDArray[np.int64]:
@@ -77,23 +83,42 @@ class OccupancyGrid:
 
     def image(self) -> GridImage:
         """The grid as it is now; without a scan it has no cell."""
+        settled = self._log_odds
+        self._log_odds = settled.copy()
+        for key, scan in self._scans.items():
+            if key not in self._drawn:
+                self._draw(scan)
+        image = self._image()
+        self._log_odds = settled
+        return image
+
+    # ---- implementation ------------------------------------------------------------------------------------------
+
+    def _image(self) -> GridImage:
         cells = np.full(self._log_odds.shape, UNKNOWN, np.int8)
         cells[self._log_odds <= -TUNING.known_log_odds] = FREE
         cells[self._log_odds >= TUNING.known_log_odds] = OCCUPIED
         x, y = (self._corner * self._resolution).tolist()
         return GridImage(cells, (x, y), self._resolution)
 
-    # ---- implementation ------------------------------------------------------------------------------------------
-
     def _clear_cells(self) -> None:
         self._log_odds = np.zeros((0, 0), np.float32)
         self._corner = np.zeros(2, np.int64)  # x and y of the first cell, in cells
         self._left_out = 0
+        self._drawn: set[int] = set()  # the scans that are in the cells
 
-    def _draw_all(self) -> None:
+    def _begin_anew(self) -> None:
+        """Forget what is drawn, and make room for all scans."""
         self._clear_cells()
         for scan in self._scans.values():
-            self._draw(scan)
+            self._left_out += not self._reserve(self._extent(scan))
+
+    def _draw_settled(self) -> None:
+        """Draw the scans that are no longer expected to be replaced."""
+        for key in list(self._scans)[: -TUNING.undrawn_scans]:
+            if key not in self._drawn:
+                self._draw(self._scans[key])
+                self._drawn.add(key)
 
     def _draw(self, scan: VirtualScan) -> None:
         """Add one scan: cells that its rays pass become freer, those where they end at obstacles more occupied."""
@@ -101,8 +126,7 @@ class OccupancyGrid:
             return
         occupied = np.unique(self._cells_of(scan.ends[scan.is_obstacle, :2]), axis=0)
         free = np.unique(self._cells_of(_along_rays(scan, self._resolution)), axis=0)
-        if not self._reserve(np.concatenate([occupied, free])):
-            self._left_out += 1
+        if not self._reserve(self._extent(scan)):
             return
         blocked = self._flat(occupied)
         passed = np.setdiff1d(self._flat(free), blocked, assume_unique=True)
@@ -116,6 +140,12 @@ class OccupancyGrid:
         """(N, 2) column and row of places (N, 2), counted from the map's origin."""
         return np.floor(xy / self._resolution).astype(np.int64)
 
+    def _extent(self, scan: VirtualScan) -> NDArray[np.int64]:
+        """(N, 2) cells in whose bounding rectangle all rays of a scan lie; none of a scan without rays."""
+        return self._cells_of(
+            np.concatenate([scan.ends, scan.origin[None]])[:, :2] if len(scan.ends) else scan.ends[:, :2]
+        )
+
     def _flat(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """(N,) positions of cells (N, 2) in the flattened array."""
         column, row = (cells - self._corner).T
@@ -123,6 +153,8 @@ class OccupancyGrid:
 
     def _reserve(self, cells: NDArray[np.int64]) -> bool:
         """Let the grid grow until it holds these cells (N, 2); False, and it stays, where it would become too large."""
+        if not len(cells):
+            return True
         lowest, highest = cells.min(axis=0), cells.max(axis=0) + 1
         rows, columns = self._log_odds.shape
         end = self._corner + np.array([columns, rows])

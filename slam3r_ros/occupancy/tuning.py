@@ -25,6 +25,9 @@ class OccupancyTuning:
     """Log-odds beyond which a cell counts as free or occupied; between them it is unknown."""
     most_scans: int = 5000
     """Number of scans above which every second one is forgotten."""
+    undrawn_scans: int = 12
+    """Number of the newest scans that are not drawn for good, since a better one may replace them: dense depth comes
+    some keyframes after the networks'."""
     most_cells: int = 16_000_000
     """Number of cells that the grid may have; what lies outside is left out."""
     margin_cells: int = 32

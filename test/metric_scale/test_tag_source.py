@@ -79,6 +79,12 @@ def test_keyframes_are_used_once() -> None:
     assert [number for number, each in enumerate(found) if each is not None] == [4, 9]
 
 
+def test_a_keyframe_that_is_told_twice_counts_once() -> None:
+    source = TagSource(TAG_ID, SIZE_M)
+    found = [source.add(view(number, T)) for number, T in enumerate(camera_poses()) for _ in range(2)]
+    assert found[:8] == [None] * 8 and found[8] is not None
+
+
 def test_the_same_direction_gives_none_and_later_ones_do() -> None:
     source = TagSource(TAG_ID, SIZE_M)
     still = camera_poses(1)[0]

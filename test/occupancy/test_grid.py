@@ -76,6 +76,22 @@ def test_a_better_scan_replaces_the_one_of_the_same_keyframe() -> None:
     assert value(grid, 1.0, 0.01) == FREE and len(grid) == 1
 
 
+def test_a_new_or_better_scan_is_drawn_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid_module, "TUNING", OccupancyTuning(undrawn_scans=4))
+    grid, drawn = OccupancyGrid(RESOLUTION), list[int]()
+    draw = grid._draw
+    monkeypatch.setattr(grid, "_draw", lambda scan: (drawn.append(scan.index), draw(scan)))
+    for number in range(20):
+        grid.put(number, fan(0.1 * number, radius=1.0, index=number))
+        if number >= 3:
+            grid.put(number - 3, fan(0.1 * (number - 3), radius=2.0, index=number - 3))
+    assert drawn == list(range(16))
+    assert value(grid, -0.95, 0.01) == FREE and value(grid, -1.95, 0.01) == OCCUPIED
+    drawn.clear()
+    grid.put(2, fan(0.2, radius=1.5, index=2))  # long after the others: all are drawn again
+    assert drawn == list(range(16))
+
+
 def test_a_closed_loop_moves_scans() -> None:
     grid = OccupancyGrid(RESOLUTION)
     grid.put(0, fan(index=3))
