@@ -79,10 +79,18 @@ class LiveTracker:
     def take(self, state: TrackingState, index: int, newest: StreamFrame) -> OdometryPose | None:
         """Go on with the tracks of frame ``index`` as they are after mapping; the pose of the newest frame by them.
 
-        None where they cannot be found in it: then tracking goes on with the tracks that it has.
+        None where they cannot be found in it: then tracking goes on with the tracks that it has, and with the focal
+        length that their landmarks were mapped with.
         """
-        self._cameras.focal = state.focal
         self._can_track_alone = state.can_track_alone
+        focal, self._cameras.focal = self._cameras.focal, state.focal
+        pose = self._adopted(state, index, newest)
+        if pose is None and not self._tracker.is_lost:
+            self._cameras.focal = focal
+        return pose
+
+    def _adopted(self, state: TrackingState, index: int, newest: StreamFrame) -> OdometryPose | None:
+        """What `take` says, with the state's focal length."""
         image = self._cameras.image_of(newest)
         candidate, before = copy(state.tracker), self._tracker
         if image is None or candidate.is_lost or candidate.has_other_size(image.grey):

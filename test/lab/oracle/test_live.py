@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.odometry.frame_tracker import FrameTracker
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import Frame, LocalPointmap, PoseUpdate, State, Window
 
@@ -337,3 +339,17 @@ def test_frames_wait_for_no_later_ones() -> None:
     assert not LiveSlam.can_run(settings.with_values({"pose.tracks": "off"}))
     assert not LiveSlam.can_run(settings.with_values({"register.only_keyframes": False}))
     assert not LiveSlam.can_run(settings.with_values({"window.lookahead": 1, "window.radius": 2}))
+
+
+def test_a_result_that_tracking_cannot_take_does_not_change_the_focal_length(live: Live) -> None:
+    """The landmarks that tracking goes on with were mapped with the focal length that it has."""
+    request, after = live.track_to_keyframe(INITIAL + 2)
+    live.slam.map(request)
+    tracker = live.slam._live._tracker
+    live.track(after)
+    focal = tracker._cameras.focal
+    assert focal is not None
+    state = replace(live.slam._mapping.tracking_state(), tracker=FrameTracker(), focal=2 * focal)
+    newest = live.slam._live._ring[live.slam._live._ring.newest]
+    assert tracker.take(state, after, newest) is None
+    assert tracker._cameras.focal == focal
