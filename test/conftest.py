@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,18 @@ TINY_SETTINGS = SlamSettings.of_published_weights().with_values(
         "map.point_confidence": 0.0,
     }
 )
+
+
+@pytest.fixture(autouse=True)
+def _usual_signals() -> Iterator[None]:
+    """What this process does at a signal is the same for every test: commands that tests call ignore some at their end.
+
+    A child process would inherit what is ignored.
+    """
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, action in usual.items():
+        signal.signal(number, action)
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,8 @@ class FuzzedNode:
 
     def wait_until_connected(self) -> None:
         """Wait until the node hears every publisher; raises NodeEndedError if it never does."""
-        self._wait(lambda: all(p.get_subscription_count() for p in self._publishers.values()) and bool(self._statuses))
+        publishers = self._publishers.values()
+        self.wait_until(lambda: all(p.get_subscription_count() for p in publishers) and bool(self._statuses))
 
     def send(self, messages: Sequence[Image | CameraInfo]) -> None:
         """Send at most `MOST_TOGETHER` messages and wait until the node has decided on each image, but for one that may
@@ -99,14 +100,15 @@ class FuzzedNode:
             self._publishers[type(message)].publish(message)
         self.messages += len(messages)
         self.sent += sum(isinstance(message, Image) for message in messages)
-        self._wait(self._has_decided)
+        self.wait_until(self._has_decided)
 
     def _has_decided(self) -> bool:
         status = self.status
         decided = status.frames_processed + status.frames_rejected + status.frames_dropped
         return status.frames_received == self.sent and decided >= self.sent - 1
 
-    def _wait(self, condition: Callable[[], bool]) -> None:
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition on the newest status; raises NodeEndedError where it does not come true."""
         end_s = time.monotonic() + _PATIENCE_S
         while not condition():
             if self.node.problem or time.monotonic() > end_s:
@@ -141,6 +143,7 @@ def fuzzed_node(weights: Path, domain: int) -> Iterator[FuzzedNode]:
         stop.set()
         thread.join(20.0)
         fuzzed.node.shut_down()
+        fuzzed.node.get_logger().set_level(LoggingSeverity.UNSET)  # rclpy keeps levels by name, for later nodes too
         executor.shutdown()
         for node in (fuzzed.node, fuzzed.camera):
             node.destroy_node()

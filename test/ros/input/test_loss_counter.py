@@ -82,8 +82,19 @@ def test_every_image_of_a_burst_is_received_or_counted_as_missing(context: Conte
         counters = session._counters
         bench.camera.images.publish(image_message(textured_image(0), FIRST_NS))
         wait_until(lambda: counters.received.count == 1, "the first image")
-        for number in range(1, count):
+        burst_is_over, executor_waits = threading.Event(), threading.Event()
+
+        def hold_the_executor() -> None:
+            executor_waits.set()
+            burst_is_over.wait(10.0)
+
+        timer = bench.node.create_timer(0.001, hold_the_executor)
+        wait_until(executor_waits.is_set, "a callback that takes long")
+        for number in range(1, count - 1):
             bench.camera.images.publish(image_message(textured_image(number), FIRST_NS + PERIOD_NS * number))
+        timer.cancel()
+        burst_is_over.set()
+        bench.camera.images.publish(image_message(textured_image(count - 1), FIRST_NS + PERIOD_NS * (count - 1)))
         wait_until(lambda: counters.received.count + counters.missing == count, "every image accounted for")
         assert counters.missing > 0
         assert (
