@@ -36,6 +36,18 @@ class Recommended(Enum):
 RECOMMENDED: Final = Recommended.BY_THE_WEIGHTS
 """The value of a setting that is left to the weights; `slam3r_ros.settings.SlamSettings.resolved` replaces it."""
 
+
+class ChangeTime(Enum):
+    """When a setting of a program that runs may change."""
+
+    WHILE_ACTIVE = "at any time"
+    """At any time: it holds from the next keyframe or message on."""
+    WHILE_INACTIVE = "while inactive"
+    """While nothing is received; it holds when that begins again."""
+    BEFORE_CONFIGURED = "before configuring"
+    """Only before anything is made by it."""
+
+
 _WORDS: dict[str, bool] = {
     **dict.fromkeys(("true", "1", "on", "yes"), True),
     **dict.fromkeys(("false", "0", "off", "no"), False),
@@ -66,6 +78,8 @@ class SettingSpec:
     """The largest number that is allowed; None where there is no limit."""
     choices: tuple[str, ...]
     """The texts that are allowed; empty where every value is."""
+    change_time: ChangeTime
+    """When it may change."""
     published: SettingValue | None = None
     """What the published weights recommend; None for a setting in which weights have no say.
 
@@ -130,9 +144,11 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    change_time: ChangeTime = ChangeTime.BEFORE_CONFIGURED,
 ) -> Value:
-    """A field of a settings class: default, meaning in whole sentences, unit, and inclusive range or choices."""
-    spec = SettingSpec("", default, meaning, unit, minimum, maximum, choices)
+    """A field of a settings class: default, meaning in whole sentences, unit, inclusive range or choices, and when it
+    may change."""
+    spec = SettingSpec("", default, meaning, unit, minimum, maximum, choices, change_time)
     return field(default=default, metadata={"spec": spec})
 
 
@@ -145,6 +161,7 @@ def recommended_setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    change_time: ChangeTime = ChangeTime.BEFORE_CONFIGURED,
 ) -> Value:
     """A field of a settings class that is left to the weights unless it is given: its default is `RECOMMENDED`.
 
@@ -154,7 +171,7 @@ def recommended_setting(
     """
     said = f'"{public}"' if isinstance(public, str) else f"{public:g}"
     meaning = f"{meaning} {said} takes what the weights recommend."
-    spec = SettingSpec("", public, meaning, unit, minimum, maximum, choices, published)
+    spec = SettingSpec("", public, meaning, unit, minimum, maximum, choices, change_time, published)
     return cast(Value, field(default=RECOMMENDED, metadata={"spec": spec}))
 
 

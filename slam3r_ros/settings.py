@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from slam3r_ros.setting_spec import (
     RECOMMENDED,
+    ChangeTime,
     Recommended,
     SettingError,
     SettingValue,
@@ -76,12 +77,14 @@ class InitializeSettings:
         "Mean I2P confidence below which the newest frame of the initial window is dropped, down to 3 frames.",
         public=-1.0,
         minimum=-1,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     minimum_confidence: float = recommended_setting(
         1.5,
         "Mean I2P confidence of the initial window below which initialization fails and goes on with newer frames.",
         public=-1.0,
         minimum=-1,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     minimum_texture: float = setting(
         3.0,
@@ -89,6 +92,7 @@ class InitializeSettings:
         unit="grey levels",
         minimum=0,
         maximum=255,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     minimum_motion: float = setting(
         0.5,
@@ -97,6 +101,7 @@ class InitializeSettings:
         unit="grey levels",
         minimum=0,
         maximum=255,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
 
 
@@ -105,7 +110,11 @@ class RegisterSettings:
     """How frames are registered into the world by retrieval and Local-to-World (L2W)."""
 
     point_confidence: float = recommended_setting(
-        1.5, "I2P confidence below which a point is set to zero before L2W.", public=-1.0, minimum=-1
+        1.5,
+        "I2P confidence below which a point is set to zero before L2W.",
+        public=-1.0,
+        minimum=-1,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     scene_frames: int = recommended_setting(
         10,
@@ -199,10 +208,18 @@ class PoseSettings:
         maximum=0.5,
     )
     minimum_inliers: float = setting(
-        0.3, "Fraction of inliers of the pose below which a frame is lost.", minimum=0, maximum=1
+        0.3,
+        "Fraction of inliers of the pose below which a frame is lost.",
+        minimum=0,
+        maximum=1,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     minimum_confidence: float = recommended_setting(
-        1.5, "Mean L2W confidence of a frame's points below which the frame is lost.", public=-1.0, minimum=-1
+        1.5,
+        "Mean L2W confidence of a frame's points below which the frame is lost.",
+        public=-1.0,
+        minimum=-1,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     tracks: str = recommended_setting(
         "on",
@@ -223,6 +240,7 @@ class PoseSettings:
         True,
         "Whether lost frames are excluded from the map and the keyframe buffer. The published offline script adds "
         "them.",
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
 
 
@@ -250,14 +268,20 @@ class MapSettings:
     """The point map: confident points, one for each voxel."""
 
     point_confidence: float = recommended_setting(
-        12.0, "L2W confidence below which a point stays out of the map.", public=-1.0, minimum=-1
+        12.0,
+        "L2W confidence below which a point stays out of the map.",
+        public=-1.0,
+        minimum=-1,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     voxel_size: float = setting(
         VOXEL_BY_SCENE,
-        "Side of a voxel; the map keeps one point for each voxel. 0 chooses it by the depth of the first frames.",
+        "Side of a voxel; the map keeps one point for each voxel. 0 chooses it by the depth of the first frames; set "
+        "while mapping, by those of the next map.",
         unit="scene units",
         minimum=0,
         maximum=100,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     dense: bool = setting(
         True,
@@ -270,6 +294,7 @@ class MapSettings:
         unit="points",
         minimum=1000,
         maximum=100_000_000,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
 
 

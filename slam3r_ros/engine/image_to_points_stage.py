@@ -33,7 +33,8 @@ class ImageToPointsStage:
 
     def __init__(self, network: PointsNetwork, point_confidence: float) -> None:
         self._network = network
-        self._point_confidence = point_confidence
+        self.point_confidence = point_confidence
+        """Confidence below which a point is not valid."""
 
     def estimate(self, windows: Sequence[Window]) -> list[LocalPointmap]:
         """Each window's reference's own pointmap, normalised; windows of one length are one batch."""
@@ -74,7 +75,7 @@ class ImageToPointsStage:
     def _local_pointmaps(self, windows: Sequence[Window]) -> list[LocalPointmap]:
         references, _ = self._network.decode(*_layer_inputs(windows), need_sources=False)
         points, confidence = references.points[:, 0], references.confidence[:, 0]
-        valid = confidence >= self._point_confidence
+        valid = confidence >= self.point_confidence
         normalised = [normalise(*of_one) for of_one in zip(points, valid, strict=True)]
         means = confidence.mean(dim=(1, 2))
         return [

@@ -33,10 +33,16 @@ class Initializer:
     ) -> None:
         """``encode`` encodes frames of the ring buffer, by their indices, where they are not; False where the device
         has no memory for that."""
-        self._image_to_points, self._settings = image_to_points, settings
-        self._builder = InitialMapBuilder(image_to_points, settings.initialize, settings.register.point_confidence)
+        self._image_to_points = image_to_points
         self._guard, self._timer, self._shrink_buffer, self._encode = guard, timer, shrink_buffer, encode
+        self.change_settings(settings)
         self.reset()
+
+    def change_settings(self, settings: SlamSettings) -> None:
+        """Use these settings from the next attempt on."""
+        self._settings = settings
+        confidence = settings.register.point_confidence
+        self._builder = InitialMapBuilder(self._image_to_points, settings.initialize, confidence)
 
     def reset(self) -> None:
         """Choose the stride anew, unless the settings say it."""

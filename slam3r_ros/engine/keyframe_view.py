@@ -73,9 +73,10 @@ class KeyframeViews:
     """
 
     def __init__(self, *, least_confidence: float, uses_camera: bool) -> None:
-        """``uses_camera``: whether poses are computed with known intrinsics; depths less confident than
-        ``least_confidence`` are unknown."""
-        self._least_confidence, self._uses_camera = least_confidence, uses_camera
+        """``uses_camera``: whether poses are computed with known intrinsics."""
+        self.least_confidence = least_confidence
+        """Depths less confident than this are unknown."""
+        self._uses_camera = uses_camera
         self._count, self._last_source_index = 0, 0
 
     def begin_from(self, number: int) -> None:
@@ -93,7 +94,7 @@ class KeyframeViews:
             return None
         if self._count and encoded.source_index < self._last_source_index + stride:
             return None
-        depth = pointmap_depths(frame, self._least_confidence)
+        depth = pointmap_depths(frame, self.least_confidence)
         view = KeyframeView(
             id=self._count,
             index=frame.index,

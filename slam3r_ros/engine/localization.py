@@ -18,6 +18,10 @@ class Localization:
         self._settings = settings
         self._poses = CameraPoseEstimator(settings)
 
+    def change_settings(self, settings: PoseSettings) -> None:
+        """Judge frames by other thresholds; what else is set stays as it was."""
+        self._settings = settings
+
     def learn_focal(self, keyframe: RegisteredFrame) -> None:
         """Take note of the focal length that a frame's own pointmap shows."""
         self._poses.learn_focal(keyframe.on_host.points_camera, keyframe.on_host.confidence_camera)

@@ -45,6 +45,16 @@ class MapState:
         self.records: list[KeyframeRecord] = []
         """The record of every keyframe that ever entered the keyframe buffer, in the order of entering."""
 
+    def change_settings(self, settings: MapSettings) -> None:
+        """Take points in by another confidence, and keep them in voxels of another size, or at most so many of them."""
+        self._point_confidence, self._settings = settings.point_confidence, settings
+        is_other_size, self._voxel_size = settings.voxel_size != self._voxel_size, settings.voxel_size
+        for points in (self.map, self._loaded):
+            if points is not None:
+                points.set_maximum(settings.maximum_points)
+                if is_other_size and settings.voxel_size != VOXEL_BY_SCENE:
+                    points.set_voxel_size(settings.voxel_size)
+
     def begin_from(self, loaded: LoadedMap) -> None:
         """Begin with a map of an earlier session. The points of this session stay apart until `join`, since they are in
         a world of their own."""

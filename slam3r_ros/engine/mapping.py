@@ -29,7 +29,7 @@ from slam3r_ros.engine.tracking import KeyframeRequest
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.odometry.frame_tracker import FrameTracker
 from slam3r_ros.odometry.odometry_stage import RefinedFrame, TrackingState
-from slam3r_ros.settings import KeyframeSettings, RegisterSettings
+from slam3r_ros.settings import KeyframeSettings, RegisterSettings, SlamSettings
 from slam3r_ros.types import (
     KeyframeRecord,
     LocalPointmap,
@@ -102,6 +102,13 @@ class Mapping:
         self._map_state.begin_from(loaded)
         self._views.begin_from(loaded.next_view)
         self._is_joined, self._accepts_corrections = False, loaded.extends
+
+    def change_settings(self, settings: SlamSettings) -> None:
+        """Use other values of those settings that may change at any time from the next keyframe on."""
+        self._localization.change_settings(settings.pose)
+        self._views.least_confidence = settings.map.point_confidence
+        self._map_state.change_settings(settings.map)
+        self._note_map()
 
     # ---- the loop ----------------------------------------------------------------------------------------------
 

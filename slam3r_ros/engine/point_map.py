@@ -84,6 +84,18 @@ class PointMap:
             raise RuntimeError("map: the side of the voxels is set while the map is empty")
         self._voxel_size = self._first_voxel_size = voxel_size
 
+    def set_voxel_size(self, voxel_size: float) -> None:
+        """Fuse all points again in voxels of another side. In smaller ones the points of before stay as far apart as
+        they were."""
+        self._voxel_size = self._first_voxel_size = voxel_size
+        self._enter_again(lambda values: values["points"])
+
+    def set_maximum(self, maximum: int) -> None:
+        """Keep at most so many points from now on."""
+        self._maximum = maximum
+        if len(self._table) > maximum:
+            self._coarsen()
+
     def clear(self) -> None:
         """Forget all points and go back to the first voxel size."""
         self._table.clear()

@@ -39,6 +39,7 @@ from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.odometry.odometry_stage import OdometryStage
+from slam3r_ros.setting_spec import ChangeTime, SettingError, specs_of
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import (
     EncodedAhead,
@@ -144,6 +145,20 @@ class Slam:
         """Whether there are registered frames whose `MapUpdate` is still to come, by `finish_pending` or a later
         `push`."""
         return self._mapping.has_pending
+
+    def change_settings(self, settings: SlamSettings) -> None:
+        """Go on with other values of those settings that may change at any time, which hold from the next frame on.
+
+        ``settings`` are resolved. Raises SettingError naming another setting that differs, and changes nothing.
+        """
+        for spec in specs_of(SlamSettings):
+            is_fixed = spec.change_time is not ChangeTime.WHILE_ACTIVE
+            if is_fixed and settings.value(spec.name) != self.settings.value(spec.name):
+                raise SettingError(f"{spec.name}: the engine is made with it, and it cannot change")
+        self.settings = settings
+        self._image_to_points.point_confidence = settings.register.point_confidence
+        self._initializer.change_settings(settings)
+        self._mapping.change_settings(settings)
 
     def reset(self, reason: str) -> None:
         """Forget map and trajectory and start again with the next frame; ``reason`` appears in the status."""

@@ -71,6 +71,12 @@ class OccupancyGrid:
         self._begin_anew()
         self._draw_settled()
 
+    def set_resolution(self, resolution: float) -> None:
+        """Draw all scans again with cells of another side."""
+        self._resolution = resolution
+        self._begin_anew()
+        self._draw_settled()
+
     @property
     def indices(self) -> NDArray[np.int64]:
         """(scans,) number of the frame that each scan was made of, in their order."""

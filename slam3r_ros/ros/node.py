@@ -39,7 +39,7 @@ from slam3r_ros.ros.pipeline.slam_runner import PublishingError
 from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.start import RosStartError, start_ros
 from slam3r_ros.ros.throttled_log import ThrottledLog
-from slam3r_ros.setting_spec import SettingError
+from slam3r_ros.setting_spec import ChangeTime, SettingError
 from slam3r_ros.srv import SaveMap, SetScale
 
 Result = TypeVar("Result")
@@ -146,6 +146,7 @@ class SlamNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and map."""
         assert self._session is not None
+        self._use_parameters()
         try:
             self._session.activate()
         except ThreadStuckError as error:
@@ -233,7 +234,27 @@ class SlamNode(LifecycleNode):
     # ---- callbacks -----------------------------------------------------------------------------------------------
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        return self._declared.accept(parameters, configured=self._session is not None)
+        result = self._declared.accept(parameters, self._change_times)
+        if result.successful and self._session is not None and (executor := self.executor) is not None:
+            executor.create_task(self._use_parameters)  # once rclpy has set them, unless another callback refuses
+        return result
+
+    @property
+    def _change_times(self) -> set[ChangeTime]:
+        """When parameters have to be allowed to change for one to change now."""
+        if self._session is None:
+            return set(ChangeTime)
+        return {ChangeTime.WHILE_ACTIVE} if self._active else {ChangeTime.WHILE_ACTIVE, ChangeTime.WHILE_INACTIVE}
+
+    def _use_parameters(self) -> None:
+        """Have the session use the parameters as they are now."""
+        session, settings = self._session, self._declared.read()
+        if session is None or settings == session.settings:
+            return
+        if settings.status_period != session.settings.status_period:
+            self.destroy_timer(self._status_timer)
+            self._status_timer = self.create_timer(settings.status_period, self._publish_status, clock=self._steady)
+        session.change_settings(settings)
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
         if self._session is not None:

@@ -245,6 +245,32 @@ def test_added_after_a_doubling_are_new_at_the_new_size():
     np.testing.assert_allclose(added.points_world[:, 0], mean, rtol=1e-6)
 
 
+def test_another_size_of_voxels_fuses_all_points_again():
+    fast, slow = PointMap(MapSettings(voxel_size=0.01)), NaiveMap(MapSettings(voxel_size=0.01))
+    given = random_points(7, 500)
+    fast.add(*given)
+    slow.add(*given)
+    fast.set_voxel_size(0.03)
+    stored, slow.voxel_size, slow.cells = list(slow.cells.values()), 0.03, {}
+    for entry in stored:
+        slow.put(*entry)
+    assert fast.voxel_size == 0.03 and len(fast) < len(stored)
+    assert_same(fast.points(), slow)
+    coarse = len(fast)
+    fast.set_voxel_size(0.001)
+    assert len(fast) == coarse, "what was fused stays fused"
+    fast.add(*given)
+    assert len(fast) > coarse
+
+
+def test_another_maximum_holds_at_once():
+    points = PointMap(MapSettings(voxel_size=0.01, maximum_points=5000))
+    points.add(*random_points(3, 4000, spread=1.0))
+    assert len(points) > 2000
+    points.set_maximum(1000)
+    assert len(points) <= 1000 and points.voxel_size > 0.01
+
+
 def test_one_frame_larger_than_the_maximum():
     fast = PointMap(MapSettings(point_confidence=0.0, voxel_size=1e-6, maximum_points=1000))
     points, colours, confidence = random_points(0, CHUNK + 5000, 10.0)

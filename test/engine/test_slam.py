@@ -17,6 +17,7 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.tracking import KeyframeRequest
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.networks.weights import Networks
+from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.settings import SlamSettings
 from slam3r_ros.types import (
     Frame,
@@ -227,6 +228,28 @@ def test_what_was_added_is_what_the_map_holds(tiny_networks: Networks) -> None:
     slam = make_slam(tiny_networks, map__voxel_size=0.001)
     updates = only_map_updates(update for answer in push_images(slam, range(12)) for update in answer)
     assert sum(len(update.added) for update in updates) == len(slam.map_points()) == slam.status().map_points > 0
+
+
+def test_thresholds_change_between_two_frames_and_everything_else_is_refused(tiny_networks: Networks) -> None:
+    slam = make_slam(tiny_networks)
+    push_images(slam, range(6))
+    before, lost = len(slam.map_points()), slam.status().lost_frames
+    assert before > 0 and lost == 0
+    with pytest.raises(SettingError, match="window.radius: the engine is made with it"):
+        slam.change_settings(slam.settings.with_values({"window.radius": 1, "map.point_confidence": 99.0}))
+    slam.change_settings(slam.settings.with_values({"map.point_confidence": 1e6}))
+    push_images(slam, range(6, 8))
+    assert len(slam.map_points()) == before, "nothing is confident enough any more"
+    slam.change_settings(slam.settings.with_values({"pose.minimum_confidence": 1e6}))
+    push_images(slam, range(8, 10))
+    assert slam.status().lost_frames == 2
+    coarse = 4 * slam.status().voxel_size
+    slam.change_settings(slam.settings.with_values({"map.voxel_size": coarse}))
+    assert slam.status().voxel_size == coarse and slam.status().map_points == len(slam.map_points()) < before
+    slam.change_settings(slam.settings.with_values({"initialize.minimum_texture": 255.0}))
+    slam.reset("test")
+    push_images(slam, range(6))
+    assert "texture" in slam.status().reason
 
 
 def test_reset_starts_again(tiny_networks: Networks) -> None:

@@ -76,8 +76,8 @@ class TimestampFilter:
     """
 
     def __init__(self, time_jump_s: float) -> None:
-        """A stamp that is more than ``time_jump_s`` back, or ahead of the clock's growth by more, is far."""
-        self._time_jump_s = time_jump_s
+        self.time_jump_s = time_jump_s
+        """A stamp that is more than this back, or ahead of the clock's growth by more, is far; seconds."""
         self._newest: _Arrival | None = None  # of the images used
         self._held: _Arrival | None = None
         self._lead_s = 0.0  # of the newest image used over the one before it
@@ -100,16 +100,16 @@ class TimestampFilter:
         if held is not None and self._confirms(image, held, newest):
             return self._use_held(image, held, newest)
         back_s = (newest.stamp_ns - stamp_ns) * _SECONDS_PER_NANOSECOND
-        if 0 <= back_s <= self._time_jump_s + self._lead_s:
+        if 0 <= back_s <= self.time_jump_s + self._lead_s:
             return self._drop_late(stamp_ns, newest)
-        if back_s > 0 and (newest.arrival_ns - arrival_ns) * _SECONDS_PER_NANOSECOND > self._time_jump_s:
+        if back_s > 0 and (newest.arrival_ns - arrival_ns) * _SECONDS_PER_NANOSECOND > self.time_jump_s:
             return self._start_new_map(image, newest)
         return self._hold(image, newest)
 
     def clock_jumped_back(self, now_ns: int) -> bool:
         """The clock went back to ``now_ns``: whether used stamps lie so far in its future that a new map must start."""
         newest = self._newest
-        if newest is None or (newest.stamp_ns - now_ns) * _SECONDS_PER_NANOSECOND <= self._time_jump_s:
+        if newest is None or (newest.stamp_ns - now_ns) * _SECONDS_PER_NANOSECOND <= self.time_jump_s:
             return False
         self.backward_jumps += 1
         self.reset()
@@ -122,7 +122,7 @@ class TimestampFilter:
 
     def _follows(self, image: _Arrival, earlier: _Arrival) -> bool:
         """Whether an image is later than an earlier one and not far ahead of it."""
-        lead_limit_s = self._time_jump_s + self._lead_s
+        lead_limit_s = self.time_jump_s + self._lead_s
         return image.stamp_ns > earlier.stamp_ns and image.lead_over(earlier) <= lead_limit_s
 
     def _confirms(self, image: _Arrival, held: _Arrival, newest: _Arrival) -> bool:
@@ -132,7 +132,7 @@ class TimestampFilter:
         if self._follows(image, held) or (held.stamp_ns > newest.stamp_ns and self._dropped_ahead >= TUNING.patience):
             return True
         gap_s = min(held.lead_over(newest), TUNING.longest_learned_gap_s)
-        return image.lead_over(held) <= self._time_jump_s + max(gap_s, 0.0)
+        return image.lead_over(held) <= self.time_jump_s + max(gap_s, 0.0)
 
     def _use(self, image: _Arrival, key: str, warning: str) -> TimestampCheck:
         """Use an image that follows the newest one, and drop the held one, whose stamp was wrong."""

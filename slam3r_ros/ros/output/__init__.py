@@ -13,6 +13,7 @@
 - ``depth``: the depth image of a frame and its camera.
 - ``markers``: keyframes as frustums, the way between them and closed loops, for RViz.
 - ``map_layer``: what is published of all keyframes beside the cloud, and where the keyframes are.
+- ``map_layers``: all of these that the parameters ask for.
 - ``occupancy``: the occupancy grid for navigation.
 - ``publication_schedule``: when a topic that holds the whole map is due.
 - ``keyframe_views``: keyframes with image, depth and confidence, and where closed loops have moved them.

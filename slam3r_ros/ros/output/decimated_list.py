@@ -30,6 +30,13 @@ class DecimatedList(Generic[Item]):
         self._newest = [item]
         self._count += 1
 
+    def set_limit(self, limit: int) -> None:
+        """Keep at most so many items from now on."""
+        self._limit = limit
+        while len(self._kept) > limit:
+            self._kept = self._kept[::2]
+            self._stride *= 2
+
     def rebuild(self, count: int, make: Callable[[int], Item]) -> None:
         """Replace everything by ``count`` items; only those that are kept are made, by their number from 0."""
         self._stride = 1

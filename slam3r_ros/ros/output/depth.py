@@ -36,6 +36,10 @@ class DepthOutput:
         self._infos = node.create_publisher(CameraInfo, "~/depth/camera_info", _RELIABLE)
         self._queue = publisher.topic_queue(self._images, TUNING.waiting_depth_images)
 
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Use another confidence below which depths are unknown."""
+        self._least_confidence = settings.slam.map.point_confidence
+
     @property
     def is_wanted(self) -> bool:
         """Whether somebody subscribes to one of the topics."""

@@ -22,6 +22,7 @@ from slam3r_ros.ros.output.map_layer import KeyframePlacement, KeyframePlacement
 from slam3r_ros.ros.output.map_scale import MapScale
 from slam3r_ros.ros.output.messages import header, pose_message
 from slam3r_ros.ros.output.tuning import TUNING
+from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
 
@@ -37,6 +38,7 @@ class KeyframeViewOutput:
         self._node, self._map_frame, self._placements = node, map_frame, placements
         self._views = node.create_publisher(KeyframeViewMessage, "~/keyframe_view", _KEPT)
         self._graph = node.create_publisher(KeyframeGraph, "~/keyframe_graph", LATCHED)
+        self._publisher = publisher
         self._view_queue = publisher.topic_queue(self._views, TUNING.waiting_views)
         self._graph_queue = publisher.topic_queue(self._graph)
         self._map_id = 0
@@ -52,9 +54,12 @@ class KeyframeViewOutput:
         """Note that the graph has changed."""
         self._is_graph_old = True
 
-    def rescale(self, factor: float) -> None:
+    def rescale(self, before: float, scale: MapScale) -> None:
         """Note that lengths have changed."""
         self._is_graph_old = True
+
+    def change_settings(self, settings: NodeSettings) -> None:
+        """No parameter that may change at any time concerns the views."""
 
     def publish_due(self, stamp_ns: int, unit: float) -> None:
         """Publish the graph where it has changed."""
@@ -79,6 +84,8 @@ class KeyframeViewOutput:
 
     def destroy(self) -> None:
         """Destroy the publishers."""
+        for queue in (self._view_queue, self._graph_queue):
+            self._publisher.remove(queue)
         self._node.destroy_publisher(self._views)
         self._node.destroy_publisher(self._graph)
 

@@ -13,6 +13,7 @@ from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.output.map_scale import MapScale
+from slam3r_ros.ros.parameters.node_settings import NodeSettings
 
 
 class MapLayer(Protocol):
@@ -24,8 +25,11 @@ class MapLayer(Protocol):
     def correct(self, correction: MapCorrection, unit: float) -> None:
         """Move everything as a closed loop says; ``unit`` is the published length of a scene unit."""
 
-    def rescale(self, factor: float) -> None:
-        """Follow a change of the published length of a scene unit by a factor."""
+    def rescale(self, before: float, scale: MapScale) -> None:
+        """Follow a change of the published length of a scene unit, which was ``before``."""
+
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Use other values of those parameters that may change at any time."""
 
     def publish_due(self, stamp_ns: int, unit: float) -> None:
         """Publish what has changed and is due, with the stamp of the newest image."""

@@ -9,8 +9,8 @@ class MapScale:
     """The scale of everything that is published and saved. The mapping thread changes it, every thread may read it."""
 
     def __init__(self, parameter: float) -> None:
-        """``parameter`` is the value of the parameter `scale`: metres per scene unit, 0 where unknown."""
-        self._parameter = parameter
+        self.parameter = parameter
+        """The value of the parameter `scale`, with which each map begins: metres per scene unit, 0 where unknown."""
         self.metres_per_unit = parameter
         """Metres per scene unit; 0 where unknown."""
         self.is_set_by_user = parameter > 0
@@ -39,6 +39,6 @@ class MapScale:
 
     def reset(self) -> bool:
         """Return to the parameter's scale, since a new map has another unit; True if that changes the scale."""
-        changes = self.metres_per_unit != self._parameter
-        self.metres_per_unit, self.is_set_by_user = self._parameter, self._parameter > 0
+        changes = self.metres_per_unit != self.parameter
+        self.metres_per_unit, self.is_set_by_user = self.parameter, self.parameter > 0
         return changes

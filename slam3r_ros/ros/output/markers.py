@@ -42,6 +42,7 @@ class MarkerOutput:
         self._node, self._map_frame, self._placements = node, settings.map_frame, placements
         self._limit = settings.path_length
         self._topic = node.create_publisher(MarkerArray, "~/markers", LATCHED)
+        self._publisher = publisher
         self._queue = publisher.topic_queue(self._topic)
         self._schedule = PublicationSchedule(settings.path_period)
 
@@ -53,9 +54,13 @@ class MarkerOutput:
         """Note that keyframes have moved."""
         self._schedule.mark_changed()
 
-    def rescale(self, factor: float) -> None:
+    def rescale(self, before: float, scale: MapScale) -> None:
         """Note that lengths have changed."""
         self._schedule.mark_changed()
+
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Use another period and another number of keyframes."""
+        self._limit, self._schedule.period_s = settings.path_length, settings.path_period
 
     def publish_due(self, stamp_ns: int, unit: float) -> None:
         """Publish the markers where they have changed, somebody subscribes and their period has passed."""
@@ -68,6 +73,7 @@ class MarkerOutput:
 
     def destroy(self) -> None:
         """Destroy the publisher."""
+        self._publisher.remove(self._queue)
         self._node.destroy_publisher(self._topic)
 
     def _publish(self, stamp_ns: int, unit: float) -> None:

@@ -44,6 +44,7 @@ class GridOutput:
         self._band = HeightBand(settings.grid_min_height, settings.grid_max_height)
         self._grid = OccupancyGrid(settings.grid_resolution)
         self._topic = node.create_publisher(OccupancyGridMessage, "~/grid", LATCHED)
+        self._publisher = publisher
         self._queue = publisher.topic_queue(self._topic)
         self._schedule = PublicationSchedule(settings.grid_period)
 
@@ -75,11 +76,22 @@ class GridOutput:
         self._grid.correct(Sim3(changes.scale, R @ changes.rotation @ R.T, unit * changes.translation @ R.T))
         self._schedule.mark_changed()
 
-    def rescale(self, factor: float) -> None:
-        """Follow a change of the published length of a scene unit by a factor."""
-        count = len(self._grid)
-        if count:
+    def rescale(self, before: float, scale: MapScale) -> None:
+        """Follow a change of the published length of a scene unit, which was ``before``."""
+        count, factor = len(self._grid), scale.unit / before
+        if count and factor != 1:
             self._grid.correct(Sim3(np.full(count, factor), np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3))))
+            self._schedule.mark_changed()
+
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Use other heights from the next keyframe on, another period, and cells of another size, in which the whole
+        grid is drawn again."""
+        is_redrawn = settings.grid_resolution != self._settings.grid_resolution
+        self._settings = settings
+        self._band = HeightBand(settings.grid_min_height, settings.grid_max_height)
+        self._schedule.period_s = settings.grid_period
+        if is_redrawn:
+            self._grid.set_resolution(settings.grid_resolution)
             self._schedule.mark_changed()
 
     def publish_due(self, stamp_ns: int, unit: float) -> None:
@@ -99,6 +111,7 @@ class GridOutput:
 
     def destroy(self) -> None:
         """Destroy the publisher."""
+        self._publisher.remove(self._queue)
         self._node.destroy_publisher(self._topic)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator
 
 import numpy as np
 from geometry_msgs.msg import Pose, PoseArray, PoseStamped
@@ -25,11 +24,9 @@ from slam3r_ros.ros.input.frame_transforms import FrameTransforms
 from slam3r_ros.ros.output.camera_extrinsics import CameraExtrinsics
 from slam3r_ros.ros.output.decimated_list import DecimatedList
 from slam3r_ros.ros.output.depth import DepthOutput
-from slam3r_ros.ros.output.keyframe_views import KeyframeViewOutput
 from slam3r_ros.ros.output.levelling import Levelling
-from slam3r_ros.ros.output.map_layer import KeyframePlacements, MapLayer
+from slam3r_ros.ros.output.map_layers import MapLayers
 from slam3r_ros.ros.output.map_scale import MapScale
-from slam3r_ros.ros.output.markers import MarkerOutput
 from slam3r_ros.ros.output.messages import (
     cloud_message,
     header,
@@ -39,7 +36,6 @@ from slam3r_ros.ros.output.messages import (
     thinned,
     time_message,
 )
-from slam3r_ros.ros.output.occupancy import GridOutput
 from slam3r_ros.ros.output.odometry import OdometryOutput
 from slam3r_ros.ros.output.publication_schedule import PublicationSchedule
 from slam3r_ros.ros.output.scale_estimation import ScaleEstimation
@@ -84,8 +80,7 @@ class Outputs:
         self._path_queue = self._publisher.topic_queue(self._path)
         self._keyframes_queue = self._publisher.topic_queue(self._keyframes)
         self._map_queue = self._publisher.topic_queue(self._map_cloud)
-        self._placements = KeyframePlacements()
-        self._layers = tuple(self._make_layers())
+        self._layers = MapLayers(node, settings, log, self._publisher, self._extrinsics)
         self._pose_lock = threading.Lock()  # for poses, TF and odometry, which two threads may publish
         self._world_changes: int
         """How many closed loops have moved the poses published last."""
@@ -121,14 +116,10 @@ class Outputs:
             with self._pose_lock:
                 self._corrections += 1
                 self._see_world(max(self._corrections, self._world_changes))
-            self._placements.correct(update)
-            for layer in self._layers:
-                layer.correct(update, self.scale.unit)
+            self._layers.correct(update, self.scale.unit)
             return False
         if isinstance(update, KeyframeView):
-            self._placements.observe(update)
-            for layer in self._layers:
-                layer.observe(update, self.scale)
+            self._layers.observe(update, self.scale)
             self._publish_dense(update)
             return False
         if isinstance(update, MappedPlace):
@@ -255,8 +246,7 @@ class Outputs:
         if (correction := self._levelling.due()) is not None:
             self._log.info("the map is turned upright")
             slam.request_correction(correction)
-        for layer in self._layers:
-            layer.publish_due(self._newest_ns, self.scale.unit)
+        self._layers.publish_due(self._newest_ns, self.scale.unit)
         if self._path_schedule.start_if_due(self._path_queue):
             self._publish_path()
         if self._keyframes_schedule.start_if_due(self._keyframes_queue):
@@ -274,14 +264,12 @@ class Outputs:
                 self._tf.clear()
         self.scale_estimation.reset()
         self._levelling.reset()
-        self._placements.clear()
         self._cloud_queue.clear()
         self._depth.clear()
         if self.scale.reset():
             self._log.info_throttled("scale", f"the scale that ~/set_scale set is forgotten: {self.scale.description}")
         self._publish_whole_map(slam)
-        for layer in self._layers:
-            layer.reset(self._newest_ns, self.scale.unit)
+        self._layers.reset(self._newest_ns, self.scale.unit)
 
     def set_scale(self, metres_per_unit: float, slam: Slam) -> None:
         """Publish in other lengths from now on, and the whole map once more in these lengths.
@@ -293,6 +281,24 @@ class Outputs:
             self.scale.set(metres_per_unit)
             self._odometry.reset_velocity()
         self._change_lengths(before, slam)
+
+    def change_settings(self, settings: NodeSettings, slam: Slam) -> None:
+        """Use other values of those parameters that may change at any time."""
+        before, self._settings = self._settings, settings
+        self.scale_estimation.change_settings(settings)
+        self._depth.change_settings(settings)
+        with self._pose_lock:
+            if self._tf is not None:
+                self._tf.change_settings(settings)
+            self._poses.set_limit(settings.path_length)
+        self._keyframe_poses.set_limit(settings.path_length)
+        self._path_schedule.period_s = self._keyframes_schedule.period_s = settings.path_period
+        self._map_schedule.period_s = settings.map_period
+        self._map_schedule.mark_changed()  # it may have other voxels, or be thinned in another way
+        self._layers.change_settings(settings, self.scale)
+        if settings.scale != before.scale:
+            self.scale.parameter = settings.scale
+            self.set_scale(settings.scale, slam)
 
     def _apply_estimated_scale(self, slam: Slam) -> None:
         """Publish in metres by the estimated scale, unless a user has set another."""
@@ -307,8 +313,7 @@ class Outputs:
 
     def _change_lengths(self, unit_before: float, slam: Slam) -> None:
         """Publish the whole map once more, since the published length of a scene unit has changed."""
-        for layer in self._layers:
-            layer.rescale(self.scale.unit / unit_before)
+        self._layers.rescale(unit_before, self.scale)
         self.republish(slam)
 
     def republish(self, slam: Slam) -> None:
@@ -332,8 +337,7 @@ class Outputs:
             self._poses.rebuild(len(trajectory), pose)
         self._keyframe_poses.rebuild(len(records), keyframe)
         self._publish_whole_map(slam)
-        for layer in self._layers:
-            layer.publish_due(self._newest_ns, unit)
+        self._layers.publish_due(self._newest_ns, unit)
 
     def _publish_whole_map(self, slam: Slam) -> None:
         """Publish path, keyframes and map at once: no latched topic may hold an older map than another."""
@@ -369,17 +373,7 @@ class Outputs:
         self._transforms.destroy()
         self.scale_estimation.destroy()
         self._levelling.destroy()
-        for layer in self._layers:
-            layer.destroy()
-
-    def _make_layers(self) -> Iterator[MapLayer]:
-        """The layers that the parameters ask for."""
-        node, settings, publisher = self._node, self._settings, self._publisher
-        yield MarkerOutput(node, settings, publisher, self._placements)
-        if settings.publish_views:
-            yield KeyframeViewOutput(node, settings.map_frame, publisher, self._placements)
-        if settings.publish_grid:
-            yield GridOutput(node, settings, self._log, publisher, self._extrinsics)
+        self._layers.destroy()
 
     def _start_new_map(self) -> None:
         settings = self._settings

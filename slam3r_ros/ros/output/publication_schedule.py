@@ -12,8 +12,8 @@ class PublicationSchedule:
     """When a topic that holds the whole map is due: it changed, somebody subscribes, and the last one is old enough."""
 
     def __init__(self, period_s: float) -> None:
-        """``period_s`` is the shortest time between two messages."""
-        self._period_s = period_s
+        self.period_s = period_s
+        """Shortest time between two messages, seconds."""
         self._changed = False
         self._last_s = -math.inf
 
@@ -24,7 +24,7 @@ class PublicationSchedule:
     def start_if_due(self, queue: TopicQueue) -> bool:
         """Whether the topic is due; if so the caller publishes it, and the next period begins."""
         now_s = time.monotonic()
-        if not self._changed or now_s - self._last_s < self._period_s:
+        if not self._changed or now_s - self._last_s < self.period_s:
             return False
         if queue.publisher.get_subscription_count() == 0 or not queue.is_idle:
             return False

@@ -50,6 +50,10 @@ class ScaleEstimation:
         """What the scale is estimated by, as the parameter `scale_source` names it."""
         return self._settings.scale_source
 
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Apply the estimate from another standard deviation on."""
+        self._settings = settings
+
     def due(self, present: float) -> float | None:
         """The scale to change to from the ``present`` one, metres per scene unit, 0 for unknown; None while none is
         sure enough, or the present one is as good."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from numpy import float64
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.timer import Timer
 from tf2_ros import TransformException
 
 from slam3r_ros.geometry.se3 import invert_rigid
@@ -27,6 +28,9 @@ class PoseOnTF(Protocol):
 
     def clear(self) -> None:
         """Forget what was published, since another map or another time has begun."""
+
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Use other values of those parameters that may change at any time."""
 
     def destroy(self) -> None:
         """Destroy publisher and subscriptions."""
@@ -63,6 +67,9 @@ class MapToBaseOutput:
     def clear(self) -> None:
         """Nothing is kept from one frame to the next."""
 
+    def change_settings(self, settings: NodeSettings) -> None:
+        """No parameter that may change at any time concerns this transform."""
+
     def destroy(self) -> None:
         """Destroy publisher and subscriptions."""
         self._broadcaster.destroy()
@@ -83,8 +90,7 @@ class MapToOdomOutput:
         transforms.listen()
         self._waiting: deque[tuple[int, BasePose]] = deque(maxlen=TUNING.waiting_map_to_odom)
         self._newest: NDArray[float64] | None = None
-        period_s = 1 / settings.tf_rate if settings.tf_rate else None
-        self._timer = None if period_s is None else node.create_timer(period_s, self._publish_again)
+        self._timer = self._new_timer()
 
     def publish(self, stamp_ns: int, base: BasePose, *, is_metric: bool) -> None:
         """Publish the transform by the newest pose whose odometry is known; with a warning where there is none.
@@ -119,6 +125,14 @@ class MapToOdomOutput:
                 f"times ({reason}); check that odometry publishes it, and that its clock is the camera's",
             )
 
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Date transforms by another tolerance, and publish them again at another rate."""
+        is_other_rate = settings.tf_rate != self._settings.tf_rate
+        self._settings = settings
+        if is_other_rate:
+            self._destroy_timer()
+            self._timer = self._new_timer()
+
     def clear(self) -> None:
         """Stop publishing the transform of the map of before."""
         self._waiting.clear()
@@ -126,9 +140,17 @@ class MapToOdomOutput:
 
     def destroy(self) -> None:
         """Destroy timer, publisher and subscriptions."""
+        self._destroy_timer()
+        self._broadcaster.destroy()
+
+    def _new_timer(self) -> Timer | None:
+        """The timer that publishes the transform again; None where that is not wanted."""
+        rate = self._settings.tf_rate
+        return self._node.create_timer(1 / rate, self._publish_again) if rate else None
+
+    def _destroy_timer(self) -> None:
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
-        self._broadcaster.destroy()
 
     def _publish_again(self) -> None:
         """Publish the newest transform with the present time, by the executor's thread."""

@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 
 from slam3r_ros.ros.parameters import documents as parameter_documents
 from slam3r_ros.ros.parameters.node_settings import NodeSettings, node_specs, spec_of, unknown_parameter
-from slam3r_ros.setting_spec import SettingError, SettingSpec
+from slam3r_ros.setting_spec import ChangeTime, SettingError, SettingSpec
 
 _LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
 """The largest value of a parameter's type, for ranges that have one bound."""
@@ -46,8 +46,11 @@ class DeclaredParameters:
             raise SettingError("; ".join(self.invalid.values()))
         return NodeSettings.from_values({spec.name: self.node.get_parameter(spec.name).value for spec in node_specs()})
 
-    def accept(self, parameters: Sequence[Parameter], *, configured: bool) -> SetParametersResult:
-        """Decide whether the node takes these new values; the reason of a rejection names the parameter."""
+    def accept(self, parameters: Sequence[Parameter], times: Set[ChangeTime]) -> SetParametersResult:
+        """Decide whether the node takes these new values, all or none; the reason of a rejection names the parameter.
+
+        ``times``: when the parameters have to be allowed to change for the node to take another value now.
+        """
         own = {p.name: p.value for p in parameters if not _is_ros_own(p.name)}
         present = {
             spec.name: self.node.get_parameter(spec.name).value
@@ -56,15 +59,12 @@ class DeclaredParameters:
         }
         try:
             checked = {name: spec_of(name).check(value) for name, value in own.items()}
+            changed = [name for name, value in checked.items() if value != present.get(name)]
+            if fixed := [name for name in changed if spec_of(name).change_time not in times]:
+                raise SettingError("; ".join(map(_what_to_do_first, fixed)))
             NodeSettings.from_values(present | checked)
         except SettingError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        if configured and own:
-            names = ", ".join(own)
-            return SetParametersResult(
-                successful=False,
-                reason=f"{names}: parameters are read when the node is configured; deactivate and clean it up first",
-            )
         for name in own:
             self.invalid.pop(name, None)
         return SetParametersResult(successful=True)
@@ -142,6 +142,13 @@ def describe(spec: SettingSpec) -> ParameterDescriptor:
         else:
             descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
     return descriptor
+
+
+def _what_to_do_first(name: str) -> str:
+    """Why a parameter cannot change now, and what has to be done first."""
+    if spec_of(name).change_time is ChangeTime.WHILE_INACTIVE:
+        return f"{name}: read when the node is activated; deactivate first"
+    return f"{name}: read when the node is configured; deactivate first, and clean up"
 
 
 def _is_ros_own(name: str) -> bool:

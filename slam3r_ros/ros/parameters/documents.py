@@ -47,6 +47,11 @@ def markdown_text() -> str:
         "reads its parameters when it is configured; it refuses unknown names and values out of range with a message",
         "that names them. `config/slam3r.yaml` holds every parameter at its default: copy it, and give the copy to the",
         "launch file as `config:=FILE`.",
+        "",
+        "The column *set* says when a parameter can be set (`ros2 param set /slam3r NAME VALUE`): *at any time*, and",
+        "it holds from the next keyframe or message on; *while inactive*, and it holds from the next activation on; or",
+        "only *before configuring*. At another time the node refuses, and says what has to be done first. Several",
+        "parameters in one request of `~/set_parameters_atomically` are all taken, or none.",
     ]
     stage = None
     for spec in node_specs():
@@ -54,9 +59,10 @@ def markdown_text() -> str:
         if own_stage != stage:
             stage = own_stage
             title = f"The engine: `{stage}`" if stage else "The node"
-            lines += ["", f"## {title}", "", "| parameter | default | range | meaning |", "|---|---|---|---|"]
+            lines += ["", f"## {title}", "", "| parameter | default | range | set | meaning |", "|---|---|---|---|---|"]
         unit = f" [{spec.unit}]" if spec.unit else ""
-        lines.append(f"| `{spec.name}` | `{_yaml_value(spec.default)}` | {spec.range_text} | {spec.meaning}{unit} |")
+        facts = (f"`{spec.name}`", f"`{_yaml_value(spec.default)}`", spec.range_text, spec.change_time.value)
+        lines.append(f"| {' | '.join(facts)} | {spec.meaning}{unit} |")
     return "\n".join(lines) + "\n"
 
 

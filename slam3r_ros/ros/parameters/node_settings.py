@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from slam3r_ros.networks.hub import AUTO
-from slam3r_ros.setting_spec import SettingError, SettingSpec, check_values, setting, specs_of, with_values
+from slam3r_ros.setting_spec import ChangeTime, SettingError, SettingSpec, check_values, setting, specs_of, with_values
 from slam3r_ros.settings import SlamSettings
 
 LEAST_SCALE = 1e-6
@@ -54,12 +54,14 @@ class NodeSettings:
         "raw",
         "How images are transported: raw on the topic `image`, or compressed on the topic `image/compressed`.",
         choices=("raw", "compressed"),
+        change_time=ChangeTime.WHILE_INACTIVE,
     )
     image_qos: str = setting(
         "sensor_data",
         "Quality of service of the image subscription. sensor_data is best effort and receives from every camera; "
         "reliable receives from cameras that publish reliably only.",
         choices=("sensor_data", "reliable"),
+        change_time=ChangeTime.WHILE_INACTIVE,
     )
     image_queue: int = setting(
         3,
@@ -75,7 +77,12 @@ class NodeSettings:
         "Whether the images are rectified. The intrinsics are then those of camera_info's P, without distortion.",
     )
     image_timeout: float = setting(
-        5.0, "Time without an image after which diagnostics warn.", unit="s", minimum=0.1, maximum=3600
+        5.0,
+        "Time without an image after which diagnostics warn.",
+        unit="s",
+        minimum=0.1,
+        maximum=3600,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     flush_after: float = setting(
         2.0,
@@ -83,6 +90,7 @@ class NodeSettings:
         unit="s",
         minimum=0,
         maximum=3600,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     time_jump: float = setting(
         1.0,
@@ -91,6 +99,7 @@ class NodeSettings:
         unit="s",
         minimum=0,
         maximum=3600,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
 
     map_frame: str = setting(
@@ -127,6 +136,7 @@ class NodeSettings:
         unit="s",
         minimum=0,
         maximum=10,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     tf_rate: float = setting(
         20.0,
@@ -135,6 +145,7 @@ class NodeSettings:
         unit="Hz",
         minimum=0,
         maximum=1000,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     invert_tf: bool = setting(
         False,
@@ -148,6 +159,7 @@ class NodeSettings:
         unit="m per scene unit",
         minimum=0,
         maximum=1e6,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     scale_source: str = setting(
         "none",
@@ -161,6 +173,7 @@ class NodeSettings:
         "Standard deviation of the estimated scale, as a fraction, below which it is applied.",
         minimum=0.001,
         maximum=1,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     tag_id: int = setting(0, "Number of the AprilTag for scale_source tag.", minimum=0, maximum=586)
     tag_size: float = setting(
@@ -174,16 +187,30 @@ class NodeSettings:
     publish_views: bool = setting(
         True,
         "Whether keyframes are published with image, depth and confidence on ~/keyframe_view and kept for late "
-        "subscribers, which the live page (slam3r_viewer) shows.",
+        "subscribers, which the live page (slam3r_viewer) shows. Set while mapping, it begins with the next keyframe.",
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     publish_grid: bool = setting(
         False,
         "Whether the occupancy grid ~/grid is made, of the keyframes' depths. It needs lengths in metres and a map "
         "whose z axis is up.",
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
-    grid_resolution: float = setting(0.05, "Side of a cell of the occupancy grid.", unit="m", minimum=0.005, maximum=10)
+    grid_resolution: float = setting(
+        0.05,
+        "Side of a cell of the occupancy grid.",
+        unit="m",
+        minimum=0.005,
+        maximum=10,
+        change_time=ChangeTime.WHILE_ACTIVE,
+    )
     grid_min_height: float = setting(
-        0.1, "Height above the floor from which a point is an obstacle in the grid.", unit="m", minimum=-10, maximum=100
+        0.1,
+        "Height above the floor from which a point is an obstacle in the grid.",
+        unit="m",
+        minimum=-10,
+        maximum=100,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     grid_max_height: float = setting(
         1.5,
@@ -191,6 +218,7 @@ class NodeSettings:
         unit="m",
         minimum=-10,
         maximum=100,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     grid_base_height: float = setting(
         0.0,
@@ -198,9 +226,15 @@ class NodeSettings:
         unit="m",
         minimum=-10,
         maximum=100,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     grid_period: float = setting(
-        1.0, "Shortest time between two messages of the grid.", unit="s", minimum=0.05, maximum=3600
+        1.0,
+        "Shortest time between two messages of the grid.",
+        unit="s",
+        minimum=0.05,
+        maximum=3600,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
 
     cloud_max_points: int = setting(
@@ -209,6 +243,7 @@ class NodeSettings:
         unit="points",
         minimum=100,
         maximum=100_000_000,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     map_cloud_max_points: int = setting(
         200_000,
@@ -216,9 +251,15 @@ class NodeSettings:
         unit="points",
         minimum=100,
         maximum=100_000_000,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     map_period: float = setting(
-        1.0, "Shortest time between two messages of the whole map.", unit="s", minimum=0.05, maximum=3600
+        1.0,
+        "Shortest time between two messages of the whole map.",
+        unit="s",
+        minimum=0.05,
+        maximum=3600,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     path_period: float = setting(
         0.2,
@@ -226,6 +267,7 @@ class NodeSettings:
         unit="s",
         minimum=0,
         maximum=3600,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     path_length: int = setting(
         1000,
@@ -234,18 +276,26 @@ class NodeSettings:
         unit="poses",
         minimum=2,
         maximum=100_000,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     status_period: float = setting(
-        1.0, "Time between two messages of the status.", unit="s", minimum=0.05, maximum=3600
+        1.0,
+        "Time between two messages of the status.",
+        unit="s",
+        minimum=0.05,
+        maximum=3600,
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     save_path: str = setting(
         "slam3r_map.ply",
         "File or directory that ~/save_map writes if its request names none. The trajectory is written beside the map.",
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
     save_on_exit: str = setting(
         "",
         "File or directory to which the map is saved when the node ends or is cleaned up, unless nothing is mapped. A "
         "map that a jump of time ends is saved beside it, as NAME-1 and so on. Empty does not save them.",
+        change_time=ChangeTime.WHILE_ACTIVE,
     )
 
     map_file: str = setting(

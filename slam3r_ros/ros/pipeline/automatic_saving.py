@@ -18,8 +18,8 @@ class AutomaticSaving:
     """Saves to the path of the parameter save_on_exit, and nothing where it is empty."""
 
     def __init__(self, path: str, log: ThrottledLog) -> None:
-        """``path`` is a file or a folder, or empty."""
-        self._path = path
+        self.path = path
+        """A file or a folder, or empty."""
         self._log = log
         self._ended_maps = 0
         self.failure = ""
@@ -27,16 +27,16 @@ class AutomaticSaving:
 
     def at_exit(self, save: Save) -> None:
         """Save the map of a node that ends."""
-        if self._path:
-            _, self.failure = self._save(save, self._path)
+        if self.path:
+            _, self.failure = self._save(save, self.path)
 
     def before_jump(self, save: Save) -> None:
         """Save a map that a jump of time ends as NAME-1 beside the path, the next one as NAME-2 and so on; the tenth
         takes the place of the first."""
-        if not self._path:
+        if not self.path:
             return
         try:
-            map_path, _ = map_files(self._path)
+            map_path, _ = map_files(self.path)
         except OutputError as error:
             self._log.error("save", f"map not saved: {error}")
             return

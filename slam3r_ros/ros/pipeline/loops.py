@@ -37,8 +37,6 @@ class LoopParts:
     recording: MapRecording
     image_queue: int
     """Largest number of frames that wait for an engine that does all on the mapping thread."""
-    flush_after_s: float
-    """Time without an image after which waiting ones are mapped, seconds; 0 leaves them waiting."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +47,9 @@ class Loops:
     tracking: TrackingThread[ReceivedImage, ReadyFrame]
     discard: Callable[[], None]
     """Discards what waits for the mapping thread."""
-    new_mapping_thread: Callable[[], MappingThread[ReadyFrame] | MappingThread[Work]]
-    """Makes a mapping thread, which is to be started."""
+    new_mapping_thread: Callable[[float], MappingThread[ReadyFrame] | MappingThread[Work]]
+    """Makes a mapping thread, which is to be started, of the time without a frame after which waiting ones are mapped,
+    seconds; 0 leaves them waiting."""
 
 
 def make_engine(networks: NetworkPair, settings: SlamSettings) -> Slam:
@@ -66,10 +65,10 @@ def make_loops(slam: Slam, parts: LoopParts) -> Loops:
         work: DropOldestQueue[Work] = DropOldestQueue(1)
         live = LiveRunner(slam, *shared, work)
         tracking = TrackingThread(parts.images, parts.builder, live.track, work.clear, parts.counters)
-        thread = partial(MappingThread, work, live, BackPressure(), flush_after_s=parts.flush_after_s)
+        thread = partial(MappingThread, work, live, BackPressure())
         return Loops(live, tracking, work.clear, thread)
     ready: DropOldestQueue[ReadyFrame] = DropOldestQueue(parts.image_queue)
     runner, pressure = SlamRunner(slam, *shared), BackPressure()
     tracking = TrackingThread(parts.images, parts.builder, ready.put, ready.clear, parts.counters, pressure)
-    frames_thread = partial(MappingThread, ready, runner, pressure, flush_after_s=parts.flush_after_s)
+    frames_thread = partial(MappingThread, ready, runner, pressure)
     return Loops(runner, tracking, ready.clear, frames_thread)

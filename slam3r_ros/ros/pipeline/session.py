@@ -76,12 +76,14 @@ class Session:
         """Name of the networks in use."""
         warm_up(networks, settings.slam, together=settings.image_queue)
         self._node = node
-        self._settings = settings
+        self.settings = settings
+        """The parameters in use."""
         self._log = log
         self._counters = Counters()
         self._images: DropOldestQueue[ReceivedImage] = DropOldestQueue(settings.image_queue)
         self._camera_info = CameraInfoCache(log, rectified=settings.rectified)
         self._timestamps = TimestampFilter(settings.time_jump)
+        self._recommended = networks.recommended
         slam = make_engine(networks, settings.slam)
         facts, only_localizes = MapFacts.of(networks, slam.settings), settings.mode == "localization"
         self._recording = MapRecording(settings.map_file, facts, log, only_localizes=only_localizes)
@@ -101,7 +103,6 @@ class Session:
             counters=self._counters,
             recording=self._recording,
             image_queue=settings.image_queue,
-            flush_after_s=settings.flush_after,
         )
         self._loops = make_loops(slam, parts)
         self._runner, self._tracking = self._loops.runner, self._loops.tracking
@@ -129,10 +130,10 @@ class Session:
             raise ThreadStuckError("a thread still has an image from before the node was deactivated")
         self._images.clear()
         self._loops.discard()
-        self._mapping = self._loops.new_mapping_thread()
+        self._mapping = self._loops.new_mapping_thread(self.settings.flush_after)
         self._subscription = ImageSubscription(
             self._node,
-            self._settings,
+            self.settings,
             images=self._images,
             camera_info=self._camera_info,
             counters=self._counters,
@@ -177,9 +178,19 @@ class Session:
 
     # ---- requests ------------------------------------------------------------------------------------------------
 
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Use other values of those parameters that may change now; while the node is active, at any time."""
+        self.settings = settings
+        self._timestamps.time_jump_s = settings.time_jump
+        self._saving.path = settings.save_on_exit
+        if self._mapping is not None:
+            self._mapping.flush_after_s = settings.flush_after
+        resolved = replace(settings, slam=settings.slam.resolved(self._recommended))
+        self._with_engine(lambda: self._runner.change_settings(resolved)).add_done_callback(self._report_failed_change)
+
     def save(self, path: str) -> Future[SavedMap]:
         """Write map and trajectory to ``path``, by default to that of the parameter save_path."""
-        return self._with_engine(lambda: self._runner.save(path or self._settings.save_path))
+        return self._with_engine(lambda: self._runner.save(path or self.settings.save_path))
 
     def reset(self, reason: str) -> Future[None]:
         """Forget the map and start a new one."""
@@ -227,7 +238,7 @@ class Session:
                 paused=self._paused,
                 newest_stamp_ns=runner.newest_stamp_ns,
                 newest_problem=self._log.newest,
-                map_frame=self._settings.map_frame,
+                map_frame=self.settings.map_frame,
                 weights=self.weights,
                 mapping_load=runner.mapping_load,
                 scale=self._outputs.scale.metres_per_unit,
@@ -246,7 +257,7 @@ class Session:
         return InputStatistics(
             topic="" if self._subscription is None else self._subscription.topic,
             silent_s=time.monotonic() - self._active_since_s if since_s is None else since_s,
-            timeout_s=self._settings.image_timeout,
+            timeout_s=self.settings.image_timeout,
             time_jumps=self._timestamps.backward_jumps,
             recently_dropped=drops,
             recently_rejected=rejections,
@@ -287,8 +298,12 @@ class Session:
         self._tracking.discard_pending()
         self._runner.reset(reason)
 
+    def _report_failed_change(self, done: Future[None]) -> None:
+        if (error := done.exception()) is not None:
+            self._log.error("parameters", f"parameters are set and not in use yet: {error}")
+
     def _scale_source(self) -> str:
-        return "known" if self._outputs.scale.is_set_by_user else self._settings.scale_source
+        return "known" if self._outputs.scale.is_set_by_user else self.settings.scale_source
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

@@ -18,6 +18,7 @@ from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.pipeline.map_recording import MapRecording
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import ThrottledLog
@@ -154,6 +155,12 @@ class EngineRunner:
     def set_scale(self, metres_per_unit: float) -> None:
         """Publish and save in metres; raises SettingError naming a value that cannot be a scale."""
         self._outputs.set_scale(metres_per_unit, self._slam)
+        self._note_scale()
+
+    def change_settings(self, settings: NodeSettings) -> None:
+        """Use other values of those parameters that may change at any time; those of the engine are resolved."""
+        self._slam.change_settings(settings.slam)
+        self._outputs.change_settings(settings, self._slam)
         self._note_scale()
 
     def _note_scale(self) -> None:

@@ -58,6 +58,7 @@ class TopicQueue:
         finally:
             with self._changed:
                 self._is_publishing = False
+                self._changed.notify_all()
         return True
 
 
@@ -83,6 +84,13 @@ class AsyncPublisher:
             self._queues.append(queue)
         return queue
 
+    def remove(self, queue: TopicQueue) -> None:
+        """Remove a queue with what waits in it, after its present message, so that its publisher can be destroyed."""
+        with self._changed:
+            queue.clear()
+            self._queues.remove(queue)
+            self._changed.wait_for(lambda: queue.is_idle, TUNING.publisher_stop_limit_s)
+
     def stop(self) -> None:
         """Publish what waits and end the thread; if its present message takes too long, the rest is not published."""
         if self._thread.stop(TUNING.publisher_stop_limit_s) and self._thread.failure is None:
@@ -97,7 +105,9 @@ class AsyncPublisher:
                 self._changed.wait(TUNING.idle_wait_s)
 
     def _publish_one(self) -> bool:
-        return any(queue.publish_next() for queue in self._queues)
+        with self._changed:
+            queues = tuple(self._queues)
+        return any(queue.publish_next() for queue in queues)
 
     def _wake(self) -> None:
         with self._changed:

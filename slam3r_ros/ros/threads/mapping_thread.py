@@ -90,14 +90,13 @@ class MappingThread(Generic[Frame]):
         ready: DropOldestQueue[Frame],
         runner: Runner[Frame],
         back_pressure: BackPressure,
-        *,
         flush_after_s: float,
     ) -> None:
-        """``flush_after_s`` is the time without a frame after which waiting ones are mapped; 0 leaves them waiting."""
         self._ready = ready
         self._back_pressure = back_pressure
         self._runner = runner
-        self._flush_after_s = flush_after_s
+        self.flush_after_s = flush_after_s
+        """Time without a frame after which waiting ones are mapped, seconds; 0 leaves them waiting."""
         self._requests: queue.SimpleQueue[_Pending] = queue.SimpleQueue()
         self._rejection: RuntimeError | None = None  # of every request after the thread has failed
         self._thread = LoopThread("slam3r_mapping", self._step, ready.wake)
@@ -148,7 +147,7 @@ class MappingThread(Generic[Frame]):
         if frames:
             return
         self._runner.finish_pending()
-        if 0 < self._flush_after_s < time.monotonic() - self._last_frame_s:
+        if 0 < self.flush_after_s < time.monotonic() - self._last_frame_s:
             self._runner.flush()
         self._runner.publish_due()
 

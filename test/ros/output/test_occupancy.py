@@ -103,6 +103,7 @@ def test_without_metres_there_is_no_grid(scene: Scene) -> None:
     outputs = scene.outputs(**SETTINGS | {"scale": 0.0})
     outputs.publish(view_of_the_wall())
     assert "no ~/grid: the scale of the map is not known" in scene.log.newest.text
-    (grid,) = (layer for layer in outputs._layers if isinstance(layer, GridOutput))
+    grid = outputs._layers._layers[GridOutput]
+    assert isinstance(grid, GridOutput)
     assert len(grid._grid) == 0
     outputs.destroy()

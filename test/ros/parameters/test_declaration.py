@@ -113,7 +113,10 @@ def test_parameters_of_a_running_node(context: Context, weights: Path) -> None:
         assert "nonsense" in refusal(bench, "nonsense", 1)
         assert "image_queue" in refusal(bench, "image_queue", 0)
         assert "map_period" in refusal(bench, "map_period", "often")
-        assert "image_queue: parameters are read when the node is configured" in refusal(bench, "image_queue", 3)
+        assert (
+            refusal(bench, "image_queue", 4)
+            == "image_queue: read when the node is configured; deactivate first, and clean up"
+        )
         bench.node.trigger_deactivate()
         bench.node.trigger_cleanup()
         assert "image_queue out of range" in refusal(bench, "image_queue", 0)

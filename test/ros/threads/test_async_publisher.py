@@ -56,6 +56,21 @@ def test_what_waits_is_bounded_and_the_newest_stays(publisher: AsyncPublisher) -
     assert topic.published == ["first", 3, 4]
 
 
+def test_a_queue_is_removed_after_its_present_message_and_what_waits_in_it_is_not_published(
+    publisher: AsyncPublisher,
+) -> None:
+    topic: Any = SlowTopic()
+    queue = publisher.topic_queue(topic, capacity=2)
+    queue.put(lambda: "first")
+    assert topic.began.acquire(timeout=5.0)
+    queue.put(lambda: "second")
+    threading.Timer(0.05, topic.end_one).start()
+    publisher.remove(queue)
+    assert topic.published == ["first"] and queue.is_idle
+    queue.put(lambda: "third")
+    assert not topic.began.acquire(timeout=0.1)
+
+
 def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(publisher: AsyncPublisher) -> None:
     blocker: Any = SlowTopic()
     order: list[str] = []

@@ -120,7 +120,7 @@ def session_of(tracking: Thread, mapping: Thread, runner: object, save_on_exit: 
     session: Any = object.__new__(Session)
     session._subscription, session._tracking, session._mapping, session._runner = None, tracking, mapping, runner
     session._builder, session._loops, session._stuck = None, None, []
-    session._settings = SimpleNamespace()
+    session.settings = SimpleNamespace()
     session._outputs = SimpleNamespace(destroy=lambda: None)
     session._log = ThrottledLog(get_logger("test"), lambda: 0)
     session._recording = SimpleNamespace(close=lambda: None, failure="")

@@ -44,7 +44,9 @@ def viewer(context: Context) -> Iterator[MapModel]:
 
 
 def views_of(outputs: Outputs) -> KeyframeViewOutput:
-    return next(layer for layer in outputs._layers if isinstance(layer, KeyframeViewOutput))
+    layer = outputs._layers._layers[KeyframeViewOutput]
+    assert isinstance(layer, KeyframeViewOutput)
+    return layer
 
 
 def graph_only(outputs: Outputs) -> None:
@@ -119,8 +121,7 @@ def test_a_reset_and_a_node_that_starts_anew_empty_the_page(context: Context) ->
         outputs = scene.outputs()
         outputs.publish(view(0))
         wait_until(lambda: ids(model) == [0], "the first keyframe has come")
-        outputs._placements.clear()
-        views_of(outputs).reset(0, 1.0)
+        outputs._layers.reset(0, 1.0)
         wait_until(lambda: ids(model) == [], "the reset has emptied the page")
         outputs.publish(view(1))
         wait_until(lambda: ids(model) == [1], "the new map's keyframe has come")
