@@ -6,6 +6,7 @@
 - `view`: a saved map in the browser.
 - `map_session`: the map file that `run` writes, or goes on from.
 - `info`: what is inside a map file.
+- `merge`: one map of two.
 - `app`: serves a page in the browser that maps what visitors upload.
 - `export`: a map for other programs.
 - `film`: a film of a map.

@@ -18,6 +18,7 @@ COMMAND_LINE = CommandLine(
         "info": Command(
             "slam3r_ros.cli.info", "tell what is inside a map file, or save what can be read of a damaged one"
         ),
+        "merge": Command("slam3r_ros.cli.merge", "make one map of two that show some of the same places"),
         "view": Command("slam3r_ros.cli.view", "show a saved map in the browser"),
         "export": Command(
             "slam3r_ros.cli.export", "write a map for other programs: glTF, PLY, PCD, COLMAP, TUM or NumPy"

@@ -18,6 +18,7 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.loop_closure.place import Place, PlaceView
+from slam3r_ros.loop_closure.place_search import PlaceHint
 from slam3r_ros.odometry.frame_tracker import FrameTracker
 from slam3r_ros.odometry.odometry_stage import OdometryStage, RefinedFrame, TrackingState
 from slam3r_ros.types import RegisteredFrame, StreamFrame
@@ -86,17 +87,26 @@ class KeyframeRefinement:
         if self._odometry is not None:
             self._odometry.correct(correction.newest)
 
-    def begin_from(self, loaded: LoadedMap) -> None:
-        """Begin with the places of a loaded map. Raises ValueError where loops are not closed, since poses cannot be
-        found in that map then."""
+    def check_can_begin_from(self, loaded: LoadedMap) -> None:
+        """Raises ValueError where a map has no places, or where loops are not closed, since poses cannot be found in it
+        then."""
         if self._loop_closer is None:
             raise ValueError(
                 "a map can be loaded only where loops are closed: expected pose.tracks: on and loops.close: true"
             )
         if not loaded.places:
             raise ValueError("there are no places in the map to be localized by")
+
+    def begin_from(self, loaded: LoadedMap) -> None:
+        """Begin with the places of a loaded map. Raises ValueError as `check_can_begin_from` does."""
+        self.check_can_begin_from(loaded)
+        assert self._loop_closer is not None
         keeps = not loaded.extends
         self._loop_closer.begin_from(loaded.places, loaded.nodes, loaded.next_frame, keeps_places=keeps)
+
+    def hint(self, hint: PlaceHint) -> int:
+        """Say about where in the loaded map the camera is; returns how many places are near."""
+        return 0 if self._loop_closer is None else self._loop_closer.hint(hint)
 
     @property
     def newest_place(self) -> tuple[Place, Sim3] | None:

@@ -27,6 +27,7 @@ from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.tracking import KeyframeRequest
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.loop_closure.place_search import PlaceHint
 from slam3r_ros.odometry.frame_tracker import FrameTracker
 from slam3r_ros.odometry.odometry_stage import RefinedFrame, TrackingState
 from slam3r_ros.settings import KeyframeSettings, RegisterSettings, SlamSettings
@@ -95,6 +96,10 @@ class Mapping:
         frames alone; else dense depth is left out where the machine does not keep up."""
         self.is_behind: Callable[[], bool] = lambda: False
         """Whether keyframes come faster than they are mapped: then no dense depth is begun, unless it is waited for."""
+
+    def check_can_begin_from(self, loaded: LoadedMap) -> None:
+        """Raises ValueError, which says why, where mapping cannot begin with a map of an earlier session."""
+        self._refinement.check_can_begin_from(loaded)
 
     def begin_from(self, loaded: LoadedMap) -> None:
         """Begin with a map of an earlier session; raises ValueError where that cannot be."""
@@ -287,6 +292,10 @@ class Mapping:
     def is_localized(self) -> bool:
         """Whether poses are in the world of the map that was loaded, if one was."""
         return self._refinement.is_localized
+
+    def hint(self, hint: PlaceHint) -> int:
+        """Say about where in the loaded map the camera is; returns how many places are near."""
+        return self._refinement.hint(hint)
 
     @property
     def place_count(self) -> int:

@@ -37,6 +37,7 @@ from slam3r_ros.engine.window import (
 )
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
+from slam3r_ros.loop_closure.place_search import PlaceHint
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.setting_spec import ChangeTime, SettingError, specs_of
@@ -170,15 +171,23 @@ class Slam:
 
         As long as it is not known where in it the camera is, the state is LOCALIZING, and all poses and events are in a
         world of their own. The `MapCorrection` at the end of that takes them into the world of the loaded map. Raises
-        ValueError where the settings or the map do not allow it.
+        ValueError, and forgets nothing, where the settings or the map do not allow it.
         """
+        self.check_can_load(loaded)
         self._start_anew()
         self._frame_count = max(self._frame_count, loaded.next_frame)
-        try:
-            self._mapping.begin_from(loaded)
-        except ValueError:
-            self._start_anew()
-            raise
+        self._mapping.begin_from(replace(loaded, next_frame=self._frame_count))
+
+    def check_can_load(self, loaded: LoadedMap) -> None:
+        """Raises ValueError, which says why, where `load` would."""
+        self._mapping.check_can_begin_from(loaded)
+
+    def hint_place(self, hint: PlaceHint) -> int:
+        """Say about where in the loaded map the camera is: places near there are compared first, and all others where
+        none of these shows the same. Returns how many are near; raises ValueError where nothing is looked for."""
+        if self.is_localized:
+            raise ValueError("the camera is not looked for in a loaded map: the state is not LOCALIZING")
+        return self._mapping.hint(hint)
 
     @torch.inference_mode()
     def describe(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

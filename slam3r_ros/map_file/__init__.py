@@ -13,6 +13,7 @@
 - `reader`: a file as a `Reconstruction` whose keyframes are read when they are asked for.
 - `editing`: points that are removed from a file, and its scale.
 - `loading`: a file as the engine begins with it, to localize the camera in it and to go on mapping.
+- `merging`: two files of one place become one.
 - `salvage`: what can be read of a damaged file, into a new one.
 - `summary`: what is inside a file, in words.
 """

@@ -36,8 +36,25 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         raise
     if version < VERSION:
         connection.close()
-        connection = _migrated_in_memory(path, version)
+        connection = open_copy(path)
     return connection
+
+
+def open_copy(path: Path) -> sqlite3.Connection:
+    """A connection to a copy of a map file as it is now, brought to the newest version: a temporary file, which SQLite
+    removes when it is closed. Raises as `open_to_read` does."""
+    source = _connect_to_read(path)
+    copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    try:
+        version = version_of(source, str(path))
+        source.backup(copy)
+        migrate(copy, version)
+    except BaseException:
+        copy.close()
+        raise
+    finally:
+        source.close()
+    return copy
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
@@ -125,18 +142,6 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 def _read_only(path: Path, options: str) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?{options}"
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_WAIT_S)
-
-
-def _migrated_in_memory(path: Path, version: int) -> sqlite3.Connection:
-    """A connection to a copy of an older file, in a temporary file that SQLite removes, brought to this version."""
-    source = _connect_to_read(path)
-    copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    try:
-        source.backup(copy)
-        migrate(copy, version)
-    finally:
-        source.close()
-    return copy
 
 
 @contextmanager

@@ -29,11 +29,20 @@ class Loaded:
     """One sentence about it."""
     scale: StoredScale
     """The scale of the map."""
+    map: LoadedMap
+    """The map as `Slam.load` takes it."""
 
 
 def load_map(slam: Slam, facts: MapFacts, path: Path, *, extends: bool) -> Loaded:
-    """Let the engine begin with a map file; ``facts`` are those of the engine. With ``extends`` mapping goes on in this
-    map, else the camera is only localized in it.
+    """Let the engine begin with a map file, as `read_map` reads it; raises MapFileError as that does."""
+    loaded = read_map(slam, facts, path, extends=extends)
+    slam.load(loaded.map)
+    return loaded
+
+
+def read_map(slam: Slam, facts: MapFacts, path: Path, *, extends: bool) -> Loaded:
+    """A map file that the engine can begin with; ``facts`` are those of the engine, which does not change. With
+    ``extends`` mapping is to go on in this map, else the camera is only to be localized in it.
 
     Raises MapFileError, naming the file, where that cannot be.
     """
@@ -44,13 +53,13 @@ def load_map(slam: Slam, facts: MapFacts, path: Path, *, extends: bool) -> Loade
         )
         scale, made_by = file.scale(), file.facts().weights
     try:
-        slam.load(loaded)
+        slam.check_can_load(loaded)
     except ValueError as error:
         raise MapFileError(f"cannot go on in '{path}': {error}") from error
     text = f"loaded {len(loaded.records)} keyframes, {len(loaded.points)} points and {len(loaded.places)} places"
     if other_weights:
         text += f"; the map was made with weights '{made_by}', so its places were described anew"
-    return Loaded(f"{text} from '{path}'", scale)
+    return Loaded(f"{text} from '{path}'", scale, loaded)
 
 
 def read_loaded_map(file: MapFile, most_places: int, describe: Describe | None, extends: bool) -> LoadedMap:
@@ -58,7 +67,7 @@ def read_loaded_map(file: MapFile, most_places: int, describe: Describe | None, 
     from the keyframes' images. Raises MapFileError."""
     places, nodes = file.places(most_places)
     if describe is not None:
-        places = _described_anew(file, places, describe)
+        places = described_anew(file, places, describe)
     frames, stamps_ns, poses = file.poses()
     points, records = file.point_map(), _records(file)
     ids = file.keyframe_ids()
@@ -89,7 +98,7 @@ def _records(file: MapFile) -> tuple[KeyframeRecord, ...]:
     return tuple(records)
 
 
-def _described_anew(file: MapFile, places: tuple[Place, ...], describe: Describe) -> tuple[Place, ...]:
+def described_anew(file: MapFile, places: tuple[Place, ...], describe: Describe) -> tuple[Place, ...]:
     """The places with descriptors of other weights, each from the image of the nearest keyframe."""
     keyframes = file.keyframe_facts()
     frames = np.array([each.frame for each in keyframes])

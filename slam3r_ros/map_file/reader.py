@@ -71,10 +71,13 @@ class KeyframeFacts:
 class MapFile:
     """A map file that is open to be read. It may be written at the same time; what is read is from when it is asked."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Raises MapFileError where there is no such file, where it is something else or of a newer version."""
+    def __init__(self, path: str | Path, connection: sqlite3.Connection | None = None) -> None:
+        """``connection`` is what is read, and closed at the end; by default it is opened here.
+
+        Raises MapFileError where there is no such file, where it is something else or of a newer version.
+        """
         self.path = Path(path).expanduser()
-        self._connection = open_to_read(self.path)
+        self._connection = open_to_read(self.path) if connection is None else connection
         self._lock = threading.Lock()
 
     def __enter__(self) -> MapFile:

@@ -167,6 +167,11 @@ class MapFileWriter:
         """A new map begins: its first keyframe sets the present file aside and begins a new one."""
         self._submit(self._close_file)
 
+    def begin_session(self) -> None:
+        """What is written from now on does not count until a `MapCorrection` that joins it with what is there, as with
+        ``continues``."""
+        self._submit(self._begin_session)
+
     def checkpoint(self, copy: Path | None = None) -> Future[WrittenMap | None]:
         """Write everything given so far, and into the file ``copy``, if it is given.
 
@@ -317,8 +322,12 @@ class MapFileWriter:
         if not self._lock.size:
             raise MapFileError(f"'{self.path}' is empty: there is nothing to go on from")
         self._use(open_to_write(self.path))
+        self._begin_session()
+
+    def _begin_session(self) -> None:
+        if self._connection is None or self._database is None:
+            return
         self._split_unjoined()
-        assert self._connection is not None and self._database is not None
         with self._database.transaction():
             self._database.write_meta(unjoined_from=first_free_frame(self._connection))
 

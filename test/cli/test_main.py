@@ -44,7 +44,7 @@ def run_without_ros(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fly"]) == 2
-    known = "run, info, view, export, film, play, app, demo"
+    known = "run, info, merge, view, export, film, play, app, demo"
     assert f"unknown command 'fly'; known: {known}" in capsys.readouterr().err
 
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, rigid, rotation_from_vector, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure import loop_closer
+from slam3r_ros.loop_closure import loop_closer, place_graph, place_search
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.loop_closure.loop_closer import LoopCloser, most_similar
+from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.loop_closure.place import Place, PlaceView
+from slam3r_ros.loop_closure.place_search import PlaceHint, most_similar, near_places
 from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.loop_closure.verification import LoopConstraint
 from slam3r_ros.vision.feature_image import FeatureImage, Features
@@ -64,8 +65,8 @@ class Walk:
         self.search: Callable[[int], None] = lambda number: None
         """Something that is done in the search for a place."""
         monkeypatch.setattr(loop_closer, "describe_place", self._place_of)
-        monkeypatch.setattr(loop_closer, "verify_loop", self._loop_between)
-        monkeypatch.setattr(loop_closer, "most_similar", self._most_alike)
+        monkeypatch.setattr(place_search, "verify_loop", self._loop_between)
+        monkeypatch.setattr(place_search, "most_similar", self._most_alike)
 
     def view(self, number: int) -> PlaceView:
         image = FeatureImage(np.zeros((8, 8), np.uint8), np.eye(3))
@@ -247,13 +248,18 @@ def test_ten_times_as_many_places_as_are_kept(monkeypatch: pytest.MonkeyPatch) -
     for number in range(600):
         walk.step()
         closing = walk.closing
-        assert len(closing._places) <= 60
-        assert len(closing._places) == len(closing._nodes) == len(closing._measured) + 1 == len(closing._sigmas) + 1
+        assert len(closing._graph.places) <= 60
         assert (
-            len(closing._loops) <= 60 * TUNING.compared_places
-            and len(closing._unconfirmed) <= 60 * TUNING.compared_places
+            len(closing._graph.places)
+            == len(closing._graph.nodes)
+            == len(closing._graph.measured) + 1
+            == len(closing._graph.sigmas) + 1
         )
-        indices = [each.index // FRAMES_BETWEEN for each in closing._places]
+        assert (
+            len(closing._graph.loops) <= 60 * TUNING.compared_places
+            and len(closing._graph.unconfirmed) <= 60 * TUNING.compared_places
+        )
+        indices = [each.index // FRAMES_BETWEEN for each in closing._graph.places]
         assert indices[0] == 0 and indices[-TUNING.min_places_apart :] == list(
             range(max(0, number + 1 - TUNING.min_places_apart), number + 1)
         )
@@ -266,16 +272,16 @@ def test_forgetting_places_forgets_no_correction(monkeypatch: pytest.MonkeyPatch
     walk.add_loop(0, 40)
     walk.add_loop(1, 41)
     assert walk.walk(42) == [41]
-    before = [walk.closing._nodes.translation[p] for p in range(0, 40, 2)]
-    assert walk.walk(19) == [] and len(walk.closing._places) < 60
-    positions = walk.closing._nodes.translation
-    after = {each.index // FRAMES_BETWEEN: positions[p] for p, each in enumerate(walk.closing._places)}
+    before = [walk.closing._graph.nodes.translation[p] for p in range(0, 40, 2)]
+    assert walk.walk(19) == [] and len(walk.closing._graph.places) < 60
+    positions = walk.closing._graph.nodes.translation
+    after = {each.index // FRAMES_BETWEEN: positions[p] for p, each in enumerate(walk.closing._graph.places)}
     np.testing.assert_array_equal([after[number] for number in range(0, 40, 2)], before)
-    chain = walk.closing._nodes[:1]
-    for p in range(len(walk.closing._measured)):
-        chain = chain @ walk.closing._measured[p : p + 1]
-    np.testing.assert_allclose(chain.translation[0], walk.closing._nodes.translation[-1], atol=1e-9)
-    np.testing.assert_allclose(chain.scale[0], walk.closing._nodes.scale[-1])
+    chain = walk.closing._graph.nodes[:1]
+    for p in range(len(walk.closing._graph.measured)):
+        chain = chain @ walk.closing._graph.measured[p : p + 1]
+    np.testing.assert_allclose(chain.translation[0], walk.closing._graph.nodes.translation[-1], atol=1e-9)
+    np.testing.assert_allclose(chain.scale[0], walk.closing._graph.nodes.scale[-1])
 
 
 @pytest.mark.parametrize("before", [20, 21])  # one stays, one goes
@@ -286,11 +292,11 @@ def test_a_loop_to_a_place_that_is_forgotten_just_then(monkeypatch: pytest.Monke
     walk.add_loop(before + 1, 61)
     assert walk.walk(59) == []
     assert walk.walk(5)[:1] == [60]
-    assert len(walk.closing._places) < 60
+    assert len(walk.closing._graph.places) < 60
 
 
 def test_news_that_wait_are_heard_before_places_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_closer, "TUNING", replace(TUNING, min_correction=(1e-6, 1e-6, 1e-6)))
+    monkeypatch.setattr(place_graph, "TUNING", replace(TUNING, min_correction=(1e-6, 1e-6, 1e-6)))
     walk = Walk(monkeypatch, most=60)
     walk.add_loop(1, 57)
     walk.add_loop(3, 58)
@@ -299,7 +305,7 @@ def test_news_that_wait_are_heard_before_places_are_forgotten(monkeypatch: pytes
         walk.add_loop(7, number)
     closed = walk.walk(80)
     assert closed[0] == 58 and 60 in closed
-    assert len(walk.closing._places) <= 60
+    assert len(walk.closing._graph.places) <= 60
 
 
 def test_where_the_tracks_were_lost_the_chain_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +333,7 @@ def test_a_loss_counts_for_the_place_that_is_offered_after_it(monkeypatch: pytes
     walk.collect()
     walk.step()
     walk.step()
-    shifts = walk.closing._sigmas[:, 6] / TUNING.chain_scale_sigma
+    shifts = walk.closing._graph.sigmas[:, 6] / TUNING.chain_scale_sigma
     np.testing.assert_allclose(shifts[-3:], [1, TUNING.lost_sigma_factor, 1])
 
 
@@ -341,9 +347,9 @@ def test_one_that_is_offered_too_early_is_passed_over(monkeypatch: pytest.Monkey
     walk.closing.offer(walk.view(4))
     assert walk.collect() is None and walk.collect() is None
     walk.step()
-    indices = [each.index // FRAMES_BETWEEN for each in walk.closing._places]
+    indices = [each.index // FRAMES_BETWEEN for each in walk.closing._graph.places]
     assert indices == [0, 1, 2, 3, 5]
-    assert walk.closing._sigmas[-1, 6] == TUNING.lost_sigma_factor * TUNING.chain_scale_sigma
+    assert walk.closing._graph.sigmas[-1, 6] == TUNING.lost_sigma_factor * TUNING.chain_scale_sigma
 
 
 def test_a_search_that_fails_is_told_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,8 +367,8 @@ def test_a_search_that_fails_is_told_and_passed_over(monkeypatch: pytest.MonkeyP
     assert walk.closing.failure == "a keyframe could not be compared with earlier ones: ValueError: no such thing"
     assert walk.collect() is None
     assert walk.walk(30) == [41]
-    assert [each.index // FRAMES_BETWEEN for each in walk.closing._places[18:22]] == [18, 19, 21, 22]
-    assert walk.closing._sigmas[19, 6] == TUNING.lost_sigma_factor * TUNING.chain_scale_sigma
+    assert [each.index // FRAMES_BETWEEN for each in walk.closing._graph.places[18:22]] == [18, 19, 21, 22]
+    assert walk.closing._graph.sigmas[19, 6] == TUNING.lost_sigma_factor * TUNING.chain_scale_sigma
 
 
 def test_a_search_runs_in_the_background_and_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,13 +383,13 @@ def test_a_search_runs_in_the_background_and_is_waited_for(monkeypatch: pytest.M
     walk.move()
     walk.closing.offer(walk.view(3))
     assert begun.wait(10)  # it runs beside this thread, which is not held up
-    assert len(walk.closing._places) == 3
+    assert len(walk.closing._graph.places) == 3
     go_on.set()
     walk.collect()
-    assert [each.index for each in walk.closing._places] == [number * FRAMES_BETWEEN for number in range(4)]
+    assert [each.index for each in walk.closing._graph.places] == [number * FRAMES_BETWEEN for number in range(4)]
     walk.search = lambda number: time.sleep(0.05)
     walk.step()
-    assert [each.index for each in walk.closing._places] == [number * FRAMES_BETWEEN for number in range(5)]
+    assert [each.index for each in walk.closing._graph.places] == [number * FRAMES_BETWEEN for number in range(5)]
 
 
 def test_how_fast_the_machine_is_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +414,7 @@ def test_a_keyframe_that_shows_much_the_same_is_no_place(shift: float, turn: flo
         wall = transform_points(T, image.rays((8, 8)) * np.float32(4)).astype(np.float32)
         closing.offer(PlaceView(number, np.ones(4, np.float32), image, wall, np.ones((8, 8), np.float32), T))
         closing.collect()
-    assert len(closing._places) == places
+    assert len(closing._graph.places) == places
 
 
 def test_after_a_loop_that_is_where_it_should_be_some_places_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,13 +422,13 @@ def test_after_a_loop_that_is_where_it_should_be_some_places_are_not_compared(mo
     for number in range(40, 60):
         walk.add_loop(number - 40, number)
     walk.walk(40)
-    most_similar = loop_closer.most_similar
+    most_similar = place_search.most_similar
 
     def noted(descriptor: NDArray[np.float32], places: list[Place], count: int) -> list[Place]:
         compared.append(len(places))
         return most_similar(descriptor, places, count)
 
-    monkeypatch.setattr(loop_closer, "most_similar", noted)
+    monkeypatch.setattr(place_search, "most_similar", noted)
     walk.walk(TUNING.places_between_corrections + 5)
     assert [places > 0 for places in compared] == [
         True,
@@ -435,12 +441,12 @@ def test_after_a_loop_that_is_where_it_should_be_some_places_are_not_compared(mo
 
 
 def test_no_more_loops_are_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_closer, "TUNING", replace(TUNING, max_loops=10))
+    monkeypatch.setattr(place_graph, "TUNING", replace(TUNING, max_loops=10))
     walk = Walk(monkeypatch)
     for number in range(40, 100):
         walk.add_loop(number - 40, number)
     assert len(walk.walk(100)) > 3
-    assert len(walk.closing._loops) <= 10
+    assert len(walk.closing._graph.loops) <= 10
     astray = Walk(monkeypatch)
     astray.walk(100)
     assert (walk.errors() < 0.25 * astray.errors()).all()
@@ -496,6 +502,37 @@ def test_places_that_contradict_each_other_do_not_localize(monkeypatch: pytest.M
     walk.add_loop(3, 43, off=off)
     assert walk.step(jump=ELSEWHERE) is None
     assert walk.walk(30) == [] and not walk.closing.is_localized
+
+
+def test_places_near_a_hint_are_compared_first_and_all_others_where_none_shows_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    walk = second_session(monkeypatch)
+    walk.add_loop(2, 42)
+    walk.add_loop(30, 43)
+    position = walk.closing._known[1].translation[2]
+    assert walk.closing.hint(PlaceHint(position, np.array([0.0, -1.0, 0.0]), 0.1)) == TUNING.compared_to_localize
+    walk.step(jump=ELSEWHERE)
+    assert {one for one, other in walk.tried if other == 40} == set(range(40))
+    walk.walk(2)
+    assert {one for one, other in walk.tried if other == 42} < set(range(12)) | {37, 38, 39}
+    assert walk.walk(1) == [43] and walk.closing.is_localized  # by 30, which is far from the hint
+    assert {one for one, other in walk.tried if other == 43} == set(range(40))
+
+
+def test_how_near_a_place_is_does_not_depend_on_its_height() -> None:
+    places = [place(number, np.eye(4)) for number in range(6)]
+    nodes = Sim3(np.full(6, 1.5), np.stack([np.eye(3)] * 6), [[x, 7.0 * (x % 2), 0] for x in range(6)])
+    down = np.array([0.0, 1.0, 0.0])
+
+    def near(radius: float, least: int = 1) -> list[bool]:
+        return near_places(PlaceHint(np.array([0.2, -3.0, 0.0]), down, radius), places, nodes, least).tolist()
+
+    assert near(2.0) == [True, True, True, False, False, False]
+    assert near(0.0) == [True, True, True, True, False, False]  # 3: the depth of 2 at the scale of 1.5
+    assert near(0.1) == [True, False, False, False, False, False]
+    assert near(0.1, least=2) == [True, True, False, False, False, False]
+    assert near_places(PlaceHint(down, down, 1.0), [], Sim3.empty(), 5).tolist() == []
 
 
 def test_a_lost_frame_is_not_looked_for_in_another_world(monkeypatch: pytest.MonkeyPatch) -> None:
