@@ -12,7 +12,8 @@ from slam3r_ros.io.save import map_file_beside
 from slam3r_ros.io.terminal import say
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.map_file.loading import load_map
-from slam3r_ros.map_file.writer import MapFileWriter, WrittenMap
+from slam3r_ros.map_file.open_file import WrittenMap
+from slam3r_ros.map_file.writer import MapFileWriter
 from slam3r_ros.setting_spec import SettingError
 
 

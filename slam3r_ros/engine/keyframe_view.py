@@ -51,6 +51,38 @@ class KeyframeView:
         pixel at the centre of theirs; with ``pixel_step`` of every so many rows and columns."""
         chosen = np.isfinite(self.depth) & (self.confidence >= least_confidence)
         rows, columns = (pixel_step * each for each in np.nonzero(chosen[::pixel_step, ::pixel_step]))
+        return self._points_at(rows, columns)
+
+    def points_of(self, pixels: NDArray[np.bool_]) -> MapPoints:
+        """The points of those of these pixels (h, w) whose depth is known, as `points` has them."""
+        rows, columns = np.nonzero(pixels & np.isfinite(self.depth))
+        return self._points_at(rows, columns)
+
+    def pixels_of(self, points_world: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """(h, w) for each of these points (N, 3), which were fused of points of this view, a pixel whose point is near
+        it: of the pixel on which it falls and its eight neighbours the one with the nearest point in space. Points that
+        fall elsewhere than on known depths have none."""
+        T, K = invert_rigid(self.T_world_camera), self.depth_camera.matrix
+        in_camera = points_world.astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+        in_camera = in_camera[in_camera[:, 2] > 0]
+        homogeneous = in_camera @ K.T
+        centres = np.rint(homogeneous[:, 1::-1] / homogeneous[:, 2:]).astype(np.int64)  # rows and columns
+        height, width = self.depth.shape
+        best, chosen = np.full(len(centres), np.inf), np.full((len(centres), 2), -1)
+        for offset in np.ndindex(3, 3):
+            cells = centres + np.array(offset) - 1
+            inside = (cells >= 0).all(axis=1) & (cells < (height, width)).all(axis=1)
+            row, column = np.where(inside[:, None], cells, 0).T
+            z = np.where(inside, self.depth[row, column], np.nan).astype(np.float64)
+            there = np.linalg.solve(K, np.stack([column * z, row * z, z])).T
+            distances = np.linalg.norm(there - in_camera, axis=1)
+            nearer = distances < best  # not where a depth is unknown
+            best[nearer], chosen[nearer] = distances[nearer], cells[nearer]
+        pixels = np.zeros((height, width), np.bool_)
+        pixels[tuple(chosen[np.isfinite(best)].T)] = True
+        return pixels
+
+    def _points_at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> MapPoints:
         z, camera = self.depth[rows, columns].astype(np.float64), self.depth_camera
         in_camera = np.stack([(columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z, z], axis=1)
         in_world = in_camera @ self.T_world_camera[:3, :3].T + self.T_world_camera[:3, 3]

@@ -9,6 +9,7 @@
 - `connection`: how a database is opened to be read, written, or copied.
 - `database`: the engine's events as rows, in transactions.
 - `sessions`: what was mapped in one go, and what is kept apart.
+- `open_file`: the file that is being written, with its lock and its database.
 - `writer`: the thread that writes a file while the map grows.
 - `reader`: a file as a `Reconstruction` whose keyframes are read when they are asked for.
 - `editing`: points that are removed from a file, and its scale.

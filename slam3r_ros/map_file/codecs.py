@@ -1,4 +1,4 @@
-"""Images, depths, confidences, points and poses as bytes, and back. All numbers are little-endian."""
+"""Images, depths, confidences, points, pixels and poses as bytes, and back. All numbers are little-endian."""
 
 from __future__ import annotations
 
@@ -136,6 +136,23 @@ def decode_points(data: bytes, count: int) -> MapPoints:
     positions = (corner_and_step[:3] + corner_and_step[3] * cells).astype(np.float32)
     colours = np.cumsum(values[6:9], axis=1, dtype=np.uint8).T
     return MapPoints(positions, np.ascontiguousarray(colours), _confidences(values[9]))
+
+
+def encode_pixels(pixels: NDArray[np.bool_]) -> bytes:
+    """(H, W) chosen pixels, one bit each, by zlib."""
+    return zlib.compress(np.packbits(pixels).tobytes(), 9)
+
+
+def decode_pixels(data: bytes, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The pixels (H, W) that `encode_pixels` has made bytes of; raises CodecError."""
+    try:
+        bits = np.frombuffer(zlib.decompress(data), np.uint8)
+    except zlib.error as error:
+        raise CodecError(f"pixels that cannot be read: {error}") from error
+    count = shape[0] * shape[1]
+    if len(bits) != -(-count // 8):
+        raise CodecError(f"expected the bits of {shape[1]} x {shape[0]} pixels, got {len(bits)} bytes")
+    return np.unpackbits(bits, count=count).reshape(shape).astype(np.bool_)
 
 
 def encode_pose(T_world_camera: Array) -> bytes:

@@ -24,6 +24,7 @@ from slam3r_ros.map_file.codecs import (
     encode_depth,
     encode_header,
     encode_image,
+    encode_pixels,
     encode_place,
     encode_points,
     encode_pose,
@@ -32,6 +33,8 @@ from slam3r_ros.map_file.codecs import (
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.types import MapPoints, MapUpdate, PoseEstimate, PoseUpdate
 
+_PLACES_PER_KEYFRAME = 2
+"""Most places that are written for one keyframe, about 42 kB each."""
 _IDENTITY = encode_similarity(Sim3.identity())
 
 
@@ -40,7 +43,7 @@ class MapDatabase:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._views_since_place = 0  # less one for each place
+        self._room_for_places = 0  # for how many there is room by the keyframes since the file was opened
         self._poses: list[tuple[int, int, np.ndarray]] = []  # of the trajectory, still to be written
 
     @contextmanager
@@ -101,14 +104,17 @@ class MapDatabase:
             self._poses = []
 
     def _replace_points(self, view: KeyframeView, points: MapPoints) -> None:
-        """The points that a view adds to the map, instead of those of the frames since the view before."""
+        """The points that a view adds to the map, instead of those of the frames since the view before: only which of
+        its pixels they are, since depth, image and pose tell the rest."""
         query = "SELECT MAX(frame) FROM keyframes WHERE id < ?"
         before = self._connection.execute(query, (view.id,)).fetchone()[0]
         since = (-1 if before is None else before, view.index)
         chunks = "SELECT chunk FROM points WHERE frame > ? AND frame <= ?"
         self._connection.execute(f"DELETE FROM point_data WHERE chunk IN ({chunks})", since)
         self._connection.execute("DELETE FROM points WHERE frame > ? AND frame <= ?", since)
-        self._write_points(view.index, points)
+        pixels = view.pixels_of(points.points_world)
+        row = (view.id, int(np.count_nonzero(pixels)), encode_pixels(pixels))
+        self._connection.execute("INSERT OR REPLACE INTO map_pixels VALUES (?, ?, ?)", row)
 
     def _write_points(self, frame: int, points: MapPoints) -> None:
         """Points that a frame has added to the map."""
@@ -122,6 +128,8 @@ class MapDatabase:
         """A view, which replaces an earlier one of the same id."""
         depth, scale, step = encode_depth(view.depth)
         pose, header = encode_pose(view.T_world_camera), encode_header(view.header)
+        known = self._connection.execute("SELECT 1 FROM keyframes WHERE id = ?", (view.id,)).fetchone()
+        self._room_for_places += 0 if known else _PLACES_PER_KEYFRAME
         self._connection.execute(
             "INSERT OR REPLACE INTO keyframes VALUES (?, ?, ?, ?, ?, ?, ?)",
             (view.id, view.index, view.header.stamp_ns, pose, scale, header, encode_camera(view.camera)),
@@ -130,15 +138,14 @@ class MapDatabase:
             "INSERT OR REPLACE INTO keyframe_data VALUES (?, ?, ?, ?, ?)",
             (view.id, encode_image(view.image), depth, step, encode_confidence(view.confidence)),
         )
-        self._views_since_place += 1
         if view.added is not None:
             self._replace_points(view, view.added)
 
     def _write_place(self, mapped: MappedPlace) -> None:
-        """A place, unless there are as many as keyframes: they are about as large, and close to one another then."""
-        if self._views_since_place <= 0:
+        """A place, unless there are too many for the keyframes: they are close to one another then."""
+        if self._room_for_places <= 0:
             return
-        self._views_since_place -= 1
+        self._room_for_places -= 1
         frame, data = mapped.place.index, encode_place(mapped.place)
         node = encode_similarity(mapped.node[0])
         self._connection.execute("INSERT OR REPLACE INTO places VALUES (?, ?)", (frame, node))

@@ -57,6 +57,7 @@ class _Numbers:
         added = {
             "keyframes": (self.keyframes, self.frames),
             "keyframe_data": (self.keyframes,),
+            "map_pixels": (self.keyframes,),
             "points": (self.chunks, self.frames),
             "point_data": (self.chunks,),
             "places": (self.frames,),
@@ -128,7 +129,7 @@ def _highest(connection: sqlite3.Connection, table: str, key: str) -> int:
 
 def _add_rows(target: sqlite3.Connection, source: sqlite3.Connection, numbers: _Numbers) -> None:
     """Add the rows of one file to another, with other numbers."""
-    for table in ("keyframes", "keyframe_data", "points", "point_data", "places", "place_data", "loops"):
+    for table in ("keyframes", "keyframe_data", "map_pixels", "points", "point_data", "places", "place_data", "loops"):
         rows = source.execute(f"SELECT * FROM {table}")
         count = len(rows.description)
         target.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * count)})", _shifted(rows, table, numbers))

@@ -30,6 +30,7 @@ from slam3r_ros.map_file.codecs import (
     decode_depth,
     decode_header,
     decode_image,
+    decode_pixels,
     decode_place,
     decode_points,
     decode_pose,
@@ -235,6 +236,15 @@ class MapFile:
                 stored = decode_points(data[0][0], count)
             moved = similarities[number].apply(stored.points_world).astype(np.float32)
             yield frame, MapPoints(moved, stored.colours, stored.confidence)
+        yield from self._points_of_keyframes()
+
+    def _points_of_keyframes(self) -> Iterator[tuple[int, MapPoints]]:
+        """The points that each keyframe with dense depth has added, as `_point_chunks` has them."""
+        query = "SELECT id, pixels FROM map_pixels JOIN keyframes USING (id) WHERE frame < ? ORDER BY id"
+        for id_, data in self.rows(query, self._first_unjoined()):
+            view = self.keyframe(id_)
+            with self._readable("points of the map"):
+                yield view.index, view.points_of(decode_pixels(data, view.depth.shape))
 
     def loops(self) -> tuple[tuple[int, int], ...]:
         """Numbers of the keyframes at, or next before, both ends of every closed loop."""

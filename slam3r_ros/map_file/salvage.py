@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ def _copy_rows(
             places = ", ".join("?" * len(row))
             target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", row)
             result.saved[table] += 1
-        except (CodecError, ValueError, TypeError, sqlite3.Error) as error:
+        except (CodecError, ValueError, TypeError, zlib.error, sqlite3.Error) as error:
             result.lost.setdefault(table, []).append(f"{row[0]} ({error})")
 
 
@@ -147,6 +148,7 @@ def _keep_whole(target: sqlite3.Connection, result: Salvage) -> None:
         ("point_data", "points", "chunk"),
         ("places", "place_data", "frame"),
         ("place_data", "places", "frame"),
+        ("map_pixels", "keyframes", "id"),
     ):
         without = f"FROM {table} WHERE {column} NOT IN (SELECT {column} FROM {other})"
         numbers = [row[0] for row in target.execute(f"SELECT {column} {without}")]
@@ -177,6 +179,7 @@ _NUMBERED = {
     "point_data": "chunk",
     "places": "frame",
     "place_data": "frame",
+    "map_pixels": "id",
 }
 """The column by which the rows of a table are numbered."""
 _CHECKS: dict[str, Callable[[Row], object]] = {
@@ -189,5 +192,6 @@ _CHECKS: dict[str, Callable[[Row], object]] = {
     "loops": lambda row: None,
     "places": lambda row: decode_similarities([row[1]]),
     "place_data": lambda row: decode_place(row[1], row[0]),
+    "map_pixels": lambda row: zlib.decompress(row[2]),
 }
 """What refuses a row that is not what it should be, by table."""

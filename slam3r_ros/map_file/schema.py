@@ -8,7 +8,7 @@ from slam3r_ros.map_file.errors import MapFileError
 
 APPLICATION_ID = 0x534C3352
 """SQLite's application id of a map file: 'SL3R'."""
-VERSION = 2
+VERSION = 3
 """The version of the schema that is written (SQLite's user_version)."""
 
 _TABLES_1 = """
@@ -50,10 +50,15 @@ CREATE TABLE places (frame INTEGER PRIMARY KEY, T_world BLOB NOT NULL);
 -- What they are recognised by: loop_closure.place.Place as arrays of NumPy (npz).
 CREATE TABLE place_data (frame INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
-TABLES = _TABLES_1 + _PLACES
+_MAP_PIXELS = """
+-- The pixels of a keyframe's depth whose points are those that it has added to the map: their number, and one bit for
+-- each pixel, by rows, compressed by zlib. Its points in the table points are those of keyframes without dense depth.
+CREATE TABLE map_pixels (id INTEGER PRIMARY KEY, count INTEGER NOT NULL, pixels BLOB NOT NULL);
+"""
+TABLES = _TABLES_1 + _PLACES + _MAP_PIXELS
 """SQL that makes the tables of version `VERSION`."""
 
-MIGRATIONS: dict[int, str] = {1: _PLACES}
+MIGRATIONS: dict[int, str] = {1: _PLACES, 2: _MAP_PIXELS}
 """SQL that brings a file of a version to the next one."""
 
 

@@ -39,7 +39,11 @@ def keep_frames(connection: sqlite3.Connection, first: int, end: int) -> None:
     """Remove everything that was mapped with other frames than those from ``first`` up to ``end``; to be called inside
     of a transaction."""
     outside = (first, end)
-    for table, data, key in (("keyframes", "keyframe_data", "id"), ("points", "point_data", "chunk")):
+    for table, data, key in (
+        ("keyframes", "keyframe_data", "id"),
+        ("keyframes", "map_pixels", "id"),
+        ("points", "point_data", "chunk"),
+    ):
         rows = f"SELECT {key} FROM {table} WHERE frame < ? OR frame >= ?"
         connection.execute(f"DELETE FROM {data} WHERE {key} IN ({rows})", outside)
     for table in ("keyframes", "points", "places", "place_data"):

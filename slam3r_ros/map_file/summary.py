@@ -13,7 +13,7 @@ _PARTS = {
     "images": "SELECT TOTAL(LENGTH(image)) FROM keyframe_data",
     "depths": "SELECT TOTAL(LENGTH(depth)) FROM keyframe_data",
     "confidences": "SELECT TOTAL(LENGTH(confidence)) FROM keyframe_data",
-    "points": "SELECT TOTAL(LENGTH(data)) FROM point_data",
+    "points": "SELECT (SELECT TOTAL(LENGTH(data)) FROM point_data) + (SELECT TOTAL(LENGTH(pixels)) FROM map_pixels)",
     "places": "SELECT TOTAL(LENGTH(data)) FROM place_data",
     "trajectory": "SELECT TOTAL(LENGTH(poses)) FROM trajectory",
 }
@@ -107,7 +107,9 @@ def summarise(file: MapFile) -> MapFileSummary:
         part_bytes={name: int(file.rows(query)[0][0]) for name, query in _PARTS.items()},
         keyframe_count=len(ids),
         pose_count=len(file.trajectory()),
-        point_count=int(file.rows("SELECT TOTAL(count) FROM points")[0][0]),
+        point_count=sum(
+            int(file.rows(f"SELECT TOTAL(count) FROM {table}")[0][0]) for table in ("points", "map_pixels")
+        ),
         loop_count=int(file.rows("SELECT COUNT(*) FROM loops")[0][0]),
         stamps_ns=(oldest, newest) if ids else None,
         image_size=None if first is None else (first.image.shape[0], first.image.shape[1]),

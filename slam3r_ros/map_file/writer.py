@@ -6,7 +6,6 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,14 +15,11 @@ import cv2
 
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
-from slam3r_ros.io.files import OutputError, make_writable
-from slam3r_ros.map_file.connection import close_writer, copy_to, open_to_write
-from slam3r_ros.map_file.database import MapDatabase, first_free_frame
+from slam3r_ros.io.files import OutputError
+from slam3r_ros.map_file.database import MapDatabase
 from slam3r_ros.map_file.errors import MapFileError
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
-from slam3r_ros.map_file.file_lock import FileLock
-from slam3r_ros.map_file.paths import checked_path, free_name
-from slam3r_ros.map_file.sessions import split_unjoined
+from slam3r_ros.map_file.open_file import OpenMapFile, WrittenMap
 from slam3r_ros.types import MapUpdate, PoseUpdate
 
 _FAILURES = (sqlite3.Error, OSError, MapFileError)
@@ -48,16 +44,6 @@ class WriterTuning:
 
 TUNING = WriterTuning()
 """The values in use."""
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenMap:
-    """A map file that is complete."""
-
-    path: Path
-    """The file."""
-    keyframe_count: int
-    """Its keyframes, at least 1."""
 
 
 class _Request:
@@ -94,26 +80,13 @@ class MapFileWriter:
         Raises MapFileInUseError where another process writes it, MapFileError where it cannot be continued, and
         OutputError where nothing can be written there.
         """
-        self.path = checked_path(path)
         self.problem = ""
         """Why the last attempt to write failed; empty while writing works."""
         self.keyframes_left_out = 0
         """Keyframes that are not in the file, because the disk was full or too slow."""
-        self.set_aside: Path | None = None
-        """Where the file of before was set aside, if there was one."""
-        self._facts, self._scale = facts, StoredScale()
-        self._voxel_size = self._given_voxel_size = 0.0
         self._on_problem = on_problem or (lambda _: None)
-        make_writable(self.path.parent)
-        self._lock = FileLock(self.path)
-        self._connection: sqlite3.Connection | None = None
-        self._database: MapDatabase | None = None
-        if continues:
-            try:
-                self._continue()
-            except BaseException:
-                self._lock.release()
-                raise
+        self._file = OpenMapFile(path, facts, self._on_problem, continues=continues)
+        self._given_voxel_size = 0.0
         self._waiting: list[Update | _Request] = []
         self._changed = threading.Condition()
         self._is_urgent = self._is_closing = self._has_ended = False
@@ -129,6 +102,16 @@ class MapFileWriter:
         if not self._is_closing:
             self.close()
 
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._file.path
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Where the file of before was set aside, if there was one."""
+        return self._file.set_aside
+
     # ---- what the engine's thread calls ------------------------------------------------------------------------
 
     def write(self, event: Update) -> None:
@@ -141,43 +124,29 @@ class MapFileWriter:
 
     def set_scale(self, scale: StoredScale) -> None:
         """Note how long a scene unit is."""
-
-        def change() -> None:
-            self._scale = scale
-            if self._database is not None:
-                with self._database.transaction():
-                    self._database.write_scale(scale)
-
-        self._submit(change)
+        self._submit(lambda: self._file.set_scale(scale))
 
     def set_voxel_size(self, voxel_size: float) -> None:
         """Note the side of the map's voxels, scene units, with which the points are fused when the file is read."""
-
-        def change() -> None:
-            self._voxel_size = voxel_size
-            if self._database is not None:
-                with self._database.transaction():
-                    self._database.write_meta(voxel_size=voxel_size)
-
         if voxel_size != self._given_voxel_size:
             self._given_voxel_size = voxel_size
-            self._submit(change)
+            self._submit(lambda: self._file.set_voxel_size(voxel_size))
 
     def start_anew(self) -> None:
         """A new map begins: its first keyframe sets the present file aside and begins a new one."""
-        self._submit(self._close_file)
+        self._submit(self._file.close)
 
     def begin_session(self) -> None:
         """What is written from now on does not count until a `MapCorrection` that joins it with what is there, as with
         ``continues``."""
-        self._submit(self._begin_session)
+        self._submit(self._file.begin_session)
 
     def checkpoint(self, copy: Path | None = None) -> Future[WrittenMap | None]:
         """Write everything given so far, and into the file ``copy``, if it is given.
 
         The result is None where no keyframe is mapped, and an OutputError where it cannot be written.
         """
-        return self._submit(lambda: self._checkpoint(copy))
+        return self._submit(lambda: self._file.checkpoint(copy))
 
     def close(self, *, replaces: bool = False) -> WrittenMap | None:
         """Write everything, close the file and end the thread; None where no keyframe was mapped.
@@ -185,7 +154,7 @@ class MapFileWriter:
         With ``replaces`` the file that was set aside is removed, if a new one is there. Raises OutputError where the
         file could not be completed; what is in it stays.
         """
-        closed = self._submit(lambda: self._finish(replaces))
+        closed = self._submit(lambda: self._file.finish(replaces))
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -251,10 +220,10 @@ class MapFileWriter:
 
     def _write_events(self, events: list[Update]) -> list[Update]:
         """Write events in one transaction; all of them where that fails, and none where it does not."""
-        if not events or (self._database is None and not any(isinstance(each, KeyframeView) for each in events)):
+        if not events or (not self._file.has_begun and not any(isinstance(each, KeyframeView) for each in events)):
             return events
         try:
-            database = self._open_database()
+            database = self._file.database()
             with database.transaction():
                 for event in events:
                     self._write_event(database, event)
@@ -286,126 +255,8 @@ class MapFileWriter:
         if is_new:
             self._on_problem(problem)
 
-    # ---- the file ----------------------------------------------------------------------------------------------
-
-    def _open_database(self) -> MapDatabase:
-        """The database; it is made for the first keyframe, and made again where the file was moved away."""
-        if self._database is not None and not self._lock.is_at(self.path):
-            self._restore()
-        if self._database is not None:
-            return self._database
-        if not self._lock.is_at(self.path):  # removed before it had anything
-            self._lock_anew()
-        if self._lock.size:
-            self.set_aside = free_name(self.path)
-            self.path.rename(self.set_aside)
-            self._lock_anew()
-            self._on_problem(f"the map of before is kept as '{self.set_aside}'")
-        return self._use(open_to_write(self.path))
-
-    def _use(self, connection: sqlite3.Connection) -> MapDatabase:
-        database = MapDatabase(connection)
-        with database.transaction():
-            database.write_facts(self._facts)
-            if (stored := database.read_meta("scale")) is None:
-                database.write_scale(self._scale)
-            else:
-                self._scale = StoredScale(**stored)
-            database.write_meta(closed=False)
-            if self._voxel_size:
-                database.write_meta(voxel_size=self._voxel_size)
-        self._connection, self._database = connection, database
-        return database
-
-    def _continue(self) -> None:
-        """Open the file that is there, to go on in it."""
-        if not self._lock.size:
-            raise MapFileError(f"'{self.path}' is empty: there is nothing to go on from")
-        self._use(open_to_write(self.path))
-        self._begin_session()
-
-    def _begin_session(self) -> None:
-        if self._connection is None or self._database is None:
-            return
-        self._split_unjoined()
-        with self._database.transaction():
-            self._database.write_meta(unjoined_from=first_free_frame(self._connection))
-
-    def _split_unjoined(self) -> None:
-        """Make a file of its own of a session that was not joined with the rest, if there is one."""
-        assert self._connection is not None
-        if (apart := split_unjoined(self._connection, self.path)) is not None:
-            self._on_problem(f"a session that was not localized in '{self.path}' is kept by itself as '{apart}'")
-
-    def _lock_anew(self) -> None:
-        lock = FileLock(self.path)
-        self._lock.release()
-        self._lock = lock
-
-    def _restore(self) -> None:
-        """The open file was moved away or removed: write all that it has into a new one, and go on there."""
-        assert self._connection is not None
-        make_writable(self.path.parent)
-        target = free_name(self.path)
-        with suppress(sqlite3.Error):  # so that the file that was moved away is complete as well
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        copy_to(self._connection, target)
-        self._connection.close()
-        self._connection = self._database = None
-        self._on_problem(f"'{self.path}' was moved away or removed: the whole map goes on in '{target}'")
-        self.path = target
-        self._lock_anew()
-        self._use(open_to_write(target))
-
-    def _checkpoint(self, copy: Path | None) -> WrittenMap | None:
-        if self._connection is None or self._database is None:
-            return None
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        target = self.path if copy is None else checked_path(copy)
-        if target != self.path:
-            make_writable(target.parent)
-            if target.exists():
-                FileLock(target).release()  # raises where another process writes it
-            with self._database.transaction():
-                self._database.write_meta(closed=True)
-            copy_to(self._connection, target)
-            with self._database.transaction():
-                self._database.write_meta(closed=False)
-        return WrittenMap(target, self._count())
-
-    def _count(self, first_frame: int = 0) -> int:
-        """Number of keyframes from this frame on."""
-        assert self._connection is not None
-        query = "SELECT COUNT(*) FROM keyframes WHERE frame >= ?"
-        return int(self._connection.execute(query, (first_frame,)).fetchone()[0])
-
-    def _close_file(self) -> None:
-        """Close the database; the file stays, and is locked."""
-        if self._connection is None or self._database is None:
-            return
-        self._split_unjoined()
-        with self._database.transaction():
-            self._database.write_meta(closed=True)
-        close_writer(self._connection)
-        self._connection = self._database = None
-
-    def _finish(self, replaces: bool) -> WrittenMap | None:
-        """Close the database, and remove the file that was set aside if this one replaces it."""
-        if self._connection is not None:
-            self._split_unjoined()
-        written = None if self._connection is None else WrittenMap(self.path, self._count())
-        self._close_file()
-        if written is not None and replaces and self.set_aside is not None:
-            self.set_aside.unlink(missing_ok=True)
-        return written
-
     def _let_go(self) -> None:
-        """Give the file back, complete or not; an empty one, which was made to be locked, goes."""
-        if self._connection is not None:
-            self._connection.close()
-        if self._lock.is_at(self.path) and not self._lock.size:
-            self.path.unlink()
-        self._lock.release()
+        self._file.let_go()
         with self._changed:
             self._has_ended = True
             waiting, self._waiting = self._waiting, []

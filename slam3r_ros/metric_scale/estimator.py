@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,35 +45,38 @@ class ScaleEstimator:
     """
 
     def __init__(self) -> None:
-        self._observations: list[ScaleObservation] = []
+        self._observations: dict[int, ScaleObservation] = {}  # by their frames, in the order in which they came
         self._stride, self._skipped = 1, 0
 
     def add(self, observation: ScaleObservation) -> None:
-        """Take an observation in; one that is not finite is refused with ValueError.
+        """Take an observation in; it replaces an earlier one of the same frame. One that is not finite is refused with
+        ValueError.
 
         When there are too many every second one is forgotten, and from then on only every second one is kept, so that
         those that remain cover the whole time alike.
         """
         if not (math.isfinite(observation.log_ratio) and 0 < observation.sigma < math.inf):
             raise ValueError(f"scale observation: expected a finite log-ratio and a positive sigma, got {observation}")
-        self._skipped += 1
-        if self._skipped < self._stride:
-            return
-        self._skipped = 0
-        self._observations.append(observation)
+        if observation.index not in self._observations:
+            self._skipped += 1
+            if self._skipped < self._stride:
+                return
+            self._skipped = 0
+        self._observations[observation.index] = observation
         if len(self._observations) > TUNING.most_observations:
-            del self._observations[::2]
+            for index in list(self._observations)[::2]:
+                del self._observations[index]
             self._stride *= 2
 
     def correct(self, correction: MapCorrection) -> None:
         """Follow a closed loop, which has changed lengths in the map: where they grew, a unit has fewer metres."""
         if not self._observations:
             return
-        changes = correction.of_frames(np.array([each.index for each in self._observations])).scale
-        self._observations = [
-            ScaleObservation(each.index, each.log_ratio - math.log(change), each.sigma)
-            for each, change in zip(self._observations, changes.tolist(), strict=True)
-        ]
+        changes = correction.of_frames(np.array(list(self._observations))).scale
+        self._observations = {
+            each.index: replace(each, log_ratio=each.log_ratio - math.log(change))
+            for each, change in zip(self._observations.values(), changes.tolist(), strict=True)
+        }
 
     def clear(self) -> None:
         """Forget all, since another map has another unit."""
@@ -88,8 +91,8 @@ class ScaleEstimator:
         """
         if len(self._observations) < TUNING.min_observations:
             return None
-        values = np.array([each.log_ratio for each in self._observations])
-        information = np.maximum([each.sigma for each in self._observations], TUNING.least_sigma) ** -2.0
+        values = np.array([each.log_ratio for each in self._observations.values()])
+        information = np.maximum([each.sigma for each in self._observations.values()], TUNING.least_sigma) ** -2.0
         mean, scatter = _shortest_half(values)
         # Errors in standard deviations: 1 in the mean where the observations' own are right.
         information /= max(1.0, scatter**2 * float(np.median(information)))

@@ -44,6 +44,16 @@ def test_points_project_to_the_centres_of_their_pixels() -> None:
     np.testing.assert_array_equal(points.colours[-1], view().image[7, 11])
 
 
+def test_points_fall_on_their_own_pixels_and_nothing_behind_or_beside_the_image_does() -> None:
+    rare = np.zeros(view().depth.shape, np.bool_)
+    rare[::3, ::2] = True
+    points = view().points_of(rare)
+    assert len(points) == np.count_nonzero(rare & np.isfinite(view().depth)) < 8
+    np.testing.assert_array_equal(view().pixels_of(points.points_world), rare & np.isfinite(view().depth))
+    elsewhere = transform_points(POSE, np.array([[0.0, 0.0, -1.0], [5.0, 0.0, 1.0], [0.0, -5.0, 1.0]]))
+    assert not view().pixels_of(elsewhere).any()
+
+
 def test_points_below_the_least_confidence_are_left_out() -> None:
     assert view().points(20.0).confidence.tolist() == [20, 21, 22, 23]
     assert len(view().points(100.0)) == 0

@@ -77,6 +77,18 @@ def test_points_come_back_in_their_order(count: int) -> None:
     np.testing.assert_allclose(1 + decoded.confidence, 1 + points.confidence, rtol=0.0514)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (48, 64)])
+def test_pixels_come_back(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).random(shape) < 0.3
+    data = codecs.encode_pixels(pixels)
+    np.testing.assert_array_equal(codecs.decode_pixels(data, shape), pixels)
+    for wrong in ((shape[0] + 8, shape[1]), (9 * shape[0], shape[1])):
+        with pytest.raises(codecs.CodecError, match="expected the bits of"):
+            codecs.decode_pixels(data, wrong)
+    with pytest.raises(codecs.CodecError, match="cannot be read"):
+        codecs.decode_pixels(b"nothing", shape)
+
+
 def test_points_of_a_smooth_surface_take_few_bytes() -> None:
     points = view_of(0, (112, 112)).points()
     assert len(codecs.encode_points(points)) < 9 * len(points)

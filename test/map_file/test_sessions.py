@@ -71,6 +71,15 @@ def test_a_place_comes_back_as_it_was() -> None:
     assert len(data) < 60_000
 
 
+def test_a_keyframe_with_two_views_makes_room_for_no_more_places_than_one_with_one(tmp_path: Path) -> None:
+    path = tmp_path / "room.slam3r"
+    with MapFileWriter(path, MapFacts("test")) as map_file:
+        for event in (view_of(0), view_of(0), *(place_event(number) for number in range(5))):
+            map_file.write(event)
+    with MapFile(path) as file:
+        assert [place.index for place in file.places(10)[0]] == [0, STRIDE]
+
+
 def test_a_session_that_is_joined_extends_the_map(tmp_path: Path) -> None:
     path = tmp_path / "room.slam3r"
     write(path, range(4))
@@ -131,7 +140,7 @@ def test_an_older_file_is_read_as_it_is_and_migrated_with_a_copy_when_it_is_writ
     path = tmp_path / "room.slam3r"
     write(path, range(3))
     database = sqlite3.connect(path)
-    database.executescript("DROP TABLE places; DROP TABLE place_data; PRAGMA user_version = 1;")
+    database.executescript("DROP TABLE places; DROP TABLE place_data; DROP TABLE map_pixels; PRAGMA user_version = 1;")
     database.close()
     before = path.read_bytes()
     with MapFile(path) as file:

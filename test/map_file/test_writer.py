@@ -12,13 +12,12 @@ import pytest
 from map_file_events import STRIDE, correction_at, events_of, pose_of, view_of
 
 from slam3r_ros.io.files import OutputError
-from slam3r_ros.map_file import connection, writer
+from slam3r_ros.map_file import connection, open_file, writer
 from slam3r_ros.map_file.errors import MapFileError, MapFileInUseError
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.map_file.schema import VERSION
 from slam3r_ros.map_file.writer import MapFileWriter
-from slam3r_ros.types import MapPoints
 
 FACTS = MapFacts("test", "abc", {"map.voxel_size": 0.01})
 NO_PRIVILEGES = pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
@@ -111,11 +110,21 @@ def test_the_points_of_a_dense_view_replace_those_of_the_networks(tmp_path: Path
         for number in range(3):
             for event in events_of(number):
                 map_file.write(event)
-        added = MapPoints(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.uint8), np.ones(3, np.float32))
-        map_file.write(replace(view_of(1), added=added))
+        dense = view_of(1)
+        map_file.write(replace(dense, added=dense.points(5.5)))
+        map_file.write(correction_at(3))
     with MapFile(path) as file:
         counts = dict(file.rows("SELECT frame, count FROM points"))
-        assert counts[STRIDE] == 3 and sorted(counts) == [0, STRIDE, 2 * STRIDE] and counts[0] > 3
+        assert sorted(counts) == [0, 2 * STRIDE] and counts[0] > 3
+        ((number, count),) = file.rows("SELECT id, count FROM map_pixels")
+        expected = dense.points(5.5)
+        assert (number, count) == (1, len(expected)) and 100 < count < dense.depth.size / 3
+        ((frame, points),) = file._points_of_keyframes()
+        moved = correction_at(3).of_points(np.full(count, STRIDE), expected.points_world)
+        assert frame == STRIDE
+        np.testing.assert_allclose(points.points_world, moved, rtol=1e-3, atol=1e-3)
+        assert np.abs(points.colours.astype(int) - expected.colours).mean() < 8
+        np.testing.assert_allclose(points.confidence, expected.confidence, rtol=0.11)
         assert file.point_map().voxel_size == 0.5
 
 
@@ -239,7 +248,7 @@ def test_while_the_disk_refuses_everything_waits(tmp_path: Path, monkeypatch: py
 
     tuning = writer.WriterTuning(retry_s=0.02, poses_wait_s=0.02, most_waiting_keyframes=4)
     monkeypatch.setattr(writer, "TUNING", tuning)
-    monkeypatch.setattr(writer, "open_to_write", refuse)
+    monkeypatch.setattr(open_file, "open_to_write", refuse)
     with MapFileWriter(path, FACTS, said.append) as map_file:
         for number in range(6):
             for event in events_of(number):
@@ -251,7 +260,7 @@ def test_while_the_disk_refuses_everything_waits(tmp_path: Path, monkeypatch: py
             if map_file.keyframes_left_out:
                 break
             map_file._thread.join(0.01)
-        monkeypatch.setattr(writer, "open_to_write", connection.open_to_write)
+        monkeypatch.setattr(open_file, "open_to_write", connection.open_to_write)
         map_file.write(view_of(6))
         for _ in range(500):
             if not map_file.problem:

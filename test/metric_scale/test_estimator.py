@@ -51,10 +51,21 @@ def test_sigma_covers_the_error_when_observations_scatter_more_than_they_say() -
 
 def test_good_observations_outweigh_poor_ones() -> None:
     estimator = estimator_of([1.0] * 10, sigma=0.5)
-    for _ in range(10):
-        estimator.add(ScaleObservation(0, 0.0, 0.01))
+    for index in range(10, 20):
+        estimator.add(ScaleObservation(index, 0.0, 0.01))
     estimate = estimator.estimate
     assert estimate is not None and estimate.metres_per_unit == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_frame_that_is_compared_again_counts_once_by_its_last_comparison() -> None:
+    estimator = estimator_of([1.0] * 4)
+    for value in (0.5, 0.7):
+        for index in range(4):
+            estimator.add(ScaleObservation(index, value, 0.05))
+    assert estimator.estimate is None, "four frames are too few"
+    estimator.add(ScaleObservation(9, 0.7, 0.05))
+    assert estimator.estimate is not None and estimator.estimate.count == 5
+    assert estimator.estimate.metres_per_unit == pytest.approx(math.exp(0.7))
 
 
 def test_a_loop_that_enlarges_what_is_mapped_lowers_the_metres_of_a_unit() -> None:
@@ -68,7 +79,7 @@ def test_a_loop_that_enlarges_what_is_mapped_lowers_the_metres_of_a_unit() -> No
 def test_memory_is_bounded_and_all_times_are_kept() -> None:
     count = 10 * TUNING.most_observations
     estimator = estimator_of([float(index >= count // 2) for index in range(count)])
-    kept = [each.log_ratio for each in estimator._observations]
+    kept = [each.log_ratio for each in estimator._observations.values()]
     assert len(kept) <= TUNING.most_observations
     assert float(np.mean(kept)) == pytest.approx(0.5, abs=0.05)
 

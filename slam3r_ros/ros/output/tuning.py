@@ -45,6 +45,9 @@ class OutputTuning:
     """Longest time, in nanoseconds, between a keyframe and a depth image that it is compared with."""
     waiting_map_to_odom: int = 30
     """Number of poses that wait for the robot's odometry of their time; the oldest is dropped."""
+    most_waiting_for_scale: int = 200
+    """Number of keyframes that wait for a metric scale to come into the grid, 200 kB each; of more, every second one is
+    forgotten."""
     frustum_depth: float = 0.1
     """Depth of a keyframe's frustum in ~/markers, as a share of the keyframe's median depth."""
     marker_line_width: float = 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +18,11 @@ from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import rotation_from_vector
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.occupancy.grid import OccupancyGrid as OccupancyGrid_
 from slam3r_ros.ros.output.occupancy import GridOutput
 from slam3r_ros.ros.output.outputs import Outputs
+from slam3r_ros.ros.output.tuning import TUNING
+from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.quality_of_service import LATCHED
 
 SCALE, WALL_M, HEIGHT_M = 2.0, 4.0, 1.2
@@ -99,11 +103,56 @@ def test_it_follows_loops_scales_and_resets(scene: Scene) -> None:
     outputs.destroy()
 
 
-def test_without_metres_there_is_no_grid(scene: Scene) -> None:
+def test_keyframes_from_before_the_scale_is_known_come_into_the_grid_with_it(scene: Scene) -> None:
+    turn = rotation_from_vector([0.0, -math.pi / 2, 0.0])
+    images, shifts = [], np.array([[0.011, 0.007, 0.013], [1.02, 0.005, 0.017]])  # off the borders of cells
+    for scale in (SCALE, 0.0):
+        outputs = scene.outputs(**SETTINGS | {"scale": scale})
+        grid = outputs._layers._layers[GridOutput]
+        assert isinstance(grid, GridOutput)
+        outputs.publish(view_of_the_wall(0, z=0.5))  # another view of it follows, which replaces it
+        outputs.publish(view_of_the_wall())
+        outputs.publish(view_of_the_wall(1, z=0.25))
+        outputs.publish(MapCorrection(np.array([0, 1]), Sim3([1.0, 1.0], np.stack([np.eye(3), turn]), shifts)))
+        if not scale:
+            assert "no ~/grid: the scale of the map is not known" in scene.log.newest.text and len(grid._grid) == 0
+            outputs.set_scale(SCALE, SLAM)
+        assert len(grid._grid) == 2
+        images.append(grid._grid.image())
+        outputs.destroy()
+    np.testing.assert_array_equal(images[0].cells, images[1].cells)
+    assert images[0].origin == images[1].origin and (images[0].cells == 100).any()
+
+
+def test_keyframes_that_wait_for_a_scale_are_bounded(scene: Scene) -> None:
     outputs = scene.outputs(**SETTINGS | {"scale": 0.0})
-    outputs.publish(view_of_the_wall())
-    assert "no ~/grid: the scale of the map is not known" in scene.log.newest.text
     grid = outputs._layers._layers[GridOutput]
     assert isinstance(grid, GridOutput)
-    assert len(grid._grid) == 0
+    for number in range(3 * TUNING.most_waiting_for_scale):
+        few = np.ones((4, 4), np.float32)
+        grid.observe(replace(view_of_the_wall(number), depth=few, confidence=few), outputs.scale)
+    waiting = list(grid._waiting)
+    assert len(waiting) <= TUNING.most_waiting_for_scale
+    assert waiting[0] < 10 and waiting[-1] == 3 * TUNING.most_waiting_for_scale - 1
+    outputs.reset(SLAM)
+    assert not grid._waiting
+    outputs.destroy()
+
+
+def test_other_heights_hold_from_the_next_keyframe_on_and_other_cells_at_once(scene: Scene) -> None:
+    outputs = scene.outputs(**SETTINGS)
+    grid = outputs._layers._layers[GridOutput]
+    assert isinstance(grid, GridOutput)
+    outputs.publish(view_of_the_wall())
+    outputs.change_settings(NodeSettings.from_values(SETTINGS | {"grid_resolution": 0.2}), SLAM)
+    finer = OccupancyGrid_(0.2)
+    for key, scan in grid._grid._scans.items():
+        finer.put(key, scan)
+    np.testing.assert_array_equal(grid._grid.image().cells, finer.image().cells)
+    assert grid._grid.image().resolution == 0.2 and len(grid._grid) == 1
+    above = SETTINGS | {"grid_min_height": 5.0, "grid_max_height": 6.0}
+    outputs.change_settings(NodeSettings.from_values(above), SLAM)
+    outputs.publish(view_of_the_wall(1))
+    first, second = grid._grid._scans.values()
+    assert first.is_obstacle.any() and not second.is_obstacle.any()
     outputs.destroy()
