@@ -58,6 +58,8 @@ def write_second(path: Path, facts: MapFacts = FACTS, *, elsewhere: bool = False
                 view = replace(view, image=replace(view.image, grey=noise))
             for event in events_of(number):
                 file.write(event)
+            if number == 7:  # with dense depth
+                file.write(replace(view_of(number), added=view_of(number).points()))
             file.write(MappedPlace(describe_place(view), Sim3.from_pose(T[None])))
 
 
@@ -98,6 +100,9 @@ def test_two_sessions_become_one_at_the_scale_of_the_first(folder: Path) -> None
         assert depth == pytest.approx(SIZE, rel=0.05)
         np.testing.assert_array_equal(scene.keyframes[16].image.shape, view_of(4).image.shape)
         assert len(scene.points) > len(one.points()) and scene.loops
+        ((frame, dense),) = file._points_of_keyframes()
+        assert frame == scene.keyframes[19].index and len(dense) == len(view_of(7).points())
+        np.testing.assert_allclose(dense.points_world, scene.keyframes[19].points().points_world)
         places, nodes = file.places(100)
         assert len(places) == 20 and file.meta()["closed"] is True and file.meta()["unjoined_from"] is None
         np.testing.assert_allclose(nodes.translation[12:], [true_pose(n)[:3, 3] for n in range(3, 11)], atol=0.1)
