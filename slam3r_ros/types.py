@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.dead_reckoning import DeadReckoning
 from slam3r_ros.networks.blocks import LayerActivations
 from slam3r_ros.vision.working_image import WorkingImage
 
@@ -254,6 +255,9 @@ class PoseEstimate:
     """Distance between this position and the similarity's, as a fraction of the points' mean depth."""
     by_tracks: bool = False
     """Whether visual odometry alone gives the pose."""
+    reckoning: DeadReckoning | None = None
+    """Where the camera is by the sum of its motions from frame to frame, which no correction moves; None where visual
+    odometry has not tracked the frame."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

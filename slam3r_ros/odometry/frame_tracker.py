@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.crop import is_inside
+from slam3r_ros.geometry.dead_reckoning import DeadReckoning
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.flow_depth import PosedImage
@@ -44,6 +45,8 @@ class FrameTracker:
     """Tracks landmarks from one image to the next and finds the camera pose that explains where they are seen."""
 
     def __init__(self) -> None:
+        self.reckoning = DeadReckoning.begin()
+        """Dead reckoning in the last frame: nothing but measured motion changes it."""
         self.reset()
 
     def reset(self) -> None:
@@ -54,6 +57,7 @@ class FrameTracker:
         self._flat: Grey | None = None  # the same without its local brightness
         self._keyframe: Grey | None = None  # in which the tracks began, without its local brightness
         self._last_T: Array | None = None  # T_camera_world of the last frame, None while lost
+        self._by_tracks: Array | None = None  # T_camera_world of the next frame by the tracks alone
         self._motion = np.eye(4)  # from the frame before the last to the last, T_last_before
 
     @property
@@ -92,8 +96,9 @@ class FrameTracker:
         self.local_map = local_map
 
     def start_at(self, T_camera_world: Array) -> None:
-        """Go on from this pose (4, 4)."""
-        self._last_T = T_camera_world
+        """Go on from this pose (4, 4); how the camera has come there was not measured."""
+        self._last_T, self._by_tracks = T_camera_world, None
+        self.reckoning = self.reckoning.interrupted()
 
     def forget_motion(self) -> None:
         """Expect the next frame where this one is."""
@@ -103,6 +108,8 @@ class FrameTracker:
         """Take over that the world has been moved."""
         if self._last_T is not None:
             self._last_T = moved.apply_to_extrinsics(self._last_T)
+        if self._by_tracks is not None:
+            self._by_tracks = moved.apply_to_extrinsics(self._by_tracks)
         self.local_map = self.local_map.transformed(moved)
         self._motion = rigid(self._motion[:3, :3], moved.scale * self._motion[:3, 3])
 
@@ -137,16 +144,20 @@ class FrameTracker:
             return None
         log_scale = self.local_map.log_scale
         if self.needs_keyframe(image, fit):
-            return replace(self.tracked_frame(image, fit, log_scale), is_keyframe=True)
+            reckoning = self._reckoned(fit.T_camera_world)
+            return replace(self.tracked_frame(image, fit, log_scale), is_keyframe=True, reckoning=reckoning)
         self.drop_outliers(fit)
         return self.accept(image, fit, log_scale)
 
     def follow(self, image: FeatureImage) -> PoseFit | None:
         """Look for the tracks in the next image, and the pose that explains them; None where there is none."""
+        self._by_tracks = None
         if self.is_lost or self.has_other_size(image.grey):
             return None
         self.track(image.grey)
-        return self.fit(image, self.predictions, None)
+        fit = self.fit(image, self.predictions, None)
+        self._by_tracks = None if fit is None else fit.T_camera_world
+        return fit
 
     def catch_up(self, image: FeatureImage, T_camera_world: Array, others: FrameTracker) -> None:
         """Look for the tracks in an image that is not the next one, near where this pose (4, 4) of it projects their
@@ -206,9 +217,20 @@ class FrameTracker:
         self._motion = np.eye(4) if other is None else other._motion
 
     def move_to(self, T_camera_world: Array) -> None:
-        """Go on from this pose (4, 4), with the motion that led there from the pose before."""
+        """Go on from this pose (4, 4), with the motion that led there from the pose before.
+
+        In dead reckoning the motion by the tracks alone counts, where they have followed it: the rest of the way to
+        this pose is a correction by the networks or by bundle adjustment.
+        """
         assert self._last_T is not None
+        self.reckoning = self._reckoned(T_camera_world if self._by_tracks is None else self._by_tracks)
         self._motion, self._last_T = T_camera_world @ invert_rigid(self._last_T), T_camera_world
+        self._by_tracks = None
+
+    def _reckoned(self, T_camera_world: Array) -> DeadReckoning:
+        """Dead reckoning after the motion from the last frame to this pose (4, 4)."""
+        assert self._last_T is not None
+        return self.reckoning.moved(self._last_T @ invert_rigid(T_camera_world))
 
     def accept(self, image: FeatureImage, fit: PoseFit, log_scale: float) -> TrackedFrame:
         """The tracked frame, whose pose the motion model takes as the last one."""
@@ -231,6 +253,7 @@ class FrameTracker:
             depths=self.depths(T)[is_used],
             prior_weight=0.0,
             frame=PosedImage(image, T),
+            reckoning=self.reckoning,
         )
 
     @property

@@ -110,6 +110,9 @@ class LiveTracker:
         candidate.drop_outliers(fit)
         tracked = candidate.accept(image, fit, candidate.local_map.log_scale)
         candidate.expect_motion_of(before if self._holds else None)
+        if self._holds:  # the tracks so far have measured the motion; the rest is a correction
+            candidate.reckoning = before.reckoning
+            tracked = replace(tracked, reckoning=before.reckoning)
         self._tracker, self._holds = candidate, True
         return odometry_pose(replace(tracked, is_keyframe=is_keyframe), newest)
 

@@ -256,6 +256,7 @@ def _pose_of(tracked: TrackedFrame, crop_width: int) -> PoseEstimate:
         scale=tracked.scale,
         similarity_error=np.nan,
         by_tracks=True,
+        reckoning=tracked.reckoning,
     )
 
 
@@ -270,7 +271,8 @@ def _posed(keyframe: RegisteredFrame, tracked: TrackedFrame, focal_px: float | N
         pose = _pose_of(tracked, keyframe.on_host.confidence.shape[1])
     else:
         T, scale = tracked.T_world_camera, before.scale * tracked.scale_ratio
-        pose = replace(before, T_world_camera=T, scale=scale, focal_px=focal_px or before.focal_px)
+        focal, reckoning = focal_px or before.focal_px, tracked.reckoning
+        pose = replace(before, T_world_camera=T, scale=scale, focal_px=focal, reckoning=reckoning)
     return replace(keyframe, pose=pose, state=State.TRACKING)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slam3r_ros.geometry.crop import WHOLE_IMAGE, CropRegion
+from slam3r_ros.geometry.dead_reckoning import DeadReckoning
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.odometry.flow_depth import PosedImage
 from slam3r_ros.vision.feature_image import FeatureImage
@@ -75,6 +76,8 @@ class TrackedFrame:
     """Weight, from 0 to 1, that the prior by L2W has against the landmarks in the scale."""
     frame: PosedImage
     """The image of the frame with its pose, for two-view depth."""
+    reckoning: DeadReckoning
+    """Where the camera is by the sum of its motions, which nothing corrects."""
     is_keyframe: bool = False
     """Whether it has become a keyframe, or is to become one."""
     partners: tuple[PosedImage, ...] = ()

@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.context import Context
-from ros_harness import FIRST_NS, PERIOD_NS, Bench, image_message, running_node, wait_until
+from ros_harness import FIRST_NS, FRAME, PERIOD_NS, Bench, image_message, running_node, wait_until
 from slam3r_ros.msg import SlamStatus
 from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.engine.live_slam import LiveSlam
 from slam3r_ros.io.sources import open_source
 from slam3r_ros.io.sources.example import EXAMPLE
+from slam3r_ros.ros.output.tuning import TUNING
 
 PARAMETERS = {"pose__tracks": "on", "window__stride": 2, "window__radius": 1, "keyframes__interval": 1}
 INITIAL = 9
@@ -163,3 +166,39 @@ def test_the_node_ends_while_mapping_has_a_keyframe(
         threading.Timer(0.3, block.may_go_on.set).start()
     with open(path, "rb") as file:
         assert file.read(3) == b"ply"
+
+
+def test_odometry_goes_on_from_one_map_to_the_next(context: Context, images: list[NDArray[np.uint8]]) -> None:
+    """The camera is reset on its way: the map begins anew, and the frame of visual odometry does not."""
+    with running_node(context, "embedded", tf_mode="map_to_odom_to_base", **PARAMETERS) as bench:
+        drive = Drive(bench, images)
+        visual: list[Odometry] = bench.camera.listen(Odometry, "/slam3r/visual_odometry")
+        tf: list[TFMessage] = bench.camera.listen(TFMessage, "/tf")
+        outputs = bench.node._session._outputs  # type: ignore[union-attr]
+        wait_until(lambda: outputs._odometry._visual.get_subscription_count() > 0, "a listener")
+        drive.make_map()
+        drive.show(6)
+        wait_until(lambda: drive.shown - 1 in drive.poses, "poses")
+        assert bench.camera.call(Trigger, "/slam3r/reset", Trigger.Request()).success
+        begun, before = drive.shown, len(visual)
+        assert before > 0
+        drive.make_map()
+        drive.show(4)
+        wait_until(lambda: drive.shown - 1 in drive.poses and len(visual) == len(drive.poses), "odometry of every pose")
+        numbers, places = drive.poses, [position_of(each) for each in visual]
+        steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+        first = next(place for place, number in enumerate(numbers) if number >= begun)
+        assert steps[first - 1] == 0, "what happened meanwhile is not known"
+        assert visual[first].twist.covariance[0] == TUNING.unknown_variance
+        moving = steps / np.diff(numbers)
+        assert moving.max() < 5 * np.median(moving[moving > 0]), "it never jumps"
+        transforms = [each for message in tf for each in message.transforms]
+        chain = {(each.header.frame_id, each.child_frame_id) for each in transforms}
+        assert chain == {("map", "odom"), ("odom", FRAME)}
+        to_camera = [each.transform.translation for each in transforms if each.child_frame_id == FRAME]
+        np.testing.assert_array_equal([(each.x, each.y, each.z) for each in to_camera], places[: len(to_camera)])
+
+
+def position_of(odometry: Odometry) -> tuple[float, float, float]:
+    at = odometry.pose.pose.position
+    return at.x, at.y, at.z

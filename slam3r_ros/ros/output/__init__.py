@@ -5,10 +5,12 @@
 - ``map_scale``: how long a scene unit is in what is published.
 - ``scale_estimation``: the metric scale from odometry, depth images or a tag, while the node runs.
 - ``levelling``: the turn that makes the map upright, while the node runs.
+- ``poses``: the pose of each tracked frame, as message, on TF and as odometry.
+- ``pose_continuity``: the pose in the frame of visual odometry, which never jumps, and how corrections reach the map's.
 - ``camera_extrinsics``: the transform from the robot's base to the camera, by TF.
-- ``tf``: the transform from map to base or from map to odom.
+- ``tf``: the transforms from map to base, from map to odom, or both by visual odometry.
 - ``tf_broadcaster``: sends transforms so that no frame gets a second parent, and tells of others that send the same.
-- ``odometry``: pose, velocity and their covariances as nav_msgs/Odometry.
+- ``odometry``: poses on the map and by visual odometry, velocity and their covariances as nav_msgs/Odometry.
 - ``pose_covariance``: the covariance of a pose, from the reprojection error of the points it was computed from.
 - ``depth``: the depth image of a frame and its camera.
 - ``markers``: keyframes as frustums, the way between them and closed loops, for RViz.

@@ -13,13 +13,25 @@ from slam3r_ros.ros.throttled_log import ThrottledLog
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BaseFrame:
+    """The base as the camera sees it; without a base frame the base is the camera itself, with its optical axes."""
+
+    frame: str
+    """Name of the base's frame, or of the camera's optical frame."""
+    T_camera_base: NDArray[np.float64]
+    """(4, 4): takes points of the base to the camera, metres; the identity where the base is the camera."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class BasePose:
-    """Where the base is on the map; without a base frame the base is the camera itself, with its optical axes."""
+    """Where the base is."""
 
     frame: str
     """Name of the base's frame, or of the camera's optical frame."""
     T_map_base: NDArray[np.float64]
     """(4, 4): takes points of the base to the map, published lengths."""
+    T_odom_base: NDArray[np.float64]
+    """(4, 4): takes points of the base to the frame of visual odometry, published lengths."""
     T_camera_base: NDArray[np.float64]
     """(4, 4): takes points of the base to the camera, metres; the identity where the base is the camera."""
 
@@ -35,13 +47,13 @@ class CameraExtrinsics:
         if base_frame:
             transforms.listen()
 
-    def base_pose(self, stamp_ns: int, camera_frame: str, T_map_camera: NDArray[np.float64]) -> BasePose | None:
-        """Return the base's pose at the time when the camera was at ``T_map_camera`` (4, 4).
+    def base(self, stamp_ns: int, camera_frame: str) -> BaseFrame | None:
+        """Return where the base was seen from the camera at a time.
 
         It never waits for a transform. None where no transform connects the two, and a warning says so.
         """
         if self._base_frame in ("", camera_frame):
-            return BasePose(camera_frame, T_map_camera, np.eye(4))
+            return BaseFrame(camera_frame, np.eye(4))
         try:
             T_camera_base = self._transforms.at_or_newest(camera_frame, self._base_frame, stamp_ns)
         except TransformException as error:
@@ -51,4 +63,4 @@ class CameraExtrinsics:
                 f"frame '{camera_frame}' ({error})",
             )
             return None
-        return BasePose(self._base_frame, T_map_camera @ T_camera_base, T_camera_base)
+        return BaseFrame(self._base_frame, T_camera_base)

@@ -98,10 +98,10 @@ class GridOutput:
     def _put(self, key: int, seen: _SeenKeyframe, unit: float) -> None:
         """Put a keyframe into the grid; ``unit`` is the length of a scene unit in metres."""
         T_map_camera = pose_in_map(seen.T_world_camera, unit)
-        base = self._extrinsics.base_pose(seen.stamp_ns, seen.frame_id, T_map_camera)
+        base = self._extrinsics.base(seen.stamp_ns, seen.frame_id)
         if base is None:
             return
-        floor = float(base.T_map_base[2, 3]) - self._settings.grid_base_height
+        floor = float((T_map_camera @ base.T_camera_base)[2, 3]) - self._settings.grid_base_height
         points = points_in_map(seen.points, unit).points_world
         self._grid.put(key, virtual_scan(seen.index, points, T_map_camera[:3, 3], floor, self._band))
         if self._grid.left_out:

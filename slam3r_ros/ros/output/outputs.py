@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
 
-import numpy as np
 from geometry_msgs.msg import Pose, PoseArray, PoseStamped
 from nav_msgs.msg import Path
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
@@ -37,10 +34,12 @@ from slam3r_ros.ros.output.messages import (
     time_message,
 )
 from slam3r_ros.ros.output.odometry import OdometryOutput
+from slam3r_ros.ros.output.poses import PoseOutput
 from slam3r_ros.ros.output.publication_schedule import PublicationSchedule
 from slam3r_ros.ros.output.scale_estimation import ScaleEstimation
 from slam3r_ros.ros.output.tf import transform_output
 from slam3r_ros.ros.output.tuning import TUNING
+from slam3r_ros.ros.parameters.frames import frame_of_visual_odometry
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.threads.async_publisher import AsyncPublisher
@@ -66,10 +65,12 @@ class Outputs:
         self._keyframe = node.create_publisher(Keyframe, "~/keyframe", _RELIABLE)
         self._cloud = node.create_publisher(PointCloud2, "~/cloud", _RELIABLE)
         self._map_cloud = node.create_publisher(PointCloud2, "~/map_cloud", LATCHED)
-        self._odometry = OdometryOutput(node, settings.map_frame)
+        self._odometry = OdometryOutput(node, settings.map_frame, frame_of_visual_odometry(settings))
         self._transforms = FrameTransforms(node)
         self._extrinsics = CameraExtrinsics(settings.base_frame, self._transforms, log)
         self._tf = transform_output(node, settings, self._transforms, log)
+        self._camera = PoseOutput(self._pose, self._tf, self._odometry, self._extrinsics, settings, log)
+        self._continuity = self._camera.continuity
         self.scale_estimation = ScaleEstimation(node, settings, self._transforms, log)
         """What estimates the scale, if the parameter scale_source names a source."""
         self._levelling = Levelling(node, settings, self._transforms, log)
@@ -116,6 +117,8 @@ class Outputs:
             with self._pose_lock:
                 self._corrections += 1
                 self._see_world(max(self._corrections, self._world_changes))
+                if update.joins or not len(update.loops):  # into another world, or upright
+                    self._continuity.move_world(at_once=True)
             self._layers.correct(update, self.scale.unit)
             return False
         if isinstance(update, KeyframeView):
@@ -131,7 +134,7 @@ class Outputs:
                 if is_first:
                     self._publish_pose(update.header, update.pose)
             elif is_first:
-                self._odometry.reset_velocity()
+                self._continuity.lose()
         self._publish_points(update)
         return is_first
 
@@ -155,36 +158,14 @@ class Outputs:
     def _see_world(self, changes: int) -> None:
         """Take note of how many closed loops have moved the world."""
         if changes != self._world_changes:
-            self._odometry.reset_velocity()  # no motion from one world into another
+            self._continuity.move_world(at_once=False)
         self._world_changes = changes
 
     def _publish_pose(self, image: ImageHeader, pose: PoseEstimate) -> None:
-        T_map_camera = pose_in_map(pose.T_world_camera, self.scale.unit)
-        message = stamped_pose(image.stamp_ns, self._map_frame, T_map_camera)
-        self._pose.publish(message)
-        self._publish_base(image, pose, T_map_camera)
-        self._poses.add(message)
+        corrected = pose_in_map(pose.T_world_camera, self.scale.unit)
+        self._camera.publish(image, pose, corrected, self.scale)
+        self._poses.add(stamped_pose(image.stamp_ns, self._map_frame, corrected))
         self._path_schedule.mark_changed()
-
-    def _publish_base(self, image: ImageHeader, pose: PoseEstimate, T_map_camera: NDArray[np.float64]) -> None:
-        """Publish TF and odometry, which are those of the base."""
-        if self._tf is None and not self._odometry.is_wanted:
-            return
-        base = self._extrinsics.base_pose(image.stamp_ns, image.frame_id, T_map_camera)
-        if base is None:
-            return
-        if base.frame == self._map_frame:
-            self._log.warn(
-                "map_frame",
-                f"no TF and no odometry published: the images' frame_id is '{base.frame}', and map_frame too; set "
-                "map_frame to another name, or the driver's frame_id to that of its camera",
-                math.inf,
-            )
-            return
-        if self._tf is not None:
-            self._tf.publish(image.stamp_ns, base, is_metric=self.scale.metres_per_unit > 0)
-        if self._odometry.is_wanted:
-            self._odometry.publish(image.stamp_ns, pose, base, self.scale.unit)
 
     def _publish_points(self, update: MapUpdate) -> None:
         """Publish depth, cloud and keyframes."""
@@ -279,7 +260,7 @@ class Outputs:
         with self._pose_lock:
             before = self.scale.unit
             self.scale.set(metres_per_unit)
-            self._odometry.reset_velocity()
+            self._continuity.move_world(at_once=True)
         self._change_lengths(before, slam)
 
     def change_settings(self, settings: NodeSettings, slam: Slam) -> None:
@@ -288,8 +269,7 @@ class Outputs:
         self.scale_estimation.change_settings(settings)
         self._depth.change_settings(settings)
         with self._pose_lock:
-            if self._tf is not None:
-                self._tf.change_settings(settings)
+            self._camera.change_settings(settings)
             self._poses.set_limit(settings.path_length)
         self._keyframe_poses.set_limit(settings.path_length)
         self._path_schedule.period_s = self._keyframes_schedule.period_s = settings.path_period
@@ -308,7 +288,7 @@ class Outputs:
         with self._pose_lock:
             before = self.scale.unit
             self.scale.apply_estimate(estimated)
-            self._odometry.reset_velocity()
+            self._continuity.move_world(at_once=True)
         self._change_lengths(before, slam)
 
     def _change_lengths(self, unit_before: float, slam: Slam) -> None:
@@ -381,7 +361,7 @@ class Outputs:
         self._newest_index = -1
         self._is_moved = False  # whether a correction has moved what was published
         self._corrections = self._world_changes = 0
-        self._odometry.reset_velocity()
+        self._continuity.lose()
         self._reported_drops = self._cloud_queue.dropped
         self._poses: DecimatedList[PoseStamped] = DecimatedList(settings.path_length)
         self._keyframe_poses: DecimatedList[Pose] = DecimatedList(settings.path_length)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
+from slam3r_ros.geometry.se3 import Array, cross_matrix, invert_rigid, transform_points
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.types import MapUpdate, PoseEstimate
 
@@ -59,6 +59,26 @@ class PoseUncertainty:
             reprojection_error_px=pose.reprojection_error_px,
             inlier_fraction=pose.inlier_fraction,
         )
+
+
+class DriftCovariance:
+    """The covariance of a pose that is the sum of motions: the errors of all frames add up, and an error of rotation
+    turns all that comes after it (Barfoot, State Estimation for Robotics, first edition, section 7.3.1, to first
+    order)."""
+
+    def __init__(self) -> None:
+        self._covariance: Array = np.zeros((6, 6))
+        self._position: Array | None = None
+
+    def add(self, position: Array, own: Array) -> Array:
+        """Return the (6, 6) covariance of the next pose, which is at a position (3,) and has itself the covariance
+        ``own`` (6, 6), both along the axes of the frame in which the motions are added up."""
+        if self._position is not None:
+            carried = np.eye(6)
+            carried[:3, 3:] = -cross_matrix(position - self._position)
+            self._covariance = carried @ self._covariance @ carried.T
+        self._position, self._covariance = position, self._covariance + own
+        return self._covariance
 
 
 def pose_covariance(

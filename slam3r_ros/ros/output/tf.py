@@ -14,7 +14,7 @@ from tf2_ros import TransformException
 from slam3r_ros.geometry.se3 import invert_rigid
 from slam3r_ros.ros.input.frame_transforms import FrameTransforms
 from slam3r_ros.ros.output.camera_extrinsics import BasePose
-from slam3r_ros.ros.output.tf_broadcaster import ExclusiveBroadcaster
+from slam3r_ros.ros.output.tf_broadcaster import ExclusiveBroadcaster, Link
 from slam3r_ros.ros.output.tuning import TUNING
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
 from slam3r_ros.ros.throttled_log import ThrottledLog
@@ -44,6 +44,8 @@ def transform_output(
         return None
     if settings.tf_mode == "map_to_odom":
         return MapToOdomOutput(node, settings, transforms, log)
+    if settings.tf_mode == "map_to_odom_to_base":
+        return MapToOdomToBaseOutput(node, settings, log)
     return MapToBaseOutput(node, settings, log)
 
 
@@ -62,7 +64,49 @@ class MapToBaseOutput:
             advice = "set invert_tf: false, or tf_mode: none"
         else:
             advice = f"set base_frame: {self._broadcaster.root_of(child)}, or invert_tf, or tf_mode: none"
-        self._broadcaster.send(stamp_ns, parent, child, T_parent_child, advice)
+        self._broadcaster.send(stamp_ns, Link(parent, child, T_parent_child, advice))
+
+    def clear(self) -> None:
+        """Nothing is kept from one frame to the next."""
+
+    def change_settings(self, settings: NodeSettings) -> None:
+        """No parameter that may change at any time concerns this transform."""
+
+    def destroy(self) -> None:
+        """Destroy publisher and subscriptions."""
+        self._broadcaster.destroy()
+
+
+class MapToOdomToBaseOutput:
+    """Publishes map_frame -> odom_frame -> base_frame with each pose, as REP-105 has them, for a camera without other
+    odometry: visual odometry moves the base, and corrections of the map move odom_frame.
+
+    Neither is published where one of them would give a frame a second parent, or where another node publishes the
+    transform from odom_frame to base_frame: then odom_frame is the robot's.
+    """
+
+    def __init__(self, node: Node, settings: NodeSettings, log: ThrottledLog) -> None:
+        self._settings, self._log = settings, log
+        self._broadcaster = ExclusiveBroadcaster(node, log)
+
+    def publish(self, stamp_ns: int, base: BasePose, *, is_metric: bool) -> None:
+        """Publish both transforms of one frame with the image's stamp."""
+        settings, odom = self._settings, self._settings.odom_frame
+        if self._broadcaster.is_sent_by_others(odom, base.frame):
+            self._log.warn(
+                "visual odom_frame",
+                f"no TF published: another node publishes the transform from '{odom}' to '{base.frame}'; set tf_mode: "
+                "map_to_odom if that is the robot's odometry, or another odom_frame and base_frame",
+            )
+            return
+        T_map_odom = base.T_map_base @ invert_rigid(base.T_odom_base)
+        top = self._broadcaster.root_of(base.frame)
+        advice = f"set tf_mode: map_to_odom if that is the robot's odometry, or base_frame: {top}, or tf_mode: none"
+        self._broadcaster.send(
+            stamp_ns,
+            Link(settings.map_frame, odom, T_map_odom, "set another odom_frame, or tf_mode: none"),
+            Link(odom, base.frame, base.T_odom_base, advice),
+        )
 
     def clear(self) -> None:
         """Nothing is kept from one frame to the next."""
@@ -161,4 +205,4 @@ class MapToOdomOutput:
             return
         ahead_ns, advice = round(self._settings.tf_tolerance * 1e9), "stop what publishes it, or set tf_mode: none"
         frames = (self._settings.map_frame, self._settings.odom_frame)
-        self._broadcaster.send(stamp_ns + ahead_ns, *frames, self._newest, advice)
+        self._broadcaster.send(stamp_ns + ahead_ns, Link(*frames, self._newest, advice))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import dataclass
 
 from numpy import float64
 from numpy.typing import NDArray
@@ -22,6 +23,20 @@ _REMEMBERED = 1000
 """Number of transforms sent that are recognised when they come back on /tf."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Link:
+    """A transform between two frames."""
+
+    parent: str
+    """Name of the parent frame."""
+    child: str
+    """Name of the child frame."""
+    T_parent_child: NDArray[float64]
+    """(4, 4): takes points of the child to the parent."""
+    advice: str
+    """What to do where the child has another parent."""
+
+
 class ExclusiveBroadcaster:
     """Publishes transforms on /tf unless the child has another parent, and tells of others that publish the same."""
 
@@ -31,6 +46,7 @@ class ExclusiveBroadcaster:
         self._parents: dict[str, set[str]] = {}
         self._sent: dict[tuple[str, str, int, int], None] = {}  # parent, child and stamp, oldest first
         self._own: set[tuple[str, str]] = set()  # parent and child of the transforms sent
+        self._others: set[tuple[str, str]] = set()  # the same of those that others send
         self._lock = threading.Lock()
         static = QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._subscriptions = [
@@ -50,21 +66,30 @@ class ExclusiveBroadcaster:
             frame = parent
         return frame
 
-    def send(self, stamp_ns: int, parent: str, child: str, T_parent_child: NDArray[float64], advice: str) -> None:
-        """Publish a transform; where the child has another parent a warning says so, with the advice, instead."""
-        if (other := self.other_parent(child, parent)) is not None:
-            self._log.warn(
-                "second parent",
-                f"no TF published from '{parent}' to '{child}': '{child}' has the parent '{other}' already; {advice}",
-            )
-            return
-        message = transform_message(stamp_ns, parent, child, T_parent_child)
+    def is_sent_by_others(self, parent: str, child: str) -> bool:
+        """Whether somebody else has published the transform between these two frames."""
         with self._lock:
-            self._own.add((parent, child))
-            self._sent[parent, child, message.header.stamp.sec, message.header.stamp.nanosec] = None
-            if len(self._sent) > _REMEMBERED:
+            return (parent, child) in self._others
+
+    def send(self, stamp_ns: int, *links: Link) -> None:
+        """Publish transforms, all or none; where a child has another parent a warning says so, with the advice,
+        instead."""
+        for link in links:
+            if (other := self.other_parent(link.child, link.parent)) is not None:
+                self._log.warn(
+                    "second parent",
+                    f"no TF published from '{link.parent}' to '{link.child}': '{link.child}' has the parent '{other}' "
+                    f"already; {link.advice}",
+                )
+                return
+        messages = [transform_message(stamp_ns, link.parent, link.child, link.T_parent_child) for link in links]
+        with self._lock:
+            for link, message in zip(links, messages, strict=True):
+                self._own.add((link.parent, link.child))
+                self._sent[link.parent, link.child, message.header.stamp.sec, message.header.stamp.nanosec] = None
+            while len(self._sent) > _REMEMBERED:
                 del self._sent[next(iter(self._sent))]
-        self._broadcaster.sendTransform(message)
+        self._broadcaster.sendTransform(messages)
 
     def record(self, message: TFMessage) -> None:
         """Record the parents in a message of anybody, and see who else publishes the transforms sent here."""
@@ -72,12 +97,13 @@ class ExclusiveBroadcaster:
             parent, child = transform.header.frame_id.lstrip("/"), transform.child_frame_id.lstrip("/")
             self._parents.setdefault(child, set()).add(parent)
             with self._lock:
-                if (parent, child) not in self._own:
-                    continue
+                is_shared = (parent, child) in self._own
                 key = (parent, child, transform.header.stamp.sec, transform.header.stamp.nanosec)
                 is_own = key in self._sent
                 self._sent.pop(key, None)  # what comes a second time is another's
-            if not is_own:
+                if not is_own:
+                    self._others.add((parent, child))
+            if is_shared and not is_own:
                 self._log.warn(
                     "second publisher",
                     f"another node publishes the transform from '{parent}' to '{child}' too, and who looks it up gets "

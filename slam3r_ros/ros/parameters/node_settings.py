@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from slam3r_ros.networks.hub import AUTO
+from slam3r_ros.ros.parameters.frames import check_frames
 from slam3r_ros.setting_spec import ChangeTime, SettingError, SettingSpec, check_values, setting, specs_of, with_values
 from slam3r_ros.settings import SlamSettings
 
@@ -122,12 +123,27 @@ class NodeSettings:
         "map_to_base",
         "Which transform is published on TF: map_to_base from map_frame to base_frame, or none. map_to_odom is for "
         "robots with odometry (REP-105): from map_frame to odom_frame, so that odom_frame to base_frame stays "
-        "odometry's. It needs base_frame and a known scale.",
-        choices=("none", "map_to_base", "map_to_odom"),
+        "odometry's. It needs base_frame and a known scale. map_to_odom_to_base is for cameras without other odometry: "
+        "from map_frame to odom_frame, which corrections move, and from there to base_frame by visual odometry, which "
+        "never jumps.",
+        choices=("none", "map_to_base", "map_to_odom", "map_to_odom_to_base"),
     )
     odom_frame: str = setting(
         "odom",
-        "Frame of the robot's odometry, in which TF has base_frame. For tf_mode map_to_odom and scale_source tf.",
+        "Frame of the robot's odometry, in which TF has base_frame, with tf_mode map_to_odom and scale_source tf. Else "
+        "the frame of visual odometry: of ~/visual_odometry, and of TF with tf_mode map_to_odom_to_base.",
+    )
+    correction_speed: float = setting(
+        0.5,
+        "Largest speed at which a correction of the map, by a closed loop or an adjusted keyframe, moves the pose on "
+        "~/pose, ~/odometry and TF, beside the camera's motion. 0 moves it at once, as after a loss of tracking.",
+        unit="published lengths per second",
+        minimum=0,
+        maximum=1000,
+        change_time=ChangeTime.WHILE_ACTIVE,
+    )
+    correction_turn: float = setting(
+        0.5, "The same for its rotation.", unit="rad/s", minimum=0, maximum=1000, change_time=ChangeTime.WHILE_ACTIVE
     )
     tf_tolerance: float = setting(
         0.1,
@@ -319,9 +335,6 @@ class NodeSettings:
         for name in ("weights", "device", "map_frame", "save_path"):
             if not getattr(self, name):
                 raise SettingError(f"{name}: expected a name, got an empty one")
-        for name in ("map_frame", "base_frame", "odom_frame"):
-            if getattr(self, name).startswith("/"):
-                raise SettingError(f"{name}: tf2 frames have no leading slash, got '{getattr(self, name)}'")
         check_scale(self.scale)
         self._check_scale_source()
         if self.mode == "localization" and not self.map_file:
@@ -331,12 +344,7 @@ class NodeSettings:
         if self.grid_min_height >= self.grid_max_height:
             heights = f"{self.grid_min_height:g} and {self.grid_max_height:g}"
             raise SettingError(f"grid_min_height: expected less than grid_max_height, got {heights}")
-        if self.tf_mode == "map_to_odom" and (not self.base_frame or not self.odom_frame):
-            raise SettingError("base_frame, odom_frame: expected names, which tf_mode: map_to_odom needs")
-        if self.tf_mode == "map_to_odom" and self.invert_tf:
-            raise SettingError("invert_tf: expected false with tf_mode: map_to_odom, got true")
-        if self.map_frame == self.base_frame:
-            raise SettingError(f"base_frame: expected another frame than map_frame, got '{self.base_frame}' for both")
+        check_frames(self)
 
     def _check_scale_source(self) -> None:
         """Raise SettingError naming a parameter that the source of the scale needs."""

@@ -19,7 +19,7 @@ from slam3r_ros.engine.events import Update, map_updates
 from slam3r_ros.engine.live_slam import LiveSlam
 from slam3r_ros.engine.live_tracking import MappingRequest
 from slam3r_ros.engine.slam import Slam
-from slam3r_ros.geometry.se3 import Array
+from slam3r_ros.geometry.se3 import Array, invert_rigid, vector_from_rotation
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.odometry.frame_tracker import FrameTracker
@@ -201,6 +201,53 @@ def corrected(live: Live, moved: Sim3) -> None:
     odometry = live.slam._mapping._refinement._odometry
     assert odometry is not None
     odometry.correct(moved)
+
+
+def motions(live: Live, numbers: range) -> tuple[Array, Array]:
+    """(N - 1, 4, 4) motions from each of N frames to the next by dead reckoning, and their true rotations and
+    translations in the length of the first."""
+    reckoned, true = [], []
+    for number in numbers[1:]:
+        before, now = (live.poses[each].pose.reckoning for each in (number - 1, number))
+        assert before is not None and now is not None
+        motion = before.motion_to(now)
+        assert motion is not None, f"the motion to {number} is known"
+        reckoned.append(motion)
+        true.append(invert_rigid(live.true_pose(number - 1)) @ live.true_pose(number))
+    return np.array(reckoned), np.array(true)
+
+
+def test_dead_reckoning_goes_on_smoothly_whatever_corrects_the_map(live: Live) -> None:
+    """Keyframes are mapped and come back while the camera moves, and a loop moves the world."""
+    first, last = INITIAL + 1, len(live.sequence) - 1
+    request: MappingRequest | None = None
+    for number in range(INITIAL + 2, last + 1):
+        request = live.track(number) or request
+        if request is not None and number % 4 == 3:
+            live.slam.map(request)
+            request = None
+        if number == last - 8:
+            corrected(live, Sim3(np.array(1.0), np.eye(3), np.array([10.0, 0.0, 0.0])))
+    poses = [live.poses[number].pose.T_world_camera for number in range(first, last + 1)]
+    assert max(np.linalg.norm(np.diff([T[:3, 3] for T in poses], axis=0), axis=1)) > 9, "the map jumps"
+    reckoned, true = motions(live, range(first, last + 1))
+    lengths, true_lengths = (np.linalg.norm(each[:, :3, 3], axis=1) for each in (reckoned, true))
+    unit = lengths.sum() / true_lengths.sum()
+    errors = np.linalg.norm(reckoned[:, :3, 3] / unit - true[:, :3, 3], axis=1)
+    assert errors.mean() < 0.2 * true_lengths.mean() and errors.max() < 0.5 * true_lengths.mean()
+    turns = vector_from_rotation(reckoned[:, :3, :3].swapaxes(1, 2) @ true[:, :3, :3])
+    assert np.linalg.norm(turns, axis=1).max() < np.radians(0.3)
+
+
+def test_dead_reckoning_knows_that_it_missed_a_jump(live: Live) -> None:
+    number = INITIAL + 2
+    live.push(number, number + 3)
+    before = live.poses[number + 2].pose.reckoning
+    live.jump = 12
+    live.push(number + 3, len(live.sequence) - live.jump)
+    after = live.poses[max(live.poses)].pose.reckoning
+    assert before is not None and after is not None and max(live.poses) > number + 4
+    assert before.motion_to(after) is None
 
 
 @pytest.mark.parametrize("mapped_first", [False, True])

@@ -57,7 +57,10 @@ def test_yaml_has_every_parameter_at_its_default() -> None:
     ("values", "reason"),
     [
         ({"image_queue": 0}, "image_queue: expected 1 to 100, got 0"),
-        ({"tf_mode": "odom"}, "tf_mode: expected one of none, map_to_base, map_to_odom, got 'odom'"),
+        ({"tf_mode": "odom"}, "expected one of none, map_to_base, map_to_odom, map_to_odom_to_base, got 'odom'"),
+        ({"tf_mode": "map_to_odom_to_base", "odom_frame": ""}, "odom_frame: expected a name"),
+        ({"tf_mode": "map_to_odom_to_base", "odom_frame": "map"}, "odom_frame: expected another frame than map_frame"),
+        ({"tf_mode": "map_to_odom_to_base", "invert_tf": True}, "invert_tf: expected false with tf_mode: map_to_odom"),
         ({"tf_mode": "map_to_odom"}, "base_frame, odom_frame: expected names, which tf_mode: map_to_odom needs"),
         ({"scale_source": "known"}, "scale: expected metres per scene unit, which scale_source: known needs, got 0"),
         ({"scale_source": "tag"}, "tag_size: expected the tag's side in metres, which scale_source: tag needs, got 0"),
