@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-CHROMIUM = os.environ.get("CHROMIUM")
-"""The browser's program; None where these tests were not asked for, as `make test-browser` does."""
+CHROMIUM = os.environ.get("CHROMIUM") or None
+"""The browser's program; None where there is none, or these tests were not asked for, as `make test-browser` does."""
 DESKTOP, PHONE = (1280, 800), (390, 844)
 """Width and height of the viewports, pixels."""
 _ARGUMENTS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--no-sandbox"]

@@ -35,7 +35,7 @@ BELOW = {
     "export": {"geometry", "types", "engine", "io"},
     "render": {"geometry", "types", "engine", "io"},
     "film": {"geometry", "types", "engine", "io", "render"},
-    "ros": {*_WINGS, "io", "metric_scale", "levelling", "occupancy", "viewer", "map_file"},
+    "ros": {*_WINGS, "io", "metric_scale", "levelling", "occupancy", "viewer", "map_file", "film"},
     "app": {*_WINGS, "io", "export", "film", "map_file", "render", "viewer"},
     "cli": {*_WINGS, "io", "export", "film", "render", "viewer", "map_file", "app"},
 }

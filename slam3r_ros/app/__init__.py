@@ -14,12 +14,10 @@ What is done with it:
 
 - `run_settings`: the settings of a run.
 - `messages`: what passes between the page's process and the one that maps.
-- `child_process`: a process of our own that answers requests.
 - `map_process`: the process that maps.
 - `runs`: a run, how far it is and what came of it.
 - `run_manager`: which runs are worked on, and which wait.
 - `scratch`: the folder in which everything is.
-- `exporter`: the process that makes files to take away.
 
 What visitors see:
 
@@ -30,6 +28,5 @@ What visitors see:
 - `upload_field`: the field that files are dropped on.
 - `run_panel`: choose a source, set, run, stop.
 - `settings_form`: the settings of a run as fields.
-- `film_panel`: films to take away.
 - `visitor_actions`: what a visitor can do to the map once it is made.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import viser
 
-from slam3r_ros.app.film_panel import FilmPanel
 from slam3r_ros.app.run_panel import RunPanel
 from slam3r_ros.app.visitor_actions import VisitorActions
 from slam3r_ros.app.visitors import Visitor
@@ -27,7 +26,6 @@ class AppPage:
                 self._downloads = client.gui.add_folder("Take it with you", visible=False)
                 with self._downloads:
                     MapPanel(client.gui, actions)
-                    FilmPanel(client, actions)
 
         self._view = MapView(client, visitor.model, actions, add_tabs=add_tabs)
         self._view.welcome(client)

@@ -10,8 +10,6 @@ from pathlib import Path
 import viser
 
 from slam3r_ros.app.app_page import AppPage
-from slam3r_ros.app.child_process import limit_decoded_pixels
-from slam3r_ros.app.exporter import Exporter
 from slam3r_ros.app.inspector import Inspector
 from slam3r_ros.app.limits import AppTuning, UploadLimits
 from slam3r_ros.app.messages import NetworkChoice
@@ -21,6 +19,8 @@ from slam3r_ros.app.upload_field import upload_field
 from slam3r_ros.app.upload_route import UPLOAD_PATH, UploadRoute
 from slam3r_ros.app.visitor_actions import VisitorActions
 from slam3r_ros.app.visitors import BusyError, Visitors
+from slam3r_ros.viewer.child_process import limit_decoded_pixels
+from slam3r_ros.viewer.exporter import Exporter
 from slam3r_ros.viewer.page_server import Additions, PageAddress, PageServer
 from slam3r_ros.viewer.tuning import TUNING
 
@@ -55,7 +55,7 @@ class AppServer:
         self._scratch = ScratchFolder(options.scratch)
         self._webcams = webcams()
         self._runs = RunManager(options.most_runs, options.tuning)
-        self._inspector, self._exporter = Inspector(options.tuning), Exporter(options.tuning)
+        self._inspector, self._exporter = Inspector(options.tuning), Exporter()
         self._visitors = Visitors(self._scratch, self._runs, options.networks, options.limits, options.tuning)
         self._pages: dict[int, AppPage] = {}
         self._gone: set[int] = set()

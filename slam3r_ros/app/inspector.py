@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from slam3r_ros.app.child_process import ChildProcess, ProcessEndedError, ignore_interrupts
 from slam3r_ros.app.inspection import inspect_upload
 from slam3r_ros.app.limits import AppTuning, UploadError, UploadLimits
 from slam3r_ros.app.upload_folder import UploadFolder
 from slam3r_ros.app.upload_report import UploadReport
+from slam3r_ros.viewer.child_process import ChildProcess, ProcessEndedError, ignore_interrupts
 
 
 @dataclass(frozen=True, slots=True)

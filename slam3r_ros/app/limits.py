@@ -44,8 +44,6 @@ class AppTuning:
     """Seconds that the inspection of an upload may take."""
     inspection_bytes: int = 4096 * MEBIBYTE
     """Address space of the process that inspects an upload; a file that needs more is refused."""
-    export_s: float = 300.0
-    """Seconds that the making of a file to download, or of one picture of a film, may take."""
     stop_s: float = 60.0
     """Seconds in which a run that was asked to stop has to end; after them its process is killed."""
     progress_period_s: float = 0.2

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 
-from slam3r_ros.app.child_process import ignore_interrupts
 from slam3r_ros.app.limits import AppTuning
 from slam3r_ros.app.messages import (
     MAP_FILE_NAME,
@@ -36,6 +35,7 @@ from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.networks.weights import load_networks
 from slam3r_ros.setting_spec import SettingError
 from slam3r_ros.types import Frame, MapUpdate, PoseUpdate
+from slam3r_ros.viewer.child_process import ignore_interrupts
 
 _REFUSALS = (SettingError, WeightsError, BackendError, SourceError, OutputError, FileFormatError)
 """What is raised where something given cannot be used."""
@@ -94,7 +94,7 @@ class MappingRun:
         try:
             with open_source(request.source, topic=request.topic) as source:
                 networks = self._shelf.take(request.networks)
-                slam = Slam(networks, request.settings.engine, on_update=self._take)
+                slam = Slam(networks, request.settings.engine)
                 facts = MapFacts.of(networks, slam.settings)
                 with MapFileWriter(request.folder / MAP_FILE_NAME, facts, self._problems.append) as self._map_file:
                     self._map(slam, source)
@@ -117,14 +117,16 @@ class MappingRun:
         self._started_s = time.monotonic()
         self._send(slam)
         for frame in self._until_stopped(settings.frames(iter(source))):
-            failure = engine_failure(partial(slam.push, frame))
+            failure = engine_failure(partial(self._take_all, partial(slam.push, frame)))
             if failure:
                 break
             self._frames += 1
             if time.monotonic() - self._sent_s >= self._tuning.progress_period_s:
                 self._send(slam)
-        failure = failure or engine_failure(slam.flush)
-        self._send(slam)
+        self._send(slam, is_finishing=True)
+        flush_failure = engine_failure(partial(self._take_all, slam.flush))
+        failure = failure or flush_failure
+        self._send(slam, is_finishing=True)
         self._problems += source.problems
         if failure:
             self._problems.append(f"the engine failed at image {self._frames + 1}: {failure}; what is mapped is kept")
@@ -137,6 +139,11 @@ class MappingRun:
             if self._is_stopped:
                 return
             yield frame
+
+    def _take_all(self, step: Callable[[], list[Update]]) -> None:
+        """Keep all events of a step of the engine."""
+        for event in step():
+            self._take(event)
 
     def _take(self, event: Update) -> None:
         """Keep an event for the page; of a registered frame only its pose, for its points come with its view. The map
@@ -152,11 +159,11 @@ class MappingRun:
         elif event.is_tracked and event.pose is not None:
             self._events.append(PoseUpdate(event.index, event.header, event.pose, is_keyframe=True))
 
-    def _send(self, slam: Slam) -> None:
+    def _send(self, slam: Slam, *, is_finishing: bool = False) -> None:
         rate, status = self._frames / max(self._seconds(), 1e-9), slam.status()
         if self._map_file is not None:
             self._map_file.set_voxel_size(status.voxel_size)
-        self._connection.send(RunProgress(self._frames, self._total, rate, status, tuple(self._events)))
+        self._connection.send(RunProgress(self._frames, self._total, rate, status, tuple(self._events), is_finishing))
         self._events.clear()
         self._sent_s = time.monotonic()
 

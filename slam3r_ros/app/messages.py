@@ -62,6 +62,8 @@ class RunProgress:
     """Frames mapped a second since the run began."""
     status: SlamStatus
     events: tuple[ShownEvent, ...]
+    is_finishing: bool = False
+    """Whether all frames are there, and depth of the last keyframes is still being computed."""
 
 
 @dataclass(frozen=True, slots=True)

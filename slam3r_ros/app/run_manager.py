@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
-from slam3r_ros.app.child_process import ChildProcess, ProcessEndedError
 from slam3r_ros.app.limits import AppTuning
 from slam3r_ros.app.map_process import answer_runs
 from slam3r_ros.app.messages import MAP_FILE_NAME, RunOutcome, RunProgress, StopRequest
 from slam3r_ros.app.runs import Run
+from slam3r_ros.viewer.child_process import ChildProcess, ProcessEndedError
 
 _WAIT_S = 0.1
 """Seconds for which a thread waits for a message before it looks whether the run is to stop."""

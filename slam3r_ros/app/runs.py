@@ -63,6 +63,8 @@ class RunReport:
             return "the networks are being loaded"
         if self.state is RunState.STOPPING:
             return "stopping: what is mapped is kept"
+        if self.progress.is_finishing:
+            return f"all {self.progress.frames} images are in; the depth of the last keyframes is being computed"
         total = f" of {self.progress.total}" if self.progress.total else ""
         return f"image {self.progress.frames}{total}, {self.progress.frames_per_second:.1f} a second"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from slam3r_ros.app.exporter import Exporter, ExportRequest, FilmProgress, FilmRequest
 from slam3r_ros.app.visitors import Visitor
-from slam3r_ros.film.film import FilmView
-from slam3r_ros.viewer.map_actions import ActionError, NoActions
+from slam3r_ros.film.film import FilmOptions
+from slam3r_ros.viewer.export_map import DOWNLOADS
+from slam3r_ros.viewer.exporter import Exporter, ExportRequest, FilmRequest
+from slam3r_ros.viewer.map_actions import ActionError, FilmProgress, NoActions
 from slam3r_ros.viewer.picking import Selection
-from slam3r_ros.viewer.saved_map import DOWNLOADS, SavedMapActions
+from slam3r_ros.viewer.saved_map import SavedMapActions
 
 
 class VisitorActions(NoActions):
@@ -44,12 +45,12 @@ class VisitorActions(NoActions):
             raise ActionError("there is no map yet")
         return self._exporter.export(ExportRequest(map_file, format_name, folder))
 
-    def film(self, view: FilmView, target: Path, on_progress: Callable[[FilmProgress], None]) -> Path:
+    def film(self, options: FilmOptions, target: Path, on_progress: Callable[[FilmProgress], None]) -> Path:
         """Make a film of the map; returns the file. Raises ActionError."""
         map_file = self._visitor.map_file
         if map_file is None:
             raise ActionError("there is no map yet")
-        return self._exporter.film(FilmRequest(map_file, view, target), on_progress)
+        return self._exporter.film(FilmRequest(map_file, options, target), on_progress)
 
 
 def _done(saved: SavedMapActions | None) -> SavedMapActions:

@@ -12,6 +12,7 @@
 - `film`: a film of a map.
 - `map_result`: the map file that a file or a folder names.
 - `demo`: plays a source to the real node.
+- `demo_page`: the live page while a demo maps.
 - `process_guard`: ends the processes of a command with it.
 - `demo_results`: picture, glTF and film of a demo's map.
 - `demo_report`: the figures of a demo, as text and as a file.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,8 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.cli.demo_report import DemoReport, StepTimes
-from slam3r_ros.cli.demo_results import FILM_NAME, GLB_NAME, MAP_FILE_NAME, PICTURE_NAME, make_results
+from slam3r_ros.cli.demo_page import USUAL_PORT, live_page, page_port
+from slam3r_ros.cli.demo_report import DemoReport, StepTimes, transport_errors
+from slam3r_ros.cli.demo_results import (
+    FILM_NAME,
+    GLB_NAME,
+    MAP_FILE_NAME,
+    PICTURE_NAME,
+    make_results,
+    set_former_map_aside,
+)
 from slam3r_ros.cli.process_guard import guarding
 from slam3r_ros.cli.progress import Progress
 from slam3r_ros.cli.trajectory_error import Comparison, compare_with_truth
@@ -37,16 +44,10 @@ if TYPE_CHECKING:
 _REPORT_NAME = "report.json"
 _RESULTS = (MAP_NAME, TRAJECTORY_NAME, MAP_FILE_NAME, PICTURE_NAME, GLB_NAME, FILM_NAME, _REPORT_NAME)
 _TOPIC = "/camera/image_raw"
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-"""How a log changes its colour."""
-_DDS_ERROR = re.compile(r"\[RTPS_\w+ Error\] *(?P<text>.*?)( -> Function .*)?$")
-"""An error of Fast DDS in a log."""
 _START_LIMIT_S = 120.0
 _DRAIN_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
 _STATUS_PERIOD_S = 0.2
-_PAGE_PORT = 8080
-"""TCP port of the page that --view shows."""
 
 
 class DemoError(RuntimeError):
@@ -67,7 +68,9 @@ class DemoOptions:
     bag_topic: str | None = None
     """Which images of a bag that has several topics of them."""
     view: bool = False
-    """Whether the map is shown in the browser at the end."""
+    """Whether the page stays open at the end."""
+    port: int = USUAL_PORT
+    """TCP port of the page."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", type=positive, metavar="HZ", help="images a second (default: as recorded)")
     parser.add_argument("--bag-topic", help="image topic inside a bag that has several")
-    parser.add_argument("--view", action="store_true", help="show the map in the browser at the end, until Ctrl-C")
+    parser.add_argument("--view", action="store_true", help="keep the page open at the end, until Ctrl-C")
     parser.add_argument(
         "-p", dest="parameters", action="append", default=[], metavar="NAME:=VALUE", help="parameter of the node"
     )
@@ -106,6 +109,7 @@ def main(arguments: argparse.Namespace) -> int:
         parameters=tuple(arguments.parameters),
         bag_topic=arguments.bag_topic,
         view=arguments.view,
+        port=page_port(),
     )
     former = results_in(options.out)
     with stop_on_signals(process_ends=False, second_interrupts=True) as stop:
@@ -142,11 +146,11 @@ def show_demo(options: DemoOptions, former: dict[str, int]) -> int:
     print(report.text())
     print(f"{', '.join(sorted(results_in(options.out)))} are in {options.out}")
     if not options.view:
-        print(f"the map in a browser: slam3r_ros view {options.out} (or make demo ARGS=--view)")
+        print(f"the map in the browser again: slam3r_ros view {options.out} (make demo ARGS=--view keeps it open)")
         return 0
     from slam3r_ros.cli.view import main as view
 
-    return view(argparse.Namespace(map=options.out, host="127.0.0.1", port=_PAGE_PORT, token="", open=False))
+    return view(argparse.Namespace(map=options.out, host="127.0.0.1", port=options.port, token="", open=False))
 
 
 def results_in(out: Path) -> dict[str, int]:
@@ -186,9 +190,15 @@ def play_and_map(
     played, log = options.out / "played.json", options.out / "node.log"
     set_former_map_aside(options.out)
     try:
-        with guarding() as guard, Recorder() as recorder, guard.running(node_command(options), log) as node:
+        with (
+            guarding() as guard,
+            live_page(guard, options.out / "page.log", options.port) as page,
+            Recorder() as recorder,
+            guard.running(node_command(options), log) as node,
+        ):
             with steps.step("start of the node", "about 10 s, most of it for loading torch and the networks"):
                 wait_until_active(recorder, node, log)
+            print(page.text())
             playing = guard.running(player_command(options, played), options.out / "player.log")
             with steps.step("playing", expected), playing as player:
                 follow(recorder, node, player, length, options.out)
@@ -207,13 +217,6 @@ def play_and_map(
         return replace(measured, step_seconds=steps.seconds), comparison
     except TimeoutError as error:
         raise DemoError(f"{error}; see {log}") from error
-
-
-def set_former_map_aside(out: Path) -> None:
-    """Rename the map file of an earlier demo, since the node would go on from it; the one before that goes."""
-    former = out / MAP_FILE_NAME
-    if former.is_file():
-        former.replace(former.with_stem("former_map"))
 
 
 def prepare_environment() -> None:
@@ -356,16 +359,6 @@ def measure(
         trajectory_error=None if comparison is None else comparison.error,
         transport_errors=errors,
     )
-
-
-def transport_errors(*logs: Path) -> tuple[str, ...]:
-    """What Fast DDS has written to logs as errors, each kind once."""
-    found: dict[str, None] = {}
-    for log in logs:
-        for line in _COLOUR.sub("", log.read_text(errors="replace")).splitlines():
-            if (error := _DDS_ERROR.search(line)) is not None:
-                found.setdefault(re.sub(r"fast(dds|rtps)_\w+", "a segment", error["text"]))
-    return tuple(found)
 
 
 def latency_percentiles(poses: Sequence[ReceivedMessage]) -> tuple[float | None, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ class StepTimes:
             yield
         finally:
             self.seconds[name] = round(time.monotonic() - began_s, 1)
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""How a log changes its colour."""
+_DDS_ERROR = re.compile(r"\[RTPS_\w+ Error\] *(?P<text>.*?)( -> Function .*)?$")
+"""An error of Fast DDS in a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +123,13 @@ def _latency_text(median_ms: float | None, slow_ms: float | None) -> str:
     if median_ms is None or slow_ms is None:
         return "no poses"
     return f"{median_ms:.0f} ms (median), {slow_ms:.0f} ms (95 %)"
+
+
+def transport_errors(*logs: Path) -> tuple[str, ...]:
+    """What Fast DDS has written to logs as errors, each kind once."""
+    found: dict[str, None] = {}
+    for log in logs:
+        for line in _COLOUR.sub("", log.read_text(errors="replace")).splitlines():
+            if (error := _DDS_ERROR.search(line)) is not None:
+                found.setdefault(re.sub(r"fast(dds|rtps)_\w+", "a segment", error["text"]))
+    return tuple(found)

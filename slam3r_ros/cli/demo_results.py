@@ -58,6 +58,13 @@ class DemoResults:
         return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
 
 
+def set_former_map_aside(out: Path) -> None:
+    """Rename the map file of an earlier demo, since the node would go on from it; the one before that goes."""
+    former = out / MAP_FILE_NAME
+    if former.is_file():
+        former.replace(former.with_stem("former_map"))
+
+
 def make_results(out: Path, title: str, truth: TrueTrajectory | None) -> DemoResults:
     """Draw the picture, and make glTF and film of the map file where there is one, in the folder of the results.
 

@@ -36,7 +36,8 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         path = map_file_in(arguments.map.expanduser())
         address = page_address(arguments)
-        page = MapPage(model, address, SavedMapActions(path, model), title=f"slam3r: {path.name}")
+        actions = SavedMapActions(path, model)
+        page = MapPage(model, address, actions, title=f"slam3r: {path.name}")
     except (FileFormatError, PageError) as error:
         say(f"slam3r_ros view: {error}", is_trouble=True)
         return 2
@@ -55,4 +56,5 @@ def main(arguments: argparse.Namespace) -> int:
             return 2
         finally:
             page.close()
+            actions.close()
     return 0

@@ -42,7 +42,7 @@ def dump_npz(file: BinaryIO, scene: ExportScene) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in _arrays(scene):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.ascontiguousarray(array), allow_pickle=False)
+                np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
 
 
 def _arrays(scene: ExportScene) -> Iterator[tuple[str, NDArray[Any]]]:

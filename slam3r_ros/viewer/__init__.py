@@ -20,7 +20,11 @@ What browsers get:
 - `map_page`: the page, the door of this folder: a `MapModel` shown at a `PageAddress`.
 - `map_view`: map and panels on one place of viser, a server or one browser.
 - `saved_map`: a map file on the page.
+- `export_map`: a map file as files to take away.
+- `exporter`: the process that makes them, and films.
+- `child_process`: a process of our own that answers requests.
 - `page_server`: viser's web server, made safe.
+- `level_of_detail`: a script that keeps the page fluent where there is no GPU.
 - `page_guard`: who may open the page.
 - `page_arguments`: --host, --port and --token.
 - `scene`: the map as nodes of viser's scene.

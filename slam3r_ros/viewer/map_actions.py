@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from slam3r_ros.film.film import FilmOptions
 from slam3r_ros.viewer.picking import Selection
 
 
 class ActionError(Exception):
     """Something that a visitor asked for could not be done; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilmProgress:
+    """How far a film is."""
+
+    done: int
+    """Pictures that are drawn."""
+    total: int
+    """Pictures that there will be."""
 
 
 class MapActions(Protocol):
@@ -55,6 +67,10 @@ class MapActions(Protocol):
         """Write the map in a format into a folder; returns the file."""
         ...
 
+    def film(self, options: FilmOptions, target: Path, on_progress: Callable[[FilmProgress], None]) -> Path:
+        """Make a film of the map; returns the file. ``on_progress`` is called as it grows."""
+        ...
+
 
 class NoActions:
     """For a page that only shows."""
@@ -89,3 +105,7 @@ class NoActions:
     def export(self, format_name: str, folder: Path) -> Path:
         """Not offered."""
         raise ActionError("this map cannot be downloaded")
+
+    def film(self, options: FilmOptions, target: Path, on_progress: Callable[[FilmProgress], None]) -> Path:
+        """Not offered."""
+        raise ActionError("no film can be made of this map here")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
-from slam3r_ros.io.map_axes import pose_in_map
+from slam3r_ros.io.map_axes import T_map_world, pose_in_map
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.types import MapUpdate, PoseUpdate
 from slam3r_ros.viewer.chunk import Chunk, chunk_of
@@ -84,6 +84,7 @@ class MapModel:
         self._path: CameraPath
         self._loop_frames: NDArray[np.int64]
         self._loops: list[tuple[int, int]]
+        self._removals: list[tuple[Selection, bool, int]]
         self._most_points: int
         self._keyframe_step: int
         self._start_anew()
@@ -154,12 +155,24 @@ class MapModel:
         """Remove the points inside or outside a selection from what is shown; returns their number."""
         with self._lock:
             removed = 0
+            self._removals.append((selection, inside, max(self._chunks, default=-1)))
             for id, chunk in self._chunks.items():
                 kept = selection.contains(chunk.points_map()) != inside
                 removed += int((~kept).sum())
                 if not kept.all():
                     self._chunks[id] = replace(chunk, points=chunk.points.where(kept))
             return removed
+
+    def removed_points(self, id: int, points_world: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(N,) which points of a keyframe's view, (N, 3) in the engine's world, scene units, were removed: as far as
+        its keyframe was there at that time, and as it lies now."""
+        with self._lock:
+            removals = [each for each in self._removals if id <= each[2]]
+        removed = np.zeros(len(points_world), bool)
+        points_map = points_world @ T_map_world[:3, :3].T.astype(np.float32)
+        for selection, inside, _ in removals:
+            removed |= selection.contains(points_map) == inside
+        return removed
 
     # ---- what the page reads -------------------------------------------------------------------------------------
 
@@ -188,6 +201,7 @@ class MapModel:
         self._loop_frames, self._loops = np.empty((0, 2), np.int64), []
         self._most_points = self._tuning.most_stored_points
         self._keyframe_step = 1
+        self._removals = []  # what was removed, whether inside of it, and the newest keyframe at that time
 
     def _put(self, chunk: Chunk) -> None:
         """Add a chunk, and keep number and size of all within their bounds."""

@@ -52,6 +52,8 @@ class MapPage:
     def _run(self) -> None:
         """The page's thread."""
         while not self._ended.wait(self._period_s):
+            if not self.server.viser.get_clients():  # whoever comes gets the map as it is then
+                continue
             try:
                 self.view.update()
             except (ValueError, RuntimeError, KeyError):  # a visitor who leaves in the middle of it

@@ -21,7 +21,9 @@ from viser import _messages as viser_messages
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from slam3r_ros.viewer.level_of_detail import drawing_script
 from slam3r_ros.viewer.page_guard import TOKEN_PARAMETER, PageGuard
+from slam3r_ros.viewer.tuning import DRAWING
 
 Handler = Callable[[websockets.asyncio.server.ServerConnection, Request], Response | None]
 """What answers an HTTP request; None lets the websocket through."""
@@ -58,9 +60,12 @@ _HEAD = """<style>@media (max-width: 480px) { [style*="width: 20em"] { width: 10
   window.location.replace("NO_WEBGL_PATH");
 })();
 </script>
+<script>
+DRAWING
+</script>
 """
 """Put into the page before viser's own script: it gives the panel the whole width of a phone, sets the title, takes the
-token out of the address bar, and goes to a page of one sentence where the browser cannot draw."""
+token out of the address bar, goes to a page of one sentence where the browser cannot draw, and keeps it fluent."""
 _start_lock = threading.Lock()
 
 
@@ -237,7 +242,7 @@ def _without_viser_output() -> Iterator[None]:
 def _with_head(page: bytes, title: str) -> bytes:
     """viser's page with our script in its head."""
     head = _HEAD.replace("TITLE", title).replace("PARAMETER", TOKEN_PARAMETER)
-    head = head.replace("NO_WEBGL_PATH", _NO_WEBGL_PATH)
+    head = head.replace("NO_WEBGL_PATH", _NO_WEBGL_PATH).replace("DRAWING", drawing_script(DRAWING))
     before, tag, after = page.partition(b"<head>")
     return before + tag + head.encode() + after
 

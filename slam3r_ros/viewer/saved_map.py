@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slam3r_ros.export.formats import FORMATS, export
+from slam3r_ros.film.film import FilmOptions
 from slam3r_ros.io.files import FileFormatError, OutputError
 from slam3r_ros.io.map_axes import T_map_world
-from slam3r_ros.io.save import NothingMappedError
 from slam3r_ros.map_file.editing import MapFileEditor
 from slam3r_ros.map_file.reader import MapFile
-from slam3r_ros.viewer.map_actions import ActionError, NoActions
+from slam3r_ros.viewer.export_map import DOWNLOADS
+from slam3r_ros.viewer.exporter import Exporter, ExportRequest, FilmRequest
+from slam3r_ros.viewer.map_actions import ActionError, FilmProgress, NoActions
 from slam3r_ros.viewer.map_model import MapModel
 from slam3r_ros.viewer.map_status import MapStatus
 from slam3r_ros.viewer.picking import Selection
 
 STATE = "SAVED"
 """The state of a map that nobody adds to."""
-_MAP_FILE = "slam3r"
-"""What the map file itself is called among the formats."""
-DOWNLOADS: Mapping[str, str] = MappingProxyType(
-    {**{name: each.content for name, each in FORMATS.items()}, _MAP_FILE: "the map file itself, for slam3r_ros view"}
-)
-"""The formats in which a saved map can be downloaded, and what is in each."""
 
 
 def show_map(path: Path, model: MapModel) -> None:
@@ -53,12 +46,12 @@ def show_map(path: Path, model: MapModel) -> None:
 class SavedMapActions(NoActions):
     """Changes a map file and exports it. Each method may run in any thread, one at a time."""
 
-    offered = frozenset({"set_scale", "remove_points", "undo_removal"})
+    offered = frozenset({"set_scale", "remove_points", "undo_removal", "film"})
     downloads = DOWNLOADS
 
     def __init__(self, path: Path, model: MapModel) -> None:
         self._path, self._model = path, model
-        self._editor = MapFileEditor(path)
+        self._editor, self._exporter = MapFileEditor(path), Exporter()
 
     def set_scale(self, metres_per_unit: float) -> str:
         """Write the scale into the file."""
@@ -96,25 +89,13 @@ class SavedMapActions(NoActions):
         return f"the points are back in {self._path.name}"
 
     def export(self, format_name: str, folder: Path) -> Path:
-        """Write the map in a format of `slam3r_ros.export`; COLMAP's folder as a ZIP file."""
-        return export_map(self._path, format_name, folder)
+        """Write the map in one of `DOWNLOADS`, in a process of its own; COLMAP's folder as a ZIP file."""
+        return self._exporter.export(ExportRequest(self._path, format_name, folder))
 
+    def film(self, options: FilmOptions, target: Path, on_progress: Callable[[FilmProgress], None]) -> Path:
+        """Make a film of the map, in a process of its own."""
+        return self._exporter.film(FilmRequest(self._path, options, target), on_progress)
 
-def export_map(path: Path, format_name: str, folder: Path) -> Path:
-    """Write a map file in one of `DOWNLOADS` into a folder; COLMAP's folder as a ZIP file. Raises ActionError."""
-    if format_name == _MAP_FILE:
-        return path
-    chosen = FORMATS[format_name]
-    target = folder / f"{path.stem}{chosen.suffix or '-' + format_name}"
-    try:
-        with MapFile(path) as file:
-            export(file.reconstruction(), format_name, target)
-        if not target.is_dir():
-            return target
-        archive = Path(shutil.make_archive(str(target), "zip", target))
-        shutil.rmtree(target)
-    except (FileFormatError, OutputError, NothingMappedError) as error:
-        raise ActionError(str(error)) from error
-    except OSError as error:
-        raise ActionError(f"{target.name} cannot be written: {error.strerror or error}") from error
-    return archive
+    def close(self) -> None:
+        """End the process that exports."""
+        self._exporter.close()

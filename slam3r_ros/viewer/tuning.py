@@ -62,9 +62,49 @@ class ViewerTuning:
     """Time constant with which a visitor's view follows the camera."""
     pick_angles_rad: tuple[float, ...] = (0.004, 0.008, 0.016, 0.032)
     """Angles between a click's ray and a point below which the point is hit; the next one is tried where none is."""
+    export_s: float = 300.0
+    """Seconds that the making of a file to download, or of one picture of a film, may take."""
     play_period_s: float = 0.25
     """Seconds from one keyframe to the next while the timeline plays."""
 
 
 TUNING = ViewerTuning()
+"""The values in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingTuning:
+    """How a browser keeps up: given to the script of `level_of_detail` by these names."""
+
+    frame_ms: float = 46.0
+    """Time from one frame to the next, milliseconds, above which fewer points are drawn while the picture changes:
+    a little less than 20 frames a second allow."""
+    fast_ms: float = 40.0
+    """The same, below which more points are drawn."""
+    growth: float = 1.15
+    """Factor by which the number of points grows in a step."""
+    steepest: float = 0.25
+    """Smallest factor by which it falls in a step."""
+    frames_per_step: int = 3
+    """Number of frames from one change of the number of points to the next."""
+    skipped_frames: int = 2
+    """Number of frames after a rest whose times say nothing of the points: they wait for a frame with all of them."""
+    rest_ms: float = 300.0
+    """Time without a frame, milliseconds, after which all points are drawn."""
+    first_points: int = 100_000
+    """Number of points with which a browser that draws in software begins, until it is known what it can do."""
+    least_points: int = 20_000
+    """Number of points that are drawn whatever it takes."""
+    widening: float = 2.0
+    """Largest factor by which points are wider where fewer are drawn."""
+    coarse_share: float = 0.5
+    """Share of the points below which a browser that draws in software has fewer pixels too, until the picture
+    rests."""
+    coarse_ratio: float = 0.5
+    """Factor of the number of pixels in each direction then."""
+    look_ms: float = 250.0
+    """Time from one look for a new scene to the next, milliseconds."""
+
+
+DRAWING = DrawingTuning()
 """The values in use."""

@@ -108,7 +108,11 @@ def test_the_arrays_of_an_npz_are_the_documented_ones(tmp_path: Path) -> None:
         np.testing.assert_array_equal(arrays["keyframe_stamps_ns"], 10**9 + 10**8 * np.arange(4))
         np.testing.assert_array_equal(arrays["keyframe_intrinsics"][1], [160, 120, 150, 140, 83, 57.5])
         np.testing.assert_array_equal(arrays["loops"], [[0, 3]])
-        assert arrays["metres_per_unit"] == 2 and arrays["trajectory_poses"].shape == (10, 4, 4)
+        assert (
+            arrays["metres_per_unit"].shape == ()
+            and arrays["metres_per_unit"] == 2
+            and arrays["trajectory_poses"].shape == (10, 4, 4)
+        )
         # A pixel's depth, taken to the map by pose and intrinsics, lies on the wall: z = 2 + 0.3 x in the engine's.
         fx, fy, cx, cy = arrays["keyframe_intrinsics"][2][2:]
         z = arrays["depth_000002"][10, 20]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from rclpy.client import Client
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
-from slam3r_ros.io.ply import dump_ply
+from slam3r_ros.film.film import FilmOptions
+from slam3r_ros.io.save import MAP_FILE_SUFFIX
+from slam3r_ros.map_file.errors import MapFileError
+from slam3r_ros.ros.viewer.live_map_file import LiveMapFile
 from slam3r_ros.srv import SaveMap, SetScale
-from slam3r_ros.types import MapPoints
-from slam3r_ros.viewer.map_actions import ActionError, NoActions
-from slam3r_ros.viewer.map_model import MapModel
+from slam3r_ros.viewer.export_map import EXPORTS
+from slam3r_ros.viewer.exporter import Exporter, ExportRequest, FilmRequest
+from slam3r_ros.viewer.map_actions import ActionError, FilmProgress, NoActions
 
 _PATIENCE_S = 10.0
 """Seconds to wait for an answer."""
@@ -28,12 +31,13 @@ _SAVE_PATIENCE_S = 120.0
 class NodeActions(NoActions):
     """Calls services and waits for their answers, in the thread of the visitor who asks; another runs the executor."""
 
-    offered = frozenset({"pause", "reset", "save", "set_scale"})
-    downloads: Mapping[str, str] = MappingProxyType({"ply": "the points that this page has of the map"})
+    offered = frozenset({"pause", "reset", "save", "set_scale", "film"})
+    downloads = EXPORTS
 
-    def __init__(self, node: Node, source: str, model: MapModel) -> None:
-        """``source`` is the name of the slam3r node, ``model`` what the page has of its map."""
-        self._source, self._model = source, model
+    def __init__(self, node: Node, source: str, live_map: LiveMapFile) -> None:
+        """``source`` is the name of the slam3r node, ``live_map`` writes what it has published of its map."""
+        self._source, self._live_map = source, live_map
+        self._exporter, self._collecting = Exporter(), threading.Lock()
         self._pause = node.create_client(SetBool, f"{source}/pause")
         self._reset = node.create_client(Trigger, f"{source}/reset")
         self._save = node.create_client(SaveMap, f"{source}/save_map")
@@ -56,20 +60,30 @@ class NodeActions(NoActions):
         return self._call(self._set_scale, SetScale.Request(metres_per_unit=metres_per_unit))
 
     def export(self, format_name: str, folder: Path) -> Path:
-        """Write the points that the page has, in map axes and the present unit; the node itself saves the whole map."""
-        snapshot = self._model.snapshot()
-        chunks = [chunk for chunk in snapshot.chunks if len(chunk.points)]
-        if not chunks:
-            raise ActionError("there are no points yet")
-        points = MapPoints(
-            np.concatenate([chunk.points_map() for chunk in chunks]) * np.float32(snapshot.unit),
-            np.concatenate([chunk.points.colours for chunk in chunks]),
-            np.concatenate([chunk.points.confidence for chunk in chunks]).astype(np.float32),
-        )
-        path = folder / f"map.{format_name}"
-        with path.open("wb") as file:
-            dump_ply(file, points, "metres" if snapshot.metres_per_unit else "scene units")
-        return path
+        """Write what the node has published of its map in one of `EXPORTS`; the node itself saves the whole map."""
+        with self._map_file() as map_file:
+            return self._exporter.export(ExportRequest(map_file, format_name, folder))
+
+    def film(self, options: FilmOptions, target: Path, on_progress: Callable[[FilmProgress], None]) -> Path:
+        """Make a film of what the node has published of its map."""
+        with self._map_file() as map_file:
+            return self._exporter.film(FilmRequest(map_file, options, target), on_progress)
+
+    def close(self) -> None:
+        """End the processes that export."""
+        self._exporter.close()
+
+    @contextmanager
+    def _map_file(self) -> Iterator[Path]:
+        """The map as it is now, in a file that is gone afterwards. Raises ActionError."""
+        with tempfile.TemporaryDirectory(prefix="slam3r_live_") as folder:
+            path = Path(folder) / f"map{MAP_FILE_SUFFIX}"
+            with self._collecting:
+                try:
+                    self._live_map.write(path)
+                except (OSError, MapFileError) as error:
+                    raise ActionError(f"the map could not be collected: {error}") from error
+            yield path
 
     def _call(self, client: Client, request: Any, patience_s: float = _PATIENCE_S) -> str:
         """The message of a service's answer; raises ActionError where it says no or nothing."""

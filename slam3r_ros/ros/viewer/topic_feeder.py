@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.io.image_compression import CompressionError
-from slam3r_ros.msg import KeyframeGraph, KeyframeView, SlamStatus
+from slam3r_ros.msg import KeyframeGraph, SlamStatus
+from slam3r_ros.msg import KeyframeView as KeyframeViewMessage
 from slam3r_ros.ros.quality_of_service import LATCHED
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.ros.viewer.messages import keyframe_view, loops, map_status, placements, pose_in_world
-from slam3r_ros.viewer.map_model import MapModel
+from slam3r_ros.types import StampedPose
+from slam3r_ros.viewer.map_model import MapModel, ViewPlacement
 from slam3r_ros.viewer.map_status import MapStatus
 
-_VIEWS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+VIEWS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """All views of a map that is there already come at once."""
 _NEWEST = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 """A pose that was lost is not worth a second transmission."""
@@ -41,7 +46,7 @@ class TopicFeeder:
         self._start_new_map()
         subscribe = node.create_subscription
         subscribe(KeyframeGraph, f"{source}/keyframe_graph", self._on_graph, LATCHED)
-        subscribe(KeyframeView, f"{source}/keyframe_view", self._on_view, _VIEWS)
+        subscribe(KeyframeViewMessage, f"{source}/keyframe_view", self._on_view, VIEWS)
         subscribe(PoseStamped, f"{source}/pose", self._on_pose, _NEWEST)
         subscribe(Path, f"{source}/path", self._on_path, LATCHED)
         subscribe(SlamStatus, f"{source}/status", self._on_status, LATCHED)
@@ -54,9 +59,34 @@ class TopicFeeder:
             reason = f"the node {self._source} is silent: it has ended, or the connection is lost; this is its last map"
             self._model.set_status(MapStatus(state="GONE", reason=reason))
 
+    # ---- what exports ask for, in another thread ----------------------------------------------------------------
+
+    @property
+    def map_id(self) -> int:
+        """What names the present map; 0 before the first."""
+        return self._map_id
+
+    @property
+    def view_ids(self) -> frozenset[int]:
+        """The ids of all views that have come."""
+        return frozenset(self._graph_numbers)
+
+    def placed(self, view: KeyframeView, graph_number: int) -> KeyframeView:
+        """A view of a message with this graph number, where it lies now."""
+        placement = self._placement(view.id, graph_number)
+        if placement is None:
+            return view
+        depth = view.depth * np.float32(placement.scale)
+        return replace(view, T_world_camera=placement.T_world_camera, depth=depth)
+
+    def trajectory(self) -> list[StampedPose]:
+        """The camera's path as the node has published it last, in the engine's world, scene units."""
+        message, unit = self._path, self._unit
+        return [] if message is None else [_stamped_pose(each, unit) for each in message.poses]
+
     # ---- keyframes -----------------------------------------------------------------------------------------------
 
-    def _on_view(self, message: KeyframeView) -> None:
+    def _on_view(self, message: KeyframeViewMessage) -> None:
         if not self._is_of_present_map(message.map_id):
             return
         try:
@@ -66,8 +96,14 @@ class TopicFeeder:
             return
         self._graph_numbers[view.id] = message.graph_number
         self._model.put_view(view)
-        if self._graph is not None and message.graph_number < self._graph.number:
-            self._model.place_views([each for each in placements(self._graph) if each.id == view.id])
+        if (placement := self._placement(view.id, message.graph_number)) is not None:
+            self._model.place_views([placement])
+
+    def _placement(self, id: int, graph_number: int) -> ViewPlacement | None:
+        """Where the newest graph puts a view that was published after that graph; None where it says nothing of it."""
+        if self._graph is None or graph_number >= self._graph.number:
+            return None
+        return next((each for each in placements(self._graph) if each.id == id), None)
 
     def _on_graph(self, message: KeyframeGraph) -> None:
         if not self._is_of_present_map(message.map_id):
@@ -127,3 +163,8 @@ class TopicFeeder:
             self._unit = unit
             self._apply_path()
             self._is_path_due = True
+
+
+def _stamped_pose(message: PoseStamped, unit: float) -> StampedPose:
+    stamp = message.header.stamp
+    return StampedPose(stamp.sec * 10**9 + stamp.nanosec, pose_in_world(message.pose, unit))

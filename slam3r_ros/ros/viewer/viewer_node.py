@@ -18,6 +18,7 @@ from slam3r_ros.ros.input.dds_transport import apply_transport
 from slam3r_ros.ros.node import make_executor
 from slam3r_ros.ros.start import RosStartError, start_ros
 from slam3r_ros.ros.throttled_log import ThrottledLog
+from slam3r_ros.ros.viewer.live_map_file import LiveMapFile
 from slam3r_ros.ros.viewer.node_actions import NodeActions
 from slam3r_ros.ros.viewer.topic_feeder import TopicFeeder
 from slam3r_ros.viewer.map_model import MapModel
@@ -40,18 +41,24 @@ class ViewerNode(Node):
         model = MapModel()
         log = ThrottledLog(self.get_logger(), lambda: self.get_clock().now().nanoseconds)
         name = self.resolve_service_name(source)
+        self._feeder = TopicFeeder(self, name, model, log)
+        self._actions = NodeActions(self, name, LiveMapFile(self, name, self._feeder, model))
         try:
-            self.page = MapPage(model, address, NodeActions(self, name, model), title="slam3r: live map")
+            self.page = MapPage(model, address, self._actions, title="slam3r: live map")
             """The page."""
         except PageError:
             self.destroy_node()
             raise
-        self._feeder = TopicFeeder(self, name, model, log)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_SILENCE_PERIOD_S, self._feeder.check_silence, clock=steady)
         self.get_logger().info(f"the map of {name} is shown at {self.page.server.url}")
         if address.advice:
             self.get_logger().warning(address.advice)
+
+    def close(self) -> None:
+        """Stop serving the page."""
+        self.page.close()
+        self._actions.close()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -89,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ExternalShutdownException:
             node.get_logger().info("shut down from outside")
         finally:
-            node.page.close()
+            node.close()
             executor.shutdown()
             node.destroy_node()
             rclpy.try_shutdown()

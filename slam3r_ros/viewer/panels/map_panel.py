@@ -10,6 +10,7 @@ import viser
 
 from slam3r_ros.viewer.map_actions import ActionError, MapActions
 from slam3r_ros.viewer.map_model import MapSnapshot
+from slam3r_ros.viewer.panels.film_panel import FilmPanel
 
 _PAUSE, _GO_ON = "Pause", "Go on"
 
@@ -36,6 +37,8 @@ class MapPanel:
             formats.on_update(lambda _: setattr(meaning, "content", _sentence(actions.downloads[formats.value])))
             download = gui.add_button("Download", icon=viser.Icon.DOWNLOAD)
             download.on_click(lambda event: self._do(event.client, lambda: self._download(event.client, formats.value)))
+            if "film" in offered:
+                FilmPanel(gui, actions)
         elif not offered & {"pause", "save", "reset"}:
             gui.add_markdown("This map is shown as it is.")
 

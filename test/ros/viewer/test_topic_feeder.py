@@ -39,7 +39,7 @@ def viewer(context: Context) -> Iterator[MapModel]:
         with spinning(context, node):
             yield node.page.model
     finally:
-        node.page.close()
+        node.close()
         node.destroy_node()
 
 
