@@ -13,6 +13,7 @@ prepare_process()  # before NumPy and torch are imported, as in the node
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 from slam3r_ros.networks.config import NetworkConfig  # noqa: E402
 from slam3r_ros.networks.image_to_points import ImageToPoints  # noqa: E402
@@ -27,6 +28,11 @@ GOLDEN = Path(__file__).parent / "data" / "golden"
 
 torch.set_num_threads(1)  # small networks gain nothing from more, and tests share the machine
 
+# Property tests give the same examples every time, however busy the machine is.
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 TINY_SETTINGS = SlamSettings.of_published_weights().with_values(
     {
@@ -56,6 +62,15 @@ def _usual_signals() -> Iterator[None]:
     yield
     for number, action in usual.items():
         signal.signal(number, action)
+
+
+@pytest.fixture
+def default_signals() -> None:
+    """SIGINT, SIGTERM and SIGHUP do what they usually do, also where the tests run in the background or under nohup,
+    which ignore some of them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

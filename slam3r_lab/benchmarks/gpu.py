@@ -76,6 +76,8 @@ class Size:
     """Of the rendered video that the embedded weights map in every precision."""
     video_size: tuple[int, int]
     """(width, height)."""
+    timing_seconds: float
+    """For each product and copy that is timed alone; a fifth of it for each way to resize an image."""
 
     def load(self, load: Workload) -> Workload:
         """A published workload with this buffer."""
@@ -83,9 +85,9 @@ class Size:
 
 
 FULL = Size(published_config(), buffer_size=100, shortlist=30, rounds=5, frames=200, live_seconds=10.0,
-            video_frames=120, video_size=(320, 240))  # fmt: skip
-SMALL = Size(TINY, buffer_size=12, shortlist=10, rounds=1, frames=5, live_seconds=0.5, video_frames=16,
-             video_size=(64, 48))  # fmt: skip
+            video_frames=120, video_size=(320, 240), timing_seconds=1.0)  # fmt: skip
+SMALL = Size(TINY, buffer_size=12, shortlist=10, rounds=1, frames=3, live_seconds=0.2, video_frames=12,
+             video_size=(64, 48), timing_seconds=0.02)  # fmt: skip
 
 
 def parity_lines(device: str) -> list[str]:
@@ -98,25 +100,28 @@ def parity_lines(device: str) -> list[str]:
             *failed]  # fmt: skip
 
 
-def resize_lines(device: str) -> list[str]:
-    """Whether images resized on the device have Pillow's grey levels, and the time of both."""
+def resize_lines(device: str, budget_s: float) -> list[str]:
+    """Whether images resized on the device have Pillow's grey levels, and the time of both, each measured for so many
+    seconds."""
     resizer, cells = DeviceResizer((224, 224), choose_device(device)), []
     for height, width in ((480, 640), (720, 1280), (1080, 1920)):
         image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
         on_device = to_device(image, choose_device(device))
         expected = resize_and_crop(image, (224, 224))
         same = np.array_equal(resizer.resize(on_device).permute(1, 2, 0).cpu().numpy(), expected)
-        pillow_ms, device_ms = resize_times_ms(resizer, image, device)
+        pillow_ms, device_ms = resize_times_ms(resizer, image, device, budget_s)
         verdict = "equal" if same else "FAILED: not equal"
         cells.append(f"{width} x {height}: {verdict}, Pillow {pillow_ms:.2f} ms, upload and device {device_ms:.2f} ms")
     return [f"**Resizing on {device}** against Pillow: {'; '.join(cells)}"]
 
 
-def resize_times_ms(resizer: DeviceResizer, image: NDArray[np.uint8], device: str) -> tuple[float, float]:
+def resize_times_ms(
+    resizer: DeviceResizer, image: NDArray[np.uint8], device: str, budget_s: float
+) -> tuple[float, float]:
     """Milliseconds of one image (H, W, 3) by Pillow, and by upload to the device and resizing there."""
     on = choose_device(device)
-    pillow = best_seconds(lambda: resize_and_crop(image, (224, 224)), torch.device("cpu"), 0.2)
-    uploaded = best_seconds(lambda: resizer.resize(to_device(image, on)), on, 0.2)
+    pillow = best_seconds(lambda: resize_and_crop(image, (224, 224)), torch.device("cpu"), budget_s)
+    uploaded = best_seconds(lambda: resizer.resize(to_device(image, on)), on, budget_s)
     return 1e3 * pillow, 1e3 * uploaded
 
 
@@ -161,7 +166,7 @@ class Measurement:
         return Report(self.lines, self.values)
 
     def _parity(self) -> None:
-        lines = [*parity_lines(self._device), *resize_lines(self._device)]
+        lines = [*parity_lines(self._device), *resize_lines(self._device, self._size.timing_seconds / 5)]
         lines += attention_lines(self._device, self._size.config)
         self.lines += lines
         self.values["parity"] = lines
@@ -213,7 +218,7 @@ class Measurement:
         """Stage by stage, waiting after each, beside what is counted."""
         fast = torch.bfloat16 if choose_device(self._device).type == "cuda" else torch.float32
         networks = random_networks(self._size.config, self._device, fast)
-        ceilings = measure_ceilings(networks.device, fast)
+        ceilings = measure_ceilings(networks.device, fast, self._size.timing_seconds)
         box = TimeBox(ceilings, 2.0 if self._size is FULL else 0.05)
         costs = measure_stages(networks, self._size.load(PUBLISHED), box)
         title = f"{str(networks.i2p.dtype).removeprefix('torch.')}, 10 frames a round, no CUDA graphs"

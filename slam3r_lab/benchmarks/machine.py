@@ -34,15 +34,16 @@ class Ceilings:
         return f"{self.operations_per_second / 1e9:.0f} GFLOP/s, {self.bytes_per_second / 1e9:.0f} GB/s"
 
 
-def measure_ceilings(device: torch.device, dtype: torch.dtype = torch.float32) -> Ceilings:
-    """Measured now: the best of some products (2048 x 1024 by 1024 x 4096, larger on a GPU) and copies."""
+def measure_ceilings(device: torch.device, dtype: torch.dtype = torch.float32, budget_s: float = 1.0) -> Ceilings:
+    """Measured now: the best of some products (2048 x 1024 by 1024 x 4096, larger on a GPU) and copies, so many seconds
+    of each."""
     large = 4 if device.type == "cuda" else 1
     a = torch.ones(2048 * large, 1024 * large, device=device, dtype=dtype)
     b = torch.ones(1024 * large, 4096, device=device, dtype=dtype)
     source = torch.ones(2**25 * large, device=device)
     target = torch.empty_like(source)
-    product = best_seconds(lambda: a @ b, device)
-    copy = best_seconds(lambda: target.copy_(source), device)
+    product = best_seconds(lambda: a @ b, device, budget_s)
+    copy = best_seconds(lambda: target.copy_(source), device, budget_s)
     return Ceilings(2.0 * a.shape[0] * a.shape[1] * b.shape[1] / product, 2 * source.nbytes / copy)
 
 

@@ -28,7 +28,7 @@ from slam3r_ros.ros.start import start_ros
 
 MOST_TOGETHER = 20
 """Number of messages that may be sent together: so many wait in the node's queue."""
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 """Longest time, in seconds, that the node may take for the messages of one call."""
 _TINY: dict[str, Any] = {"encoder_width": 16, "encoder_depth": 1, "encoder_heads": 2}
 _TINY |= {"decoder_width": 16, "decoder_depth": 2, "decoder_heads": 2}

@@ -135,7 +135,8 @@ class MultiviewNetwork(nn.Module):
         self.decoder_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.reference_head = PointHead(width, config.patch_size)
         self.source_head = PointHead(width, config.patch_size)
-        self.make_rotary()
+        if self.device.type != "meta":  # else whoever loads the weights does it
+            self.make_rotary()
 
     def make_rotary(self) -> None:
         """Compute the rotary tables, which no file holds, on the weights' device."""

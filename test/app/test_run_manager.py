@@ -20,7 +20,7 @@ from slam3r_ros.io.sources.example import EXAMPLE
 from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.types import PoseUpdate
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 @pytest.fixture(scope="module")

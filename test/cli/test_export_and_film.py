@@ -94,18 +94,19 @@ def test_a_film_has_the_size_and_the_length_asked_for(folder: Path, tmp_path: Pa
         assert (stream.width, stream.height, stream.frames, stream.average_rate) == (320, 180, 5, 5)
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_after_ctrl_c_the_film_can_be_played(folder: Path, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     out = tmp_path / "map.mp4"
     command = [sys.executable, "-m", "slam3r_ros.cli.main", "film", str(folder), "--out", str(out)]
     process = subprocess.Popen([*command, "--size", "640x360", "--seconds", "60"], stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 60
-        while not list(tmp_path.glob(".*.partial.mp4")) and time.monotonic() < end:
+        end = time.monotonic() + 120
+        while not any(path.stat().st_size for path in tmp_path.glob(".*.partial.mp4")):
+            assert time.monotonic() < end and process.poll() is None, "nothing is written"
             time.sleep(0.05)
-        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
     finally:
         process.kill()
     assert [path.name for path in tmp_path.iterdir()] == ["map.mp4"]

@@ -196,6 +196,7 @@ def interrupted_before(frame_number: int, number: int = signal.SIGINT) -> Callab
     return opened
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_ends_run_with_what_is_mapped(
     number: int, status: int, sequence: Path, tiny: list[str], tmp_path: Path,
@@ -221,6 +222,7 @@ def test_hang_up_that_nohup_ignores_stays_ignored(
         signal.signal(signal.SIGHUP, usual)
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_terminal_that_closes_leaves_the_map(sequence: Path, tiny: list[str], tmp_path: Path) -> None:
     """The process leads a session on a terminal of its own, whose other end is closed while it maps."""
     many, out = tmp_path / "many", tmp_path / "out"
@@ -239,7 +241,7 @@ def test_terminal_that_closes_leaves_the_map(sequence: Path, tiny: list[str], tm
     while b" points" not in said:
         said += os.read(master, 4096)
     os.close(master)
-    assert process.wait(60) == 129
+    assert process.wait(180) == 129
     assert len(read_ply(out / "map.ply")) > 0
 
 
@@ -250,10 +252,11 @@ def test_pipe_that_nobody_reads_and_no_home_leave_the_map(sequence: Path, tiny: 
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         process.stderr.close()
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     assert len(read_ply(tmp_path / "map.ply")) > 0
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_ctrl_c_before_anything_is_mapped_leaves_an_earlier_map(
     sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,8 @@ import pytest
 from slam3r_ros.cli import process_guard
 from slam3r_ros.cli.process_guard import guarding, remove_abandoned_segments
 
+pytestmark = pytest.mark.usefixtures("default_signals")
+
 CHILD = """
 import signal, sys, time
 def end(number, frame):
@@ -23,24 +25,20 @@ def end(number, frame):
     sys.exit(0)
 signal.signal(signal.SIGINT, end)
 print("began", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 COMMAND = f"""
-import signal, sys, time
+import sys, time
 from pathlib import Path
 from slam3r_ros.cli.process_guard import guarding
-# The tests may run in the background, where these are ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-for number in (signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_DFL)
 with guarding() as guard, guard.running([sys.executable, "-c", {CHILD!r}], Path(sys.argv[1])) as child:
     print(child.pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.02)
@@ -61,14 +59,14 @@ def test_a_process_is_asked_to_end_when_its_command_is_gone(number: signal.Signa
         child = int(command.stdout.readline())
         wait_for(lambda: "began" in log.read_text(), "the child's start")
         command.send_signal(number)
-        assert command.wait(20) != 0
+        assert command.wait(60) != 0
     wait_for(lambda: not is_running(child), "the child's end")
     assert log.read_text().split() == ["began", "asked", "by", str(int(signal.SIGINT))]
 
 
 def test_a_process_that_does_not_end_when_asked_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_guard, "_END_LIMIT_S", 0.2)
-    deaf = CHILD.replace("sys.exit(0)", "pass").replace("time.sleep(60)", "[time.sleep(1) for _ in range(60)]")
+    deaf = CHILD.replace("sys.exit(0)", "pass").replace("time.sleep(600)", "[time.sleep(1) for _ in range(600)]")
     log = tmp_path / "log"
     with guarding() as guard:
         with guard.running([sys.executable, "-c", deaf], log) as child:
@@ -77,7 +75,7 @@ def test_a_process_that_does_not_end_when_asked_is_killed(tmp_path: Path, monkey
     with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline() == b"began\n"
         process_guard._ask_to_end([os.pidfd_open(other.pid)])
-        assert other.wait(5) == -signal.SIGKILL
+        assert other.wait(60) == -signal.SIGKILL
 
 
 def test_shared_memory_of_the_dead_goes_and_that_of_the_living_stays(tmp_path: Path) -> None:

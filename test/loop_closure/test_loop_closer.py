@@ -377,12 +377,12 @@ def test_a_search_runs_in_the_background_and_is_waited_for(monkeypatch: pytest.M
 
     def search(number: int) -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     walk.search = search
     walk.move()
     walk.closing.offer(walk.view(3))
-    assert begun.wait(10)  # it runs beside this thread, which is not held up
+    assert begun.wait(60)  # it runs beside this thread, which is not held up
     assert len(walk.closing._graph.places) == 3
     go_on.set()
     walk.collect()

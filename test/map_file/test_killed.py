@@ -61,7 +61,7 @@ def writers() -> Iterator[Writers]:
     yield started
     assert started.process.stdin is not None
     started.process.stdin.close()
-    assert started.process.wait(20) == 0
+    assert started.process.wait(60) == 0
 
 
 def committed(lines: list[str]) -> int:

@@ -103,7 +103,7 @@ def test_a_session_that_is_not_joined_does_not_count_and_becomes_a_file_of_its_o
     with MapFileWriter(path, MapFacts("test"), continues=True) as map_file:
         for event in events_of(4):
             map_file.write(event)
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
         with MapFile(path) as file:
             assert file.keyframe_ids() == [0, 1, 2, 3] and len(file.trajectory()) == 4 * STRIDE
             assert file.next_frame() == 5 * STRIDE
@@ -119,7 +119,7 @@ def test_a_killed_session_that_was_not_joined_is_kept_apart_by_the_next_one(tmp_
     write(path, range(2))
     with MapFileWriter(path, MapFacts("test"), continues=True) as map_file:
         map_file.write(view_of(2))
-        map_file.checkpoint(copy).result(10)  # as the file is when the process is killed now
+        map_file.checkpoint(copy).result(60)  # as the file is when the process is killed now
     said = write(copy, range(3, 5), continues=True, last=joining(3))
     assert said == [f"a session that was not localized in '{copy}' is kept by itself as '{tmp_path / 'copy.1.slam3r'}'"]
     with MapFile(copy) as file, MapFile(tmp_path / "copy.1.slam3r") as apart:

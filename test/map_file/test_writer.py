@@ -134,7 +134,7 @@ def test_a_file_is_read_while_it_is_written(tmp_path: Path) -> None:
         for number in range(6):
             for event in events_of(number):
                 map_file.write(event)
-            map_file.checkpoint().result(10)
+            map_file.checkpoint().result(60)
             with MapFile(path) as file:
                 assert file.keyframe_ids() == list(range(number + 1)) and file.meta()["closed"] is False
 
@@ -142,7 +142,7 @@ def test_a_file_is_read_while_it_is_written(tmp_path: Path) -> None:
 def test_nothing_mapped_makes_no_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "room.slam3r"
     with MapFileWriter(path, FACTS) as map_file:
-        assert map_file.checkpoint().result(10) is None
+        assert map_file.checkpoint().result(60) is None
         assert map_file.close() is None
     assert not path.exists()
 
@@ -152,10 +152,10 @@ def test_a_good_file_is_set_aside_by_the_first_keyframe_and_not_before(tmp_path:
     write(path, 3)
     said: list[str] = []
     with MapFileWriter(path, FACTS, said.append) as map_file:
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
         assert count_of(path) == 3 and said == []
         map_file.write(view_of(0))
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
         assert said == [f"the map of before is kept as '{tmp_path / 'room.1.slam3r'}'"]
     assert count_of(path) == 1 and count_of(tmp_path / "room.1.slam3r") == 3
 
@@ -186,7 +186,7 @@ def test_a_copy_is_complete_and_the_file_goes_on(tmp_path: Path) -> None:
     path, copy = tmp_path / "room.slam3r", tmp_path / "copies" / "now.slam3r"
     with MapFileWriter(path, FACTS) as map_file:
         map_file.write(view_of(0))
-        written = map_file.checkpoint(copy).result(10)
+        written = map_file.checkpoint(copy).result(60)
         assert written is not None and (written.path, written.keyframe_count) == (copy, 1)
         map_file.write(view_of(1))
     assert count_of(copy) == 1 and count_of(path) == 2 and os.listdir(copy.parent) == ["now.slam3r"]
@@ -200,11 +200,11 @@ def test_two_writers_of_one_file(tmp_path: Path) -> None:
         with pytest.raises(MapFileInUseError, match="is being written by another process: end that one"):
             MapFileWriter(path, FACTS)
         map_file.write(view_of(0))
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
         with MapFileWriter(tmp_path / "other.slam3r", FACTS) as other:
             other.write(view_of(0))
             with pytest.raises(MapFileInUseError, match="is being written"):
-                other.checkpoint(path).result(10)
+                other.checkpoint(path).result(60)
     MapFileWriter(path, FACTS).close()
     assert count_of(path) == 1
 
@@ -215,13 +215,13 @@ def test_a_file_that_is_moved_away_is_complete_and_the_map_goes_on(tmp_path: Pat
     with MapFileWriter(path, FACTS, said.append) as map_file:
         for number in range(3):
             map_file.write(view_of(number))
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
         path.rename(away)
         map_file.write(view_of(3))
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
         path.unlink()
         map_file.write(view_of(4))
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
     assert len(said) == 2 and "was moved away or removed: the whole map goes on in" in said[0]
     assert count_of(away) == 3 and count_of(path) == 5
     assert {"away.slam3r", "room.slam3r"} == {name for name in os.listdir(tmp_path) if name.endswith(".slam3r")}
@@ -231,7 +231,7 @@ def test_another_file_in_the_place_of_the_open_one_stays(tmp_path: Path) -> None
     path = tmp_path / "room.slam3r"
     with MapFileWriter(path, FACTS) as map_file:
         map_file.write(view_of(0))
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
         path.unlink()
         path.write_bytes(b"something else")
         map_file.write(view_of(1))
@@ -254,20 +254,20 @@ def test_while_the_disk_refuses_everything_waits(tmp_path: Path, monkeypatch: py
             for event in events_of(number):
                 map_file.write(event)
         with pytest.raises(OutputError, match="disk full"):
-            map_file.checkpoint().result(10)
+            map_file.checkpoint().result(60)
         assert "disk full" in map_file.problem
-        for _ in range(500):
+        for _ in range(6000):
             if map_file.keyframes_left_out:
                 break
             map_file._thread.join(0.01)
         monkeypatch.setattr(open_file, "open_to_write", connection.open_to_write)
         map_file.write(view_of(6))
-        for _ in range(500):
+        for _ in range(6000):
             if not map_file.problem:
                 break
             map_file._thread.join(0.01)
         assert map_file.problem == "" and map_file.keyframes_left_out in (2, 3)
-        map_file.checkpoint().result(10)
+        map_file.checkpoint().result(60)
         with MapFile(path) as file:
             assert set(file.keyframe_ids()) >= {4, 5, 6} and len(file.keyframe_ids()) == 7 - map_file.keyframes_left_out
             assert len(file.trajectory()) == 6 * STRIDE

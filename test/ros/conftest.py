@@ -25,8 +25,18 @@ from rclpy.context import Context
 from ros_harness import own_domain, spinning
 
 from slam3r_ros.ros.input.dds_transport import TRANSPORT_VARIABLE, UDP_LARGE
+from slam3r_ros.ros.pipeline import session
 
 os.environ.setdefault(TRANSPORT_VARIABLE, UDP_LARGE)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_warm_up() -> Iterator[None]:
+    """Nodes in this process begin without the networks' warm-up, half a second of each start; it has tests of its own,
+    and the nodes that tests start as processes do it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "warm_up", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture

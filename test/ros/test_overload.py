@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.context import Context
 from rclpy.logging import get_logger
-from ros_harness import FIRST_NS, PERIOD_NS, Bench, image_message, running_node, wait_until
+from ros_harness import FIRST_NS, PATIENCE_S, PERIOD_NS, Bench, image_message, running_node, wait_until
 from slam3r_ros.msg import SlamStatus
 from synthetic import textured_image
 
@@ -40,7 +40,7 @@ class SlowEngine:
 
     def push(self, *frames: Frame | PreparedFrame | EncodedAhead) -> list[Update]:
         self.taken += len(frames)
-        assert self._leave.acquire(timeout=20.0)
+        assert self._leave.acquire(timeout=PATIENCE_S)
         return self._push(*frames)
 
     def go_on(self) -> None:

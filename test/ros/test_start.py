@@ -32,7 +32,7 @@ def test_one_line_and_status_2(
     cv2.imwrite(str(tmp_path / "0.png"), np.zeros((48, 64, 3), np.uint8))
     given = [sys.executable, *(word.format(images=tmp_path) for word in command), *words]
     done = subprocess.run(
-        given, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        given, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
     )
     said = [line for line in done.stderr.splitlines() if "[rcl]" not in line]
     assert done.returncode == 2, done.stderr

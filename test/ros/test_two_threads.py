@@ -15,7 +15,7 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.context import Context
-from ros_harness import FIRST_NS, FRAME, PERIOD_NS, Bench, image_message, running_node, wait_until
+from ros_harness import FIRST_NS, FRAME, PATIENCE_S, PERIOD_NS, Bench, image_message, running_node, wait_until
 from slam3r_ros.msg import SlamStatus
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
@@ -91,7 +91,7 @@ class Block:
 
     def _wait(self, *arguments: object) -> object:
         self.began.set()
-        assert self.may_go_on.wait(30.0)
+        assert self.may_go_on.wait(PATIENCE_S)
         if self.error is not None:
             raise self.error
         return self._register(*arguments)  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def test_a_reset_while_mapping_has_a_keyframe(drive: Drive, monkeypatch: pytest.
     caller.start()
     drive.show(2)
     block.may_go_on.set()
-    caller.join(20.0)
+    caller.join(PATIENCE_S)
     assert answer and answer[0].success
     assert bench.status.map_points == 0 and bench.status.frames_registered == 0
     begun = drive.shown

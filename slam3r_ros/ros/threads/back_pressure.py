@@ -48,10 +48,10 @@ class BackPressure:
     def wait_until_wanted(self, lead_s: float, limit_s: float) -> bool:
         """Wait until the engine is free or will be within ``lead_s``; False if that takes longer than ``limit_s``."""
         end_s = self._clock() + limit_s
-        while (wait_s := self.remaining_s() - lead_s) > 0:
-            left_s = end_s - self._clock()
-            if left_s <= 0:
-                return False
-            with self._changed:
+        with self._changed:  # from the question to the waiting: else the answer may change between the two
+            while (wait_s := self.remaining_s() - lead_s) > 0:
+                left_s = end_s - self._clock()
+                if left_s <= 0:
+                    return False
                 self._changed.wait(min(wait_s, left_s))
         return True

@@ -28,10 +28,14 @@ class LoopThread:
         return self._stop.is_set()
 
     def stop(self, time_limit_s: float) -> bool:
-        """End the thread after its present step; False if that takes longer than the limit, and the step goes on."""
+        """End the thread after its present step; False if that takes longer than the limit, and the step goes on.
+
+        A thread that was never started, as where a signal came before, has ended.
+        """
         self._stop.set()
         self._wake()
-        self._thread.join(time_limit_s)
+        if self._thread.ident is not None:
+            self._thread.join(time_limit_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

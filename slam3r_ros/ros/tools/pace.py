@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _NANOSECONDS = 10**9
@@ -30,9 +31,16 @@ class Pace:
     Stamps that stand still, run backwards or leap ahead, as where a clock was set, neither stop nor hurry the playing.
     """
 
-    def __init__(self, rate_hz: float | None, usual_rate_hz: float, tuning: PaceTuning | None = None) -> None:
-        """``rate_hz`` is the rate asked for, None for the recorded stamps; ``usual_rate_hz`` the recording's own."""
-        self._tuning = tuning or PaceTuning()
+    def __init__(
+        self,
+        rate_hz: float | None,
+        usual_rate_hz: float,
+        tuning: PaceTuning | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``rate_hz`` is the rate asked for, None for the recorded stamps; ``usual_rate_hz`` the recording's own;
+        ``clock`` gives seconds that never go back."""
+        self._tuning, self._clock = tuning or PaceTuning(), clock
         self._rate_hz = rate_hz
         self._usual_interval_s = 1 / usual_rate_hz
         self._longest_s = max(self._tuning.longest_wait_s, self._tuning.longest_wait_frames * self._usual_interval_s)
@@ -55,10 +63,10 @@ class Pace:
         return min(max(stamp_ns + self._shift_ns, 1), _LAST_STAMP_NS)
 
     def time_of(self, recorded_ns: int) -> float:
-        """The moment (of `time.monotonic`) at which the next frame, which has this stamp, is due."""
+        """The moment of the clock at which the next frame, which has this stamp, is due."""
         stamp_ns = self.shifted(recorded_ns)
         if self._index == 0:
-            self._started_s = self._due_s = time.monotonic()
+            self._started_s = self._due_s = self._clock()
             self._previous_ns = stamp_ns
         else:
             self._previous_ns, previous_due_s = self._stamp_ns, self._due_s
@@ -75,7 +83,7 @@ class Pace:
 
     def recorded_now_ns(self) -> int:
         """The recording's time now, between the previous frame's and the next one's."""
-        left_s = max(self._due_s - time.monotonic(), 0.0)
+        left_s = max(self._due_s - self._clock(), 0.0)
         return max(self._stamp_ns - round(left_s * self._speed * _NANOSECONDS), min(self._previous_ns, self._stamp_ns))
 
     @property
@@ -86,4 +94,4 @@ class Pace:
     def is_late(self) -> bool:
         """Whether the newest frame's time has passed by more than a share of the usual distance."""
         interval_s = 1 / self._rate_hz if self._rate_hz else min(self._usual_interval_s, 1 / 30)
-        return time.monotonic() - self._due_s > self._tuning.late_share * interval_s
+        return self._clock() - self._due_s > self._tuning.late_share * interval_s

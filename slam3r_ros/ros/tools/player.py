@@ -133,7 +133,7 @@ class Player(Node):
         A loop ends where none of the source's frames could be published.
         """
         report, pace, gaps = PlayReport(), Pace(self._options.rate_hz, source.rate_hz), 0
-        started = time.monotonic()
+        started = 0.0
         while True:
             sent_before = len(report.stamps_ns)
             for frame in prefetched(source, _TUNING.prefetched_frames if source.length is not None else 1):
@@ -148,11 +148,13 @@ class Player(Node):
                 if stop.is_set():
                     break
                 report.late += pace.is_late()
+                if not report.stamps_ns:
+                    started = time.monotonic()
                 self._publish(frame, pace, report)
+                report.seconds = time.monotonic() - started
             if not self._options.loop or stop.is_set() or len(report.stamps_ns) == sent_before:
                 break
             pace.begin_again()
-        report.seconds = time.monotonic() - started
         self._images.wait_for_all_acked(Duration(seconds=_TUNING.acknowledge_limit_s))
         return report
 

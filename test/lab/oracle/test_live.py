@@ -352,7 +352,7 @@ def blocked(live: Live, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threa
 
     def wait(*arguments: object) -> object:
         began.set()
-        assert may_go_on.wait(20.0)
+        assert may_go_on.wait(60.0)
         return register(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(live.slam._local_to_world, "register", wait)
@@ -368,12 +368,12 @@ def test_a_network_that_takes_long_holds_no_pose_up(
     request, after = live.track_to_keyframe(INITIAL + 2)
     mapping = threading.Thread(target=lambda: live.slam.map(request))
     mapping.start()
-    assert began.wait(20.0)
+    assert began.wait(60.0)
     for number in range(after, after + 6):
         live.track(number)
     assert after + 5 in live.poses and mapping.is_alive()
     may_go_on.set()
-    mapping.join(20.0)
+    mapping.join(60.0)
     assert not mapping.is_alive()
     again, after = live.track_to_keyframe(after + 6)
     assert again.has_pose and live.error(live.poses) < 0.03

@@ -145,7 +145,7 @@ def test_points_that_are_still_being_moved_are_waited_for_only_where_that_is_ask
     moved, failing = stage._with_refined_points, [False]
 
     def slowly(*given: object) -> object:
-        release.wait(10)
+        release.wait(60)
         if failing[0]:
             raise ValueError("no points")
         return moved(*given)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 from rclpy.context import Context
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
-from ros_harness import FIRST_NS, PERIOD_NS, image_message, running_node, wait_until
+from ros_harness import FIRST_NS, PATIENCE_S, PERIOD_NS, image_message, running_node, wait_until
 from std_msgs.msg import String
 from synthetic import textured_image
 
@@ -86,7 +86,7 @@ def test_every_image_of_a_burst_is_received_or_counted_as_missing(context: Conte
 
         def hold_the_executor() -> None:
             executor_waits.set()
-            burst_is_over.wait(10.0)
+            burst_is_over.wait(PATIENCE_S)
 
         timer = bench.node.create_timer(0.001, hold_the_executor)
         wait_until(executor_waits.is_set, "a callback that takes long")

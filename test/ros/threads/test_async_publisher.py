@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from geometry_msgs.msg import PoseStamped
 from rclpy.context import Context
-from ros_harness import FIRST_NS, PERIOD_NS, running_node, wait_until
+from ros_harness import FIRST_NS, PATIENCE_S, PERIOD_NS, running_node, wait_until
 from sensor_msgs.msg import PointCloud2
 
 from slam3r_ros.ros.output import outputs
@@ -27,7 +27,7 @@ class SlowTopic:
 
     def publish(self, message: Any) -> None:
         self.began.release()
-        assert self._leave.acquire(timeout=20.0)
+        assert self._leave.acquire(timeout=PATIENCE_S)
         self.published.append(message)
 
     def end_one(self) -> None:
@@ -45,7 +45,7 @@ def test_what_waits_is_bounded_and_the_newest_stays(publisher: AsyncPublisher) -
     topic: Any = SlowTopic()
     queue = publisher.topic_queue(topic, capacity=2)
     queue.put(lambda: "first")
-    assert topic.began.acquire(timeout=5.0)
+    assert topic.began.acquire(timeout=PATIENCE_S)
     assert not queue.is_idle
     for number in range(5):  # returns at once although the first is still being published
         queue.put(lambda number=number: number)  # type: ignore[misc]
@@ -82,7 +82,7 @@ def test_lanes_made_first_are_served_first_and_a_cleared_one_not_at_all(publishe
     topic: Any = Topic()
     blocking, urgent, cleared, late = (publisher.topic_queue(p) for p in (blocker, topic, topic, topic))
     blocking.put(lambda: "")
-    assert blocker.began.acquire(timeout=5.0)
+    assert blocker.began.acquire(timeout=PATIENCE_S)
     late.put(lambda: "map")
     cleared.put(lambda: "old")
     urgent.put(lambda: "cloud")
@@ -108,7 +108,7 @@ def test_the_end_publishes_what_waits() -> None:
 
 
 def test_poses_go_on_while_a_map_is_being_published(context: Context, weights: Path) -> None:
-    """Over DDS: somebody takes ten seconds for the map; every image is mapped meanwhile, and no second map is made."""
+    """Over DDS: somebody takes long for the map; every image is mapped meanwhile, and no second map is made."""
     with running_node(context, weights, image_queue=20, map_period=0.05) as bench:
         bench.wait_for_connection()
         session = bench.node._session
@@ -119,13 +119,13 @@ def test_poses_go_on_while_a_map_is_being_published(context: Context, weights: P
         bench.camera.listen(PointCloud2, "/slam3r/map_cloud", LATCHED)
         wait_until(lambda: session._outputs._map_cloud.get_subscription_count() > 0, "a subscriber of the map")
         bench.camera.send_images(6)
-        assert slow.began.acquire(timeout=10.0)
+        assert slow.began.acquire(timeout=PATIENCE_S)
         bench.camera.send_images(10, FIRST_NS + 6 * PERIOD_NS, first_number=6)
         wait_until(lambda: len(poses) == 16, "a pose of every image")
         assert not slow.began.acquire(timeout=0.2)
         assert slow.published == []
         slow.end_one()
-        assert slow.began.acquire(timeout=10.0)  # the next map, of all that has come since
+        assert slow.began.acquire(timeout=PATIENCE_S)  # the next map, of all that has come since
         slow.end_one()
         wait_until(lambda: len(slow.published) == 2, "both maps")
         assert slow.published[-1].width == bench.status.map_points

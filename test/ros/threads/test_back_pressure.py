@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -68,13 +67,15 @@ def test_the_time_expected_follows_the_engine_and_one_slow_frame_changes_it_litt
     assert back_pressure.remaining_s() == pytest.approx(0.1, rel=0.01)
 
 
-def test_waiting_ends_at_once_when_the_engine_becomes_free() -> None:
-    back_pressure = BackPressure()
-    back_pressure.begin_work()
-    time.sleep(0.2)
+def test_waiting_ends_at_once_when_the_engine_becomes_free(clock: FakeClock) -> None:
+    back_pressure = BackPressure(clock)
+    busy_for(back_pressure, clock, 1000.0)
+    back_pressure.begin_work()  # expected to be busy for as long again
+    answers: list[bool] = []
+    waiting = threading.Thread(target=lambda: answers.append(back_pressure.wait_until_wanted(0.0, 1000.0)), daemon=True)
+    waiting.start()
+    waiting.join(0.03)
+    assert answers == []
     back_pressure.end_work()
-    back_pressure.begin_work()  # expected to be busy for 0.2 s
-    threading.Timer(0.03, back_pressure.end_work).start()
-    began = time.monotonic()
-    assert back_pressure.wait_until_wanted(0.0, 5.0)
-    assert time.monotonic() - began < 0.19
+    waiting.join(60.0)
+    assert answers == [True]

