@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -82,7 +83,14 @@ def main(arguments: argparse.Namespace) -> int:
             slam = Slam(with_cuda_graphs(networks), settings)
             session = MapSession.begin(slam, MapFacts.of(networks, slam.settings), arguments)
             with stop_on_signals(process_ends=False, second_interrupts=True) as stop, session:
-                outcome = map_source(slam, source, stop, session.take)
+                try:
+                    outcome = map_source(slam, source, stop, session.take)
+                except Exception:  # of a kind that nobody has foreseen: it is shown when the map is safe
+                    engine_failure(slam.flush)
+                    with suppress(NothingMappedError):
+                        saved = save_map(slam, arguments.out, session.scale.metres_per_unit)
+                        _say_trouble(f"an unforeseen error; what is mapped is saved in {saved.map_path}")
+                    raise
                 saved = save_map(slam, arguments.out, session.scale.metres_per_unit)
                 written = session.finish()
     except NothingMappedError as error:

@@ -21,6 +21,9 @@ from slam3r_ros.dense_depth.posed_view import DepthMap, PosedView
 from slam3r_ros.dense_depth.prior import filled
 from slam3r_ros.dense_depth.tuning import TUNING
 
+_FAILURES = (RuntimeError, ValueError, MemoryError, cv2.error)
+"""What NumPy and OpenCV raise, as where the memory is full."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthKeyframe:
@@ -55,15 +58,22 @@ class DepthTask:
     """Position of the keyframe that is to be compared with its neighbours and answered."""
 
     def run(self) -> DepthTaskResult:
-        """Do the work."""
-        keyframes, measured, finished, depth = list(self.keyframes), None, None, None
+        """Do the work. Where it fails, the keyframe keeps what the networks say, and the result tells."""
+        keyframes, measured, finished, depth, failure = list(self.keyframes), None, None, None, ""
         if self.measured is not None:
-            measured = replace(keyframes[self.measured], measured=measure(keyframes, self.measured))
+            own = keyframes[self.measured]
+            try:
+                measured = replace(own, measured=measure(keyframes, self.measured))
+            except _FAILURES as error:
+                measured, failure = replace(own, measured=own.prior), _said(error)
             keyframes[self.measured] = measured
         if self.finished is not None:
             finished = replace(keyframes[self.finished], is_answered=True)
-            depth = finish(keyframes, self.finished)
-        return DepthTaskResult(measured, finished, depth)
+            try:
+                depth = finish(keyframes, self.finished)
+            except _FAILURES as error:
+                failure = _said(error)
+        return DepthTaskResult(measured, finished, depth, failure)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +86,8 @@ class DepthTaskResult:
     """The keyframe that `depth` is of."""
     depth: DepthMap | None
     """Its dense depth; None where the images contradict the poses, so that nothing dense can be said."""
+    failure: str = ""
+    """Why work on a keyframe has failed, in one sentence; empty where it has not."""
 
 
 class KeyframeDepths:
@@ -155,6 +167,10 @@ def finish(keyframes: Sequence[DepthKeyframe], number: int) -> DepthMap | None:
     if np.mean(sharp.is_known) < TUNING.min_consistent_share:
         return None
     return without_flying_pixels(filled(sharp, own.prior.only(~_around(own.measured.is_known & ~sharp.is_known))))
+
+
+def _said(error: BaseException) -> str:
+    return f"a keyframe has no dense depth: {type(error).__name__}: {error}"
 
 
 def _around(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -11,13 +11,22 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_OUT_OF_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-"""What the messages of CUDA and its libraries hold when memory ran out below torch's own allocator."""
+_OUT_OF_MEMORY = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+)
+"""What the messages of CUDA and its libraries hold when memory ran out below torch's own allocator, and those of its
+allocator on a CPU, which raises a plain RuntimeError."""
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the device's memory was full, as torch's allocator or a library below it says."""
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device's memory was full, as torch's allocator, NumPy or a library below them says."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 class MemoryGuard:
@@ -56,7 +65,7 @@ class MemoryGuard:
         while True:
             try:
                 return work()
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             # Not in the handler: the error holds on to the tensors of all calls it came through.

@@ -45,6 +45,9 @@ class DenseDepthStage:
         self._views: dict[int, tuple[KeyframeView, int]] = {}  # by frame, with the first frame: not answered yet
         self._next_frame = 0
         self._ready: list[DenseView] = []  # answers that are there, not taken yet
+        self.failure = ""
+        """Why the dense depth of a keyframe could not be computed, the last time that it could not; empty until then.
+        The keyframe keeps the networks' points."""
 
     def add(
         self, frame: RegisteredFrame, camera: Camera, view: KeyframeView | None, *, wait: bool, may_start: bool = True
@@ -101,6 +104,7 @@ class DenseDepthStage:
         if not self._task.is_pending or (self._task.is_running and not wait):
             return
         result = self._task.result()
+        self.failure = result.failure or self.failure
         self._depths.take(result)
         if result.finished is not None:
             self._ready.append(self._answer(result.finished, result.depth))

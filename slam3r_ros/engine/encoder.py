@@ -88,7 +88,7 @@ class Encoder:
             return frame
         try:
             (encoded,), ready = self._encode([frame])
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return frame  # the engine's thread will find room for it, or leave the frame out

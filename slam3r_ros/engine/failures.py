@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 import cv2
 
-_ENGINE_FAILURES = (RuntimeError, ValueError, cv2.error)
-"""What torch, NumPy, OpenCV and the engine itself raise, as when the memory is used up."""
+ENGINE_FAILURES = (RuntimeError, ValueError, MemoryError, cv2.error)
+"""What torch, NumPy, OpenCV and the engine itself raise where a frame cannot be processed. NumPy's MemoryError is no
+RuntimeError."""
 
 
 def engine_failure(step: Callable[[], object]) -> str:
     """Do a step of the engine; what it raised, in words, or nothing."""
     try:
         step()
-    except _ENGINE_FAILURES as error:
+    except ENGINE_FAILURES as error:
         return f"{type(error).__name__}: {error}"
     return ""

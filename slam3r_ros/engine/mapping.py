@@ -279,6 +279,8 @@ class Mapping:
 
     def _with_dense_points(self, answers: Iterable[DenseView]) -> Iterator[Update]:
         """The map takes the points of dense depth instead of those of the networks."""
+        if self._dense_depth is not None:
+            self._guard.add_warning(self._dense_depth.failure)
         for answer in answers:
             with self._timer.stage("map"):
                 added = self._map_state.add_dense(answer)

@@ -159,7 +159,26 @@ def test_run_writes_the_file_that_it_is_given(name: str, sequence: Path, tiny: l
     assert [each.stamp_ns for each in scene.trajectory] == [each.stamp_ns for each in poses]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError("Unable to allocate 3 GiB")])
 def test_engine_that_fails_does_not_take_the_map_along(
+    sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], error: Exception,
+) -> None:  # fmt: skip
+    push, pushed = run.Slam.push, []
+
+    def failing(slam: run.Slam, frame: Frame) -> object:
+        pushed.append(frame)
+        if len(pushed) == 7:
+            raise error
+        return push(slam, frame)
+
+    monkeypatch.setattr(run.Slam, "push", failing)
+    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 1
+    assert f"the engine failed at frame 6: {type(error).__name__}: {error}; what is" in capsys.readouterr().err
+    assert len(read_ply(tmp_path / "map.ply")) > 0
+
+
+def test_an_error_that_nobody_has_foreseen_does_not_take_the_map_along(
     sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     push, pushed = run.Slam.push, []
@@ -167,12 +186,13 @@ def test_engine_that_fails_does_not_take_the_map_along(
     def failing(slam: run.Slam, frame: Frame) -> object:
         pushed.append(frame)
         if len(pushed) == 7:
-            raise RuntimeError("CUDA out of memory")
+            raise AttributeError("no such thing")
         return push(slam, frame)
 
     monkeypatch.setattr(run.Slam, "push", failing)
-    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 1
-    assert "the engine failed at frame 6: RuntimeError: CUDA out of memory; what is" in capsys.readouterr().err
+    with pytest.raises(AttributeError, match="no such thing"):
+        cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny])
+    assert f"an unforeseen error; what is mapped is saved in {tmp_path / 'map.ply'}" in capsys.readouterr().err
     assert len(read_ply(tmp_path / "map.ply")) > 0
 
 

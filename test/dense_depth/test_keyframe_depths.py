@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from layer_scene import depth, is_on_board, pose, view
 
+from slam3r_ros.dense_depth import keyframe_depths
 from slam3r_ros.dense_depth.keyframe_depths import DepthKeyframe, DepthTaskResult, KeyframeDepths
 from slam3r_ros.dense_depth.posed_view import DepthMap
 from slam3r_ros.dense_depth.tuning import TUNING
@@ -47,6 +48,23 @@ def test_each_is_answered_once_in_order_some_keyframes_later(answers: list[tuple
     assert numbers == list(range(len(POSES)))
     delay = 1 + TUNING.later_keyframes + TUNING.later_neighbours
     assert [count for count, _ in answers] == [min(number + delay, len(POSES)) for number in numbers]
+
+
+@pytest.mark.parametrize("stage", ["dense_depth", "consistent_depth"])
+def test_a_keyframe_whose_work_fails_is_answered_and_told(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError("Unable to allocate 3 GiB")
+
+    monkeypatch.setattr(keyframe_depths, stage, full)
+    depths, failures = KeyframeDepths(), []
+    for number, T in enumerate(POSES[:4]):
+        depths.add(keyframe(number, T))
+    while (task := depths.next_task(ended=True)) is not None:
+        result = task.run()
+        depths.take(result)
+        failures.append(result.failure)
+    assert "a keyframe has no dense depth: MemoryError: Unable to allocate 3 GiB" in failures
+    assert not any(each.is_wanted for each in depths._keyframes)
 
 
 def test_depth_is_that_of_the_whole_image_with_sharp_edges(answers: list[tuple[int, DepthTaskResult]]) -> None:

@@ -87,8 +87,9 @@ class FrameBuilder:
             image = decode(message)
             if min(image.shape[:2]) < 2:
                 raise ImageError(f"image size: expected at least 2 x 2 pixels, got {image.shape[1]} x {image.shape[0]}")
-        except ImageError as error:
-            self._log.warn(f"image: {str(error)[:24]}", f"image refused: {error}")
+        except (ImageError, MemoryError) as error:
+            reason = str(error) or "there is no memory for it"
+            self._log.warn(f"image: {reason[:24]}", f"image refused: {reason}")
             return [None]
         if isinstance(message, Image) and (remark := encoding_remark(message.encoding)):
             self._log.warn("encoding", remark)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import cv2
-
 from slam3r_ros.engine.events import MappedPlace, Update
+from slam3r_ros.engine.failures import ENGINE_FAILURES
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.slam_status import SlamStatus
@@ -24,7 +23,7 @@ from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import ImageHeader, MapUpdate, State
 
-FAILURES = (RuntimeError, ValueError, cv2.error)
+FAILURES = ENGINE_FAILURES
 """Exceptions by which torch, NumPy, OpenCV, rclpy and the engine itself say that a frame cannot be processed."""
 
 
