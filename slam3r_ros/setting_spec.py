@@ -13,8 +13,9 @@ translate between the two.
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -232,4 +233,10 @@ def _replaced(settings: Settings, changes: Mapping[str, object]) -> Settings:
 
 
 def _unknown(settings_class: type, name: str) -> SettingError:
-    return SettingError(f"unknown setting '{name}'; known: {', '.join(spec.name for spec in specs_of(settings_class))}")
+    return SettingError(f"unknown setting '{name}'; {nearest(name, [spec.name for spec in specs_of(settings_class)])}")
+
+
+def nearest(name: str, known: Sequence[str], limit: int = 3) -> str:
+    """What to say of a name that is unknown: the known ones that are most like it, or all of them where none is."""
+    near = difflib.get_close_matches(name, known, n=limit, cutoff=0.4)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"

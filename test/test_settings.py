@@ -20,7 +20,7 @@ def test_every_setting_has_a_meaning_and_a_default_in_its_range() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"window.radious": 3}, "unknown setting 'window.radious'; known: window.stride"),
+        ({"window.radious": 3}, "unknown setting 'window.radious'; did you mean window.radius"),
         ({"window.radius": -1}, "window.radius: expected 0 to 50, got -1"),
         ({"window.radius": 2.5}, "window.radius: expected int, got 2.5"),
         ({"window.stride": -2}, "window.stride: expected -1 to 100, got -2"),

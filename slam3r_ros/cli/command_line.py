@@ -7,8 +7,11 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import NoReturn
 
 from slam3r_ros.networks.cpu import prepare_process
+from slam3r_ros.setting_spec import nearest
 
 _ROS_PACKAGES = {
     "ament_index_python", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "nav_msgs",
@@ -18,8 +21,21 @@ _ROS_PACKAGES = {
 _EXTRAS = {"trimesh": "export", "viser": "viewer", "websockets": "viewer"}
 """The extra of this distribution that a module comes with."""
 _OWN_MESSAGES = {"slam3r_ros.msg", "slam3r_ros.srv"}
+_DISTRIBUTION = "slam3r_ros"
 _WRONG_COMMAND_LINE, _INTERRUPTED = 2, 130
 """Exit statuses: of a command line that cannot be understood, and of Ctrl-C (128 plus the number of SIGINT)."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that names the options which are most like one that it does not know."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with status 2."""
+        words = message.removeprefix("unrecognized arguments: ").split()
+        name = next((word.partition("=")[0] for word in words if word.startswith("--")), "")
+        options = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        hint = nearest(name, options, 1) if name and message.startswith("unrecognized arguments: ") else ""
+        super().error(f"{message}; {hint}" if hint.startswith("did") else message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +77,13 @@ class CommandLine:
         if name in ("-h", "--help"):
             print(self.overview())
             return 0 if words else _WRONG_COMMAND_LINE
+        if name == "--version":
+            print(f"{self.program} {version(_DISTRIBUTION)}")
+            return 0
+        if name == "help":
+            return self.run([*words[1:2], "--help"], given)
         if name not in self.commands:
-            unknown = f"unknown command '{name}'; known: {', '.join(self.commands)}"
+            unknown = f"unknown command '{name}'; {nearest(name, list(self.commands), 1)}"
             print(f"{self.program}: {self.moved.get(name, unknown)}", file=sys.stderr)
             return _WRONG_COMMAND_LINE
         try:
@@ -82,7 +103,7 @@ class CommandLine:
         command, program = self.commands[name], f"{self.program} {name}"
         try:
             module = importlib.import_module(command.module)
-            parser = argparse.ArgumentParser(prog=program, description=command.sentence)
+            parser = _Parser(prog=program, description=command.sentence)
             module.add_arguments(parser)
             return int(module.main(parser.parse_args(words, given)))
         except ModuleNotFoundError as error:

@@ -29,7 +29,7 @@ from slam3r_ros.cli.demo_results import (
 from slam3r_ros.cli.process_guard import guarding
 from slam3r_ros.cli.progress import Progress
 from slam3r_ros.cli.trajectory_error import Comparison, compare_with_truth
-from slam3r_ros.io.arguments import positive
+from slam3r_ros.io.arguments import parameter_assignment, positive
 from slam3r_ros.io.files import FileFormatError, OutputError, make_writable
 from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
 from slam3r_ros.io.sources import SourceError, open_source
@@ -93,7 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bag-topic", help="image topic inside a bag that has several")
     parser.add_argument("--view", action="store_true", help="keep the page open at the end, until Ctrl-C")
     parser.add_argument(
-        "-p", dest="parameters", action="append", default=[], metavar="NAME:=VALUE", help="parameter of the node"
+        "-p",
+        dest="parameters",
+        action="append",
+        default=[],
+        type=parameter_assignment,
+        metavar="NAME:=VALUE",
+        help="parameter of the node",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 
 def positive(text: str) -> float:
@@ -33,3 +34,10 @@ def positive_integer(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text}'")
     return value
+
+
+def parameter_assignment(text: str) -> str:
+    """NAME:=VALUE of a node; raises argparse.ArgumentTypeError: what rcl says of other texts is hard to understand."""
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:=.+", text, re.DOTALL):
+        raise argparse.ArgumentTypeError(f"expected NAME:=VALUE, got '{text}'")
+    return text

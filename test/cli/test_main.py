@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,9 @@ def run_without_ros(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["fly"]) == 2
+    assert cli.main(["xyzzy"]) == 2
     known = "run, info, merge, view, export, film, play, app, demo"
-    assert f"unknown command 'fly'; known: {known}" in capsys.readouterr().err
+    assert f"unknown command 'xyzzy'; known: {known}" in capsys.readouterr().err
 
 
 def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,6 +300,37 @@ def test_run_finds_that_it_cannot_save_before_it_maps(
     given = out if out.startswith("~") else str(tmp_path / out)
     assert cli.main(["run", str(sequence), "--out", given, *tiny]) == 2
     assert reason.format(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["image_queue=5", "image_queue", ":=5", "image_queue:="])
+def test_demo_refuses_what_is_no_parameter(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["demo", "-p", text])
+    assert ended.value.code == 2
+    assert f"argument -p: expected NAME:=VALUE, got '{text}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [(["run", "x", "--ot", "y"], "--out"), (["run", "x", "--wieghts=y"], "--weights"), (["rum", "x"], "run")],
+)
+def test_what_was_meant_is_named(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = cli.main(words)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    assert status == 2
+    assert capsys.readouterr().err.endswith(f"; did you mean {hint}?\n")
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"slam3r_ros {version('slam3r_ros')}\n"
+    assert cli.main(["help"]) == 0
+    assert "usage: slam3r_ros COMMAND ..." in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["help", "run"])
+    assert ended.value.code == 0 and "usage: slam3r_ros run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["--rate", "0"], ["--rate", "fast"]])

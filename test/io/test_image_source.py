@@ -196,3 +196,11 @@ def test_an_image_too_small_for_the_engine(tmp_path):
     write_images(tmp_path, ["0.png"], 1, 1)
     source = open_source(str(tmp_path))
     assert list(source) == [] and "0.png left out: Frame.image: expected at least 2 x 2" in source.problems[0]
+
+
+def test_folders_below_that_have_images_are_named(tmp_path):
+    for name in ("left", "right", "run/a"):
+        (tmp_path / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / name / "0.png"), np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(SourceError, match="no images .* there are images in left, right, run/a: give one of these"):
+        open_source(str(tmp_path))

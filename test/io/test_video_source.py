@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from synthetic import textured_image
 
-from slam3r_ros.io.sources import SourceError, open_source
+from slam3r_ros.io.sources import SourceError, open_source, video_reader
 
 
 def write_video(path, count=12, rate=20.0, codec="MJPG", size=(64, 48)) -> None:
@@ -56,7 +58,7 @@ def write_with_av(path: Path, codec: str, times_ms: list[int], rate: int = 1000)
             Fraction(1, 1000),
         )
         for index, time_ms in enumerate(times_ms):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * index, np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * index % 256, np.uint8), format="rgb24")
             frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
@@ -72,7 +74,8 @@ def test_variable_frame_rate_keeps_its_stamps(tmp_path, name):
     assert [frame.stamp_ns for frame in evenly] == [index * 100_000_000 for index in range(len(times))]
 
 
-def test_codec_that_is_not_decoded_is_named(tmp_path):
+def test_codec_that_is_not_decoded_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_reader._AvReader, "of", lambda _: None)  # PyAV is not installed
     write_with_av(tmp_path / "v.mp4", "libsvtav1", [0, 40, 80], 25)
     with pytest.raises(SourceError, match=r"does not decode its codec AV01, .*ffmpeg -i FILE"):
         open_source(str(tmp_path / "v.mp4"))
@@ -121,6 +124,62 @@ def test_several_videos_in_a_folder_have_to_be_told_apart(tmp_path):
         open_source(str(tmp_path))
 
 
+def write_textured(path: Path, codec: str, flags: str = "", count: int = 6) -> list[np.ndarray]:
+    """Frames of the pattern that `textured_image` draws; returns them."""
+    av = pytest.importorskip("av")
+    images = [textured_image(number, 96, 128) for number in range(count)]
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.options = {"flags": flags} if flags else {}
+        for image in images:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        file.mux(stream.encode())
+    return images
+
+
+@pytest.mark.parametrize(("codec", "flags"), [("libx264", "+ildct+ilme"), ("libsvtav1", "")])
+def test_what_opencv_decodes_wrong_or_not_at_all_is_read_by_pyav(tmp_path, codec, flags):
+    """OpenCV 5 gives one grey image for all interlaced frames, and decodes no AV1."""
+    images = write_textured(tmp_path / "v.mp4", codec, flags)
+    source = open_source(str(tmp_path / "v.mp4"))
+    frames = list(source)
+    assert (source.rate_hz, source.length, source.problems) == (10, 6, [])
+    assert [frame.stamp_ns for frame in frames] == [100_000_000 * number for number in range(6)]
+    errors = [np.abs(frame.image.astype(int) - image).mean() for frame, image in zip(frames, images, strict=True)]
+    assert max(errors) < 25 and frames[0].image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("degrees", [90, 180])
+def test_both_readers_turn_a_video_as_the_file_asks(tmp_path, degrees):
+    """The matrix in the file's track header is that of a phone which was held upright or upside down."""
+    write_textured(tmp_path / "v.mp4", "libx264")
+    content = bytearray((tmp_path / "v.mp4").read_bytes())
+    one = 1 << 16
+    place = content.find(struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30), content.find(b"tkhd"))
+    turned = (0, one, 0, -one, 0, 0, 96 * one, 0, 1 << 30) if degrees == 90 else (-one, 0, 0, 0, -one, 0, 0, 0, 1 << 30)
+    content[place : place + 36] = struct.pack(">9i", *turned)
+    (tmp_path / "v.mp4").write_bytes(content)
+    by_av = video_reader._AvReader.of(tmp_path / "v.mp4")
+    assert by_av is not None
+    by_opencv = list(video_reader._OpenCvReader(tmp_path / "v.mp4").frames())
+    for (image, time_ms), (other, other_ms) in zip(by_av.frames(), by_opencv, strict=True):
+        assert image.shape == other.shape == ((128, 96, 3) if degrees == 90 else (96, 128, 3))
+        assert np.abs(image.astype(int) - other).mean() < 3 and time_ms == pytest.approx(other_ms, abs=1)
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(1.0, False), (0.5, True)])
+def test_uneven_frames_of_which_the_file_has_no_number_are_not_taken_for_missing(tmp_path, share, is_told):
+    """Matroska holds no number of frames; OpenCV guesses it from length and rate."""
+    write_with_av(tmp_path / "v.mkv", "mpeg4", list(np.cumsum(np.tile([20, 110, 40], 12))), rate=30)
+    content = (tmp_path / "v.mkv").read_bytes()
+    (tmp_path / "v.mkv").write_bytes(content[: int(share * len(content))])
+    source = open_source(str(tmp_path / "v.mkv"))
+    assert len(list(source)) < (source.length or 0)
+    assert [problem for problem in source.problems if "announces" in problem] == source.problems
+    assert bool(source.problems) is is_told
+
+
 @pytest.mark.parametrize("content", [b"", b"this is no video", bytes(5000)])
 def test_a_file_that_is_no_video(tmp_path, content):
     (tmp_path / "v.mp4").write_bytes(content)
@@ -149,6 +208,8 @@ def test_files_of_other_kinds_are_told_what_to_do(tmp_path):
         ("a.png", "give the directory"),
         ("a.bag", "rosbags-convert"),
         ("a.HEIC", "not read, HEIC: convert"),
+        ("a.zip", "is an archive: unpack it"),
+        ("map.slam3r", "is a result, not images: 'slam3r_ros view'"),
     ):
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(SourceError, match=message):

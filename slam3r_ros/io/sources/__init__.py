@@ -5,6 +5,7 @@
 - `base`: what every source is.
 - `choose`: from the text on a command line to a source.
 - `video`: a video file.
+- `video_reader`: the frames of a video file, by OpenCV or PyAV.
 - `images`: a directory of images.
 - `file_order`: the order of the files in a directory.
 - `bag`: a ROS 2 bag.

@@ -13,6 +13,16 @@ from slam3r_ros.io.sources.images import CONVERT_IMAGES, IMAGE_SUFFIXES, UNREAD_
 from slam3r_ros.io.sources.video import VideoSource, video_in
 from slam3r_ros.io.sources.webcam import WebcamSource
 
+_NO_VIDEOS = (
+    ({".bag"}, "is a ROS 1 bag: convert it (rosbags-convert --src FILE --dst DIRECTORY)"),
+    ({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}, "is an archive: unpack it and give the directory"),
+    (
+        {".slam3r", ".ply", ".pcd", ".las", ".laz", ".glb", ".tum"},
+        "is a result, not images: 'slam3r_ros view' and 'slam3r_ros info' show a map",
+    ),
+)
+"""What to say of files that are no videos, by their suffixes."""
+
 
 def open_source(
     text: str, *, rate_hz: float | None = None, topic: str | None = None, rectified: bool = False
@@ -65,8 +75,9 @@ def _opened(text: str, rate_hz: float | None, topic: str | None, rectified: bool
     if path.suffix.lower() in UNREAD_SUFFIXES:
         kind = path.suffix[1:].upper()
         raise SourceError(f"source '{text}' is an image of a format that is not read, {kind}: {CONVERT_IMAGES}")
-    if path.suffix.lower() == ".bag":
-        raise SourceError(f"source '{text}' is a ROS 1 bag: convert it (rosbags-convert --src FILE --dst DIRECTORY)")
+    for suffixes, sentence in _NO_VIDEOS:
+        if path.suffix.lower() in suffixes:
+            raise SourceError(f"source '{text}' {sentence}")
     return VideoSource(path, rate_hz)
 
 

@@ -20,6 +20,8 @@ UNREAD_SUFFIXES = frozenset(
 """Suffixes of images that OpenCV does not read."""
 CONVERT_IMAGES = "convert them, for example with 'mogrify -format jpg' of ImageMagick"
 """The remedy for images of those formats."""
+_NAMED_FOLDERS = 5
+"""Most folders that a message names."""
 _STAMP_FILES = ("timestamps.txt", "poses.txt")
 """Files whose first column has the times of the images, in seconds."""
 
@@ -38,7 +40,7 @@ class ImageDirectorySource(Source):
         if not self._files:
             raise SourceError(
                 f"directory '{path}' has no images (known: {' '.join(sorted(IMAGE_SUFFIXES))}) and no rgb/"
-                f"{'' if remark is None else f'; {remark}'}"
+                f"{'' if remark is None else f'; {remark}'}{_folders_remark(path)}"
             )
         super().__init__(f"{len(self._files)} images in {path.name}", rate_hz or DEFAULT_RATE_HZ, len(self._files))
         if remark is not None:
@@ -104,6 +106,14 @@ def unread_remark(folder: Path) -> str | None:
         return None
     kind = Path(unread[0]).suffix[1:].upper()
     return f"{len(unread)} images such as {unread[0]} are passed over: {kind} is not read, {CONVERT_IMAGES}"
+
+
+def _folders_remark(folder: Path) -> str:
+    """The folders below one, at most two levels, that have images, as a remark; empty where none has."""
+    below = [place for pattern in ("*", "*/*") for place in sorted(folder.glob(pattern)) if images_in(place)]
+    names = [str(place.relative_to(folder)) for place in below[:_NAMED_FOLDERS]]
+    more = f" and {len(below) - len(names)} more" if len(below) > len(names) else ""
+    return f"; there are images in {', '.join(names)}{more}: give one of these" if names else ""
 
 
 def lines_of(file: Path) -> list[list[str]]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from slam3r_ros.networks.hub import AUTO
 from slam3r_ros.ros.parameters.frames import check_frames
-from slam3r_ros.setting_spec import ChangeTime, SettingError, SettingSpec, check_values, setting, specs_of, with_values
+from slam3r_ros.setting_spec import (
+    ChangeTime,
+    SettingError,
+    SettingSpec,
+    check_values,
+    nearest,
+    setting,
+    specs_of,
+    with_values,
+)
 from slam3r_ros.settings import SlamSettings
 
 LEAST_SCALE = 1e-6
@@ -386,10 +394,7 @@ def check_scale(value: float) -> float:
 
 def unknown_parameter(name: str) -> str:
     """Return the sentence that rejects a parameter that does not exist, with the nearest names."""
-    names = [spec.name for spec in node_specs()]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-    return f"unknown parameter '{name}'; {hint}"
+    return f"unknown parameter '{name}'; {nearest(name, [spec.name for spec in node_specs()])}"
 
 
 def _without_prefix(spec: SettingSpec) -> SettingSpec:
