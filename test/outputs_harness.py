@@ -16,6 +16,7 @@ from tf2_msgs.msg import TFMessage
 
 from slam3r_ros.geometry.se3 import rigid, rotation_from_quat_xyzw
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
@@ -35,15 +36,20 @@ from slam3r_ros.types import (
 
 
 class EmptyMap:
-    """Stands for the engine where only its map is asked for; it keeps the corrections that are requested."""
+    """Stands for the engine where only its map is asked for; it keeps the corrections that are requested, and what it
+    is told of the scale."""
 
     next_index = 0
 
     def __init__(self) -> None:
         self.requested: list[MapCorrection] = []
+        self.observed: list[ScaleObservation] = []
 
     def request_correction(self, correction: MapCorrection) -> None:
         self.requested.append(correction)
+
+    def observe_scale(self, observations: list[ScaleObservation]) -> None:
+        self.observed += observations
 
     def trajectory(self) -> list[StampedPose]:
         return []

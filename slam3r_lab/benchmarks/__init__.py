@@ -22,6 +22,7 @@ Each of these is a benchmark with options of its own, called by its name as in `
 - `loops`: sequences that come back to where they were are mapped with and without loop closure.
 - `covariance`: the covariances of the node's odometry are compared with the true errors.
 - `dense_depth`: the dense depth of keyframes is compared with the true depth (``slam3r_lab bench dense-depth``).
+- `scale_drift`: the drift of the scale with odometry or a depth camera (``slam3r_lab bench scale-drift``).
 - `map_file`: what writing and opening a map file costs, and files after SIGKILL (``slam3r_lab bench map-file``).
 - `viewer`: the live page: what it costs the node, how fast it is drawn, how soon, and in how much memory.
 - `oracle`: networks that are wrong in a known way show how much of their error reaches trajectory and map.

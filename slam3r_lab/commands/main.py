@@ -30,6 +30,9 @@ BENCHMARKS = CommandLine(
         "loops": Command("slam3r_lab.benchmarks.loops", "accuracy with and without loop closure"),
         "covariance": Command("slam3r_lab.benchmarks.covariance", "published covariances against true errors"),
         "dense-depth": Command("slam3r_lab.benchmarks.dense_depth", "dense depth of keyframes against true depth"),
+        "scale-drift": Command(
+            "slam3r_lab.benchmarks.scale_drift", "the drift of the scale with odometry or a depth camera"
+        ),
         "map-file": Command("slam3r_lab.benchmarks.map_file", "a map file: writing, opening, and being killed"),
         "viewer": Command("slam3r_lab.benchmarks.viewer", "the live page: its cost, drawing, first points, memory"),
         "oracle": Command("slam3r_lab.benchmarks.oracle", "the engine's errors with networks of known errors"),

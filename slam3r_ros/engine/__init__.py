@@ -13,6 +13,7 @@ In the order in which a frame meets the files:
 - `live_slam`: the engine on two threads: the tracking loop on one, the mapping loop on the other.
 - `live_tracking`: the tracking thread's half of it, and what passes between the two.
 - `mapping`: the mapping loop, in which keyframes become part of the map. It runs the stages that follow.
+- `image_counter`: the place of an image in the camera's stream.
 - `image_to_points_stage`: I2P, the local pointmap of a window (SLAM3R section 3.2).
 - `scene_frame_selector`: when retrieval is asked for the scene frames of a registration.
 - `retrieval`: which keyframes see the same place (SLAM3R section 3.3).

@@ -6,6 +6,8 @@ frame that the one has lost is looked for among the other's places, and a closed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,6 +21,7 @@ from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.loop_closure.place import Place, PlaceView
 from slam3r_ros.loop_closure.place_search import PlaceHint
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.odometry.frame_tracker import FrameTracker
 from slam3r_ros.odometry.odometry_stage import OdometryStage, RefinedFrame, TrackingState
 from slam3r_ros.types import RegisteredFrame, StreamFrame
@@ -107,6 +110,11 @@ class KeyframeRefinement:
     def hint(self, hint: PlaceHint) -> int:
         """Say about where in the loaded map the camera is; returns how many places are near."""
         return 0 if self._loop_closer is None else self._loop_closer.hint(hint)
+
+    def observe_scale(self, observations: Sequence[ScaleObservation]) -> None:
+        """Say how long a scene unit is, by another sensor; nothing is done where loops are not closed."""
+        if self._loop_closer is not None:
+            self._loop_closer.observe_scale(observations)
 
     @property
     def newest_place(self) -> tuple[Place, Sim3] | None:

@@ -28,6 +28,7 @@ from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.tracking import KeyframeRequest
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.place_search import PlaceHint
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.odometry.frame_tracker import FrameTracker
 from slam3r_ros.odometry.odometry_stage import RefinedFrame, TrackingState
 from slam3r_ros.settings import KeyframeSettings, RegisterSettings, SlamSettings
@@ -209,7 +210,7 @@ class Mapping:
         correction = self._refinement.close_loop()
         self._guard.add_warning(self._refinement.failure)
         if correction is not None:
-            self._status.loops_closed += 1
+            self._status.loops_closed += len(correction.loops) > 0  # else it is of the scale alone
             self._requested_correction = None  # of the world as it was
         elif self._requested_correction is not None:
             correction, self._requested_correction = self._requested_correction, None
@@ -234,6 +235,10 @@ class Mapping:
         that has not found its place in the loaded map, and any where that map is to stay as it is."""
         if self._accepts_corrections and self._is_joined:
             self._requested_correction = correction
+
+    def observe_scale(self, observations: Sequence[ScaleObservation]) -> None:
+        """Say how long a scene unit is, by another sensor."""
+        self._refinement.observe_scale(observations)
 
     # ---- the initial map ---------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from slam3r_ros.device.memory_guard import MemoryGuard
 from slam3r_ros.engine.dense_depth_stage import DenseDepthStage
 from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.engine.events import OnUpdate, Update
+from slam3r_ros.engine.image_counter import ImageCounter, number_of
 from slam3r_ros.engine.image_to_points_stage import ImageToPointsStage
 from slam3r_ros.engine.initializer import Initializer
 from slam3r_ros.engine.keyframe_refinement import KeyframeRefinement, mean_token
@@ -38,6 +39,7 @@ from slam3r_ros.engine.window import (
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.loop_closure.place_search import PlaceHint
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.odometry.odometry_stage import OdometryStage
 from slam3r_ros.setting_spec import ChangeTime, SettingError, specs_of
@@ -56,8 +58,6 @@ from slam3r_ros.types import (
     StreamFrame,
     Window,
 )
-
-_IMAGES_WEIGHT = 0.05  # of the newest value in the moving average
 
 
 class Slam:
@@ -95,7 +95,7 @@ class Slam:
             shrink_buffer=lambda: self._mapping.shrink_buffer(),
             encode=lambda indices: self._encode_in_ring(indices),
         )
-        self._frame_count = self._source_count = 0
+        self._frame_count, self._images = 0, ImageCounter()
         self._start_anew()
 
     # ---- what goes in ------------------------------------------------------------------------------------------
@@ -140,6 +140,11 @@ class Slam:
         keyframe is registered, or with `flush`, and a `MapCorrection` tells; where a loop is closed first it is
         dropped, since it was about the map as it had been."""
         self._mapping.request_correction(correction)
+
+    def observe_scale(self, observations: Sequence[ScaleObservation]) -> None:
+        """Say how long a scene unit is where frames were mapped, by another sensor, in the world of the events so far.
+        The pose graph holds the scale of the map by that, and a `MapCorrection` tells of drift that it has removed."""
+        self._mapping.observe_scale(observations)
 
     @property
     def has_pending(self) -> bool:
@@ -256,7 +261,7 @@ class Slam:
         self._tracking: TrackingStrategy = RegisterEveryFrame()
         if odometry is not None and settings.register.only_keyframes:
             self._tracking = TrackThenRegister(odometry, self._timer)
-        self._last_number: int | None = None  # in the camera's stream
+        self._images.start_anew()
         self._is_pending_pose_emitted = False  # whether there was a `PoseUpdate` of the keyframe registered last
 
     def _run_loops(self, *, ended: bool) -> Iterator[Update]:
@@ -356,7 +361,7 @@ class Slam:
         encoded_now = [frame for frame in frames if not is_on_demand or isinstance(frame, EncodedAhead)]
         with self._timer.stage("encode", len(frames)):
             encoded = self._encoded(encoded_now)
-        source_indices = [self._count_image(_number_of(frame)) for frame in frames]
+        source_indices = [self._count_image(number_of(frame)) for frame in frames]
         if encoded is None:
             return None
         stream_frames: list[StreamFrame] = []
@@ -380,13 +385,9 @@ class Slam:
         )
 
     def _count_image(self, number: int | None) -> int:
-        """Index of the next image in the camera's stream. Where images are numbered, the numbers between it and the one
-        before are images that were left out; else the images are taken to follow one another."""
-        images = 1 if number is None or self._last_number is None else max(1, number - self._last_number)
-        self._last_number = number
-        self._source_count += images
-        self._status.images_per_frame += _IMAGES_WEIGHT * (images - self._status.images_per_frame)
-        return self._source_count - 1
+        """Index of the next image, by its number if it has one, in the camera's stream."""
+        index, self._status.images_per_frame = self._images.count(number, self._status.images_per_frame)
+        return index
 
     def _emit(self, events: Iterable[Update]) -> list[Update]:
         """The events, each given to `on_update` as soon as it is made."""
@@ -396,10 +397,3 @@ class Slam:
                 self.on_update(event)
             emitted.append(event)
         return emitted
-
-
-def _number_of(frame: Frame | PreparedFrame | EncodedAhead) -> int | None:
-    """The number of an image in the camera's stream; None where the source does not number its images."""
-    if isinstance(frame, Frame):
-        return frame.number
-    return frame.header.number if isinstance(frame, PreparedFrame) else frame.encoded.header.number

@@ -8,6 +8,7 @@
 - ``merging``: two sessions that have seen the same places become one.
 - ``pose_graph``: pose-graph optimization on Sim(3).
 - ``chain_solver``: the pose graph's normal equations.
+- ``scale_edges``: what other sensors say of the scale, as edges of the pose graph.
 - ``correction``: what a closed loop changes in the world.
 - ``tuning``: the constants of this room that were tuned by hand.
 """

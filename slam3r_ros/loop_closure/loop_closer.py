@@ -18,6 +18,7 @@ from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.place import Place, PlaceView, describe_place
 from slam3r_ros.loop_closure.place_graph import PlaceGraph
 from slam3r_ros.loop_closure.place_search import PlaceHint, find_loops, near_places
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation, corrected_observations
 from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.loop_closure.verification import LoopConstraint
 
@@ -60,6 +61,7 @@ class LoopCloser:
         """Message about the last search that failed; empty if none has."""
         self._was_lost = self._offered_was_lost = False
         self._hint: PlaceHint | None = None
+        self._observed: list[ScaleObservation] = []  # that the pose graph does not have yet
         self._known: tuple[Sequence[Place], Sim3] = ((), Sim3.empty())  # places and nodes as the world is now
         self.is_localized = True
         """Whether poses are in the world of the places that `begin_from` was given; True where it was given none."""
@@ -89,6 +91,10 @@ class LoopCloser:
         self._hint = hint
         return len(self._near_and_others(self._known[0][: self._graph.earlier_count])[0])
 
+    def observe_scale(self, observations: Sequence[ScaleObservation]) -> None:
+        """Say how long a scene unit is, by another sensor: the scale of the map is held against its drift."""
+        self._observed += observations
+
     def lose(self) -> None:
         """Say that tracking was lost: the motion to the place offered next is uncertain."""
         self._was_lost = True
@@ -102,6 +108,8 @@ class LoopCloser:
         if self._hint is not None and not self._graph.is_joined:
             candidates = self._near_and_others(candidates[0])
         self._offered_was_lost, self._was_lost = self._was_lost, False
+        observed, self._observed = self._observed, []
+        self._graph.observe_scale(observed)
         self._work.start(self._close_loops, view, candidates)
 
     @property
@@ -124,6 +132,8 @@ class LoopCloser:
             self._work.drop()
             self._note_failure(error)
             self._was_lost |= self._offered_was_lost
+        if correction is not None:
+            self._observed = corrected_observations(self._observed, correction)
         self.is_localized = self._graph.is_joined
         self._note_known()
         return correction
@@ -134,6 +144,7 @@ class LoopCloser:
         if self._work.is_pending:
             raise RuntimeError("loop closure: the map cannot be corrected while a loop is searched for")
         self._graph.correct(correction)
+        self._observed = corrected_observations(self._observed, correction)
         self._note_known()
 
     def relocalize(self, view: PlaceView) -> Relocalization | None:

@@ -7,6 +7,7 @@ taken into the world of an earlier one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.place import Place
 from slam3r_ros.loop_closure.pose_graph import Edges, optimize_pose_graph
+from slam3r_ros.loop_closure.scale_edges import ScaleFit, ScaleObservation, ScaleObservations, ScaleSteps, fit_scales
 from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.loop_closure.verification import LoopConstraint
 
@@ -39,6 +41,7 @@ class PlaceGraph:
         """Loops that are believed."""
         self.unconfirmed: list[LoopConstraint] = []
         """Loops that none of the recent ones agrees with so far."""
+        self._scales = ScaleObservations(TUNING.most_scale_observations)
         self._has_news = False
         self._since_correction, self._rest = TUNING.places_between_corrections, 0
         # The places of an earlier session are the first ones; which frame is the first after them.
@@ -93,7 +96,7 @@ class PlaceGraph:
         correction = None
         if not self.is_joined or self._keeps_earlier:
             correction = self._join()
-        elif self._has_news and is_due:
+        elif is_due and (self._has_news or self._has_scale_drifted()):
             correction = self.optimize()
         if len(self.loops) > TUNING.max_loops:
             self._freeze_chain()
@@ -102,8 +105,14 @@ class PlaceGraph:
             self._thin_out()
         return correction
 
+    def observe_scale(self, observations: Sequence[ScaleObservation]) -> None:
+        """Take observations of the scale in, in the world as it is now: they are edges of the graph from now on."""
+        for observation in observations:
+            self._scales.add(observation)
+
     def correct(self, correction: MapCorrection) -> None:
         """Move the graph with a correction of the map that does not come from here."""
+        self._scales.correct(correction)
         if self.places:
             moved = correction.of_frames(np.array([place.index for place in self.places]))
             self.nodes = moved @ self.nodes
@@ -158,7 +167,10 @@ class PlaceGraph:
         self.is_joined = True
         frames = np.array([min(self.places[0].index, self._first_frame - 1), self._first_frame])
         ends = np.array([(loop.before, loop.after) for loop in joining], np.int64)
-        return MapCorrection(frames, Sim3.concatenate([Sim3.from_pose(np.eye(4)[None]), change]), ends, joins=True)
+        changes = Sim3.concatenate([Sim3.from_pose(np.eye(4)[None]), change])
+        correction = MapCorrection(frames, changes, ends, joins=True)
+        self._scales.correct(correction)
+        return correction
 
     def _add_loop(self, loop: LoopConstraint) -> None:
         """Believe a loop that agrees with a recent one, be it one to the same place; else keep it until one agrees."""
@@ -203,14 +215,42 @@ class PlaceGraph:
         sigmas = np.array(
             [[TUNING.loop_rotation_sigma] * 3 + [loop.translation_sigma] * 3 + [loop.log_scale_sigma] for loop in loops]
         )
-        ends = np.array([(positions[loop.before], positions[loop.after]) for loop in loops]).T
-        closing = Edges(ends[0], ends[1], _measurements(loops), sigmas)
-        nodes = optimize_pose_graph(self.nodes, chain, closing)
+        ends = np.array([(positions[loop.before], positions[loop.after]) for loop in loops], np.intp).reshape(-1, 2)
+        closing = Edges(ends[:, 0], ends[:, 1], _measurements(loops), sigmas.reshape(-1, 7))
+        fit = self._scale_fit(chain, closing)
+        if fit is None:
+            nodes = optimize_pose_graph(self.nodes, chain, closing)
+        else:
+            held = replace(chain, measured=fit.steps(self.measured))
+            nodes = optimize_pose_graph(fit.applied(self.nodes), held, closing, fit.edges)
         moved = nodes @ self.nodes.inverse()
-        if _is_within(moved[-1:], self.nodes[-1:], self.places[-1].depth, TUNING.min_correction):
+        is_small = fit is None or float(np.abs(np.log(moved.scale)).max()) < TUNING.min_scale_correction
+        if is_small and _is_within(moved[-1:], self.nodes[-1:], self.places[-1].depth, TUNING.min_correction):
             return None
         self.nodes = nodes
-        return self.correction(moved, loops)
+        correction = self.correction(moved, loops)
+        self._scales.correct(correction)
+        return correction
+
+    def _scale_fit(self, chain: Edges, loops: Edges) -> ScaleFit | None:
+        """The scales of the nodes by all edges and the observations of the scale; None where these are too few."""
+        if len(self._scales) < TUNING.min_scale_observations:
+            return None
+        at = np.searchsorted([place.index for place in self.places], self._scales.frames, side="right") - 1
+        steps, closing = (
+            ScaleSteps(each.first, each.second, np.log(each.measured.scale), each.sigmas[:, 6])
+            for each in (chain, loops)
+        )
+        return fit_scales(np.log(self.nodes.scale), steps, closing, np.maximum(at, 0), self._scales)
+
+    def _has_scale_drifted(self) -> bool:
+        """Whether observations of the scale say that nodes are larger or smaller than others."""
+        first, none = np.arange(len(self.places) - 1), np.empty(0, np.intp)
+        no_loops = Edges(none, none, Sim3.empty(), np.empty((0, 7)))
+        fit = self._scale_fit(Edges(first, first + 1, self.measured, self.sigmas), no_loops)
+        if fit is None:
+            return False
+        return float(np.abs(fit.log_scales - np.log(self.nodes.scale)).max()) > TUNING.min_scale_correction
 
     def correction(self, moved: Sim3, loops: Sequence[LoopConstraint], *, joins: bool = False) -> MapCorrection:
         """What moves (P,) at each place as everything that was mapped with it; ``joins`` as in `MapCorrection`. The
@@ -260,7 +300,7 @@ def _chain_sigmas(measured: Sim3, depth: float) -> Array:
 
 def _measurements(loops: list[LoopConstraint]) -> Sim3:
     """(L,) measured similarities of loops, which take the later places' points to the earlier ones."""
-    rigid = Sim3.from_pose(np.stack([loop.T_before_after for loop in loops]))
+    rigid = Sim3.from_pose(np.array([loop.T_before_after for loop in loops]).reshape(-1, 4, 4))
     return Sim3(np.exp([loop.log_scale for loop in loops]), rigid.rotation, rigid.translation)
 
 

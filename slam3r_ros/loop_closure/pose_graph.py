@@ -18,6 +18,7 @@ from slam3r_ros.geometry.robust import cauchy_cost, cauchy_weight
 from slam3r_ros.geometry.se3 import Array, cross_matrix, inverse_left_jacobian, rotation_from_vector
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.chain_solver import ChainSolver
+from slam3r_ros.loop_closure.scale_edges import ScaleEdges
 from slam3r_ros.loop_closure.tuning import TUNING
 
 
@@ -80,15 +81,15 @@ def jacobians(values: Array, edges: Edges) -> tuple[Array, Array]:
     return of_first, of_second
 
 
-def optimize_pose_graph(nodes: Sim3, chain: Edges, loops: Edges) -> Sim3:
-    """Nodes (N,) that agree best with the chain and the loops; the first node stays where it is.
+def optimize_pose_graph(nodes: Sim3, chain: Edges, loops: Edges, scales: ScaleEdges | None = None) -> Sim3:
+    """Nodes (N,) that agree best with the chain, the loops and the measured scales; the first node stays where it is.
 
     ``chain`` has the N - 1 edges from each node to the next, in their order. First all loops are believed, since a true
     one may be far from closed, and the nodes only have to come near; then Cauchy's kernel lets the loops that agree
     outvote the others.
     """
     edges, solver = Edges.concatenate([chain, loops]), ChainSolver(len(nodes), loops.first, loops.second)
-    graph = _Graph(edges, np.inf, solver)
+    graph = _Graph(edges, scales or ScaleEdges.none(), np.inf, solver)
     best = _Linearization(graph, nodes, residuals(nodes, edges), np.inf)
     near = Damping(1e-9, 1e-9, 1e2, TUNING.graph_first_min_decrease, TUNING.graph_min_step)
     best, _ = levenberg_marquardt(best, TUNING.graph_max_steps, near)
@@ -103,6 +104,8 @@ class _Graph:
 
     edges: Edges
     """The edges of the chain, from each node to the next, and then the loops."""
+    scales: ScaleEdges
+    """The measured scales of nodes."""
     loop_kernel: float
     """Width of the loops' Cauchy kernel in sigmas; infinite for least squares."""
     solver: ChainSolver
@@ -121,7 +124,9 @@ class _Linearization:
         self._loop_squares = of_loops / graph.loop_kernel**2
         if np.isfinite(graph.loop_kernel):
             of_loops = 2 * cauchy_cost(self._loop_squares) * graph.loop_kernel**2
-        self.cost = float(of_chain.sum() + of_loops.sum()) / 2
+        scales = graph.scales
+        self._scale_values = (np.log(nodes.scale[scales.nodes]) - scales.log_scales) / scales.sigmas
+        self.cost = float(of_chain.sum() + of_loops.sum() + (self._scale_values**2).sum()) / 2
 
     def after_step(self, damping: float) -> _Linearization | None:
         """The graph linearized one step on; None where the normal equations have no solution."""
@@ -136,6 +141,9 @@ class _Linearization:
         by_second = of_second.swapaxes(1, 2) @ np.concatenate([of_second, values[..., None]], axis=2)
         sums = self._at_nodes(by_first[..., :8], by_second)
         diagonal, gradient = sums[..., :7], sums[..., 7]
+        scales = graph.scales  # a tangent vector's last component adds to the logarithm of its node's scale
+        diagonal[scales.nodes, 6, 6] += scales.sigmas**-2.0
+        gradient[scales.nodes, 6] += self._scale_values / scales.sigmas
         trace = np.einsum("nii->", diagonal[1:]) / (7 * (count - 1))
         unknowns = np.arange(7)
         diagonal[:, unknowns, unknowns] *= 1 + damping

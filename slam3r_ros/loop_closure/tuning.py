@@ -85,6 +85,24 @@ class LoopClosureTuning:
     unknown_scale_sigma: float = 10.0
     """Standard deviation of the logarithm of a loop's scale where nothing tells the scale."""
 
+    # ---- scale edges -------------------------------------------------------------------------------------------
+
+    most_scale_observations: int = 1000
+    """Number of observations of the scale above which every second one is forgotten."""
+    min_scale_observations: int = 10
+    """Number of observations of the scale below which the pose graph has no scale edges."""
+    scale_edge_sigma_factor: float = 3.0
+    """Factor of the observations' standard deviations in the pose graph: the scale of the chain drifts far less than
+    `chain_scale_sigma` allows and neighbouring observations err alike, so the scale is not to follow each of them."""
+    scale_edge_kernel: float = 3.0
+    """Width of Geman and McClure's kernel on the observations' errors, in their standard deviations."""
+    scale_window: int = 10
+    """Number of observations on each side of one with which it is compared to see whether it is an outlier."""
+    scale_iterations: int = 5
+    """Number of times that this is done with the weights that follow from it."""
+    min_scale_correction: float = 0.03
+    """Change of the logarithm of a node's scale by scale edges that is worth a correction of the world."""
+
     # ---- pose graph ----------------------------------------------------------------------------------------------
 
     graph_max_steps: int = 10

@@ -33,8 +33,6 @@ from slam3r_ros.map_file.codecs import (
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.types import MapPoints, MapUpdate, PoseEstimate, PoseUpdate
 
-_PLACES_PER_KEYFRAME = 2
-"""Most places that are written for one keyframe, about 42 kB each."""
 _IDENTITY = encode_similarity(Sim3.identity())
 
 
@@ -43,7 +41,7 @@ class MapDatabase:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._room_for_places = 0  # for how many there is room by the keyframes since the file was opened
+        self._views_since_place = 0  # keyframes less places
         self._poses: list[tuple[int, int, np.ndarray]] = []  # of the trajectory, still to be written
 
     @contextmanager
@@ -129,7 +127,7 @@ class MapDatabase:
         depth, scale, step = encode_depth(view.depth)
         pose, header = encode_pose(view.T_world_camera), encode_header(view.header)
         known = self._connection.execute("SELECT 1 FROM keyframes WHERE id = ?", (view.id,)).fetchone()
-        self._room_for_places += 0 if known else _PLACES_PER_KEYFRAME
+        self._views_since_place += known is None
         self._connection.execute(
             "INSERT OR REPLACE INTO keyframes VALUES (?, ?, ?, ?, ?, ?, ?)",
             (view.id, view.index, view.header.stamp_ns, pose, scale, header, encode_camera(view.camera)),
@@ -142,10 +140,10 @@ class MapDatabase:
             self._replace_points(view, view.added)
 
     def _write_place(self, mapped: MappedPlace) -> None:
-        """A place, unless there are too many for the keyframes: they are close to one another then."""
-        if self._room_for_places <= 0:
+        """A place, unless there are as many as keyframes: they are about as large, and close to one another then."""
+        if self._views_since_place <= 0:
             return
-        self._room_for_places -= 1
+        self._views_since_place -= 1
         frame, data = mapped.place.index, encode_place(mapped.place)
         node = encode_similarity(mapped.node[0])
         self._connection.execute("INSERT OR REPLACE INTO places VALUES (?, ?)", (frame, node))

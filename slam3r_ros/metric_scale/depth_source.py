@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array
-from slam3r_ros.metric_scale.estimator import ScaleObservation
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.metric_scale.tuning import TUNING
 
 

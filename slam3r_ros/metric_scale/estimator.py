@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from slam3r_ros.geometry.robust import geman_mcclure_weight
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation, ScaleObservations
 from slam3r_ros.metric_scale.tuning import TUNING
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleObservation:
-    """One comparison of a length in the map with the same length in metres."""
-
-    index: int
-    """Number of the frame at which the length was mapped."""
-    log_ratio: float
-    """Natural logarithm of metres per scene unit."""
-    sigma: float
-    """Standard deviation of the logarithm, which is a fraction of the length where it is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,43 +34,20 @@ class ScaleEstimator:
     """
 
     def __init__(self) -> None:
-        self._observations: dict[int, ScaleObservation] = {}  # by their frames, in the order in which they came
-        self._stride, self._skipped = 1, 0
+        self._observed = ScaleObservations(TUNING.most_observations)
 
     def add(self, observation: ScaleObservation) -> None:
         """Take an observation in; it replaces an earlier one of the same frame. One that is not finite is refused with
-        ValueError.
-
-        When there are too many every second one is forgotten, and from then on only every second one is kept, so that
-        those that remain cover the whole time alike.
-        """
-        if not (math.isfinite(observation.log_ratio) and 0 < observation.sigma < math.inf):
-            raise ValueError(f"scale observation: expected a finite log-ratio and a positive sigma, got {observation}")
-        if observation.index not in self._observations:
-            self._skipped += 1
-            if self._skipped < self._stride:
-                return
-            self._skipped = 0
-        self._observations[observation.index] = observation
-        if len(self._observations) > TUNING.most_observations:
-            for index in list(self._observations)[::2]:
-                del self._observations[index]
-            self._stride *= 2
+        ValueError."""
+        self._observed.add(observation)
 
     def correct(self, correction: MapCorrection) -> None:
         """Follow a closed loop, which has changed lengths in the map: where they grew, a unit has fewer metres."""
-        if not self._observations:
-            return
-        changes = correction.of_frames(np.array(list(self._observations))).scale
-        self._observations = {
-            each.index: replace(each, log_ratio=each.log_ratio - math.log(change))
-            for each, change in zip(self._observations.values(), changes.tolist(), strict=True)
-        }
+        self._observed.correct(correction)
 
     def clear(self) -> None:
         """Forget all, since another map has another unit."""
-        self._observations.clear()
-        self._stride, self._skipped = 1, 0
+        self._observed.clear()
 
     @property
     def estimate(self) -> ScaleEstimate | None:
@@ -89,10 +55,10 @@ class ScaleEstimator:
 
         Its standard deviation follows from the scatter of the observations where that is larger than they say.
         """
-        if len(self._observations) < TUNING.min_observations:
+        if len(self._observed) < TUNING.min_observations:
             return None
-        values = np.array([each.log_ratio for each in self._observations.values()])
-        information = np.maximum([each.sigma for each in self._observations.values()], TUNING.least_sigma) ** -2.0
+        values = self._observed.log_ratios
+        information = np.maximum(self._observed.sigmas, TUNING.least_sigma) ** -2.0
         mean, scatter = _shortest_half(values)
         # Errors in standard deviations: 1 in the mean where the observations' own are right.
         information /= max(1.0, scatter**2 * float(np.median(information)))

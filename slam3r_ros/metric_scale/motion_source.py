@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from slam3r_ros.geometry.se3 import Array, rigid
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.metric_scale.estimator import ScaleObservation
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.metric_scale.tuning import TUNING
 
 _MOST_POSES = 4000

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.metric_scale.estimator import ScaleObservation
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.metric_scale.tuning import TUNING
 
 _SIDES = ((0, 1), (1, 2), (2, 3), (3, 0))

@@ -18,6 +18,7 @@ from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.loop_closer import LoopCloser
 from slam3r_ros.loop_closure.place import Place, PlaceView
 from slam3r_ros.loop_closure.place_search import PlaceHint, most_similar, near_places
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.loop_closure.verification import LoopConstraint
 from slam3r_ros.vision.feature_image import FeatureImage, Features
@@ -168,6 +169,21 @@ def test_two_loops_that_agree_close(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(first.translation[0], np.zeros(3))
     assert first.scale[0] == 1
     assert walk.walk(30) == []  # no news, no correction
+
+
+def test_another_sensor_holds_the_scale_without_any_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, held = Walk(monkeypatch), Walk(monkeypatch)
+    free.walk(150)
+    held = Walk(monkeypatch)
+    for number in range(150):
+        held.step()
+        metres = -float(np.log(held.estimated[-1].scale[0]))  # of a unit, where the way has grown
+        held.closing.observe_scale([ScaleObservation(FRAMES_BETWEEN * number, metres, 0.03)])
+    assert free.errors()[2] > 0.55 and held.errors()[2] < 0.05
+    assert held.corrections and all(len(each.loops) == 0 for each in held.corrections.values())
+    first = next(iter(held.corrections.values())).world_changes
+    assert first.scale[0] == 1
+    np.testing.assert_array_equal(first.translation[0], np.zeros(3))
 
 
 def test_two_that_come_with_one_place_close_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_a_keyframe_with_two_views_makes_room_for_no_more_places_than_one_with_o
         for event in (view_of(0), view_of(0), *(place_event(number) for number in range(5))):
             map_file.write(event)
     with MapFile(path) as file:
-        assert [place.index for place in file.places(10)[0]] == [0, STRIDE]
+        assert [place.index for place in file.places(10)[0]] == [0]
 
 
 def test_a_session_that_is_joined_extends_the_map(tmp_path: Path) -> None:

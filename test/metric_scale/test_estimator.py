@@ -9,7 +9,8 @@ import pytest
 
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.metric_scale.estimator import ScaleEstimator, ScaleObservation
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation
+from slam3r_ros.metric_scale.estimator import ScaleEstimator
 from slam3r_ros.metric_scale.tuning import TUNING
 
 
@@ -79,7 +80,7 @@ def test_a_loop_that_enlarges_what_is_mapped_lowers_the_metres_of_a_unit() -> No
 def test_memory_is_bounded_and_all_times_are_kept() -> None:
     count = 10 * TUNING.most_observations
     estimator = estimator_of([float(index >= count // 2) for index in range(count)])
-    kept = [each.log_ratio for each in estimator._observations.values()]
+    kept = estimator._observed.log_ratios
     assert len(kept) <= TUNING.most_observations
     assert float(np.mean(kept)) == pytest.approx(0.5, abs=0.05)
 

@@ -224,6 +224,7 @@ class Outputs:
         if self._is_moved:
             self.republish(slam)
         self._apply_estimated_scale(slam)
+        slam.observe_scale(self.scale_estimation.take_new())
         if (correction := self._levelling.due()) is not None:
             self._log.info("the map is turned upright")
             slam.request_correction(correction)

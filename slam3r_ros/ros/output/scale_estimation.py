@@ -13,8 +13,9 @@ from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation, corrected_observations
 from slam3r_ros.metric_scale.depth_source import depth_observation
-from slam3r_ros.metric_scale.estimator import ScaleEstimate, ScaleEstimator, ScaleObservation
+from slam3r_ros.metric_scale.estimator import ScaleEstimate, ScaleEstimator
 from slam3r_ros.metric_scale.motion_source import MotionSource
 from slam3r_ros.metric_scale.tag_source import TagSource
 from slam3r_ros.ros.input.frame_transforms import FrameTransforms
@@ -41,6 +42,7 @@ class ScaleEstimation:
             transforms.listen()
         self._base_frame = settings.base_frame
         self._last_index = -1
+        self._new: list[ScaleObservation] = []  # not given to the engine yet
         self.estimate: ScaleEstimate | None = None
         """The scale as far as it is known; None where nothing estimates it, or too little was observed. Any thread may
         read it."""
@@ -70,6 +72,7 @@ class ScaleEstimation:
                 if part is not None:
                     part.correct(update)
             self.estimate = self._estimator.estimate
+            self._new = corrected_observations(self._new, update)
         elif isinstance(update, KeyframeView):
             self._observe_view(update)
         elif isinstance(update, MappedPlace):
@@ -78,12 +81,18 @@ class ScaleEstimation:
             self._last_index = update.index
             self._observe_motion(self._motion, update)
 
+    def take_new(self) -> list[ScaleObservation]:
+        """The observations since the last call, in the world as it is now."""
+        new, self._new = self._new, []
+        return new
+
     def reset(self) -> None:
         """Begin anew, since another map has another unit."""
         for part in (self._estimator, self._motion, self._tag):
             if part is not None:
                 part.clear()
         self._last_index, self.estimate = -1, None
+        self._new.clear()
 
     def destroy(self) -> None:
         """Destroy the subscriptions."""
@@ -133,6 +142,7 @@ class ScaleEstimation:
     def _add(self, observations: Sequence[ScaleObservation]) -> None:
         for observation in observations:
             self._estimator.add(observation)
+        self._new += observations
         if observations:
             self.estimate = self._estimator.estimate
 

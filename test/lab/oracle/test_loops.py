@@ -18,7 +18,7 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure import loop_closer
+from slam3r_ros.loop_closure import place_graph
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.settings import SlamSettings
@@ -94,7 +94,7 @@ class Run:
 @pytest.fixture(scope="module", autouse=True)
 def loops_are_short() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop_closer, "TUNING", replace(TUNING, min_places_apart=APART, min_place_motion=0.0))
+        patch.setattr(place_graph, "TUNING", replace(TUNING, min_places_apart=APART, min_place_motion=0.0))
         yield
 
 

@@ -21,7 +21,9 @@ from tf2_ros import TransformException
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.geometry.camera import Camera
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.io.image_decoding import ImageError
+from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.input.frame_transforms import FrameTransforms
 from slam3r_ros.ros.input.metric_sensors import depth_from_message, pose_matrix
 from slam3r_ros.ros.output.messages import time_message
@@ -64,6 +66,23 @@ def test_odometry_gives_metres_to_poses_and_says_how_sure_it_is(scene: Scene) ->
     outputs.publish(pose_update(moved(z=6.0), FIRST_NS + 60 * STEP_NS, index=60))
     wait_until(lambda: len(scene.poses) == 60, "the poses")
     assert scene.poses[-1].pose.position.x == pytest.approx(12.0, rel=1e-3)  # metres
+    outputs.destroy()
+
+
+def test_the_engine_is_told_of_the_scale_along_the_way_once_and_in_the_world_as_it_is(scene: Scene) -> None:
+    outputs, slam = scene.outputs(scale_source="odometry", tf_mode="none"), EmptyMap()
+    source = outputs.scale_estimation
+    assert source._odometry is not None
+    for step in range(60):
+        source._odometry._on_odometry(odometry(step, 0.2 * step))
+        outputs.publish(pose_update(moved(z=0.1 * step), FIRST_NS + step * STEP_NS, index=step))
+    changes = Sim3([1.0, 1.25], np.stack([np.eye(3)] * 2), np.zeros((2, 3)))
+    source.observe(MapCorrection(np.array([0, 30]), changes))
+    outputs.publish_due(cast("Slam", slam))
+    outputs.publish_due(cast("Slam", slam))
+    assert 25 < len(slam.observed) < 60 and len({each.index for each in slam.observed}) == len(slam.observed)
+    for each in slam.observed:
+        assert math.exp(each.log_ratio) == pytest.approx(METRES_PER_UNIT / (1.25 if each.index >= 30 else 1), rel=1e-3)
     outputs.destroy()
 
 
