@@ -33,7 +33,7 @@ from slam3r_lab.sequences.readers import open_sequence
 from slam3r_lab.sequences.sequence import ImageSequence
 from slam3r_ros.io.files import replacing
 from slam3r_ros.networks.cpu import prepare_process
-from slam3r_ros.networks.hub import OWN_NAMES
+from slam3r_ros.networks.hub import EMBEDDED
 
 ORACLES = ("exact", "noise=0.05", "noise=0.05,outliers=0.05,calibrated", "scale_drift=0.02,pose_drift=0.01")
 DEFAULT_RATE_HZ = 30.0
@@ -87,7 +87,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def all_weights() -> list[str]:
     """Every set of weights in the repository, the oracles' settings and the baselines."""
-    return [*(BASELINE_PREFIX + name for name in BASELINES), *OWN_NAMES, *(ORACLE_PREFIX + name for name in ORACLES)]
+    return [*(BASELINE_PREFIX + name for name in BASELINES), EMBEDDED, *(ORACLE_PREFIX + name for name in ORACLES)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sequences", nargs="+", metavar="SEQUENCE", help="folder of a sequence, or of a 7-Scenes scene")
     parser.add_argument(
         "--weights", default="embedded",
-        help="'embedded', 'embedded-large', a directory, a hub id, oracle:SETTING (substitutes that answer from the "
+        help="'embedded', a directory, a hub id, oracle:SETTING (substitutes that answer from the "
         "truth, for example oracle:exact) or baseline:NAME (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--protocol", default="all-frames", help=f"{protocols} (default: %(default)s)")

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="START",
-        help="weights to fine-tune: 'embedded', 'embedded-large', a directory or a hub id",
+        help="weights to fine-tune: 'embedded', a directory or a hub id",
     )
 
 

@@ -111,7 +111,7 @@ class TrainingConfig(TrainingOptions):
     size: str | None = None
     """The sizes of the networks, of NETWORK_SIZES; None for those of the weights to start from, else `embedded`."""
     start: str | None = None
-    """Weights to fine-tune: `embedded`, `embedded-large`, a directory or a hub id; None to start from scratch."""
+    """Weights to fine-tune: `embedded`, a directory or a hub id; None to start from scratch."""
 
     def __post_init__(self) -> None:
         TrainingOptions.__post_init__(self)

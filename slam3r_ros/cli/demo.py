@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         default="embedded",
-        help="'embedded', 'embedded-large', a directory or a hub id (default: %(default)s)",
+        help="'embedded', a directory or a hub id (default: %(default)s)",
     )
     parser.add_argument("--rate", type=positive, metavar="HZ", help="images a second (default: as recorded)")
     parser.add_argument("--bag-topic", help="image topic inside a bag that has several")

@@ -9,8 +9,8 @@ from slam3r_ros.networks.errors import WeightsError, first_line
 
 OWN_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 """The directory of the weights that come with this package."""
-OWN_NAMES = ("embedded", "embedded-large")
-"""The names of the weights that come with this package."""
+EMBEDDED = "embedded"
+"""The name of the weights that come with this package."""
 PUBLISHED_HUB = "siyan824/slam3r"
 """The hub id of the published weights, whose networks are in the repositories with _i2p and _l2w at the end."""
 AUTO = "auto"
@@ -29,20 +29,20 @@ def resolve_name(weights: str) -> str:
     """
     if weights != AUTO:
         return weights
-    return PUBLISHED_HUB if all(_local_copy(PUBLISHED_HUB, name) for name in NETWORKS) else "embedded"
+    return PUBLISHED_HUB if all(_local_copy(PUBLISHED_HUB, name) for name in NETWORKS) else EMBEDDED
 
 
 def find_weights(weights: str) -> Path:
     """The directory that ``weights`` means, downloading a hub id; raises WeightsError if there is none."""
     weights = resolve_name(weights)
-    if weights in OWN_NAMES:
+    if weights == EMBEDDED:
         return OWN_WEIGHTS / weights
     if Path(weights).expanduser().is_dir():
         return Path(weights).expanduser()
     if weights.count("/") == 1 and not weights.startswith((".", "/", "~")):
         return _download(weights.removesuffix("_i2p").removesuffix("_l2w"))
     raise WeightsError(
-        f"weights '{weights}' are neither '{AUTO}', nor one of {', '.join(OWN_NAMES)}, nor an existing directory, nor "
+        f"weights '{weights}' are neither '{AUTO}', nor '{EMBEDDED}', nor an existing directory, nor "
         f"a hub id such as '{PUBLISHED_HUB}'"
     )
 

@@ -43,7 +43,7 @@ class Networks:
     l2w: LocalToWorld
     """Local-to-World, which takes the encoder's tokens."""
     name: str
-    """The name of the weights: 'embedded', 'embedded-large', a hub id or a directory."""
+    """The name of the weights: 'embedded', a hub id or a directory."""
     recommended: SlamSettings
     """The engine's settings with which these weights do best; a setting that is left to the weights takes its value."""
 
@@ -58,7 +58,7 @@ def load_networks(
 ) -> Networks:
     """Load I2P and L2W for inference.
 
-    weights: 'embedded' or 'embedded-large'; a directory holding both networks (i2p/ and l2w/, or slam3r_i2p/ and
+    weights: 'embedded'; a directory holding both networks (i2p/ and l2w/, or slam3r_i2p/ and
         slam3r_l2w/, each with config.json and model.safetensors); a hub id such as 'siyan824/slam3r', downloaded once
         and cached; or 'auto': the published ones where they have been downloaded, else 'embedded'. `Networks.name`
         says which.

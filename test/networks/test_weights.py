@@ -130,18 +130,15 @@ def test_settings_that_cannot_be_read_are_named(tmp_path: Path, text: str, reaso
         recommended_settings(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "patch"), [("embedded", 16), ("embedded-large", 8)])
-def test_own_weights_load(name: str, patch: int) -> None:
-    networks = load_networks(name, device="cpu")
-    assert networks.name == name and networks.recommended.pose.tracks == "on"
-    assert networks.i2p.config.patch_size == networks.l2w.config.patch_size == patch
+def test_embedded_weights_load() -> None:
+    networks = load_networks("embedded", device="cpu")
+    assert networks.name == "embedded" and networks.recommended.pose.tracks == "on"
+    assert networks.i2p.config.patch_size == networks.l2w.config.patch_size == 16
     assert networks.i2p.config.image_size == networks.l2w.config.image_size
 
 
 def test_weights_that_are_nowhere() -> None:
-    with pytest.raises(
-        WeightsError, match="'/no/such/place' are neither 'auto', nor one of embedded, embedded-large, nor an existing"
-    ):
+    with pytest.raises(WeightsError, match="'/no/such/place' are neither 'auto', nor 'embedded', nor an existing"):
         load_networks("/no/such/place")
 
 

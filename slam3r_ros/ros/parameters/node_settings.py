@@ -35,7 +35,7 @@ class NodeSettings:
     weights: str = setting(
         AUTO,
         "Which networks are loaded. 'auto' takes the published ones if they are on this machine, else 'embedded'. "
-        "'embedded' and 'embedded-large' come with the package. A directory must hold i2p/ and l2w/. A hub id, such as "
+        "'embedded' comes with the package. A directory must hold i2p/ and l2w/. A hub id, such as "
         "'siyan824/slam3r', is downloaded where it is not on this machine.",
     )
     device: str = setting(

@@ -11,7 +11,6 @@ from slam3r_lab.benchmarks.operations import Workload
 from slam3r_lab.benchmarks.sizes import SIZES, TRAINED, SizeCost, measure_size, size_table, trained_error
 from slam3r_lab.benchmarks.stages import TimeBox
 from slam3r_ros.networks.config import NetworkConfig
-from slam3r_ros.networks.hub import OWN_NAMES
 from slam3r_ros.networks.weights import load_networks
 
 LOAD = Workload(radius=2, past_only=True, scene_frames=2, together=1, buffer_size=4)
@@ -36,9 +35,8 @@ def test_a_size_is_measured_with_its_weights_counted() -> None:
     assert row.startswith("| large | 64 | 16 | 16 | 16 x 1 | 16 x 4 |")
 
 
-@pytest.mark.parametrize("name", OWN_NAMES)
-def test_the_rows_of_own_weights_are_their_networks(name: str) -> None:
-    assert SIZES[name] == load_networks(name, device="cpu").i2p.config
+def test_the_row_of_the_embedded_weights_is_their_network() -> None:
+    assert SIZES["embedded"] == load_networks("embedded", device="cpu").i2p.config
 
 
 def test_a_frame_costs_the_sum_of_its_stages() -> None:

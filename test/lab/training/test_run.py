@@ -150,7 +150,7 @@ def finished(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("start", [None, "embedded-large"])
+@pytest.mark.parametrize("start", [None, "embedded"])
 def test_trained_weights_take_the_thresholds_along_that_fit_them(finished: Path, start: str | None) -> None:
     weights = collect_weights(TrainingConfig(out=finished, start=start))
     assert (weights / "i2p" / "config.json").read_text() == "correlation"
