@@ -255,8 +255,8 @@ class LoopSettings:
     )
     most_places: int = setting(
         300,
-        "Number of keyframes that are kept to recognise places by, about 55 kB each. When there are more, every second "
-        "one is dropped.",
+        "Number of keyframes that are kept to recognise places by, about 105 kB each. When there are more, every "
+        "second one is dropped.",
         unit="keyframes",
         minimum=40,
         maximum=100_000,

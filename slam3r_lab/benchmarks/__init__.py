@@ -20,6 +20,7 @@ Each of these is a benchmark with options of its own, called by its name as in `
 
 - `accuracy`: every set of weights, the oracles and the baselines are evaluated on sequences with truth.
 - `loops`: sequences that come back to where they were are mapped with and without loop closure.
+- `features`: kinds of features are compared by the loops that they find, from other directions and in other light.
 - `covariance`: the covariances of the node's odometry are compared with the true errors.
 - `dense_depth`: the dense depth of keyframes is compared with the true depth (``slam3r_lab bench dense-depth``).
 - `scale_drift`: the drift of the scale with odometry or a depth camera (``slam3r_lab bench scale-drift``).
@@ -34,6 +35,8 @@ Each of these is a benchmark with options of its own, called by its name as in `
 The benchmarks share these files or are made of them:
 
 - `accuracy_sequences`: twelve sequences are rendered once and kept, of worlds that no training touches.
+- `features_cases`: pairs of views of one place and of different ones, with the truth.
+- `features_ways`: these are the features that are compared.
 - `dense_depth_cases`: keyframes are put together with their partners and true depths.
 - `dense_depth_ways`: these are the ways to the depth of a keyframe that are compared.
 - `gpu_stream`: the whole engine is measured frame by frame, beside a live camera, and with the memory nearly full.

@@ -27,6 +27,9 @@ BENCHMARKS = CommandLine(
     "slam3r_lab bench",
     {
         "accuracy": Command("slam3r_lab.benchmarks.accuracy", "accuracy of all weights, oracles and baselines"),
+        "features": Command(
+            "slam3r_lab.benchmarks.features", "features for loops from other directions, in other light"
+        ),
         "loops": Command("slam3r_lab.benchmarks.loops", "accuracy with and without loop closure"),
         "covariance": Command("slam3r_lab.benchmarks.covariance", "published covariances against true errors"),
         "dense-depth": Command("slam3r_lab.benchmarks.dense_depth", "dense depth of keyframes against true depth"),

@@ -17,7 +17,7 @@ from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.place import Place, PlaceView, describe_place
 from slam3r_ros.loop_closure.place_graph import PlaceGraph
-from slam3r_ros.loop_closure.place_search import PlaceHint, find_loops, near_places
+from slam3r_ros.loop_closure.place_search import PlaceHint, expected_in_view, find_loops, near_places
 from slam3r_ros.loop_closure.scale_edges import ScaleObservation, corrected_observations
 from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.loop_closure.verification import LoopConstraint
@@ -174,8 +174,11 @@ class LoopCloser:
 
     def _close_loops(self, view: PlaceView, candidates: Sequence[Sequence[Place]]) -> MapCorrection | None:
         """Add a keyframe and the loops to it to the pose graph, in the background; how the world is to be corrected."""
-        count = TUNING.compared_places if self._graph.is_joined else TUNING.compared_to_localize
-        found = _search(view, candidates, count)
+        count, expected = TUNING.compared_to_localize, list[Place]()
+        if self._graph.is_joined:
+            count, nodes = TUNING.compared_places, self._graph.nodes[: len(candidates[0])]
+            expected = expected_in_view(view, candidates[0], nodes, TUNING.expected_places)
+        found = _search(view, candidates, count, expected)
         node = Sim3.from_pose(found.place.T_world_camera[None])
         return self._graph.add(found.place, node, found.loops, was_lost=self._offered_was_lost)
 
@@ -195,11 +198,13 @@ class LoopCloser:
         self.failure = f"a keyframe could not be compared with earlier ones: {type(error).__name__}: {error}"
 
 
-def _search(view: PlaceView, candidates: Sequence[Sequence[Place]], count: int) -> _SearchResult:
-    """The place of a keyframe, and loops from the ``count`` earlier ones that look most like it: from the first of
-    several sets of places in which there are any."""
+def _search(
+    view: PlaceView, candidates: Sequence[Sequence[Place]], count: int, expected: Sequence[Place] = ()
+) -> _SearchResult:
+    """The place of a keyframe, and loops from the ``count`` earlier ones that look most like it, and those expected to
+    show the same: from the first of several sets of places in which there are any."""
     place = describe_place(view)
     for places in candidates:
-        if loops := find_loops(place, places, count):
+        if loops := find_loops(place, places, count, expected):
             return _SearchResult(place, loops)
     return _SearchResult(place, [])

@@ -16,7 +16,7 @@ from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """A keyframe as place recognition remembers it, in about 55 kB."""
+    """A keyframe as place recognition remembers it, in about 105 kB."""
 
     index: int
     """Index of the keyframe's frame."""
@@ -73,7 +73,7 @@ class PlaceView:
     """(4, 4) pose of the keyframe."""
 
 
-def describe_place(view: PlaceView) -> Place:
+def describe_place(view: PlaceView, most_features: int = TUNING.place_features) -> Place:
     """What place recognition remembers of a keyframe; computing the image's features takes most of the time."""
     points = transform_points(invert_rigid(view.T_world_camera), view.points_world)[..., 2]
     known = view.points_world.any(axis=2) & (points > 0)
@@ -83,11 +83,11 @@ def describe_place(view: PlaceView) -> Place:
     at_features, confidence = (image.sampled(each, features.pixels) for each in (log_depths, view.confidence))
     size = TUNING.thumbnail_px
     whole_px = thumbnail_positions() * [image.width, image.height] - 0.5
-    kept = np.argsort(~np.isfinite(at_features), kind="stable")[: TUNING.place_features]
+    kept = np.argsort(~np.isfinite(at_features), kind="stable")[:most_features]
     return Place(
         view.index,
         view.descriptor,
-        Features(features.pixels[kept], features.descriptors[kept].astype(np.uint8)),
+        Features(features.pixels[kept], features.descriptors[kept].astype(np.uint8), features.are_histograms),
         image.matrix,
         image.width,
         image.height,

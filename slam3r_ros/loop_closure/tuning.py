@@ -17,7 +17,7 @@ class LoopClosureTuning:
 
     min_place_motion: float = 0.1
     """Smallest motion from one place to the next: the rotation in radians and the translation in depths together."""
-    place_features: int = 300
+    place_features: int = 600
     """Largest number of features that are remembered of a place, the strongest of those with a depth first."""
     thumbnail_px: int = 56
     """Side in pixels of the small image that is remembered of a place."""
@@ -27,18 +27,37 @@ class LoopClosureTuning:
     min_places_apart: int = 10
     """Number of newest places that are not compared with a new one: they are in odometry's sliding window, or were
     until just now."""
-    compared_places: int = 4
+    compared_places: int = 2
     """Number of earlier places, those with the highest similarity score, that are compared with a new one."""
+    matching_places: int = 4
+    """Number of earlier places that are compared with a new one besides, those with most features like its own."""
+    voting_features: int = 100
+    """Number of features of each earlier place, the strongest, among which the features of a new one look for the most
+    similar."""
+    most_voting_features: int = 9000
+    """Largest number of these features of all places together; where there are many places each has fewer."""
+    votes: int = 200
+    """Number of features of a new place, the strongest, that look for a similar one."""
+    least_votes: int = 2
+    """Fewest features of a new place that must have their most similar one in an earlier place."""
+    expected_places: int = 2
+    """Number of earlier places that are compared with a new one besides, those of which the camera should see most
+    where it is believed to be."""
     compared_to_localize: int = 10
     """Number of places of an earlier session that are compared with a new one as long as it is not known where in that
     session's world the camera is."""
     min_matches: int = 25
     """Fewest matched features that must agree with the relative pose of two places."""
-    min_match_share: float = 0.6
+    min_match_share: float = 0.45
     """Smallest share of the matched features that must agree with the relative pose of two places."""
-    min_appearance_similarity: float = 0.65
+    min_appearance_similarity: float = 0.62
     """Smallest correlation of the later place's grey levels with those that the earlier place makes expect."""
-    min_shared_view: float = 0.3
+    appearance_sigma_px: float = 6.0
+    """Standard deviation, in pixels of the small image, of the surroundings by whose mean and contrast its grey levels
+    are normalised before they are correlated: what light does changes slowly over the image."""
+    appearance_least_contrast: float = 4.0
+    """Contrast in grey levels, added to that of the surroundings: what has none stays without."""
+    min_shared_view: float = 0.25
     """Smallest share of the earlier place's image that must be in view of the later place."""
     min_shared_pixels: int = 50
     """Fewest pixels of the small image that must be in view of both places for a correlation."""

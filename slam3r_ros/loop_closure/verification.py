@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from slam3r_ros.geometry.se3 import Array, invert_rigid, transform_points
 from slam3r_ros.loop_closure.place import Place, thumbnail_positions
 from slam3r_ros.loop_closure.tuning import TUNING
 from slam3r_ros.vision.feature_image import normalized_xy
 from slam3r_ros.vision.relative_pose import RelativePose, estimate_relative_pose
+from slam3r_ros.vision.tuning import TUNING as VISION_TUNING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +39,12 @@ class LoopConstraint:
     """Number of matched features that agree with the relative pose."""
 
 
-def verify_loop(before: Place, after: Place) -> LoopConstraint | None:
-    """The similarity between two places; None where they do not show the same or their features do not determine it."""
+def verify_loop(before: Place, after: Place, match_ratio: float = VISION_TUNING.match_ratio) -> LoopConstraint | None:
+    """The similarity between two places; None where they do not show the same or their features do not determine it.
+    ``match_ratio``: that of the distances of a match and the second best one, at most."""
     known = np.isfinite(before.log_depths)
     observed_xy = normalized_xy(before, before.features.pixels[known])
-    recovered = estimate_relative_pose(before, after, (observed_xy, before.log_depths[known]))
+    recovered = estimate_relative_pose(before, after, (observed_xy, before.log_depths[known]), match_ratio)
     if recovered is None or len(recovered.pixels_after) < TUNING.min_matches:
         return None
     if recovered.inlier_share < TUNING.min_match_share:
@@ -70,7 +73,8 @@ def appearance_similarity(before: Place, after: Place, T_after_before: Array) ->
     depths, that the later one shows.
 
     The score is the correlation, -1 to 1, of the later place's grey levels with those that the earlier place makes
-    expect; NaN where either is uniform. It finds out a pattern that exists twice by what is around it.
+    expect, both normalised by their surroundings; NaN where either is uniform. It finds out a pattern that exists twice
+    by what is around it.
     """
     positions = thumbnail_positions()
     rays_xy = normalized_xy(before, positions * [before.width, before.height] - 0.5)
@@ -85,12 +89,20 @@ def appearance_similarity(before: Place, after: Place, T_after_before: Array) ->
     good = np.isfinite(at).all(axis=1) & (seen[:, 2] > 0) & (at > 0).all(axis=1) & (at < 1).all(axis=1)
     if good.sum() < TUNING.min_shared_pixels:
         return 0.0, 0.0
-    expected = before.thumbnail.ravel()[good].astype(np.float32)
+    expected, shown = _without_light(before.thumbnail).ravel()[good], _without_light(after.thumbnail)
     x, y = np.ascontiguousarray((at[good] * TUNING.thumbnail_px - 0.5).T[:, None], np.float32)
-    found = cv2.remap(after.thumbnail.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    found = cv2.remap(shown, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     with np.errstate(invalid="ignore", divide="ignore"):
         shared = good.sum() / np.isfinite(seen[:, 2]).sum()
         return float(np.corrcoef(expected, found)[0, 1]), float(shared)
+
+
+def _without_light(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(S, S) grey levels of a small image less the mean around them, over the contrast there."""
+    grey, sigma = thumbnail.astype(np.float32), TUNING.appearance_sigma_px
+    apart = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
+    contrast = cv2.GaussianBlur(np.square(apart), (0, 0), sigma)
+    return np.asarray(apart / np.sqrt(contrast + np.float32(TUNING.appearance_least_contrast**2)), np.float32)
 
 
 def _log_scale(recovered: RelativePose, after: Place) -> tuple[float, float]:

@@ -25,6 +25,21 @@ class Features:
     """(N, 2) positions x, y in pixels; pixel centres at integers."""
     descriptors: NDArray[np.float32] | NDArray[np.uint8]
     """(N, 128) descriptors, whole numbers up to 255."""
+    are_histograms: bool = True
+    """Whether the descriptors are histograms, as SIFT's, which are compared by the square roots of their shares
+    (RootSIFT, Arandjelovic and Zisserman 2012); else they are compared as they are."""
+
+    def first(self, count: int) -> Features:
+        """The strongest of the features."""
+        return Features(self.pixels[:count], self.descriptors[:count], self.are_histograms)
+
+    @property
+    def compared(self) -> NDArray[np.float32]:
+        """(N, D) the descriptors whose Euclidean distances count."""
+        descriptors = self.descriptors.astype(np.float32)
+        if not self.are_histograms:
+            return descriptors
+        return np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1))
 
 
 class DescribedImage(Protocol):
@@ -93,14 +108,22 @@ class FeatureImage:
     def with_matrix(self, matrix: Array) -> FeatureImage:
         """The same image and features with other intrinsics (3, 3)."""
         other = replace(self, matrix=matrix)
-        if "features" in self.__dict__:
-            other.__dict__["features"] = self.features
+        return other.with_features(self.features) if "features" in self.__dict__ else other
+
+    def with_features(self, features: Features) -> FeatureImage:
+        """The same image with features that were found elsewhere."""
+        other = replace(self)
+        other.__dict__["features"] = features
         return other
 
     def near_nominal_size(self) -> FeatureImage:
         """The image itself, or a smaller one whose shorter side is that of the nominal image (`pixel_unit`): for what
         takes too long on a large image."""
-        scale = NOMINAL_SIDE_PX / min(self.grey.shape)
+        return self.smaller(NOMINAL_SIDE_PX)
+
+    def smaller(self, shorter_side: float) -> FeatureImage:
+        """The image itself, or a smaller one whose shorter side has at most so many pixels."""
+        scale = shorter_side / min(self.grey.shape)
         if scale >= 1:
             return self
         size = (round(self.width * scale), round(self.height * scale))
@@ -125,9 +148,9 @@ class FeatureImage:
 
     @cached_property
     def features(self) -> Features:
-        """The image's SIFT features, found in `near_nominal_size`. To compute them takes longer than all other tracking
-        of a frame."""
-        small = self.near_nominal_size().grey
+        """The image's SIFT features, of the image or a smaller one. To compute them takes longer than all other
+        tracking of a frame."""
+        small = self.smaller(TUNING.sift_side_px).grey
         sift = cv2.SIFT.create(
             contrastThreshold=TUNING.sift_contrast_threshold, edgeThreshold=TUNING.sift_edge_threshold
         )

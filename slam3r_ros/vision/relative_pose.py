@@ -41,15 +41,19 @@ class RelativePose:
 
 
 def estimate_relative_pose(
-    before: DescribedImage, after: DescribedImage, known: tuple[Array, Array]
+    before: DescribedImage,
+    after: DescribedImage,
+    known: tuple[Array, Array],
+    match_ratio: float = TUNING.match_ratio,
 ) -> RelativePose | None:
     """The relative pose of two images; None where their matched features do not determine it.
 
     ``known``: normalized image coordinates (M, 2) in the first image at which logarithms of depths (M,) are known.
     Where these explain the matches, as after a rotation or a short translation, perspective-n-point gives the pose;
-    else the essential matrix does, and the known depths give the translation's length.
+    else the essential matrix does, and the known depths give the translation's length. ``match_ratio``: that of the
+    distances of a match and the second best one, at most.
     """
-    first, second = _matches(before.features, after.features)
+    first, second = _matches(before.features, after.features, match_ratio)
     if len(first) < TUNING.min_matches or len(known[0]) < TUNING.min_known_depths:
         return None
     matched = _Matches(normalized_xy(before, before.features.pixels[first]), second, after, known)
@@ -124,7 +128,7 @@ class _Matches:
         return bool(np.sqrt(variances[-1]) > TUNING.min_match_spread * min(self._after.width, self._after.height))
 
 
-def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _matches(one: Features, other: Features, ratio: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(N,) indices in each image of features that are each other's best match (Lowe 2004).
 
     As OpenCV's brute-force matcher, which makes objects of a hundred thousand pairs while nothing else can run.
@@ -132,11 +136,11 @@ def _matches(one: Features, other: Features) -> tuple[NDArray[np.intp], NDArray[
     nothing = np.zeros(0, np.intp)
     if min(len(one.pixels), len(other.pixels)) < 2:
         return nothing, nothing
-    first, second = (each.descriptors.astype(np.float32) for each in (one, other))
+    first, second = one.compared, other.compared
     lengths = np.einsum("ij,ij->i", first, first)[:, None] + np.einsum("ij,ij->i", second, second)
     squares = np.maximum(lengths - 2 * (first @ second.T), 0)
     nearest = squares.argmin(axis=1)
     best, next_best = np.partition(squares, 1, axis=1)[:, :2].T
     numbers = np.arange(len(first))
-    matched = (best < TUNING.match_ratio**2 * next_best) & (squares.argmin(axis=0)[nearest] == numbers)
+    matched = (best < ratio**2 * next_best) & (squares.argmin(axis=0)[nearest] == numbers)
     return numbers[matched], nearest[matched]

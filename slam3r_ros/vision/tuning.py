@@ -53,6 +53,9 @@ class VisionTuning:
 
     # ---- SIFT features -------------------------------------------------------------------------------------------
 
+    sift_side_px: int = 336
+    """Shorter side in pixels, at most, of the image in which SIFT's features are found. Their cost grows with its
+    square."""
     sift_contrast_threshold: float = 0.01
     """SIFT's contrast threshold (Lowe 2004). It is a low one: the images are small, and RANSAC finds false matches."""
     sift_edge_threshold: float = 20.0

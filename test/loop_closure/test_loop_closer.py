@@ -29,6 +29,8 @@ NO_DRIFT = Sim3.from_pose(np.eye(4)[None])
 FRAMES_BETWEEN = 10
 """Frames from one place to the next."""
 NOTHING = np.empty(0, np.float32)
+UNSEEN = np.full((TUNING.thumbnail_px,) * 2, np.nan, np.float16)
+"""Depths of a small image, none of them known: nobody expects to see the place again."""
 
 
 def true_pose(number: int) -> Array:
@@ -45,7 +47,7 @@ def node(T: Array) -> Sim3:
 def place(index: int, T: Array, depth: float = 2.0, descriptor: Array | None = None) -> Place:
     described = np.zeros(3, np.float32) if descriptor is None else descriptor.astype(np.float32)
     features, depths = Features(np.empty((1, 2), np.float32), np.empty((1, 128), np.uint8)), np.log(np.full(1, depth))
-    return Place(index, described, features, np.eye(3), 8, 8, depths, depths, NOTHING, NOTHING, T)
+    return Place(index, described, features, np.eye(3), 8, 8, depths, depths, NOTHING, UNSEEN, T)
 
 
 class Walk:

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from plane_scene import MATRIX, TEXTURE, image, pose
 
-from slam3r_ros.vision.feature_image import FeatureImage
+from slam3r_ros.vision.feature_image import FeatureImage, Features
+from slam3r_ros.vision.tuning import TUNING
 
 
 def test_slopes_are_what_the_camera_projects() -> None:
@@ -70,3 +71,21 @@ def test_features_come_the_strongest_first_wherever_they_are() -> None:
     faint[:, 112:] = 128 + 0.2 * (faint[:, 112:] - 128)
     halves = FeatureImage(faint.astype(np.uint8), MATRIX).features.pixels[:, 0] > 112
     assert halves[: len(halves) // 4].mean() < 0.1 < 0.8 < halves[-len(halves) // 4 :].mean()
+
+
+def test_histograms_are_compared_by_the_roots_of_their_shares() -> None:
+    described = np.array([[1, 0, 3, 0], [0, 0, 0, 0]], np.uint8)
+    rooted = Features(np.zeros((2, 2), np.float32), described).compared
+    np.testing.assert_allclose(rooted, [[0.5, 0, np.sqrt(0.75), 0], [0, 0, 0, 0]], rtol=1e-6)
+    as_they_are = Features(np.zeros((2, 2), np.float32), described, are_histograms=False).compared
+    np.testing.assert_array_equal(as_they_are, described)
+
+
+def test_features_are_found_in_an_image_of_bounded_size_and_lie_in_the_whole_one() -> None:
+    large = cv2.resize(TEXTURE[:900, :1200], (2400, 1800), interpolation=cv2.INTER_LINEAR)
+    found, small = FeatureImage(large, MATRIX), FeatureImage(large, MATRIX).smaller(TUNING.sift_side_px)
+    assert min(small.grey.shape) == TUNING.sift_side_px
+    factor = large.shape[1] / small.width
+    np.testing.assert_array_equal(found.features.descriptors, small.features.descriptors)
+    expected = (small.features.pixels + 0.5) * factor - 0.5
+    np.testing.assert_allclose(found.features.pixels, expected, atol=0.01)

@@ -52,7 +52,7 @@ def deep_scene(
         projected = there @ MATRIX.T
         pixels = projected[:, :2] / projected[:, 2:] + random.normal(0, noise_px, (count, 2))
         images.append(FeatureImage(DARK.copy(), MATRIX))
-        images[-1].__dict__["features"] = Features(pixels.astype(np.float32), descriptors)  # as if described
+        images[-1].__dict__["features"] = Features(pixels.astype(np.float32), descriptors, False)  # as if described
     astray = random.random(count) < wrong
     images[1].features.pixels[astray] = random.uniform(0, SIDE, (int(astray.sum()), 2))
     return images[0], images[1], points
@@ -245,7 +245,7 @@ def test_matches_in_a_narrow_strip_are_not_believed(T_after_before: Array, side:
         near = np.abs(after.features.pixels[:, side] - SIDE / 2) < half_px
         near[np.flatnonzero(near)[100:]] = False
         for one in (before, after):
-            one.__dict__["features"] = Features(one.features.pixels[near], one.features.descriptors[near])
+            one.__dict__["features"] = Features(one.features.pixels[near], one.features.descriptors[near], False)
         assert 30 < near.sum() <= 100
         return estimate_relative_pose(before, after, known_of(points[near]))
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from engine_events import final_updates, is_keyframe_pose
+from numpy.typing import NDArray
 from plane_scene import MATRIX, SIDE, depths, image, pose
 
 from slam3r_lab.oracle import oracle_networks
@@ -243,3 +244,21 @@ def test_a_correction_from_outside_turns_all_and_loops_are_closed_after_it(
     np.testing.assert_allclose(moment(slam).poses, turned, atol=0.03)
     turned_points = turn.apply(moment(run.slam).points.astype(np.float64))
     np.testing.assert_allclose(np.median(moment(slam).points, axis=0), np.median(turned_points, axis=0), atol=0.03)
+
+
+def test_a_loop_is_closed_though_the_light_has_changed_on_the_way_back(there_and_back: ImageSequence) -> None:
+    """From the turn on a lamp stands on one side, and everything is darker."""
+    lamp = 0.7 * np.exp(np.linspace(0.5, -0.9, SIDE))[None, :, None]
+
+    class Lit(ImageSequence):
+        def image(self, frame: SequenceFrame) -> NDArray[np.uint8]:
+            image = super().image(frame)
+            return image if frame.index < len(THERE) else np.clip(image * lamp, 0, 255).astype(np.uint8)
+
+    lit = Lit(there_and_back.name, "test", there_and_back.frames, there_and_back.recorded_camera, DepthFormat(10_000.0))
+    slam = started(lit)
+    events = pushed(slam, lit, 0, len(lit)) + slam.flush()
+    assert slam.status().loops_closed >= 1
+    assert len({event.index for event in final_updates(events)}) > 0.9 * len(NUMBERS)
+    final = np.array([each.T_world_camera for each in slam.trajectory()])
+    assert gap(final, 0) < 0.15
