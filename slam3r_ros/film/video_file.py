@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,9 @@ class VideoFile:
         except ModuleNotFoundError as error:
             raise OutputError("a film needs PyAV: pip install slam3r_ros[film]") from error
         self._av, self._errors = av, (av.error.FFmpegError, OSError)
-        self._path, self._partial = path, path.with_name(f".{path.name}.partial.mp4")
+        self._path = path
+        target = Path(os.path.realpath(path))  # a link is kept, and what it leads to is replaced
+        self._target, self._partial = target, target.with_name(f".{target.name}.{os.getpid()}.partial.mp4")
         make_writable(path.absolute().parent)
         if path.is_dir():
             raise OutputError(f"cannot write '{path}': it is a folder")
@@ -62,9 +65,16 @@ class VideoFile:
                 self._container.mux(self._stream.encode(None))
             self._container.close()
             if kind is None and self.count:
-                self._partial.replace(self._path)
+                _synchronize(self._partial)
+                self._partial.replace(self._target)
         except self._errors as failure:
             if kind is None:
                 raise OutputError(f"cannot write '{self._path}': {failure}") from failure
         finally:
             self._partial.unlink(missing_ok=True)
+
+
+def _synchronize(path: Path) -> None:
+    """Have a file reach the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

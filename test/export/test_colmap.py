@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from slanted_wall import CAMERA, keyframe, pose, reconstruction
 
+from slam3r_ros.export import colmap
 from slam3r_ros.export.formats import export
 from slam3r_ros.export.observations import observations
 from slam3r_ros.io.files import OutputError
@@ -113,3 +115,49 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
         export(reconstruction(), "colmap", tmp_path / "home")
     assert (tmp_path / "home" / "thesis.tex").read_text() == "years of work"
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_an_earlier_model_is_there_until_the_new_one_is(tmp_path: Path) -> None:
+    path, missing, looks = tmp_path / "model", 0, 0
+    export(reconstruction(2), "colmap", path)
+    ended = threading.Event()
+
+    def replace_often() -> None:
+        for number in range(12):
+            export(reconstruction(2 + number % 2), "colmap", path)
+        ended.set()
+
+    thread = threading.Thread(target=replace_often)
+    thread.start()
+    while not ended.is_set():
+        missing += not (path / "sparse" / "0" / "points3D.txt").is_file()
+        looks += 1
+    thread.join()
+    assert missing == 0 and looks > 12
+    assert len(pycolmap.Reconstruction(path / "sparse" / "0").images) == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_export_that_breaks_off_leaves_the_earlier_model(
+    error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    export(reconstruction(2), "colmap", path)
+
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(colmap, "_write_points", fail)
+    with pytest.raises(error):
+        export(reconstruction(3), "colmap", path)
+    assert len(pycolmap.Reconstruction(path / "sparse" / "0").images) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_link_to_a_model_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "model").symlink_to(tmp_path / "disk")
+    export(reconstruction(2), "colmap", tmp_path / "model")
+    assert (tmp_path / "model").is_symlink()
+    assert len(pycolmap.Reconstruction(tmp_path / "disk" / "sparse" / "0").images) == 2
