@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +16,8 @@ CHROMIUM = os.environ.get("CHROMIUM") or None
 """The browser's program; None where there is none, or these tests were not asked for, as `make test-browser` does."""
 DESKTOP, PHONE = (1280, 800), (390, 844)
 """Width and height of the viewports, pixels."""
+_LIMIT_S = 300.0
+"""Longest time that a test may take, seconds; each takes under 20 on an idle machine."""
 _ARGUMENTS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--no-sandbox"]
 
 
@@ -24,7 +29,26 @@ def launched() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
         yield browser
-        browser.close()
+        with bounded("closing the browser"):
+            browser.close()
+
+
+@contextmanager
+def bounded(what: str) -> Iterator[None]:
+    """Give a test in the browser up after a while, and write where every thread is: Playwright waits for ever for some
+    answers, as for the end of a browser."""
+
+    def give_up(*_: object) -> None:
+        faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
+        raise TimeoutError(f"{what} takes more than {_LIMIT_S:.0f} s")
+
+    usual = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, _LIMIT_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, usual)
 
 
 @contextmanager

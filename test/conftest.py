@@ -106,9 +106,21 @@ def tiny_networks() -> Networks:
     return Networks(i2p, l2w, "tiny", TINY_SETTINGS)
 
 
+@pytest.fixture(autouse=True)
+def _bounded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test in a browser ends, whatever the browser does not answer."""
+    if "chromium" not in request.fixturenames:
+        yield
+        return
+    from browser import bounded
+
+    with bounded(request.node.name):
+        yield
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A real browser, started once for all tests; they are skipped on a machine without it."""
+    """A real browser, started once for all tests, since Playwright allows one; without it they are skipped."""
     from browser import launched
 
     with launched() as browser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from slam3r_ros.cli import demo
 from slam3r_ros.cli import figure as picture
 from slam3r_ros.cli import main as cli
 from slam3r_ros.cli.demo import DemoError, DemoOptions, latency_percentiles, player_command
+from slam3r_ros.cli.demo_page import USUAL_PORT, DemoPage, page_port
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.tum import read_trajectory
 from slam3r_ros.render.cloud import SplatCloud
@@ -88,6 +90,7 @@ def test_demo_leaves_map_trajectory_picture_and_report(sequence: Path, weights: 
     for name, package in (("map.glb", "trimesh"), ("map.mp4", "av")):
         assert (out / name).is_file() or f"needs {package}" in result.stderr.replace("PyAV", "av")
     assert f"slam3r_ros view {out}" in result.stdout
+    assert "watch the map grow in a browser: http://127.0.0.1:" in result.stdout or "needs viser" in result.stdout
     assert f"{report['frames_lost_in_transport']} lost in transport" in result.stdout
 
 
@@ -100,6 +103,21 @@ def test_demo_says_what_is_wrong(tmp_path: Path, sequence: Path) -> None:
     )
     assert wrong.returncode == 1
     assert "image_queue: expected 1 to 100, got 0" in wrong.stderr
+
+
+def test_the_page_of_a_demo_finds_a_port_and_says_why_there_is_none(tmp_path: Path) -> None:
+    try:
+        taken = socket.create_server(("127.0.0.1", USUAL_PORT))
+    except OSError:
+        taken = socket.socket()  # another program has it
+    with taken:
+        assert page_port() not in (0, USUAL_PORT)
+    (tmp_path / "page.log").write_text("slam3r_viewer: port 9 may not be used\n")
+    ended = subprocess.Popen(["true"])
+    ended.wait(20)
+    said = DemoPage(ended, "http://127.0.0.1:9/", tmp_path / "page.log").text()
+    assert said == f"no live page: slam3r_viewer: port 9 may not be used (see {tmp_path / 'page.log'})"
+    assert "pip install slam3r_ros[viewer]" in DemoPage(None, "", tmp_path / "page.log").text()
 
 
 def test_topic_of_a_bag_is_played(tmp_path: Path) -> None:

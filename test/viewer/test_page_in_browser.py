@@ -5,22 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import trimesh
 import viser
-from browser import CHROMIUM, PHONE, launched, opened
+from browser import CHROMIUM, PHONE, opened
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page
-from viewer_map import DEPTH, FRAMES_BETWEEN, pose, view
+from viewer_map import DEPTH, FRAMES_BETWEEN, pose, view, write_map_file
 
 from slam3r_ros.io.image_compression import decode_jpeg
+from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.viewer.display_settings import Colouring, DisplaySettings, TimelineMode
 from slam3r_ros.viewer.following import ViewMode
 from slam3r_ros.viewer.map_actions import NoActions
 from slam3r_ros.viewer.map_model import MapModel
 from slam3r_ros.viewer.map_page import MapPage
 from slam3r_ros.viewer.page_server import PageAddress, PageError, PageServer
+from slam3r_ros.viewer.saved_map import SavedMapActions, show_map
 
 KEYFRAMES = 6
 LEAST_WALL_SHARE = 0.05
@@ -61,12 +66,6 @@ class RecordedActions(NoActions):
         self.calls.append(("set_scale", metres_per_unit))
         self._model.set_scale(metres_per_unit)
         return "lengths are metres"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 def filled_model() -> MapModel:
@@ -329,3 +328,60 @@ def test_another_sites_page_cannot_connect_and_a_token_lets_in(chromium: Browser
 def test_a_port_in_use_is_a_sentence(shown: Shown) -> None:
     with pytest.raises(PageError, match=f"^port {shown.page.server.port} is in use by another program; choose another"):
         PageServer(PageAddress(port=shown.page.server.port), "another")
+
+
+def test_a_large_map_is_drawn_in_part_while_the_view_moves_and_whole_when_it_rests(shown: Shown) -> None:
+    visitor, camera = shown.visitor, shown.camera
+    for number in range(KEYFRAMES, 80):  # 250,000 points: more than a browser without a GPU begins with
+        shown.model.apply(view(number))
+    visitor.get_by_role("button", name="Show the whole map").click()
+    drawing = "window.slam3rDrawing"
+    wait_for(lambda: visitor.evaluate(f"{drawing}.points") > 200_000, visitor, "all keyframes are there")
+    wait_for(lambda: visitor.evaluate(f"{drawing}.isWhole"), visitor, "the picture rests")
+    whole = visitor.evaluate(f"{drawing}.drawn")
+    assert visitor.evaluate(f"{drawing}.isSoftware") and whole == visitor.evaluate(f"{drawing}.points")
+    seen = []
+
+    def moves() -> bool:
+        camera.position = camera.position + np.array([0.0, 0.02, 0.0])
+        seen.append(visitor.evaluate(f"[{drawing}.isWhole, {drawing}.drawn, {drawing}.isCoarse]"))
+        return not seen[-1][0] and seen[-1][1] < 0.6 * whole and seen[-1][2]
+
+    wait_for(moves, visitor, "a part is drawn while the view moves")
+    wait_for(lambda: visitor.evaluate(f"{drawing}.isWhole"), visitor, "the picture rests again")
+    wait_for(lambda: visitor.evaluate(f"{drawing}.drawn") == whole, visitor, "all points are drawn again")
+    assert visitor.evaluate("document.querySelector('canvas').width") >= visitor.evaluate(
+        "document.querySelector('canvas').clientWidth"
+    )
+
+
+def test_a_film_and_a_model_of_a_saved_map_are_downloaded(chromium: Browser, tmp_path: Path) -> None:
+    path, model = write_map_file(tmp_path / "room.slam3r", KEYFRAMES), MapModel()
+    show_map(path, model)
+    actions = SavedMapActions(path, model)
+    page = MapPage(model, PageAddress(port=0), actions)
+    try:
+        with opened(chromium, page.server.url, SIZE) as visitor:
+            open_tab(visitor, "Map")
+            for label, choice in (("Film", "All around"), ("Film size", "640 x 360")):
+                visitor.get_by_label(label, exact=True).click()
+                visitor.get_by_role("option", name=choice).click()
+            with visitor.expect_download(timeout=8 * PATIENCE_MS) as film:
+                visitor.get_by_role("button", name="Make a film").click()
+                visitor.locator(".mantine-Progress-root").first.wait_for(timeout=PATIENCE_MS)
+            assert film.value.suggested_filename == "orbit.mp4"
+            with av.open(str(film.value.path())) as video:
+                stream = video.streams.video[0]
+                assert (stream.width, stream.height, stream.frames) == (640, 360, 360)
+            with visitor.expect_download(timeout=4 * PATIENCE_MS) as glb:
+                visitor.get_by_role("button", name="Download").click()
+            assert glb.value.suggested_filename == "room.glb"
+            glb.value.save_as(tmp_path / "page.glb")
+        with MapFile(path) as file:
+            points = len(file.points())
+        scene = trimesh.load_scene(tmp_path / "page.glb", process=False)
+        clouds = [each for each in scene.geometry.values() if isinstance(each, trimesh.PointCloud)]
+        assert sum(len(cloud.vertices) for cloud in clouds) == points > 5000
+    finally:
+        page.close()
+        actions.close()

@@ -13,6 +13,7 @@ from slam3r_ros.viewer.map_model import MapSnapshot
 from slam3r_ros.viewer.panels.film_panel import FilmPanel
 
 _PAUSE, _GO_ON = "Pause", "Go on"
+_DOWNLOAD, _PREPARING = "Download", "The file is being made"
 
 
 class MapPanel:
@@ -35,8 +36,8 @@ class MapPanel:
             formats = gui.add_dropdown("Format", list(actions.downloads))
             meaning = gui.add_markdown(_sentence(actions.downloads[formats.value]))
             formats.on_update(lambda _: setattr(meaning, "content", _sentence(actions.downloads[formats.value])))
-            download = gui.add_button("Download", icon=viser.Icon.DOWNLOAD)
-            download.on_click(lambda event: self._do(event.client, lambda: self._download(event.client, formats.value)))
+            self._button = gui.add_button(_DOWNLOAD, icon=viser.Icon.DOWNLOAD)
+            self._button.on_click(lambda event: self._hand_out(event.client, formats.value))
             if "film" in offered:
                 FilmPanel(gui, actions)
         elif not offered & {"pause", "save", "reset"}:
@@ -63,6 +64,14 @@ class MapPanel:
             self._do(client, self._actions.reset)
 
         yes.on_click(lambda _: begin())
+
+    def _hand_out(self, client: viser.ClientHandle | None, format_name: str) -> None:
+        """Export the map for a visitor, and show on the button that it goes on: a large map takes a while."""
+        self._button.disabled, self._button.label = True, _PREPARING
+        try:
+            self._do(client, lambda: self._download(client, format_name))
+        finally:
+            self._button.disabled, self._button.label = False, _DOWNLOAD
 
     def _download(self, client: viser.ClientHandle | None, format_name: str) -> str:
         """Export the map and send the file to the visitor."""

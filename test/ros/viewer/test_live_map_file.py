@@ -65,7 +65,7 @@ def test_a_growing_map_is_exported_and_filmed_as_it_lies_now(context: Context, t
             outputs.publish(
                 MapCorrection(np.array([0, 2 * FRAMES_BETWEEN]), changes, np.array([[0, 2 * FRAMES_BETWEEN]]))
             )
-            views = next(layer for layer in outputs._layers if isinstance(layer, KeyframeViewOutput))
+            views = outputs._layers._layers[KeyframeViewOutput]
             views.publish_graph(FIRST_NS, outputs.scale.unit)
             wait_until(lambda: model.snapshot().chunks[2].scale == 2.0, "the loop has moved the last keyframe")
             wait_until(lambda: model.snapshot().metres_per_unit == UNIT, "the scale has come")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import launched, opened
+from browser import opened
+from playwright.sync_api import Browser
 from rclpy.context import Context
 from ros_harness import PATIENCE_S, Bench, running_node, spinning, wait_until
 from slam3r_ros.msg import SlamStatus
@@ -69,8 +70,10 @@ def test_a_node_that_is_not_there_is_named(context: Context) -> None:
         viewer.destroy_node()
 
 
-def test_a_length_that_is_measured_in_the_browser_sets_the_scale_of_the_node(context: Context, golden: Path) -> None:
-    with launched() as chromium, node_and_viewer(context, golden / "networks") as (bench, viewer):
+def test_a_length_that_is_measured_in_the_browser_sets_the_scale_of_the_node(
+    context: Context, golden: Path, chromium: Browser
+) -> None:
+    with node_and_viewer(context, golden / "networks") as (bench, viewer):
         model = viewer.page.model
         for number in range(KEYFRAMES):
             model.apply(view(number))
