@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import queue
+import subprocess
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +15,8 @@ from slam3r_lab.distributions.uses import MethodUse, Use, methods_in, uses_in
 
 FOLDERS = ("slam3r_ros", "launch")
 """The folders of the repository that run on a robot."""
+_STANDARD_CLASSES = (queue.Queue, threading.Thread, threading.Event, Future, subprocess.Popen, Path)
+"""Classes of the standard library whose methods take keywords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ def check(repository: Path, distribution: Distribution) -> Report:
             (optional if use.is_optional else missing).append(f"{use} ({place})")
     of_ros = {call: place for call, place in calls.items() if call.method not in own}
     of_ros = {call: place for call, place in of_ros.items() if distribution.methods(call.method)}
+    of_ros = {call: place for call, place in of_ros.items() if not _is_of_standard_library(call)}
     for call, place in of_ros.items():
         missing += [f"{call.method}({word}=) ({place})" for word in _refused(call, distribution)]
     return Report(len(names), len(of_ros), tuple(unknown), tuple(missing), tuple(optional))
@@ -72,6 +80,12 @@ def _has(use: Use, distribution: Distribution) -> bool | None:
         return True
     parameters = distribution.parameters_of(found, use.attribute)
     return None if parameters is None else use.keyword in parameters or ANYTHING in parameters
+
+
+def _is_of_standard_library(call: MethodUse) -> bool:
+    """Whether a class of the standard library has such a method, as ``get(timeout=)`` of a queue."""
+    methods = [getattr(kind, call.method) for kind in _STANDARD_CLASSES if hasattr(kind, call.method)]
+    return any(call.keywords <= set(inspect.signature(method).parameters) for method in methods)
 
 
 def _refused(call: MethodUse, distribution: Distribution) -> list[str]:

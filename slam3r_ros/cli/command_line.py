@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import NoReturn
 
+from slam3r_ros.io.terminal import say, silence
 from slam3r_ros.networks.cpu import prepare_process
 from slam3r_ros.setting_spec import nearest
 
@@ -22,8 +23,9 @@ _EXTRAS = {"trimesh": "export", "viser": "viewer", "websockets": "viewer"}
 """The extra of this distribution that a module comes with."""
 _OWN_MESSAGES = {"slam3r_ros.msg", "slam3r_ros.srv"}
 _DISTRIBUTION = "slam3r_ros"
-_WRONG_COMMAND_LINE, _INTERRUPTED = 2, 130
-"""Exit statuses: of a command line that cannot be understood, and of Ctrl-C (128 plus the number of SIGINT)."""
+_WRONG_COMMAND_LINE, _INTERRUPTED, _PIPE_CLOSED = 2, 130, 141
+"""Exit statuses: of a command line that cannot be understood, of Ctrl-C (128 plus the number of SIGINT), and of a pipe
+that nobody reads any more (128 plus the number of SIGPIPE)."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,7 +77,7 @@ class CommandLine:
         prepare_process()  # before the subcommand's module imports torch
         name = words[0] if words else "--help"
         if name in ("-h", "--help"):
-            print(self.overview())
+            say(self.overview())
             return 0 if words else _WRONG_COMMAND_LINE
         if name == "--version":
             print(f"{self.program} {version(_DISTRIBUTION)}")
@@ -87,7 +89,13 @@ class CommandLine:
             print(f"{self.program}: {self.moved.get(name, unknown)}", file=sys.stderr)
             return _WRONG_COMMAND_LINE
         try:
-            return self._run(name, words[1:], given)
+            try:
+                return self._run(name, words[1:], given)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:  # whoever read what we print has gone, as head does
+            silence()
+            return _PIPE_CLOSED
         except KeyboardInterrupt:  # where the subcommand does not end in its own way, as while torch is being imported
             return _INTERRUPTED
 

@@ -35,6 +35,7 @@ from slam3r_ros.io.save import MAP_NAME, TRAJECTORY_NAME
 from slam3r_ros.io.sources import SourceError, open_source
 from slam3r_ros.io.sources.example import EXAMPLE
 from slam3r_ros.io.stop_signals import stop_on_signals
+from slam3r_ros.io.terminal import say
 from slam3r_ros.io.tum import read_trajectory
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def main(arguments: argparse.Namespace) -> int:
                 return show_demo(options, former)
         except KeyboardInterrupt:
             saved = sorted(name for name, _ in results_in(options.out).items() - former.items())
-            print(f"slam3r_ros demo: interrupted; saved: {', '.join(saved) or 'nothing'}", file=sys.stderr)
+            say(f"slam3r_ros demo: interrupted; saved: {', '.join(saved) or 'nothing'}", is_trouble=True)
             return stop.exit_status
 
 
@@ -136,23 +137,23 @@ def show_demo(options: DemoOptions, former: dict[str, int]) -> int:
     try:
         make_writable(options.out)
     except OutputError as error:
-        print(f"slam3r_ros demo: {error}", file=sys.stderr)
+        say(f"slam3r_ros demo: {error}", is_trouble=True)
         return 2
     try:
         report = run_demo(options)
     except (SourceError, RosStartError) as error:
-        print(f"slam3r_ros demo: {error}", file=sys.stderr)
+        say(f"slam3r_ros demo: {error}", is_trouble=True)
         return 2
     except (DemoError, OutputError, OSError) as error:
-        print(f"slam3r_ros demo: {error}", file=sys.stderr)
+        say(f"slam3r_ros demo: {error}", is_trouble=True)
         old = sorted(name for name, _ in former.items() & results_in(options.out).items())
         if old:
-            print(f"slam3r_ros demo: from before, not of this demo: {', '.join(old)} in {options.out}", file=sys.stderr)
+            say(f"slam3r_ros demo: from before, not of this demo: {', '.join(old)} in {options.out}", is_trouble=True)
         return 1
-    print(report.text())
-    print(f"{', '.join(sorted(results_in(options.out)))} are in {options.out}")
+    say(report.text())
+    say(f"{', '.join(sorted(results_in(options.out)))} are in {options.out}")
     if not options.view:
-        print(f"the map in the browser again: slam3r_ros view {options.out} (make demo ARGS=--view keeps it open)")
+        say(f"the map in the browser again: slam3r_ros view {options.out} (make demo ARGS=--view keeps it open)")
         return 0
     from slam3r_ros.cli.view import main as view
 
@@ -177,8 +178,8 @@ def run_demo(options: DemoOptions) -> DemoReport:
     with steps.step("picture, model and film", "about as long as the playing"):
         results = make_results(options.out, title, truth)
     for problem in results.problems:
-        print(f"slam3r_ros demo: {problem}", file=sys.stderr)
-    print(f"made of the map: {results.text()}")
+        say(f"slam3r_ros demo: {problem}", is_trouble=True)
+    say(f"made of the map: {results.text()}")
     return report
 
 
@@ -204,7 +205,7 @@ def play_and_map(
         ):
             with steps.step("start of the node", "about 10 s, most of it for loading torch and the networks"):
                 wait_until_active(recorder, node, log)
-            print(page.text())
+            say(page.text())
             playing = guard.running(player_command(options, played), options.out / "player.log")
             with steps.step("playing", expected), playing as player:
                 follow(recorder, node, player, length, options.out)
@@ -239,9 +240,9 @@ def prepare_environment() -> None:
     transport = choose_transport(os.environ, socket_limit(), installed_profiles(), closed=True, shared_bytes=room)
     os.environ.update(transport.variables)
     if transport.advice:
-        print(
+        say(
             f"slam3r_ros demo: /dev/shm has only {room >> 20} MB free, so images go through UDP: {transport.advice}",
-            file=sys.stderr,
+            is_trouble=True,
         )
 
 

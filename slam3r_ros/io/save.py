@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def map_files(path: str | Path) -> tuple[Path, Path]:
 def map_file_beside(path: str | Path) -> Path:
     """The map file beside the files of `map_files`: ``map.slam3r`` in a folder, or ``NAME.slam3r``."""
     return map_files(path)[0].with_suffix(MAP_FILE_SUFFIX)
+
+
+def check_map_files(path: str | Path) -> None:
+    """Try whether both files of `map_files` could be written, and leave nothing behind; raises OutputError."""
+    for file in map_files(path):
+        missing = [folder for folder in (file.parent, *file.parent.parents) if not folder.exists()]
+        try:
+            make_writable(file.parent)
+        finally:
+            for folder in missing:
+                with suppress(OSError):  # it was not made, or somebody has put something there
+                    folder.rmdir()
+        if os.path.isdir(file):
+            raise OutputError(f"cannot write '{file}': it is a folder")
 
 
 def prepare_map_files(path: str | Path) -> None:

@@ -277,6 +277,21 @@ def test_pipe_that_nobody_reads_and_no_home_leave_the_map(sequence: Path, tiny: 
     assert len(read_ply(tmp_path / "map.ply")) > 0
 
 
+@pytest.mark.parametrize("words", [["info", "MAP"], ["run", "--help"]])
+def test_output_that_nobody_reads_is_no_error(
+    words: list[str], sequence: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    """As behind ``| head``."""
+    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 0
+    given = [str(tmp_path / "map.slam3r") if word == "MAP" else word for word in words]
+    command = [sys.executable, "-c", "import sys; from slam3r_ros.cli.main import main; sys.exit(main())", *given]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(180) in (0, 141)
+
+
 @pytest.mark.usefixtures("default_signals")
 def test_ctrl_c_before_anything_is_mapped_leaves_an_earlier_map(
     sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

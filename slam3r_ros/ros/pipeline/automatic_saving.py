@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import NothingMappedError, SavedMap, map_files
+from slam3r_ros.io.save import NothingMappedError, SavedMap, check_map_files, map_files
 from slam3r_ros.ros.throttled_log import ThrottledLog
 
 _KEPT_MAPS = 9
@@ -18,6 +18,12 @@ class AutomaticSaving:
     """Saves to the path of the parameter save_on_exit, and nothing where it is empty."""
 
     def __init__(self, path: str, log: ThrottledLog) -> None:
+        """Raises OutputError where the path cannot be written: known at the end only, it would cost the map."""
+        if path:
+            try:
+                check_map_files(path)
+            except OutputError as error:
+                raise OutputError(f"save_on_exit: {error}") from error
         self.path = path
         """A file or a folder, or empty."""
         self._log = log

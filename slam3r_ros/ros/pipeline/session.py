@@ -58,10 +58,11 @@ class Session:
         self, node: Node, settings: NodeSettings, log: ThrottledLog, on_state_change: Callable[[], None]
     ) -> None:
         """Load the networks, warm them up and create the publishers. Raises WeightsError and BackendError, and
-        OutputError or MapFileError where the map file cannot be written or read.
+        OutputError or MapFileError where the map file, or that of save_on_exit, cannot be written or read.
 
         ``on_state_change`` is called in the mapping thread when the engine's state has changed.
         """
+        self._saving = AutomaticSaving(settings.save_on_exit, log)
         if settings.threads:
             torch.set_num_threads(settings.threads)
             cv2.setNumThreads(settings.threads)
@@ -92,7 +93,6 @@ class Session:
         if scale and not settings.scale:
             self._outputs.scale.apply_estimate(scale)
         self._builder = FrameBuilder(self._camera_info, self._timestamps, slam.encoder, log)
-        self._saving = AutomaticSaving(settings.save_on_exit, log)
         callbacks = NodeCallbacks(self._now_ns, on_state_change, self._saving.before_jump)
         parts = LoopParts(
             images=self._images,

@@ -17,6 +17,7 @@ FILES = {
         "from rclpy.impl import _rclpy\n"
         "class Node:\n"
         "    def __init__(self, node_name, *, context=None): self.handle = 1\n"
+        "    def put(self, message): pass\n"
         "    def create_subscription(self, kind, topic, callback, qos, *, raw=False): pass\n"
         "class Managed(Node):\n"
         "    def __init__(self, node_name, **kwargs): pass\n"
@@ -59,6 +60,8 @@ def missing_of(code: str, distribution: Path, tmp_path: Path) -> tuple[list[str]
         ("from rclpy.qos import Compiled", []),
         ("from rclpy.node import Node\nn.create_subscription(1, raw=True)", []),
         ("from rclpy.node import Node\nn.create_subscription(1, events=2)", ["create_subscription(events=)"]),
+        ("from rclpy.node import Node\nqueue.put(1, timeout=2)", []),  # as that of queue.Queue
+        ("from rclpy.node import Node\nn.put(1, depth=2)", ["put(depth=)"]),
         ("from sensor_msgs.msg import Image\nImage(height=1, data=b'')\nImage.RAW", []),
         ("from sensor_msgs.msg import Image\nImage(depth=1)", ["sensor_msgs.msg.Image(depth=)"]),
         ("from std_srvs.srv import SetBool\nSetBool.Request(data=True)\nSetBool.Response(success=True)", []),

@@ -77,13 +77,24 @@ def test_the_node_saves_the_map_that_a_jump_of_time_ends(context: Context, weigh
     assert [pose.stamp_ns for pose in read_trajectory(tmp_path / "room.tum")] == second
 
 
-@pytest.mark.parametrize(("path", "is_good"), [("room.ply", True), ("file/room.ply", False)])
+@pytest.mark.parametrize("is_good", [True, False])
 def test_a_map_that_could_not_be_saved_makes_the_end_a_failure(
-    context: Context, weights: Path, tmp_path: Path, path: str, is_good: bool
+    context: Context, weights: Path, tmp_path: Path, is_good: bool
 ) -> None:
-    (tmp_path / "file").touch()
-    with running_node(context, weights, save_on_exit=str(tmp_path / path), image_queue=20) as bench:
+    with running_node(context, weights, save_on_exit=str(tmp_path / "maps" / "room.ply"), image_queue=20) as bench:
         bench.wait_for_connection()
         bench.camera.send_images(6)
         bench.wait_for_handled(6)
+        if not is_good:
+            (tmp_path / "maps").touch()  # a file, where a folder was to be made
     assert bench.node.shut_down() is is_good
+
+
+@pytest.mark.parametrize("path", ["file/new/room.ply", "file", "room.las"])
+def test_a_path_that_cannot_be_written_is_refused_before_anything_is_mapped(
+    context: Context, weights: Path, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "file").touch()
+    with running_node(context, weights, save_on_exit=str(tmp_path / path)) as bench:
+        assert bench.node.problem.startswith("not configured: save_on_exit: cannot ")
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
