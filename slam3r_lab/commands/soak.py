@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of ``slam3r_lab soak``."""
-    names = "messages, camera, qos, disk, starts, loop"
+    names = "messages, camera, killed, qos, disk, starts, loop"
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"which of {names} (default: all)")
     parser.add_argument("--starts", type=int, default=50, help="starts and stops (default: %(default)s)")
     parser.add_argument("--messages", type=int, default=10_000, help="messages of the fuzzer (default: %(default)s)")

@@ -137,6 +137,28 @@ def camera_faults(soak: Soak) -> str:
     return text
 
 
+def camera_killed(soak: Soak) -> str:
+    """The camera's process is killed, as a crash or a power loss does it, and another one comes: the node says that no
+    image comes, and maps on."""
+    play = [sys.executable, "-m", "slam3r_ros.cli.main", "play", str(EXAMPLE), "--topic", "/image", "--rate", "10"]
+    mapped = []
+    with node_process(
+        soak.guard, soak.folder, soak.domain, weights=soak.tiny_weights, image_queue=20, image_timeout=1.0,
+        **{"pose.minimum_inliers": "0.0"},
+    ) as node:  # fmt: skip
+        for _ in range(2):
+            before = node.statuses[-1].frames_processed if node.statuses else 0
+            with soak.guard.running([*play, "--wait-for-subscriber"], soak.folder / "player.log") as player:
+                node.wait(
+                    lambda seen=before: bool(node.statuses) and node.statuses[-1].frames_processed > seen + 20,  # type: ignore[misc]
+                    "images are mapped",
+                )
+                player.kill()
+            node.wait(lambda: "no image for" in node.log.read_text(), "the warning that no image comes")
+            mapped.append(node.statuses[-1].frames_processed - before)
+    return f"{mapped[0]} images mapped, the camera killed, told, {mapped[1]} images of the next one mapped"
+
+
 def other_quality_of_service(soak: Soak) -> str:
     """A best-effort camera and a node that asks for reliable images: it says so, and takes those of the next camera."""
     with node_process(
@@ -174,6 +196,7 @@ def _return(node: NodeProcess) -> None:
 SCENARIOS: dict[str, Callable[[Soak], str]] = {
     "messages": strange_messages,
     "camera": camera_faults,
+    "killed": camera_killed,
     "qos": other_quality_of_service,
     "disk": full_disk,
     "starts": starts_and_stops,

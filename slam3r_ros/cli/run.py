@@ -15,7 +15,7 @@ from slam3r_ros.engine.events import Update
 from slam3r_ros.engine.failures import engine_failure
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.io.files import OutputError
-from slam3r_ros.io.save import NothingMappedError, prepare_map_files, save_map
+from slam3r_ros.io.save import NothingMappedError, map_files, prepare_map_files, save_map
 from slam3r_ros.io.sources import Source, SourceError, open_source
 from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
 from slam3r_ros.io.terminal import say
@@ -78,6 +78,8 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         settings = offline_settings(arguments.settings)
         with open_source(arguments.source, topic=arguments.topic, rectified=arguments.rectified) as source:
+            folder = map_files(arguments.out)[0].parent
+            is_new = not folder.exists()
             prepare_map_files(arguments.out)
             networks = load_networks(arguments.weights, device=arguments.device, precision=arguments.precision)
             slam = Slam(with_cuda_graphs(networks), settings)
@@ -95,6 +97,9 @@ def main(arguments: argparse.Namespace) -> int:
                 written = session.finish()
     except NothingMappedError as error:
         say(f"slam3r_ros run: {error}; {slam.status().reason}", is_trouble=True)
+        if is_new:
+            with suppress(OSError):  # somebody has put something there
+                folder.rmdir()
         return outcome or 1
     except (SettingError, WeightsError, BackendError, SourceError, OutputError, MapFileError) as error:
         say(f"slam3r_ros run: {error}", is_trouble=True)
