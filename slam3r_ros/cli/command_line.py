@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import NoReturn
 
-from slam3r_ros.io.terminal import say, silence
+from slam3r_ros.io.terminal import ensure_standard_streams, say, silence
 from slam3r_ros.networks.cpu import prepare_process
 from slam3r_ros.setting_spec import nearest
 
@@ -74,6 +75,12 @@ class CommandLine:
         Returns the subcommand's exit status, 2 where there is no such subcommand or where it needs ROS and there is
         none, 130 for Ctrl-C. Raises SystemExit for --help of a subcommand and for arguments that it does not take.
         """
+        ensure_standard_streams()
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            say(f"{self.program}: the folder that it was started in is gone: change to another one", is_trouble=True)
+            return _WRONG_COMMAND_LINE
         prepare_process()  # before the subcommand's module imports torch
         name = words[0] if words else "--help"
         if name in ("-h", "--help"):

@@ -15,6 +15,24 @@ def say(text: str, *, is_trouble: bool = False) -> None:
         silence()
 
 
+def ensure_standard_streams() -> None:
+    """Give a process that was started without a standard stream one that leads nowhere.
+
+    Without it Python has none to print to, and the first file that is opened gets its number: what a library prints as
+    an error would go into a map.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != descriptor:
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+
+
 def silence() -> None:
     """Send what is still printed to nowhere, so that writing it fails no more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

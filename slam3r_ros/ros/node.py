@@ -27,6 +27,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.stop_signals import StopRequest, stop_on_signals
+from slam3r_ros.io.terminal import ensure_standard_streams
 from slam3r_ros.map_file.errors import MapFileError
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
@@ -340,6 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns 0 if it ended as asked, 1 if the map could not be saved then, 2 if ROS or the node could not start.
     """
+    ensure_standard_streams()
     advice = apply_transport(os.environ)
     try:
         start_ros(arguments)

@@ -267,6 +267,29 @@ def test_terminal_that_closes_leaves_the_map(sequence: Path, tiny: list[str], tm
     assert len(read_ply(out / "map.ply")) > 0
 
 
+def test_standard_streams_that_are_closed_are_no_error(sequence: Path, tiny: list[str], tmp_path: Path) -> None:
+    """As behind ``>&- 2>&-``, or in a daemon."""
+    command = [sys.executable, "-m", "slam3r_ros.cli.main", "run", str(sequence), "--out", str(tmp_path), *tiny]
+    closed = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+    assert closed.wait(180) == 0
+    assert len(read_ply(tmp_path / "map.ply")) > 0
+    with MapFile(tmp_path / "map.slam3r") as file:
+        assert len(file.keyframe_ids()) == 2
+
+
+def test_a_working_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    command = [sys.executable, "-m", "slam3r_ros.cli.main", "run", str(tmp_path)]
+    script = 'rmdir ../gone && exec "$@"'
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *command], cwd=gone, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        2, "slam3r_ros: the folder that it was started in is gone: change to another one\n"
+    )  # fmt: skip
+
+
 def test_pipe_that_nobody_reads_and_no_home_leave_the_map(sequence: Path, tiny: list[str], tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "HOME"}
     words = [sys.executable, "-m", "slam3r_ros.cli.main", "run", str(sequence), "--out", str(tmp_path), *tiny]
