@@ -56,6 +56,9 @@ class Engine:
     keyframe_places: list[float | None] = field(default_factory=list)
     point: float = 0.0
 
+    def observe_scale(self, _: object) -> None:
+        pass
+
     def trajectory(self) -> list[StampedPose]:
         return [StampedPose(FIRST_NS + number * STEP_NS, moved(z=z)) for number, z in enumerate(self.places)]
 

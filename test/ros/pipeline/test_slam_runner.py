@@ -37,6 +37,9 @@ class Engine:
         self._does()
         self.on_update(update(moved()))
 
+    def observe_scale(self, _: object) -> None:
+        pass
+
     def status(self) -> SlamStatus:
         return SlamStatus()
 
