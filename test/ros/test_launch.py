@@ -83,7 +83,7 @@ def test_camera_info_is_beside_the_image_unless_given() -> None:
 def test_wrong_argument_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="image_queue: expected 1 to 100, got 0"):
         node_options({**ARGUMENTS, "image_queue": "0"})
-    with pytest.raises(SettingError, match="tf_mode: expected one of none, map_to_base, map_to_odom, map_to_odom_to_base, got 'odom'"):
+    with pytest.raises(SettingError, match="tf_mode: expected one of none, .*, map_to_odom_to_base, got 'odom'"):
         node_options({**ARGUMENTS, "tf_mode": "odom"})
     with pytest.raises(FileNotFoundError, match="bag: there is no"):
         existing_path(str(tmp_path / "none.mcap"), "bag")
