@@ -102,7 +102,9 @@ def main(arguments: argparse.Namespace) -> int:
                 folder.rmdir()
         return outcome or 1
     except (SettingError, WeightsError, BackendError, SourceError, OutputError, MapFileError) as error:
-        say(f"slam3r_ros run: {error}", is_trouble=True)
+        for each in (error.__context__, error):  # the disk may refuse the points and then the map file, too
+            if each is error or isinstance(each, OutputError):
+                _say_trouble(str(each))
         return 2
     say(f"{saved.point_count} points in {saved.map_path}, {saved.pose_count} poses in {saved.trajectory_path}")
     if written is not None:

@@ -20,6 +20,7 @@ from synthetic import textured_image
 
 from slam3r_ros.cli import main as cli
 from slam3r_ros.cli import run
+from slam3r_ros.io.files import OutputError
 from slam3r_ros.io.ply import read_ply
 from slam3r_ros.io.sources import Source
 from slam3r_ros.io.tum import read_trajectory
@@ -178,6 +179,22 @@ def test_engine_that_fails_does_not_take_the_map_along(
     assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 1
     assert f"the engine failed at frame 6: {type(error).__name__}: {error}; what is" in capsys.readouterr().err
     assert len(read_ply(tmp_path / "map.ply")) > 0
+
+
+def test_both_files_that_cannot_be_written_are_named(
+    sequence: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(name: str) -> Callable[..., None]:
+        def fail(*_: object, **__: object) -> None:
+            raise OutputError(f"cannot write '{name}': No space left on device")
+
+        return fail
+
+    monkeypatch.setattr(run, "save_map", refuse("map.ply"))
+    monkeypatch.setattr(run.MapSession, "__exit__", refuse("map.slam3r"))
+    assert cli.main(["run", str(sequence), "--out", str(tmp_path), *tiny]) == 2
+    said = capsys.readouterr().err
+    assert "cannot write 'map.ply': No space" in said and "cannot write 'map.slam3r': No space" in said
 
 
 def test_an_error_that_nobody_has_foreseen_does_not_take_the_map_along(
