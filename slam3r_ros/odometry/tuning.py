@@ -16,7 +16,7 @@ class OdometryTuning:
 
     # ---- tracking ------------------------------------------------------------------------------------------------
 
-    tracked_landmarks: int = 200
+    tracked_landmarks: int = 300
     """Number of landmarks that are tracked; a new keyframe adds corners up to this number."""
     min_inliers: int = 15
     """Fewest tracks that must agree with a frame's pose. With fewer, the tracks are lost, and L2W's pose of the frame
@@ -62,7 +62,7 @@ class OdometryTuning:
 
     window_keyframes: int = 7
     """Largest number of keyframes in the sliding window."""
-    window_landmarks: int = 400
+    window_landmarks: int = 600
     """Number of landmarks beyond which the oldest of the window that are no longer tracked are removed."""
     fixed_keyframes: int = 2
     """Number of the oldest keyframes that a full window holds fixed. They keep its place and scale in the world (the

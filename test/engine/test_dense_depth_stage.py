@@ -65,6 +65,7 @@ def test_every_view_by_the_networks_is_replaced_by_a_dense_one_of_the_whole_imag
     first = {view.id: view for view in views if view.added is None}
     dense = {view.id: view for view in run.dense_views}
     assert first.keys() == dense.keys() and len(dense) >= 5
+    compared = 0
     for number, view in dense.items():
         before = first[number]
         assert views.index(before) < views.index(view)
@@ -74,8 +75,11 @@ def test_every_view_by_the_networks_is_replaced_by_a_dense_one_of_the_whole_imag
         width = view.depth.shape[1]
         assert known.mean() > 0.6 and known[:, : width // 10].mean() > 0.3, "the networks see the centre only"
         assert not by_networks[:, : width // 10].any()
-        both = known & by_networks
-        assert np.median(np.abs(np.log(view.depth[both] / before.depth[both]))) < 0.1
+        sure = known & by_networks & (before.confidence >= run.slam.settings.map.point_confidence)
+        if sure.mean() > 0.05:  # the networks know nothing of a view of which they are nowhere sure
+            compared += 1
+            assert np.median(np.abs(np.log(view.depth[sure] / before.depth[sure]))) < 0.1
+    assert compared >= len(dense) - 2
 
 
 def test_the_trajectory_is_that_without_dense_depth(run: Run, sparse: Run) -> None:
@@ -102,6 +106,7 @@ def test_results_do_not_depend_on_speed(run: Run, networks: NetworkPair, frames:
 
 def test_what_waits_moves_with_a_closed_loop(run: Run, networks: NetworkPair, frames: list[Frame]) -> None:
     moved = Run(networks, frames)
+    moved.events += moved.slam.finish_pending()
     told = len(moved.dense_views)
     stage = moved.slam._mapping._dense_depth
     assert stage is not None

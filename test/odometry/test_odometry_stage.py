@@ -11,7 +11,7 @@ from slam3r_ros.engine.encoder import Encoder
 from slam3r_ros.geometry.camera import Camera
 from slam3r_ros.geometry.se3 import Array, invert_rigid, rigid, transform_points
 from slam3r_ros.geometry.sim3 import Sim3
-from slam3r_ros.loop_closure import loop_closer
+from slam3r_ros.loop_closure import loop_closer, place_graph
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.loop_closure.tuning import TUNING as LOOP_TUNING
 from slam3r_ros.networks.weights import Networks
@@ -26,7 +26,7 @@ from slam3r_ros.types import Frame, HostPointmaps, LocalPointmap, PoseEstimate, 
 
 @pytest.fixture(autouse=True)
 def every_keyframe_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_closer, "TUNING", replace(LOOP_TUNING, min_place_motion=0.0))
+    monkeypatch.setattr(place_graph, "TUNING", replace(LOOP_TUNING, min_place_motion=0.0))
 
 
 HALF = SIDE // 2
@@ -387,7 +387,7 @@ def test_no_place_is_remembered_where_loops_are_not_to_be_closed() -> None:
         for number in range(0, 20, 2):
             refined(stage, described(keyframe(number, pose(number))))
             assert stage.close_loop() is None and stage.failure == ""
-        assert (stage._loop_closer is not None and len(stage._loop_closer._places) > 3) == close
+        assert (stage._loop_closer is not None and len(stage._loop_closer._graph.places) > 3) == close
 
 
 def described(original: RegisteredFrame) -> RegisteredFrame:
@@ -423,13 +423,16 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
     for number in range(12):
         refined(stage, described(keyframe(number, pose(number))))
         stage.close_loop()
-    assert stage._loop_closer is not None and len(stage._loop_closer._places) > 1
+    assert stage._loop_closer is not None and len(stage._loop_closer._graph.places) > 1
     world = rigid(np.eye(3), np.zeros(3))
     if corrected:  # the places as a closed loop has moved them
-        nodes = stage._loop_closer._nodes
+        nodes = stage._loop_closer._graph.nodes
         moved = Sim3(np.array([2.0]), np.diag([-1.0, 1, -1])[None], np.array([[1.0, 2, 3]]))
         nodes = Sim3.concatenate([moved @ nodes[p : p + 1] for p in range(len(nodes))])
-        stage._loop_closer._nodes, stage._loop_closer._known = nodes, (tuple(stage._loop_closer._places), nodes)
+        stage._loop_closer._graph.nodes, stage._loop_closer._known = (
+            nodes,
+            (tuple(stage._loop_closer._graph.places), nodes),
+        )
         world = MapCorrection(np.array([0]), moved).of_poses(np.array([0]), world[None])[0]
     monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)  # the newest keyframes do not show it
     covered = seen_as(described(lost_at(12)), black)
@@ -443,7 +446,7 @@ def test_a_frame_that_only_a_place_shows_is_found_there_in_the_world_as_it_is_no
         assert np.linalg.norm(result.pose.T_world_camera[:3, 3] - expected) < 0.05 * size
         np.testing.assert_allclose(result.pose.T_world_camera[:3, :3], world[:3, :3] @ pose(number)[:3, :3], atol=0.02)
         assert result.pose.scale == pytest.approx(size * SCALE, rel=0.05)
-    assert stage._loop_closer._places[-1].index in (5, 6, 7)
+    assert stage._loop_closer._graph.places[-1].index in (5, 6, 7)
 
 
 def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_next_is_found(
@@ -456,13 +459,13 @@ def test_a_lost_frame_that_cannot_be_compared_with_places_stays_lost_and_the_nex
     monkeypatch.setattr(engine_poses, "estimate_relative_pose", lambda *_: None)
     refined(stage, seen_as(described(lost_at(12)), black))
     assert stage._loop_closer is not None and stage.failure == ""
-    places = list(stage._loop_closer._places)
+    places = list(stage._loop_closer._graph.places)
     with monkeypatch.context() as patch:
         patch.setattr(loop_closer, "describe_place", lambda _: cv2.resize(np.empty(0), (1, 1)))
         lost = described(lost_at(5))
         assert refined(stage, lost) is lost
     assert stage.failure.startswith("a keyframe could not be compared with earlier ones: error: OpenCV")
-    assert stage.close_loop() is None and stage._loop_closer._places == places
+    assert stage.close_loop() is None and stage._loop_closer._graph.places == places
     assert refined(stage, described(lost_at(6))).state is State.TRACKING
 
 
@@ -476,9 +479,9 @@ def test_the_way_to_a_frame_that_a_place_showed_is_not_relied_on(monkeypatch: py
         stage._odometry._visual_odometry, "_track_with_prior", lambda *_: None
     )  # its corners were lost at once
     assert stage._loop_closer is not None
-    places = len(stage._loop_closer._places)
+    places = len(stage._loop_closer._graph.places)
     refined(stage, described(lost_at(5)))
     stage.close_loop()
-    assert len(stage._loop_closer._places) == places + 1
-    scales = stage._loop_closer._sigmas[:, 6] / LOOP_TUNING.chain_scale_sigma
+    assert len(stage._loop_closer._graph.places) == places + 1
+    scales = stage._loop_closer._graph.sigmas[:, 6] / LOOP_TUNING.chain_scale_sigma
     np.testing.assert_allclose(scales[1:], [*[1.0] * (places - 2), LOOP_TUNING.lost_sigma_factor])
