@@ -141,7 +141,7 @@ def test_a_loop_is_closed_whole_though_there_is_no_room_for_it(
     assert loop_closer is not None and buffer is not None
     before = {index: buffer[position].points_world.clone() for position, index in enumerate(buffer.indices)}
     moved = Sim3(np.array([2.0]), np.eye(3)[None], np.array([[1.0, 2, 3]]))
-    correction = MapCorrection(np.array([0]), moved, ((0, 59),))
+    correction = MapCorrection(np.array([0]), moved, np.array([[0, 59]]))
     corrections = iter([correction])
     monkeypatch.setattr(loop_closer, "collect", lambda: next(corrections, None))
     full.room = 0
