@@ -274,7 +274,7 @@ def check_service(words: list[str]) -> None:
         return
     request = (ROOT / "srv" / f"{name}.srv").read_text().partition("---")[0]
     given = {key for value in values for key in yaml.safe_load(value)}
-    assert given <= set(re.findall(r"^\w+ (\w+)", request, flags=re.M))
+    assert given <= set(re.findall(r"^[\w/]+ (\w+)", request, flags=re.M))
 
 
 def check_node(words: list[str]) -> None:

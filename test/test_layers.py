@@ -68,7 +68,8 @@ GENERATED = {"msg", "srv", "action"}
 
 # The rooms of ros/ in their order: each may import itself and those before it.
 ROOMS_OF_ROS = (
-    "throttled_log", "quality_of_service", "start", "parameters", "threads", "input", "output", "pipeline", "node",
+    "throttled_log", "quality_of_service", "start", "parameters", "threads", "input", "output", "pipeline",
+    "services", "map_services", "node",
     "viewer", "tools", "__main__",
 )  # fmt: skip
 

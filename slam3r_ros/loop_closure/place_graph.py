@@ -188,9 +188,10 @@ class PlaceGraph:
             return
         self.loops = [*self.loops, *(each for each in agreeing if each not in self.loops), loop]
         node = self.nodes[positions[loop.after] : positions[loop.after] + 1]
-        if _is_within(self._corrected_by(loop, positions), node, loop.depth, TUNING.min_correction):
+        is_right = _is_within(self._corrected_by(loop, positions), node, loop.depth, TUNING.min_correction)
+        if self.is_joined and is_right:
             self._rest = TUNING.places_between_corrections
-        else:
+        else:  # also where a session has begun just where the earlier one had, at the same scale
             self._has_news = True
 
     def _do_agree(self, one: LoopConstraint, other: LoopConstraint, positions: dict[int, int]) -> bool:

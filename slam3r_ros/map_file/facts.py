@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slam3r_ros.networks.errors import WeightsError
@@ -12,6 +12,8 @@ from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.setting_spec import SettingValue, specs_of
 from slam3r_ros.settings import SlamSettings
 
+MIXED = "mixed"
+"""Hash of a map file whose sessions were made with different weights: that of none."""
 _HASHED_BYTES = 1 << 20
 """Bytes at each end of a file of weights by which it is told from others."""
 
@@ -48,6 +50,10 @@ class MapFacts:
         for spec in specs_of(SlamSettings):
             values[spec.name] = spec.to_public(settings.value(spec.name))
         return cls(networks.name, weights_hash(networks.name), values)
+
+    def then(self, later: MapFacts) -> MapFacts:
+        """The facts of a file with these and those of a later session, whose weights are those of both or `MIXED`."""
+        return later if later.weights_hash == self.weights_hash else replace(later, weights_hash=MIXED)
 
     @property
     def slam_settings(self) -> SlamSettings:

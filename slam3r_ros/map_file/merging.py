@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from slam3r_ros.loop_closure.merging import SessionPlaces, merge_sessions
-from slam3r_ros.loop_closure.place import Place
-from slam3r_ros.map_file.codecs import TRAJECTORY, encode_place
+from slam3r_ros.map_file.codecs import TRAJECTORY
 from slam3r_ros.map_file.connection import copy_to, open_copy
 from slam3r_ros.map_file.database import MapDatabase, first_free_frame
 from slam3r_ros.map_file.errors import MapFileError
-from slam3r_ros.map_file.facts import StoredScale
+from slam3r_ros.map_file.facts import MIXED, StoredScale
 from slam3r_ros.map_file.file_lock import FileLock
 from slam3r_ros.map_file.loading import Describe, described_anew
 from slam3r_ros.map_file.paths import checked_path
@@ -85,9 +84,12 @@ def merge_map_files(first: Path, second: Path, target: Path, describe_with: Call
         )
         places, nodes = one.places(_ALL)
         places_added, nodes_added = other.places(_ALL)
-        has_other_weights = one.facts().weights_hash != other.facts().weights_hash
-        if has_other_weights and places_added:
-            places_added = described_anew(other, places_added, describe_with(one.facts().weights))
+        facts = one.facts().then(other.facts())
+        if facts.weights_hash == MIXED and places and places_added:
+            describe = describe_with(one.facts().weights)
+            places, places_added = (
+                described_anew(file, each, describe) for file, each in ((one, places), (other, places_added))
+            )
         correction = None
         moved = tuple(replace(place, index=place.index + numbers.frames) for place in places_added)
         if places and moved:
@@ -101,7 +103,7 @@ def merge_map_files(first: Path, second: Path, target: Path, describe_with: Call
         database = MapDatabase(joined)
         with database.transaction():
             _add_rows(joined, added, numbers)
-            _write_places(joined, moved if has_other_weights else ())
+            database.write_facts(replace(one.facts(), weights_hash=facts.weights_hash))
             database.write(correction)
             database.write_scale(stored)
             database.write_meta(closed=True)
@@ -142,12 +144,6 @@ def _add_rows(target: sqlite3.Connection, source: sqlite3.Connection, numbers: _
 def _shifted(rows: sqlite3.Cursor, table: str, numbers: _Numbers) -> Iterator[tuple[Any, ...]]:
     for row in rows:
         yield numbers.shifted(table, row)
-
-
-def _write_places(connection: sqlite3.Connection, places: tuple[Place, ...]) -> None:
-    """Write places that were described anew."""
-    rows = ((encode_place(place), place.index) for place in places)
-    connection.executemany("UPDATE place_data SET data = ? WHERE frame = ?", rows)
 
 
 def _scale_of_both(first: StoredScale, second: StoredScale, scale: float) -> StoredScale:

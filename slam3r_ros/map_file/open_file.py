@@ -142,7 +142,8 @@ class OpenMapFile:
     def _use(self, connection: sqlite3.Connection) -> MapDatabase:
         database = MapDatabase(connection)
         with database.transaction():
-            database.write_facts(self._facts)
+            stored_facts = database.read_meta("facts")
+            database.write_facts(self._facts if stored_facts is None else MapFacts(**stored_facts).then(self._facts))
             if (stored := database.read_meta("scale")) is None:
                 database.write_scale(self._scale)
             else:

@@ -6,9 +6,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -21,7 +20,6 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
-from rclpy.task import Future as RosFuture
 from rclpy.timer import Timer
 from std_srvs.srv import SetBool, Trigger
 
@@ -33,18 +31,18 @@ from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.attention import BackendError
 from slam3r_ros.networks.errors import WeightsError
 from slam3r_ros.ros.input.dds_transport import apply_transport
+from slam3r_ros.ros.map_services import MapServices
 from slam3r_ros.ros.output import diagnostics
 from slam3r_ros.ros.parameters.declaration import declare_parameters, names_for_every_node
 from slam3r_ros.ros.pipeline.session import Session, ThreadStuckError
 from slam3r_ros.ros.pipeline.slam_runner import PublishingError
 from slam3r_ros.ros.quality_of_service import LATCHED
+from slam3r_ros.ros.services import NOT_CONFIGURED, REQUEST_FAILURES, failed, result_of
 from slam3r_ros.ros.start import RosStartError, start_ros
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.setting_spec import ChangeTime, SettingError
 from slam3r_ros.srv import SaveMap, SetScale
 
-Result = TypeVar("Result")
-Response = TypeVar("Response", Trigger.Response, SaveMap.Response, SetScale.Response)
 Transition = Callable[["SlamNode", LifecycleState], TransitionCallbackReturn]
 
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -53,10 +51,6 @@ _NO_IMAGE_WARNING_PERIOD_S = 60.0
 """Shortest time, in seconds, between two warnings in the log that no image comes."""
 _SPIN_TIMEOUT_S = 0.2
 """Longest time, in seconds, that the executor waits for a callback before the main loop looks whether it is to stop."""
-_NOT_CONFIGURED = "the node is not configured; configure and activate it first"
-"""Answer of every service while the node is not configured."""
-_REQUEST_FAILURES = (OSError, RuntimeError, ValueError)
-"""Exceptions by which a request to the mapping thread fails."""
 
 
 def _logging_errors(transition: Transition) -> Transition:
@@ -104,6 +98,7 @@ class SlamNode(LifecycleNode):
         self.create_service(SetBool, "~/pause", self._on_pause, callback_group=group)
         self.create_service(SaveMap, "~/save_map", self._on_save_map, callback_group=group)
         self.create_service(SetScale, "~/set_scale", self._on_set_scale, callback_group=group)
+        self._maps = MapServices(self, lambda: self._session, self.log, group, self._publish_status)
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_clock_jump)
 
@@ -182,19 +177,19 @@ class SlamNode(LifecycleNode):
 
     async def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._session is None:
-            response.message = _NOT_CONFIGURED
+            response.message = NOT_CONFIGURED
             return response
         try:
-            await self._result_of(self._session.reset("reset by ~/reset"))
-        except _REQUEST_FAILURES as error:
-            return self._fail(response, "reset", f"not reset: {error}")
+            await result_of(self, self._session.reset("reset by ~/reset"))
+        except REQUEST_FAILURES as error:
+            return failed(self.log, response, "reset", f"not reset: {error}")
         self._publish_status()
         response.success, response.message = True, "the map is empty; starting again with the next image"
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if self._session is None:
-            response.message = _NOT_CONFIGURED
+            response.message = NOT_CONFIGURED
             return response
         self._session.pause(request.data)
         self._publish_status()
@@ -203,12 +198,12 @@ class SlamNode(LifecycleNode):
 
     async def _on_save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
         if self._session is None:
-            response.message = _NOT_CONFIGURED
+            response.message = NOT_CONFIGURED
             return response
         try:
-            saved = await self._result_of(self._session.save(request.path))
-        except _REQUEST_FAILURES as error:
-            return self._fail(response, "save", f"map not saved: {error}")
+            saved = await result_of(self, self._session.save(request.path))
+        except REQUEST_FAILURES as error:
+            return failed(self.log, response, "save", f"map not saved: {error}")
         response.success = True
         response.message = f"saved {saved.point_count} points to {saved.map_path}"
         if saved.map_file_path is not None:
@@ -219,15 +214,15 @@ class SlamNode(LifecycleNode):
 
     async def _on_set_scale(self, request: SetScale.Request, response: SetScale.Response) -> SetScale.Response:
         if self._session is None:
-            response.message = _NOT_CONFIGURED
+            response.message = NOT_CONFIGURED
             return response
         try:
-            response.message = await self._result_of(self._session.set_scale(request.metres_per_unit))
+            response.message = await result_of(self, self._session.set_scale(request.metres_per_unit))
         except SettingError as error:
             response.message = f"metres_per_unit refused: {error}"
             return response
-        except _REQUEST_FAILURES as error:
-            return self._fail(response, "scale", f"scale not set: {error}")
+        except REQUEST_FAILURES as error:
+            return failed(self.log, response, "scale", f"scale not set: {error}")
         response.success = True
         self._publish_status()
         return response
@@ -309,19 +304,6 @@ class SlamNode(LifecycleNode):
         session, self._session = self._session, None
         self.destroy_timer(self._status_timer)
         self._save_failure = session.close()
-
-    def _fail(self, response: Response, key: str, reason: str) -> Response:
-        """Log why a service has failed, and return the response that says so."""
-        response.message = reason
-        self.log.error(key, reason)
-        return response
-
-    async def _result_of(self, future: Future[Result]) -> Result:
-        """Await the result of a request to the mapping thread, without holding the executor up."""
-        done: RosFuture = RosFuture(executor=self.executor)
-        future.add_done_callback(lambda _: done.set_result(None))
-        await done
-        return future.result()
 
 
 def make_executor(context: Context | None = None) -> Executor:

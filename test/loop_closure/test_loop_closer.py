@@ -505,6 +505,16 @@ def test_two_places_that_agree_localize_a_second_session(monkeypatch: pytest.Mon
     assert {one for one, other in walk.tried if other == 40} == set(range(40))  # the newest ten of the first too
 
 
+def test_a_session_that_begins_where_the_earlier_one_had_is_localized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to correct, but that is not known before."""
+    walk = second_session(monkeypatch)
+    walk.add_loop(2, 42)
+    walk.add_loop(3, 43)
+    assert walk.walk(4) == [43] and walk.closing.is_localized
+    np.testing.assert_allclose(walk.corrections[43].newest.scale, 1)
+    assert walk.walk(10) == []
+
+
 def test_one_place_alone_does_not_localize(monkeypatch: pytest.MonkeyPatch) -> None:
     walk = second_session(monkeypatch)
     walk.add_loop(2, 42)

@@ -19,7 +19,8 @@ from slam3r_ros.geometry.se3 import Array, rigid, rotation_from_vector
 from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.loop_closure.place import describe_place
 from slam3r_ros.map_file.errors import MapFileError, MapFileInUseError
-from slam3r_ros.map_file.facts import MapFacts, StoredScale
+from slam3r_ros.map_file.facts import MIXED, MapFacts, StoredScale
+from slam3r_ros.map_file.loading import Describe
 from slam3r_ros.map_file.merging import MergedMap, merge_map_files
 from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.map_file.writer import MapFileWriter
@@ -152,20 +153,20 @@ def test_a_session_that_was_not_localized_stays_out(folder: Path) -> None:
 def test_places_of_other_weights_are_described_anew(folder: Path) -> None:
     (folder / "b.slam3r").unlink()
     write_second(folder / "b.slam3r", MapFacts("other", "b"))
-    asked: list[str] = []
+    described: list[tuple[str, float]] = []
 
-    def describe(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.full(4, image.mean(), np.float32)
+    def describe_with(weights: str) -> Describe:
+        def describe(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+            described.append((weights, float(image.mean())))
+            return np.full(4, image.mean(), np.float32)
 
-    def describe_with(weights: str) -> object:
-        asked.append(weights)
         return describe
 
-    out = folder / "c.slam3r"
-    merge_map_files(folder / "a.slam3r", folder / "b.slam3r", out, describe_with)  # type: ignore[arg-type]
-    assert asked == ["test"]
-    with MapFile(out) as file:
-        np.testing.assert_allclose(file.places(100)[0][14].descriptor, file.keyframe(14).image.mean(), rtol=0.01)
+    merged = merge_map_files(folder / "a.slam3r", folder / "b.slam3r", folder / "c.slam3r", describe_with)
+    assert merged.scale == pytest.approx(SIZE, rel=0.05)
+    assert {weights for weights, _ in described} == {"test"} and len(described) == 20
+    with MapFile(folder / "c.slam3r") as file:  # so that whoever loads it describes them anew, too
+        assert file.facts().weights == "test" and file.facts().weights_hash == MIXED
 
 
 def test_a_file_that_is_being_written_is_not_replaced(folder: Path) -> None:

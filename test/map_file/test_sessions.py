@@ -20,7 +20,7 @@ from slam3r_ros.loop_closure.place import Place, describe_place
 from slam3r_ros.map_file import schema
 from slam3r_ros.map_file.codecs import decode_place, encode_place
 from slam3r_ros.map_file.errors import MapFileError
-from slam3r_ros.map_file.facts import MapFacts
+from slam3r_ros.map_file.facts import MIXED, MapFacts
 from slam3r_ros.map_file.loading import load_map, read_loaded_map
 from slam3r_ros.map_file.reader import MapFile
 from slam3r_ros.map_file.writer import MapFileWriter
@@ -124,6 +124,22 @@ def test_a_killed_session_that_was_not_joined_is_kept_apart_by_the_next_one(tmp_
     assert said == [f"a session that was not localized in '{copy}' is kept by itself as '{tmp_path / 'copy.1.slam3r'}'"]
     with MapFile(copy) as file, MapFile(tmp_path / "copy.1.slam3r") as apart:
         assert file.keyframe_ids() == [0, 1, 3, 4] and apart.keyframe_ids() == [2]
+
+
+def test_a_file_that_is_gone_on_in_with_other_weights_says_so(tmp_path: Path) -> None:
+    """Else its places would be compared with descriptors that other weights have made."""
+    path = tmp_path / "room.slam3r"
+    for facts, expected in (
+        (MapFacts("one", "a"), "a"),
+        (MapFacts("one", "a", {"map.voxel_size": 0.5}), "a"),
+        (MapFacts("other", "b"), MIXED),
+        (MapFacts("other", "b"), MIXED),
+    ):
+        with MapFileWriter(path, facts, continues=path.exists()) as map_file:
+            map_file.write(view_of(0))
+        with MapFile(path) as file:
+            assert (file.facts().weights, file.facts().weights_hash) == (facts.weights, expected)
+            assert file.facts().settings == facts.settings
 
 
 def test_nothing_to_go_on_from(tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ class MapScale:
         """Set the scale that was estimated from other sensors."""
         self.metres_per_unit = metres_per_unit
 
-    def reset(self) -> bool:
-        """Return to the parameter's scale, since a new map has another unit; True if that changes the scale."""
-        changes = self.metres_per_unit != self.parameter
-        self.metres_per_unit, self.is_set_by_user = self.parameter, self.parameter > 0
-        return changes
+    def reset(self, of_map: float = 0.0) -> bool:
+        """Return to the parameter's scale, else to ``of_map``, that of a loaded map: another map has another unit. True
+        if that changes the scale."""
+        before, self.metres_per_unit = self.metres_per_unit, self.parameter or of_map
+        self.is_set_by_user = self.parameter > 0
+        return self.metres_per_unit != before

@@ -236,8 +236,9 @@ class Outputs:
         if self._map_schedule.start_if_due(self._map_queue):
             self._publish_map(slam)
 
-    def reset(self, slam: Slam) -> None:
-        """Publish the new, empty map, since the old one was forgotten."""
+    def reset(self, slam: Slam, metres_per_unit: float = 0.0) -> None:
+        """Publish the new map, which is empty or loaded, since the old one was forgotten; ``metres_per_unit``: of a
+        loaded map, 0 where unknown."""
         with self._pose_lock:
             self._start_new_map()
             self._newest_index = slam.next_index - 1  # a pose of the old map may still be on its way
@@ -248,8 +249,8 @@ class Outputs:
         self._levelling.reset()
         self._cloud_queue.clear()
         self._depth.clear()
-        if self.scale.reset():
-            self._log.info_throttled("scale", f"the scale that ~/set_scale set is forgotten: {self.scale.description}")
+        if self.scale.reset(metres_per_unit):
+            self._log.info_throttled("scale", f"another map has another scale: {self.scale.description}")
         self._publish_whole_map(slam)
         self._layers.reset(self._newest_ns, self.scale.unit)
 

@@ -12,7 +12,7 @@ from slam3r_ros.io.save import SavedMap
 from slam3r_ros.loop_closure.correction import MapCorrection
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
-from slam3r_ros.ros.pipeline.map_recording import MapRecording
+from slam3r_ros.ros.pipeline.map_recording import MapChange, MapRecording
 from slam3r_ros.ros.pipeline.slam_runner import FAILURES, EngineRunner, NodeCallbacks
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.threads.drop_oldest_queue import DropOldestQueue
@@ -94,6 +94,12 @@ class LiveRunner(EngineRunner):
         self._take_poses(all_of_them=True)
         self._corrections, self._was_elsewhere = 0, False
         super().reset(reason)
+
+    def change_map(self, change: MapChange) -> None:
+        """Go on in a map file that was read; no image may be tracked meanwhile."""
+        self._take_poses(all_of_them=True)
+        super().change_map(change)
+        self._corrections, self._was_elsewhere = 0, False
 
     def publish_due(self) -> None:
         """Publish path, keyframes and map where they are due, and the state where it has changed."""

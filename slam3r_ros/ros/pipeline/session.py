@@ -17,7 +17,7 @@ from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.warm_up import warm_up
 from slam3r_ros.io.save import SavedMap
 from slam3r_ros.map_file.errors import MapFileError
-from slam3r_ros.map_file.facts import MapFacts
+from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.msg import SlamStatus
 from slam3r_ros.networks.graph_capture import with_cuda_graphs
 from slam3r_ros.networks.hub import AUTO
@@ -88,10 +88,10 @@ class Session:
         slam = make_engine(networks, settings.slam)
         facts, only_localizes = MapFacts.of(networks, slam.settings), settings.mode == "localization"
         self._recording = MapRecording(settings.map_file, facts, log, only_localizes=only_localizes)
-        scale = self._begin_map(slam)
+        stored = self._begin_map(slam)
         self._outputs = Outputs(node, replace(settings, slam=slam.settings), log)
-        if scale and not settings.scale:
-            self._outputs.scale.apply_estimate(scale)
+        if self._recording.has_loaded_map:
+            self._outputs.reset(slam, stored.metres_per_unit)
         self._builder = FrameBuilder(self._camera_info, self._timestamps, slam.encoder, log)
         callbacks = NodeCallbacks(self._now_ns, on_state_change, self._saving.before_jump)
         parts = LoopParts(
@@ -114,10 +114,10 @@ class Session:
         self._active_since_s = time.monotonic()
         self._reported_drops = self._reported_rejections = self._reported_missing = 0
 
-    def _begin_map(self, slam: Slam) -> float:
-        """Begin with the map of the map file, if there is one; its metres per scene unit, 0 where unknown."""
+    def _begin_map(self, slam: Slam) -> StoredScale:
+        """Begin with the map of the map file, if there is one; its scale."""
         try:
-            return self._recording.begin(slam).metres_per_unit
+            return self._recording.begin(slam)
         except MapFileError:
             self._recording.close()
             raise
@@ -196,6 +196,28 @@ class Session:
         """Forget the map and start a new one."""
         return self._with_engine(lambda: self._reset(reason))
 
+    def load_map(self, path: str, *, only_localizes: bool) -> Future[str]:
+        """Go on in the map file ``path``, where it is empty in the one in use, or be only localized in it.
+
+        The result says what was loaded; it is a MapFileError or OutputError where the file is refused, and then nothing
+        has changed.
+        """
+
+        def change() -> str:
+            read = self._runner.read_map(path, only_localizes=only_localizes)  # images are tracked meanwhile
+            with self._tracking.holding():  # no frame of the old map gets into the other one
+                self._runner.change_map(read)
+            return read.loaded.text
+
+        return self._with_engine(change)
+
+    def localize_near(self, position_map: tuple[float, float], radius: float) -> Future[int]:
+        """Look for the camera near a position on the loaded map first, x and y and radius in published lengths.
+
+        The result is how many places are near; it is a ValueError where the camera is not looked for.
+        """
+        return self._with_engine(lambda: self._runner.localize_near(position_map, radius))
+
     def set_scale(self, metres_per_unit: float) -> Future[str]:
         """Publish and save in metres from now on.
 
@@ -220,8 +242,8 @@ class Session:
         def check() -> None:
             if self._timestamps.clock_jumped_back(now_ns):
                 self._log.warn("clock jump", "the clock jumped back: starting a new map")
-                self._tracking.discard_pending()
-                self._runner.end_map("the clock jumped back")
+                with self._tracking.holding():
+                    self._runner.end_map("the clock jumped back")
 
         self._with_engine(check)
 
@@ -295,8 +317,8 @@ class Session:
         return request.future
 
     def _reset(self, reason: str) -> None:
-        self._tracking.discard_pending()
-        self._runner.reset(reason)
+        with self._tracking.holding():
+            self._runner.reset(reason)
 
     def _report_failed_change(self, done: Future[None]) -> None:
         if (error := done.exception()) is not None:

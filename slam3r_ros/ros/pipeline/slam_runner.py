@@ -6,19 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.failures import ENGINE_FAILURES
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.engine.stage_timer import StageTimer
+from slam3r_ros.geometry.se3 import invert_rigid
+from slam3r_ros.io.map_axes import T_map_world
 from slam3r_ros.io.save import SavedMap, save_map
 from slam3r_ros.loop_closure.correction import MapCorrection
+from slam3r_ros.loop_closure.place_search import PlaceHint
 from slam3r_ros.map_file.facts import MapFacts, StoredScale
 from slam3r_ros.ros.input.frame_builder import ReadyFrame
 from slam3r_ros.ros.output.outputs import Outputs
 from slam3r_ros.ros.parameters.node_settings import NodeSettings
-from slam3r_ros.ros.pipeline.map_recording import MapRecording
+from slam3r_ros.ros.pipeline.map_recording import MapChange, MapRecording
 from slam3r_ros.ros.threads.counters import Counters
 from slam3r_ros.ros.throttled_log import ThrottledLog
 from slam3r_ros.types import ImageHeader, MapUpdate, State
@@ -131,8 +136,32 @@ class EngineRunner:
     def reset(self, reason: str) -> None:
         """Forget the map and start a new one with the next image."""
         self._slam.reset(reason)
-        self._recording.start_anew(self._slam)
-        self._outputs.reset(self._slam)
+        self._publish_other_map(self._recording.start_anew(self._slam))
+
+    def read_map(self, path: str, *, only_localizes: bool) -> MapChange:
+        """Read a map file, for `change_map`; nothing else changes. Raises MapFileError and OutputError."""
+        self.flush()
+        return self._recording.read(self._slam, path, only_localizes=only_localizes)
+
+    def change_map(self, change: MapChange) -> None:
+        """Go on in a map file that was read; the present map is saved first where a path is known."""
+        self.flush()
+        self._callbacks.before_jump(self.save_without_flush)
+        self._publish_other_map(self._recording.change_to(self._slam, change))
+
+    def localize_near(self, position_map: tuple[float, float], radius: float) -> int:
+        """Look for the camera near a position on the loaded map first, x and y in published lengths; ``radius`` 0 is as
+        far as the camera sees. Returns how many places are near; raises ValueError where it is not looked for."""
+        if not self._recording.has_loaded_map:
+            raise ValueError("no map is loaded: the parameter map_file and ~/load_map name one")
+        unit = self._outputs.scale.unit
+        T_world_map = invert_rigid(T_map_world)
+        position = T_world_map[:3, :2] @ np.array(position_map) / unit
+        return self._slam.hint_place(PlaceHint(position, T_world_map[:3, 2], radius / unit))
+
+    def _publish_other_map(self, scale: StoredScale) -> None:
+        """Publish the map that the engine has begun with, which is empty or loaded."""
+        self._outputs.reset(self._slam, scale.metres_per_unit)
         self._is_flushed = True
         self._report_state()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 from slam3r_ros.ros.threads.back_pressure import BackPressure
@@ -99,9 +100,12 @@ class TrackingThread(Generic[Received, Ready]):
                     self._mean_build_s += TUNING.duration_weight * (took_s - self._mean_build_s)
                 self._counters.add_dropped(sum(self._deliver(frame) for frame in frames))
 
-    def discard_pending(self) -> None:
-        """Discard every image that has not been mapped, and accept an image with any stamp next."""
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Discard every image that has not been mapped, let none through while the body runs, and accept an image with
+        any stamp after it: what the body does to the engine concerns no image that was taken in before."""
         with self._building:
             self._images.clear()
             self._discard()
             self._builder.reset()
+            yield
