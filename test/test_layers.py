@@ -82,7 +82,7 @@ LAB_BELOW = {
     "oracle": {"sequences"},
     "baselines": {"sequences"},
     "evaluation": {"sequences", "oracle", "baselines"},
-    "benchmarks": _MEASURING,
+    "benchmarks": _MEASURING | {"soak"},
     "soak": set[str](),
     "distributions": set[str](),
     "commands": _MEASURING | {"soak", "distributions"},

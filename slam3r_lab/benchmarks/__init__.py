@@ -24,6 +24,8 @@ Each of these is a benchmark with options of its own, called by its name as in `
 - `covariance`: the covariances of the node's odometry are compared with the true errors.
 - `dense_depth`: the dense depth of keyframes is compared with the true depth (``slam3r_lab bench dense-depth``).
 - `scale_drift`: the drift of the scale with odometry or a depth camera (``slam3r_lab bench scale-drift``).
+- `localization`: how a camera is found in a map of before (``slam3r_lab bench localization``).
+- `sessions`: two sessions in one map file, in real processes (``slam3r_lab bench sessions``).
 - `map_file`: what writing and opening a map file costs, and files after SIGKILL (``slam3r_lab bench map-file``).
 - `viewer`: the live page: what it costs the node, how fast it is drawn, how soon, and in how much memory.
 - `oracle`: networks that are wrong in a known way show how much of their error reaches trajectory and map.

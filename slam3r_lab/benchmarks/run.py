@@ -8,8 +8,8 @@ against full search) and ``long`` (10,000 frames). Each part's results go to
 ``slam3r_lab/benchmarks/results/DATE-PART.md`` and ``.json``.
 
 Benchmarks with options of their own, as ``slam3r_lab bench NAME --help`` lists them: ``accuracy``, ``loops``,
-``covariance``, ``features``, ``dense-depth``, ``map-file``, ``scale-drift``, ``viewer``, ``oracle``, ``sizes``,
-``curves``, ``pose_graph`` and ``gpu``.
+``covariance``, ``features``, ``dense-depth``, ``localization``, ``sessions``, ``map-file``, ``scale-drift``,
+``viewer``, ``oracle``, ``sizes``, ``curves``, ``pose_graph`` and ``gpu``.
 """
 
 from __future__ import annotations

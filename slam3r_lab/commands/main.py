@@ -36,6 +36,8 @@ BENCHMARKS = CommandLine(
         "scale-drift": Command(
             "slam3r_lab.benchmarks.scale_drift", "the drift of the scale with odometry or a depth camera"
         ),
+        "localization": Command("slam3r_lab.benchmarks.localization", "how a camera is found in a map of before"),
+        "sessions": Command("slam3r_lab.benchmarks.sessions", "two sessions in one map file, in real processes"),
         "map-file": Command("slam3r_lab.benchmarks.map_file", "a map file: writing, opening, and being killed"),
         "viewer": Command("slam3r_lab.benchmarks.viewer", "the live page: its cost, drawing, first points, memory"),
         "oracle": Command("slam3r_lab.benchmarks.oracle", "the engine's errors with networks of known errors"),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import replace
 
 import torch
 
 from slam3r_ros.engine.events import OnUpdate, Update
-from slam3r_ros.engine.live_tracking import LiveTracking, MappingRequest, MappingResult
+from slam3r_ros.engine.live_tracking import LiveTracking, MappingRequest, MappingResult, moved_pose
 from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.engine.tracking import KeyframeRequest
 from slam3r_ros.networks.interfaces import NetworkPair
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import EncodedAhead, EncodedFrame, Frame, PreparedFrame, Window
+from slam3r_ros.types import EncodedAhead, EncodedFrame, Frame, PoseUpdate, PreparedFrame, Window
 
 
 class LiveSlam(Slam):
@@ -61,6 +62,13 @@ class LiveSlam(Slam):
         """Whether a frame was to go through the networks while mapping had another one: mapping should leave out what
         it can. Safe from any thread."""
         return self._live.is_behind
+
+    def moved(self, update: PoseUpdate, corrections: int) -> PoseUpdate:
+        """A pose as the first so many corrections of this map have moved it. Safe from any thread."""
+        with self._map_state.lock:
+            missed = self._map_state.world_changes[update.world_changes : corrections]
+        changes = max(corrections, update.world_changes)
+        return replace(update, pose=moved_pose(update.pose, missed), world_changes=changes)
 
     # ---- the mapping thread --------------------------------------------------------------------------------------
 

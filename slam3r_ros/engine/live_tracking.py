@@ -8,6 +8,7 @@ mapping has a request, frames that were to be keyframes are passed over: keyfram
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slam3r_ros.engine.map_state import MapState
@@ -15,10 +16,11 @@ from slam3r_ros.engine.ring_buffer import RingBuffer
 from slam3r_ros.engine.slam_status import SlamStatus
 from slam3r_ros.engine.stage_timer import StageTimer
 from slam3r_ros.engine.window import oldest_needed, window_sources
+from slam3r_ros.geometry.sim3 import Sim3
 from slam3r_ros.odometry.live_tracker import LiveTracker
 from slam3r_ros.odometry.odometry_stage import OdometryPose, TrackingState
 from slam3r_ros.settings import SlamSettings
-from slam3r_ros.types import PoseUpdate, State, StreamFrame
+from slam3r_ros.types import PoseEstimate, PoseUpdate, State, StreamFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +57,14 @@ class MappingResult:
     """How many closed loops the state has taken over."""
     stride: int
     """Images of the camera's stream from one member of a window to the next."""
+
+
+def moved_pose(pose: PoseEstimate, changes: Sequence[Sim3]) -> PoseEstimate:
+    """A pose as closed loops have moved the world around it, one after the other."""
+    for moved in changes:
+        T = moved.apply_to_pose(pose.T_world_camera)
+        pose = replace(pose, T_world_camera=T, scale=pose.scale * float(moved.scale))
+    return pose
 
 
 class LiveTracking:
@@ -120,9 +130,7 @@ class LiveTracking:
         """The event of a frame's pose, which is in the trajectory from now on."""
         pose = tracked.pose
         with self._map_state.lock:
-            for moved in self._map_state.world_changes[self._taken_changes :]:
-                T = moved.apply_to_pose(pose.T_world_camera)
-                pose = replace(pose, T_world_camera=T, scale=pose.scale * float(moved.scale))
+            pose = moved_pose(pose, self._map_state.world_changes[self._taken_changes :])
             self._map_state.add_pose(frame.index, frame.header.stamp_ns, pose)
             changes = len(self._map_state.world_changes)
         fits = f"{pose.inlier_fraction:.0%} of the image tracks fit the pose"

@@ -152,7 +152,8 @@ class LiveRunner(EngineRunner):
                     return
             if self._next_pose.world_changes > self._corrections and not all_of_them:
                 return
-            pose, self._next_pose = self._next_pose, None
+            # A loop whose event has come meanwhile has not moved it in the file.
+            pose, self._next_pose = self._live.moved(self._next_pose, self._corrections), None
             self._recording.write(pose)
             if self._is_in_known_world(pose):
                 self._outputs.observe(pose)
