@@ -23,7 +23,7 @@ from slam3r_ros.engine.events import MappedPlace, Update
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.engine.slam import Slam
 from slam3r_ros.loop_closure.correction import MapCorrection
-from slam3r_ros.loop_closure.scale_edges import ScaleObservation
+from slam3r_ros.loop_closure.scale_edges import ScaleObservation, corrected_observations
 from slam3r_ros.metric_scale.depth_source import depth_observation
 from slam3r_ros.metric_scale.motion_source import MotionSource
 from slam3r_ros.networks.interfaces import NetworkPair
@@ -109,11 +109,14 @@ def measure(sequence: ImageSequence, networks: NetworkPair, source: str) -> Row 
     slam = Slam(networks, protocol_for(WEIGHTS, sequence).settings())
 
     def take(updates: Sequence[Update]) -> None:
+        new: list[ScaleObservation] = []
         for update in updates:
-            counts["corrections"] += isinstance(update, MapCorrection)
-            observations = sensor.observe(update)
-            counts["observations"] += len(observations)
-            slam.observe_scale(observations)
+            if isinstance(update, MapCorrection):
+                counts["corrections"] += 1
+                new = corrected_observations(new, update)
+            new += sensor.observe(update)
+        counts["observations"] += len(new)
+        slam.observe_scale(new)
 
     for frame in sequence.frames:
         image = sequence.image(frame)

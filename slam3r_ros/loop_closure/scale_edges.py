@@ -170,7 +170,7 @@ def fit_scales(
     """
     count, sigmas = len(log_scales), observed.sigmas
     weights, scatter = _weights(observed.log_ratios, sigmas)
-    information = weights * (sigmas * scatter * TUNING.scale_edge_sigma_factor) ** -2.0
+    information = weights * (sigmas * scatter) ** -2.0
     # With metres per unit exp(L) everywhere, an observation r at a node says that the node's logarithm should be
     # log_scales + r - L: of two nodes, the one with fewer metres to a unit is to become smaller.
     targets = log_scales[at] + observed.log_ratios

@@ -110,9 +110,6 @@ class LoopClosureTuning:
     """Number of observations of the scale above which every second one is forgotten."""
     min_scale_observations: int = 10
     """Number of observations of the scale below which the pose graph has no scale edges."""
-    scale_edge_sigma_factor: float = 3.0
-    """Factor of the observations' standard deviations in the pose graph: the scale of the chain drifts far less than
-    `chain_scale_sigma` allows and neighbouring observations err alike, so the scale is not to follow each of them."""
     scale_edge_kernel: float = 3.0
     """Width of Geman and McClure's kernel on the observations' errors, in their standard deviations."""
     scale_window: int = 10

@@ -98,7 +98,7 @@ def test_a_drift_of_a_factor_of_two_becomes_less_than_five_percent_with_noisy_ob
     assert nodes.scale[-1] > 1.95
     assert closed.scale.min() > 0.95 and closed.scale.max() < 1.05
     jumps = np.abs(np.diff(np.log(closed.scale)))
-    assert jumps.max() < 0.02, "the map does not follow each observation"
+    assert jumps.max() < 0.03 and jumps.mean() < 0.01, "the map hardly follows a single observation"
 
 
 @pytest.mark.parametrize("share", [0.2, 0.4])
