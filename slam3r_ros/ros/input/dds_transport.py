@@ -28,8 +28,9 @@ TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 """Environment variable by which Fast DDS chooses its transports."""
 SOCKET_BYTES = 4 * 2**20
 """Bytes of a socket's receive buffer: room for four rgb8 images of 640 x 480."""
-SHARED_MEMORY_BYTES = 3 * 17 * 2**20
-"""Bytes of shared memory that `SHARED_MEMORY_PROFILE` takes for camera, node and a listener, each with its segment."""
+SHARED_MEMORY_BYTES = 4 * 17 * 2**20
+"""Bytes of shared memory that `SHARED_MEMORY_PROFILE` takes for camera, node, the demo's recorder and its live page, a
+segment for each. Where there is less, the camera, which starts last, would get none."""
 UDP_LARGE = "UDPv4?sockets_size=4MB"
 """Value of `TRANSPORT_VARIABLE` for UDP with socket buffers of `SOCKET_BYTES`."""
 UDP_PROFILE, SHARED_MEMORY_PROFILE = "fastdds_udp.xml", "fastdds_shared_memory.xml"
