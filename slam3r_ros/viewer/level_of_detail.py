@@ -21,7 +21,7 @@ _SCRIPT = """(() => {
   const TUNING = /*TUNING*/;
   const SOFTWARE = /swiftshader|llvmpipe|softpipe|lavapipe|software|basic render/i;
   const state = window.slam3rDrawing = {share: 1, isWhole: true, drawn: 0, points: 0, isSoftware: false, frames: 0,
-    isCoarse: false};
+    isCoarse: false, isMeasured: false};
   const getContext = HTMLCanvasElement.prototype.getContext;
 
   const probe = document.createElement("canvas");
@@ -68,6 +68,7 @@ _SCRIPT = """(() => {
     const wanted = average > TUNING.frame_ms ? Math.max(TUNING.frame_ms / average, TUNING.steepest)
       : average < TUNING.fast_ms ? TUNING.growth : 1;
     state.share = Math.min(1, state.share * wanted);
+    state.isMeasured = true;
     if (wanted < 1) average = 0;  // it says nothing of what is drawn from now on
   }
 
@@ -95,7 +96,7 @@ _SCRIPT = """(() => {
     const clouds = [];
     drawn.traverseVisible(each => { if (each.isPoints && each.geometry.attributes.position) clouds.push(each); });
     const points = clouds.reduce((sum, cloud) => sum + cloud.geometry.attributes.position.count, 0);
-    if (state.isSoftware && !state.points && points) state.share = Math.min(1, TUNING.first_points / points);
+    if (state.isSoftware && !state.isMeasured) state.share = Math.min(1, TUNING.first_points / Math.max(points, 1));
     state.share = Math.max(state.share, Math.min(1, TUNING.least_points / Math.max(points, 1)));
     state.drawn = 0;
     state.points = points;

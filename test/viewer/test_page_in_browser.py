@@ -337,9 +337,10 @@ def test_a_large_map_is_drawn_in_part_while_the_view_moves_and_whole_when_it_res
     visitor.get_by_role("button", name="Show the whole map").click()
     drawing = "window.slam3rDrawing"
     wait_for(lambda: visitor.evaluate(f"{drawing}.points") > 200_000, visitor, "all keyframes are there")
-    wait_for(lambda: visitor.evaluate(f"{drawing}.isWhole"), visitor, "the picture rests")
-    whole = visitor.evaluate(f"{drawing}.drawn")
-    assert visitor.evaluate(f"{drawing}.isSoftware") and whole == visitor.evaluate(f"{drawing}.points")
+    is_whole = f"{drawing}.isWhole && {drawing}.drawn === {drawing}.points"
+    wait_for(lambda: visitor.evaluate(is_whole), visitor, "the picture rests")
+    whole = visitor.evaluate(f"{drawing}.points")
+    assert visitor.evaluate(f"{drawing}.isSoftware")
     seen = []
 
     def moves() -> bool:
@@ -348,8 +349,7 @@ def test_a_large_map_is_drawn_in_part_while_the_view_moves_and_whole_when_it_res
         return not seen[-1][0] and seen[-1][1] < 0.6 * whole and seen[-1][2]
 
     wait_for(moves, visitor, "a part is drawn while the view moves")
-    wait_for(lambda: visitor.evaluate(f"{drawing}.isWhole"), visitor, "the picture rests again")
-    wait_for(lambda: visitor.evaluate(f"{drawing}.drawn") == whole, visitor, "all points are drawn again")
+    wait_for(lambda: visitor.evaluate(is_whole), visitor, "all points are drawn again once the picture rests")
     widths = "[...document.querySelectorAll('canvas')].map(each => [each.width, each.clientWidth])"
     assert max(visitor.evaluate(widths))[0] >= max(visitor.evaluate(widths))[1] > 600  # as many pixels as there are
 
