@@ -64,11 +64,12 @@ _SCRIPT = """(() => {
     else if (++samples > TUNING.skipped_frames) average = average ? 0.6 * average + 0.4 * gap : gap;
     if (moved) state.isWhole = false;
     else if (state.isWhole && now - begun > 2 * TUNING.rest_ms && average > TUNING.frame_ms) state.isWhole = false;
-    if (state.isWhole || !average || samples % TUNING.frames_per_step) return;
+    const isFarOff = average > 4 * TUNING.frame_ms;
+    if (state.isWhole || !average || (samples % TUNING.frames_per_step && !isFarOff)) return;
     const wanted = average > TUNING.frame_ms ? Math.max(TUNING.frame_ms / average, TUNING.steepest)
       : average < TUNING.fast_ms ? TUNING.growth : 1;
     state.share = Math.min(1, state.share * wanted);
-    state.isMeasured = true;
+    state.isMeasured = state.isMeasured || wanted < 1 || state.drawn >= 0.9 * TUNING.first_points;
     if (wanted < 1) average = 0;  // it says nothing of what is drawn from now on
   }
 
