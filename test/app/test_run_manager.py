@@ -18,6 +18,7 @@ from slam3r_ros.app.runs import Run, RunState
 from slam3r_ros.engine.keyframe_view import KeyframeView
 from slam3r_ros.io.sources.example import EXAMPLE
 from slam3r_ros.map_file.reader import MapFile
+from slam3r_ros.map_file.summary import summarise
 from slam3r_ros.types import PoseUpdate
 
 LIMIT_S = 180.0
@@ -67,7 +68,9 @@ def test_two_images_alone_give_a_map(manager: RunManager, new_run: NewRun, tmp_p
     assert report.outcome.problems == () and "points from 2 images in" in report.sentence
     assert (said[-1].frames, said[-1].total) == (2, 2) and said[-1].status.map_points > 3000
     with MapFile(run.request.folder / MAP_FILE_NAME) as file:
-        assert len(file.points()) == pytest.approx(said[-1].status.map_points, rel=0.02)
+        assert summarise(file).point_count == pytest.approx(said[-1].status.map_points, rel=0.001)
+        # Pixels stand for the points of voxels, so where voxels are hardly larger some points share one again.
+        assert 0.85 < len(file.points()) / said[-1].status.map_points <= 1.0
     events = [event for message in said for event in message.events]
     kinds = [type(event) for event in events]  # each has a view by the networks, and then one with dense depth
     assert kinds == [PoseUpdate, KeyframeView, PoseUpdate, KeyframeView, KeyframeView, KeyframeView]
