@@ -147,9 +147,9 @@ def calls_of(outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def recorded(name: str, text: Callable[[object], str]) -> None:
         method = getattr(outputs, name)
 
-        def call(given: object) -> object:
+        def call(given: object, *others: object) -> object:
             calls.append(text(given))
-            return method(given)
+            return method(given, *others)
 
         monkeypatch.setattr(outputs, name, call)
 
