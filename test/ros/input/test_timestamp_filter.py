@@ -174,7 +174,7 @@ class Recorder:
     def push(self, *frames: PreparedFrame) -> None:
         self.maps[-1] += [frame.header.number for frame in frames]
 
-    def reset(self, reason: object) -> None:
+    def reset(self, reason: object, *_: object) -> None:
         if isinstance(reason, str):  # the engine's reset, not that of the outputs
             self.maps.append([])
 
