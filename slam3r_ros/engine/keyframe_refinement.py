@@ -23,6 +23,7 @@ from slam3r_ros.loop_closure.place import Place, PlaceView
 from slam3r_ros.loop_closure.place_search import PlaceHint
 from slam3r_ros.loop_closure.scale_edges import ScaleObservation
 from slam3r_ros.odometry.frame_tracker import FrameTracker
+from slam3r_ros.odometry.keyframe_changes import WindowCorrection
 from slam3r_ros.odometry.odometry_stage import OdometryStage, RefinedFrame, TrackingState
 from slam3r_ros.types import RegisteredFrame, StreamFrame
 from slam3r_ros.vision.feature_image import FeatureImage
@@ -73,14 +74,19 @@ class KeyframeRefinement:
         return finished.frame
 
     def close_loop(self) -> MapCorrection | None:
-        """How the map is to be corrected, if the camera has come back to where it had been; visual odometry is
-        already. To be asked before the next frame is registered."""
-        if self._odometry is None or self._loop_closer is None:
+        """How the map is to be corrected, if the camera has come back to where it had been, or if keyframes have been
+        adjusted by much since they were mapped; visual odometry is already. To be asked before the next frame is
+        registered."""
+        if self._odometry is None:
             return None
         with self._timer.stage("loops"):
-            correction = self._loop_closer.collect()
+            correction = None if self._loop_closer is None else self._loop_closer.collect()
             if correction is not None:
                 self._odometry.correct(correction.newest)
+            elif (adjusted := self._odometry.take_changes()) is not None:
+                correction = _map_correction(adjusted)
+                if self._loop_closer is not None:
+                    self._loop_closer.correct(correction)
         return correction
 
     def correct(self, correction: MapCorrection) -> None:
@@ -186,3 +192,19 @@ def _place_view(frame: RegisteredFrame, image: FeatureImage) -> PlaceView:
     return PlaceView(
         frame.index, mean_token(frame.local.frame.tokens), image, on_host.points_world, on_host.confidence, T
     )
+
+
+def _map_correction(adjusted: WindowCorrection) -> MapCorrection:
+    """The correction of the map by which it follows the sliding window: frames between two keyframes move partly with
+    the one and partly with the other, and what is older than the window stays."""
+    keyframes, changes = adjusted.indices, adjusted.world_changes
+    indices = np.arange(keyframes[0], keyframes[-1] + 1)
+    before = np.searchsorted(keyframes, indices, side="right") - 1
+    after = np.minimum(before + 1, len(keyframes) - 1)
+    shares = (indices - keyframes[before]) / np.maximum(keyframes[after] - keyframes[before], 1)
+    steps = (changes[before].inverse() @ changes[after]).log() * shares[:, None]
+    between = changes[before] @ Sim3.exp(steps)
+    if keyframes[0] > 0:
+        stays = Sim3.from_pose(np.eye(4)[None])
+        indices, between = np.concatenate([[0], indices]), Sim3.concatenate([stays, between])
+    return MapCorrection(indices, between)

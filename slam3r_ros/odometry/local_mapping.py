@@ -20,6 +20,7 @@ from slam3r_ros.odometry.bundle_adjustment import adjust, adjust_from_scratch, w
 from slam3r_ros.odometry.bundle_problem import Estimate, Problem
 from slam3r_ros.odometry.flow_depth import PosedImage
 from slam3r_ros.odometry.focal_estimation import FocalSelfCalibration
+from slam3r_ros.odometry.keyframe_changes import KeyframeChanges, WindowCorrection
 from slam3r_ros.odometry.local_map import ActiveTracks, LocalMap
 from slam3r_ros.odometry.sliding_window import SlidingWindow, WindowKeyframe
 from slam3r_ros.odometry.tracked_frame import OdometryInput
@@ -48,6 +49,7 @@ class LocalMapping:
         """Forget all keyframes and landmarks."""
         self._window = self._window.anew()
         self._multi_start.drop()
+        self._changes = KeyframeChanges()
         self._own_log_scale: float | None = None  # of the last keyframe with depths of its own
 
     # ---- what it knows -------------------------------------------------------------------------------------------
@@ -94,6 +96,7 @@ class LocalMapping:
         """
         numbers = self._window.numbers_of(landmarks)
         pixels = pixels[numbers >= 0]
+        tracked = T_camera_world, log_scale
         self._window.tracked = numbers[numbers >= 0]
         T_camera_world = T_camera_world @ self.take_multi_start()
         image, room = view.image, max(0, TUNING.tracked_landmarks - len(pixels))
@@ -103,7 +106,9 @@ class LocalMapping:
         usable = np.flatnonzero(np.isfinite(guesses))[:room]
         fresh, depths, guesses = fresh[usable], depths[usable], guesses[usable]
         own = np.log(image.sampled(view.depths, pixels).astype(np.float64))
-        observation = WindowKeyframe(image.normalized_xy(pixels), own, T_camera_world, log_scale, view.prior, image)
+        observation = WindowKeyframe(
+            image.normalized_xy(pixels), own, T_camera_world, log_scale, view.prior, image, view.index
+        )
         self._window.add(observation, image.normalized_xy(fresh), depths, guesses)
         pixels = np.concatenate([pixels, fresh])
         if len(self._window) > 1:
@@ -112,6 +117,7 @@ class LocalMapping:
                 self._calibrate()
             if not self._window.is_full:
                 self._multi_start.start(adjust_from_scratch, *self._problem(), TUNING.multi_start_iterations)
+        self._changes.see(self._keyframes(), *tracked)
         if view.has_own_depths:
             self._own_log_scale = self._window.newest.log_scale
         return ActiveTracks.at_keyframe(pixels)
@@ -180,12 +186,25 @@ class LocalMapping:
         image = self._window.newest.image
         return self._window.problem(TUNING.pixel_sigma * pixel_unit(image.grey.shape) / float(image.matrix[0, 0]))
 
+    def take_changes(self) -> WindowCorrection | None:
+        """How the map is to follow the keyframes of the window, where these have moved by much since they were told."""
+        if self.is_empty:
+            return None
+        log_depths = self._window.observed_by(len(self._window) - 1)[1]
+        depth = float(np.exp(np.median(log_depths))) if len(log_depths) else np.inf
+        return self._changes.take(self._keyframes(), depth)
+
+    def _keyframes(self) -> Iterator[WindowKeyframe]:
+        """All keyframes of the window, the oldest first."""
+        return (self._window[number] for number in range(len(self._window)))
+
     # ---- changes from outside ------------------------------------------------------------------------------------
 
     def transform(self, moved: Sim3) -> None:
         """Take over that the world has been moved."""
         self.take_multi_start()
         self._window.transform(moved)
+        self._changes.tell(self._keyframes())
         if self._own_log_scale is not None:
             self._own_log_scale += float(np.log(moved.scale))
 

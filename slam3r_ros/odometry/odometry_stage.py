@@ -18,6 +18,7 @@ from slam3r_ros.odometry.depth_correction import depth_corrections
 from slam3r_ros.odometry.depth_fusion import fuse
 from slam3r_ros.odometry.flow_depth import triangulate_flow
 from slam3r_ros.odometry.frame_tracker import FrameTracker
+from slam3r_ros.odometry.keyframe_changes import WindowCorrection
 from slam3r_ros.odometry.tracked_frame import OdometryInput, Relocalize, TrackedFrame
 from slam3r_ros.odometry.tuning import TUNING
 from slam3r_ros.odometry.visual_odometry import VisualOdometry
@@ -149,6 +150,10 @@ class OdometryStage:
         points_world = to_device(moved.on_host.points_world, refined.frame.points_world.device)
         return replace(refined, frame=replace(moved, points_world=points_world))
 
+    def take_changes(self) -> WindowCorrection | None:
+        """How the map is to follow keyframes that the sliding window has moved by much since they were refined."""
+        return self._visual_odometry.mapping.take_changes()
+
     def correct(self, moved: Sim3) -> None:
         """Take over that a closed loop has moved the world around the newest keyframe."""
         self._visual_odometry.transform(moved)
@@ -193,6 +198,7 @@ class OdometryStage:
             has_own_depths=bool(is_own),
             is_calibrated=not self._is_guessed,
             crop=_crop_of(frame),
+            index=keyframe.index,
         )
 
     def _learn_intrinsics(self, frame: StreamFrame, matrix: Array) -> None:

@@ -40,6 +40,8 @@ class WindowKeyframe:
     """What L2W says of the pose and the scale; None where it says nothing that counts."""
     image: FeatureImage
     """The keyframe's grey image and its intrinsics."""
+    index: int = 0
+    """Number of its frame."""
 
 
 class SlidingWindow:

@@ -44,6 +44,8 @@ class OdometryInput:
     """Whether the intrinsics are known; else self-calibration looks for a better focal length."""
     crop: CropRegion = WHOLE_IMAGE
     """The part of the image that the depths are of."""
+    index: int = 0
+    """Number of the frame."""
 
     @cached_property
     def image(self) -> FeatureImage:
