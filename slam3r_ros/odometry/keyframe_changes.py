@@ -70,6 +70,8 @@ class KeyframeChanges:
 def _change(T_camera_world: Array, log_scale: float, now: WindowKeyframe) -> tuple[NDArray[np.float64], Array, float]:
     """The similarity from the world in which a keyframe was at a pose to that in which it is now, as its scale, and a
     matrix (4, 4) with its rotation and translation; and how far the camera has moved."""
+    if log_scale == now.log_scale and np.array_equal(T_camera_world, now.T_camera_world):
+        return np.asarray(1.0), np.eye(4), 0.0  # exactly
     scale, T = np.exp(now.log_scale - log_scale), T_camera_world.copy()
     T[:3, 3] *= scale
     step = np.linalg.norm(invert_rigid(now.T_camera_world)[:3, 3] - invert_rigid(T_camera_world)[:3, 3])
