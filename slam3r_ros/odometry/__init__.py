@@ -12,7 +12,8 @@ In the order in which a frame meets the files:
 - `local_map` has what tracking and local mapping tell each other.
 - `local_mapping` makes keyframes and keeps their window consistent (local mapping).
 - `sliding_window` has the most recent keyframes and the landmarks that they observe.
-- `keyframe_changes` tells what the window's adjustment has changed of keyframes that are in the map already.
+- `keyframe_changes` tells what bundle adjustment and self-calibration have changed of keyframes in
+  the map.
 - `bundle_problem`, `bundle_equations` and `bundle_adjustment` adjust that window: the values, the equations of one
   iteration, and the iterations.
 - `focal_estimation` finds the focal length by self-calibration where no camera_info gives it.

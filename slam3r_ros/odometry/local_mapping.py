@@ -117,7 +117,7 @@ class LocalMapping:
                 self._calibrate()
             if not self._window.is_full:
                 self._multi_start.start(adjust_from_scratch, *self._problem(), TUNING.multi_start_iterations)
-        self._changes.see(self._keyframes(), *tracked)
+        self._changes.insert(self._keyframes(), *tracked)
         if view.has_own_depths:
             self._own_log_scale = self._window.newest.log_scale
         return ActiveTracks.at_keyframe(pixels)
@@ -187,8 +187,8 @@ class LocalMapping:
         return self._window.problem(TUNING.pixel_sigma * pixel_unit(image.grey.shape) / float(image.matrix[0, 0]))
 
     def take_changes(self) -> WindowCorrection | None:
-        """How the map is to follow the keyframes of the window, where these have moved by much since they were told."""
-        if self.is_empty:
+        """How the map is to follow the keyframes of the window, where they have moved by much since it took them."""
+        if self.is_empty or not self._changes.is_pending:
             return None
         log_depths = self._window.observed_by(len(self._window) - 1)[1]
         depth = float(np.exp(np.median(log_depths))) if len(log_depths) else np.inf
@@ -204,7 +204,7 @@ class LocalMapping:
         """Take over that the world has been moved."""
         self.take_multi_start()
         self._window.transform(moved)
-        self._changes.tell(self._keyframes())
+        self._changes.reset_to(self._keyframes())
         if self._own_log_scale is not None:
             self._own_log_scale += float(np.log(moved.scale))
 

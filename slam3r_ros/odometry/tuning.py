@@ -110,7 +110,7 @@ class OdometryTuning:
     """Largest step of one unknown: radians, mean depths of the landmarks, or a logarithm. A larger one is shortened."""
 
     min_window_correction: float = 0.03
-    """Smallest change of a keyframe after it was told to the map, of the logarithm of its scale or of its position in
+    """Smallest change of a keyframe after the map took it, of the logarithm of its scale or of its position in
     depths, with which trajectory and map follow the window."""
 
     # ---- focal-length self-calibration ---------------------------------------------------------------------------

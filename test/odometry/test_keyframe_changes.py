@@ -1,4 +1,4 @@
-"""The map follows keyframes that the sliding window moves after they were told to it."""
+"""The map follows keyframes that the sliding window moves after it took them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def keyframe(index: int, T_world_camera: Array, log_scale: float = 0.0) -> Windo
 def test_points_of_a_keyframe_move_with_its_camera_and_grow_with_its_scale() -> None:
     changes, before = KeyframeChanges(), rigid(TURN, [1.0, 2.0, 3.0])
     after = rigid(TURN @ TURN, [1.5, 2.0, 2.0])
-    changes.see([keyframe(0, np.eye(4)), keyframe(7, before)], invert_rigid(before), 0.0)
-    changes.see([keyframe(0, np.eye(4)), keyframe(7, before), keyframe(9, before)], invert_rigid(before), 0.0)
+    changes.insert([keyframe(0, np.eye(4)), keyframe(7, before)], invert_rigid(before), 0.0)
+    changes.insert([keyframe(0, np.eye(4)), keyframe(7, before), keyframe(9, before)], invert_rigid(before), 0.0)
     window = [keyframe(0, np.eye(4)), keyframe(7, after, np.log(2.0)), keyframe(9, before)]
     correction = changes.take(window, depth=2.0)
     assert correction is not None and correction.indices.tolist() == [0, 7, 8, 9]
@@ -34,7 +34,7 @@ def test_points_of_a_keyframe_move_with_its_camera_and_grow_with_its_scale() -> 
     in_world = before[:3, :3] @ point_camera + before[:3, 3]
     np.testing.assert_allclose(moves.apply(in_world), after[:3, :3] @ (2 * point_camera) + after[:3, 3])
     np.testing.assert_allclose(stays.apply(in_world), in_world)
-    assert changes.take(window, depth=2.0) is None  # it is told
+    assert changes.take(window, depth=2.0) is None  # it has them so
 
 
 @pytest.mark.parametrize(("share", "follows"), [(0.9, False), (1.1, True)])
@@ -42,33 +42,33 @@ def test_the_map_follows_a_step_or_a_scale_that_is_large_enough(share: float, fo
     size, depth = share * TUNING.min_window_correction, 5.0
     for moved in (keyframe(3, rigid(np.eye(3), [0, size * depth, 0])), keyframe(3, np.eye(4), -size)):
         changes = KeyframeChanges()
-        changes.see([keyframe(3, np.eye(4))], np.eye(4), 0.0)
+        changes.insert([keyframe(3, np.eye(4))], np.eye(4), 0.0)
         assert (changes.take([moved], depth) is not None) == follows
 
 
 def test_small_changes_add_up_and_keyframes_that_have_left_are_forgotten() -> None:
     changes, step = KeyframeChanges(), 0.6 * TUNING.min_window_correction
-    changes.see([keyframe(1, np.eye(4)), keyframe(2, np.eye(4))], np.eye(4), 0.0)
+    changes.insert([keyframe(1, np.eye(4)), keyframe(2, np.eye(4))], np.eye(4), 0.0)
     assert changes.take([keyframe(2, np.eye(4), step)], 1.0) is None
-    changes.see([keyframe(2, np.eye(4), step), keyframe(3, np.eye(4))], np.eye(4), 0.0)
+    changes.insert([keyframe(2, np.eye(4), step), keyframe(3, np.eye(4))], np.eye(4), 0.0)
     correction = changes.take([keyframe(2, np.eye(4), 2 * step), keyframe(3, np.eye(4))], 1.0)
     assert correction is not None and correction.indices.tolist() == [2, 3]
     np.testing.assert_allclose(np.log(correction.world_changes.scale), [2 * step, 0])
 
 
-def test_after_the_world_has_moved_everything_is_told() -> None:
+def test_a_world_that_is_moved_as_a_whole_is_no_change() -> None:
     changes = KeyframeChanges()
-    changes.see([keyframe(1, np.eye(4))], np.eye(4), 0.0)
-    changes.tell([keyframe(1, np.eye(4), 1.0)])
+    changes.insert([keyframe(1, np.eye(4))], np.eye(4), 0.0)
+    changes.reset_to([keyframe(1, np.eye(4), 1.0)])
     assert changes.take([keyframe(1, np.eye(4), 1.0)], 1.0) is None
 
 
 def test_frames_before_a_keyframe_follow_the_world_that_it_was_tracked_in() -> None:
     changes = KeyframeChanges()
-    changes.see([keyframe(1, np.eye(4))], np.eye(4), 0.0)
+    changes.insert([keyframe(1, np.eye(4))], np.eye(4), 0.0)
     tracked, adjusted = rigid(np.eye(3), [1.0, 0, 0]), rigid(TURN, [0.5, 0, 0])
     window = [keyframe(1, np.eye(4)), keyframe(5, adjusted)]
-    changes.see(window, invert_rigid(tracked), 0.0)
+    changes.insert(window, invert_rigid(tracked), 0.0)
     correction = changes.take(window, depth=2.0)
     assert correction is not None and correction.indices.tolist() == [1, 4, 5]
     np.testing.assert_allclose(
